@@ -1,0 +1,48 @@
+# `make` lists the targets. Everything Python runs from .venv, which the first target makes.
+.DEFAULT_GOAL := help
+.SUFFIXES:
+
+VENV := .venv
+BIN := $(VENV)/bin
+PLATFORMS ?= linux/amd64,linux/arm64
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/ready: requirements.txt pyproject.toml
+	@python3 -m venv $(VENV) || { echo 'python3 cannot make a virtual environment: apt-get install python3-venv' >&2; exit 1; }
+	@echo 'installing the pinned Python packages into $(VENV)'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: setup
+setup: $(VENV)/ready ## make the Python environment
+
+.PHONY: build
+build: setup ## build, publish and try sample_app for PLATFORMS
+	@$(BIN)/python examples/first_run.py $(PLATFORMS)
+
+.PHONY: test
+test: setup unit e2e ## every test: without an engine, then on a real one
+
+.PHONY: unit
+unit: setup ## the tests that need no engine, with coverage of the pure core
+	@$(BIN)/python -m pytest tests/unit
+
+.PHONY: e2e
+e2e: setup ## the tests on a real engine and a real registry
+	@$(BIN)/python -m pytest tests/e2e
+
+.PHONY: lint
+lint: setup ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+.PHONY: requirements
+requirements: setup ## renew the pinned requirements
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+		--no-emit-index-url --no-annotate --group dev pyproject.toml -o requirements.txt

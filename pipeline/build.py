@@ -1,0 +1,207 @@
+"""From a source directory to one directory of binaries per triple.
+
+Three commands run in the builder, each with only what it needs, so each is cached by itself: describe the
+project, fetch its dependencies, compile. Compiled state lives in a cache volume of the project; what makes
+that safe is that sources enter it by content: only a file whose bytes changed gets a new time stamp, and
+cargo, which judges by time stamps, then rebuilds exactly what changed, whichever commit was built before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import dagger
+from dagger import dag
+
+from pipeline import cargo, toolchain
+from pipeline.cargo import Binary, Choice, Project
+from pipeline.errors import LockMissing, NotACargoProject, RustMultiarchError
+from pipeline.targets import Libc, Target
+
+IGNORED = ["**/target", "**/.git", "**/node_modules", "**/.venv"]
+"""Left out of the source: build output and history, which no compile reads."""
+
+OUTPUT = "/output"
+
+
+@dataclass(frozen=True)
+class Order:
+    """A build as it was asked for.
+
+    Attributes:
+        source: the project, with Cargo.toml at its top.
+        targets: what to build for.
+        choice: which binaries and how.
+        libc: C library of the binaries.
+        rust: Rust version; empty means the project's own, else this module's.
+        build_args: environment of the compile, `NAME=value`.
+        packages: further Debian packages of the builder.
+    """
+
+    source: dagger.Directory
+    targets: tuple[Target, ...]
+    choice: Choice = field(default_factory=Choice)
+    libc: Libc = Libc.GNU
+    rust: str = ""
+    build_args: tuple[tuple[str, str], ...] = ()
+    packages: tuple[str, ...] = ()
+
+    @property
+    def triples(self) -> list[str]:
+        """The rustc triple of every target, in order."""
+        return [target.triple(self.libc) for target in self.targets]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a build will do, known before any compiler starts."""
+
+    order: Order
+    rust: str
+    project: Project
+    binaries: tuple[Binary, ...]
+    command: tuple[str, ...]
+
+
+async def plan(order: Order) -> Plan:
+    """What an order amounts to, from the manifests alone.
+
+    Raises:
+        NotACargoProject, LockMissing: a file that every build needs is not there.
+        ProjectError: see `cargo.choose` and `cargo.explain`.
+        BaseImageUnavailable: no builder image for the Rust version.
+    """
+    await _check_source(order.source)
+    rust = order.rust or await _pinned(order.source) or toolchain.RUST
+    project = await _describe(order, rust)
+    binaries = cargo.choose(project, order.choice)
+    command = cargo.build_command(order.choice, binaries, order.triples)
+    return Plan(order, rust, project, binaries, tuple(command))
+
+
+async def _check_source(source: dagger.Directory) -> None:
+    names = await source.entries()
+    if "Cargo.toml" not in names:
+        raise NotACargoProject(
+            "the source has no Cargo.toml at its top",
+            where="source",
+            fix="pass the directory that holds Cargo.toml",
+        )
+    if "Cargo.lock" not in names:
+        raise LockMissing(
+            "the source has no Cargo.lock, so two builds of it could differ",
+            where="source",
+            fix="run `cargo generate-lockfile` and commit Cargo.lock",
+        )
+
+
+async def _pinned(source: dagger.Directory) -> str:
+    names = set(await source.entries())
+    for name in ("rust-toolchain", "rust-toolchain.toml"):
+        if name in names:
+            return toolchain.pinned_version(await source.file(name).contents())
+    return ""
+
+
+async def _describe(order: Order, rust: str) -> Project:
+    image = toolchain.native(rust)
+    try:
+        await image.sync()
+    except dagger.QueryError as error:
+        raise toolchain.unavailable(rust, str(error)) from error
+    command = ["cargo", "metadata", "--no-deps", "--offline", "--format-version", "1"]
+    described = image.with_mounted_directory(toolchain.SOURCE, order.source).with_workdir(toolchain.SOURCE)
+    try:
+        return cargo.read_metadata(await described.with_exec(command).stdout())
+    except dagger.ExecError as error:
+        raise cargo.explain(error.stderr, shlex.join(command), otherwise=cargo.DESCRIBING) from error
+
+
+def builder(plan: Plan) -> dagger.Container:
+    """The builder of a plan, ready to run cargo on the source."""
+    order = plan.order
+    container = toolchain.builder(plan.rust, order.targets, order.libc, order.packages)
+    container = (
+        container.with_mounted_directory(toolchain.SOURCE, order.source)
+        .with_mounted_cache(
+            toolchain.BUILD,
+            dag.cache_volume(f"rust-multiarch-build-{cache_key(plan)}"),
+            sharing=dagger.CacheSharingMode.LOCKED,
+        )
+        .with_env_variable("CARGO_TARGET_DIR", f"{toolchain.BUILD}/target")
+        .with_workdir(toolchain.SOURCE)
+    )
+    for name, value in order.build_args:
+        container = container.with_env_variable(name, value)
+    return container
+
+
+def cache_key(plan: Plan) -> str:
+    """What separates one project's compiled state from another's: its members and the toolchain.
+
+    Profiles and triples have directories of their own inside; different sources of one project may
+    share it, since sources enter by content.
+    """
+    text = "\n".join([plan.project.identity, plan.rust, plan.order.libc.value])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def fetch_command(triples: Sequence[str]) -> list[str]:
+    """The download of everything the lock file names, once, before any compile."""
+    return ["cargo", "fetch", "--locked"]
+
+
+def compile_script(plan: Plan) -> str:
+    """The shell program that compiles and collects, for `sh -e`.
+
+    Binaries land in `/output/<triple>/`, stripped, with their symbols beside them in
+    `/output/symbols/<triple>/` and linked to by build id and debug link.
+    """
+    source, work = toolchain.SOURCE, f"{toolchain.BUILD}/src"
+    lines = [
+        f"mkdir -p {work} {OUTPUT}",
+        f"rsync -rlp --checksum --delete --exclude=/target {source}/ {work}/",
+        f"cd {work}",
+        shlex.join(plan.command),
+    ]
+    directory = cargo.profile_directory(plan.order.choice.profile)
+    for target in plan.order.targets:
+        triple = target.triple(plan.order.libc)
+        for binary in plan.binaries:
+            built = f"{toolchain.BUILD}/target/{triple}/{directory}/{binary.name}"
+            lines += _collect(target.tools, built, triple, binary.name)
+    return "\n".join(lines)
+
+
+def _collect(tools: str, built: str, triple: str, name: str) -> list[str]:
+    folder, symbols = f"{OUTPUT}/{triple}", f"{OUTPUT}/symbols/{triple}"
+    return [
+        f"mkdir -p {folder} {symbols}",
+        f"cd {symbols}",
+        f"{tools}-objcopy --only-keep-debug {built} {name}.debug",
+        f"{tools}-objcopy --strip-all --add-gnu-debuglink={name}.debug {built} {folder}/{name}",
+        f"chmod 755 {folder}/{name}",
+        f"touch -d @0 {folder}/{name} {name}.debug",
+    ]
+
+
+async def compile(plan: Plan) -> dagger.Directory:
+    """Fetch, compile and collect: `<triple>/<binary>` and `symbols/<triple>/<binary>.debug`.
+
+    Raises:
+        CompileError, LinkError, BuildScriptRanTarget: cargo failed; its output is carried whole.
+        ProjectError: see `cargo.explain`.
+    """
+    container = builder(plan).with_exec(fetch_command(plan.order.triples))
+    where = shlex.join(plan.command)
+    try:
+        return await container.with_exec(["sh", "-ec", compile_script(plan)]).directory(OUTPUT).sync()
+    except dagger.ExecError as error:
+        raise _explain(error, where) from error
+
+
+def _explain(error: dagger.ExecError, where: str) -> RustMultiarchError:
+    return cargo.explain("\n".join(filter(None, (error.stdout, error.stderr))), where=where)

@@ -1,0 +1,115 @@
+"""The multi-platform image: its variants, and the ways out of it."""
+
+from typing import Annotated
+
+import dagger
+from dagger import Doc, dag, field, function, object_type
+
+from pipeline import runtime, toolchain
+from pipeline.build import Plan
+from pipeline.errors import UnsupportedPlatform
+from pipeline.publish import push
+from pipeline.report import Row, as_json, as_table, manifests
+from pipeline.targets import parse
+
+
+@object_type
+class Variant:
+    """One platform's image."""
+
+    platform: Annotated[str, Doc("OCI platform, for example linux/arm64.")] = field()
+    triple: Annotated[str, Doc("The rustc triple it was compiled for.")] = field()
+    container: Annotated[dagger.Container, Doc("The image, as a container of its platform.")] = field()
+    binaries: Annotated[dagger.Directory, Doc("The stripped binaries.")] = field()
+    symbols: Annotated[dagger.Directory, Doc("The debug symbols taken out of the binaries.")] = field()
+    size: Annotated[int, Doc("Bytes of the binaries together.")] = field()
+
+
+@object_type
+class Image:
+    """A multi-platform image that was built."""
+
+    variants: Annotated[list[Variant], Doc("One image per platform, in the order asked for.")] = field()
+
+    @function
+    def variant(
+        self, platform: Annotated[str, Doc("Platform of the variant, for example linux/arm64.")]
+    ) -> Variant:
+        """One platform's variant."""
+        wanted = parse(platform).platform
+        for variant in self.variants:
+            if variant.platform == wanted:
+                return variant
+        raise UnsupportedPlatform(
+            f"the image has no variant for {wanted}",
+            where="platform",
+            fix="choose one of " + ", ".join(v.platform for v in self.variants),
+        )
+
+    @function
+    def tarball(self) -> dagger.File:
+        """The image as an OCI archive: one index with every variant."""
+        return dag.container().as_tarball(platform_variants=self._containers())
+
+    @function
+    def layout(self) -> dagger.Directory:
+        """The image as an OCI layout directory: index.json and blobs."""
+        unpack = ["tar", "-xf", "/image.tar", "-C", "/layout"]
+        return (
+            dag.container()
+            .from_(runtime.BASE)
+            .with_mounted_file("/image.tar", self.tarball())
+            .with_directory("/layout", dag.directory())
+            .with_exec(unpack)
+            .directory("/layout")
+        )
+
+    @function
+    async def report(self, json: Annotated[bool, Doc("As JSON instead of a table.")] = False) -> str:
+        """Platform, triple, sizes and digest of every variant, as a table or as JSON."""
+        rows = await self.rows()
+        return as_json(rows) if json else as_table(rows)
+
+    @function(cache="never")
+    async def publish(
+        self,
+        address: Annotated[str, Doc("Where to push, for example ghcr.io/me/app:1.2.3.")],
+        username: Annotated[str, Doc("User name at the registry.")] = "",
+        password: Annotated[dagger.Secret | None, Doc("Password or token at the registry.")] = None,
+    ) -> str:
+        """Push one OCI index with exactly these variants; returns its address with the digest."""
+        return await push(self._containers(), address, username, password)
+
+    def _containers(self) -> list[dagger.Container]:
+        return [variant.container for variant in self.variants]
+
+    async def rows(self) -> list[Row]:
+        """Platform, triple, sizes and digest of every variant, as data."""
+        found = {manifest.platform: manifest for manifest in await manifests(self.layout())}
+        return [
+            Row(v.platform, v.triple, v.size, found[v.platform].image_bytes, found[v.platform].digest)
+            for v in self.variants
+        ]
+
+
+async def assemble(plan: Plan, setup: runtime.Runtime, output: dagger.Directory) -> Image:
+    """The image of what `build.compile` put out for a plan."""
+    names = [binary.name for binary in plan.binaries]
+    roots = toolchain.native(plan.rust).file(runtime.CERTIFICATES)
+    variants = []
+    for target in plan.order.targets:
+        triple = target.triple(plan.order.libc)
+        binaries = output.directory(triple)
+        programs = {name: binaries.file(name) for name in names}
+        container = await runtime.assemble(setup, target, programs, roots)
+        variants.append(
+            Variant(
+                platform=target.platform,
+                triple=triple,
+                container=await container.sync(),
+                binaries=binaries,
+                symbols=output.directory(f"symbols/{triple}"),
+                size=sum([await file.size() for file in programs.values()]),
+            )
+        )
+    return Image(variants=variants)

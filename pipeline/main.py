@@ -1,0 +1,154 @@
+"""The module's main object: thin functions over the core, in the order a user meets them."""
+
+import dataclasses
+import sys
+from typing import Annotated
+
+import dagger
+from dagger import Doc, Ignore, function, object_type
+
+from pipeline import image, runtime
+from pipeline.build import IGNORED, Order, Plan, compile, plan
+from pipeline.build import builder as native_builder
+from pipeline.cargo import Choice
+from pipeline.errors import InvalidArgument
+from pipeline.image import Image
+from pipeline.publish import parse_address
+from pipeline.targets import DEFAULT_PLATFORMS, parse, select
+
+
+@object_type
+class RustMultiarch:
+    """Build one Rust project into one container image for many platforms, without emulation."""
+
+    source: Annotated[
+        dagger.Directory,
+        Doc("The cargo project: the directory with Cargo.toml and Cargo.lock."),
+        Ignore(IGNORED),
+    ]
+    platforms: Annotated[
+        list[str], Doc("OCI platforms to build for, for example linux/amd64,linux/arm64.")
+    ] = dataclasses.field(default_factory=lambda: list(DEFAULT_PLATFORMS))
+    package: Annotated[str, Doc("Workspace member to build from.")] = ""
+    bin: Annotated[list[str], Doc("Binaries to put into the image; the first is its entrypoint.")] = (
+        dataclasses.field(default_factory=list)
+    )
+    features: Annotated[list[str], Doc("Cargo features to switch on.")] = dataclasses.field(
+        default_factory=list
+    )
+    all_features: Annotated[bool, Doc("Switch on every cargo feature.")] = False
+    no_default_features: Annotated[bool, Doc("Leave the default cargo features out.")] = False
+    profile: Annotated[str, Doc("Cargo profile: release, dev or one of the project's own.")] = "release"
+    cargo_args: Annotated[list[str], Doc("Further arguments of `cargo build`, passed on as they are.")] = (
+        dataclasses.field(default_factory=list)
+    )
+    build_args: Annotated[list[str], Doc("Environment of the compile, each NAME=value.")] = dataclasses.field(
+        default_factory=list
+    )
+    rust_version: Annotated[
+        str, Doc("Rust version; the project's rust-toolchain.toml decides where this is empty.")
+    ] = ""
+    runtime_base: Annotated[str, Doc("Image the final image starts from.")] = runtime.BASE
+    user: Annotated[str, Doc("User the program runs as; the default has no rights.")] = runtime.USER
+    ports: Annotated[list[int], Doc("TCP ports the image declares.")] = dataclasses.field(
+        default_factory=list
+    )
+    args: Annotated[list[str], Doc("Default arguments of the program.")] = dataclasses.field(
+        default_factory=list
+    )
+    env: Annotated[list[str], Doc("Environment of the program, each NAME=value.")] = dataclasses.field(
+        default_factory=list
+    )
+    labels: Annotated[list[str], Doc("Labels of the image, each NAME=value.")] = dataclasses.field(
+        default_factory=list
+    )
+
+    @function
+    async def build(self) -> Image:
+        """Compile every platform and assemble the image; the log ends with a summary."""
+        planned = await plan(self._order())
+        built = await image.assemble(planned, self._runtime(planned), await compile(planned))
+        print(await built.report(), file=sys.stderr, flush=True)
+        return built
+
+    @function
+    async def binary(
+        self,
+        platform: Annotated[str, Doc("Platform of the binary, for example linux/arm64.")],
+        name: Annotated[str, Doc("Which binary, where the build has several.")] = "",
+    ) -> dagger.File:
+        """One platform's compiled binary, stripped."""
+        target = parse(platform)
+        planned = await plan(dataclasses.replace(self._order(), targets=(target,)))
+        output = await compile(planned)
+        return output.file(f"{target.triple(planned.order.libc)}/{name or planned.binaries[0].name}")
+
+    @function(cache="never")
+    async def publish(
+        self,
+        address: Annotated[str, Doc("Where to push, for example ghcr.io/me/app:1.2.3.")],
+        username: Annotated[str, Doc("User name at the registry.")] = "",
+        password: Annotated[dagger.Secret | None, Doc("Password or token at the registry.")] = None,
+    ) -> str:
+        """Build, then push one index with exactly these platforms; returns its address with the digest."""
+        parse_address(address)
+        built = await self.build()
+        return await built.publish(address, username, password)
+
+    @function
+    async def builder(
+        self,
+        platform: Annotated[str, Doc("Platform it can build for; all that were asked for when empty.")] = "",
+    ) -> dagger.Container:
+        """The native build container, with the project in it and every variable set."""
+        order = self._order()
+        if platform:
+            order = dataclasses.replace(order, targets=(parse(platform),))
+        return native_builder(await plan(order))
+
+    def _order(self) -> Order:
+        return Order(
+            source=self.source,
+            targets=select(self.platforms),
+            choice=Choice(
+                package=self.package,
+                bins=tuple(self.bin),
+                features=tuple(self.features),
+                all_features=self.all_features,
+                no_default_features=self.no_default_features,
+                profile=self.profile,
+                arguments=tuple(self.cargo_args),
+            ),
+            rust=self.rust_version,
+            build_args=pairs("build-args", self.build_args),
+        )
+
+    def _runtime(self, plan: Plan) -> runtime.Runtime:
+        first = plan.binaries[0]
+        described = {
+            "org.opencontainers.image.title": first.name,
+            "org.opencontainers.image.version": first.version,
+        }
+        return runtime.Runtime(
+            base=self.runtime_base,
+            user=self.user,
+            ports=tuple(self.ports),
+            args=tuple(self.args),
+            env=dict(pairs("env", self.env)),
+            labels=described | dict(pairs("labels", self.labels)),
+        )
+
+
+def pairs(option: str, items: list[str]) -> tuple[tuple[str, str], ...]:
+    """`NAME=value` items taken apart at the first `=`.
+
+    Raises:
+        InvalidArgument: an item has no `=` or no name.
+    """
+    found = []
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not equals or not name:
+            raise InvalidArgument(f"{item!r} is not NAME=value", where=f"--{option}", fix="write NAME=value")
+        found.append((name, value))
+    return tuple(found)

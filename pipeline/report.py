@@ -1,0 +1,83 @@
+"""What was built, as rows: for a person as a table, for a program as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import dagger
+
+from pipeline.targets import parse
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant of an image.
+
+    Attributes:
+        platform: OCI platform.
+        triple: rustc triple.
+        binary_bytes: bytes of the stripped binaries together.
+        image_bytes: bytes of the compressed layers together, as a registry stores them.
+        digest: digest of the variant's manifest.
+    """
+
+    platform: str
+    triple: str
+    binary_bytes: int
+    image_bytes: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A variant's manifest in an OCI layout."""
+
+    platform: str
+    digest: str
+    image_bytes: int
+
+
+async def manifests(layout: dagger.Directory) -> list[Manifest]:
+    """The image manifests of an OCI layout's one index, in its order."""
+
+    async def blob(digest: str) -> Any:
+        return json.loads(await layout.file(f"blobs/{digest.replace(':', '/')}").contents())
+
+    index = json.loads(await layout.file("index.json").contents())
+    while len(index["manifests"]) == 1 and "index" in index["manifests"][0]["mediaType"]:
+        index = await blob(index["manifests"][0]["digest"])
+    found = []
+    for entry in index["manifests"]:
+        manifest = await blob(entry["digest"])
+        # An archive of one image names no platform in its index: the image's own config does.
+        described = entry.get("platform") or await blob(manifest["config"]["digest"])
+        names = (described.get(key) for key in ("os", "architecture", "variant"))
+        size = sum(layer["size"] for layer in manifest["layers"])
+        found.append(Manifest(parse("/".join(filter(None, names))).platform, entry["digest"], size))
+    return found
+
+
+def as_json(rows: Sequence[Row]) -> str:
+    """The rows as a JSON document: `{"variants": [...]}` with the fields of `Row`."""
+    return json.dumps({"variants": [asdict(row) for row in rows]}, indent=2)
+
+
+def as_table(rows: Sequence[Row]) -> str:
+    """The rows as aligned columns, sizes in MiB."""
+    cells = [("PLATFORM", "TRIPLE", "BINARY", "IMAGE", "DIGEST")]
+    for row in rows:
+        cells.append(
+            (row.platform, row.triple, mebibytes(row.binary_bytes), mebibytes(row.image_bytes), row.digest)
+        )
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+    return "\n".join(
+        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells
+    )
+
+
+def mebibytes(size: int) -> str:
+    """A number of bytes as MiB with one decimal."""
+    return f"{size / 2**20:.1f} MiB"

@@ -1,0 +1,157 @@
+"""The target table: one row per platform, everything that differs between them.
+
+Adding a platform is adding a row. Sources of the columns: the platform names are the OCI image
+specification's (GOOS/GOARCH/GOARM); the triples are rustc's platform-support list; architectures, tool
+prefixes and multiarch directories are Debian's (`dpkg-architecture -L`); ELF machines and loader paths are
+the System V psABI supplements' and glibc's `shlib-versions`; the baseline CPU is what rustc assumes for
+the triple.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pipeline.errors import DuplicatePlatform, MalformedPlatform, NoPlatforms, UnsupportedPlatform
+
+DEFAULT_PLATFORMS = ("linux/amd64", "linux/arm64")
+
+_PLATFORM = re.compile(r"(?P<os>[a-z]+)/(?P<arch>[a-z0-9]+)(?:/(?P<variant>v[0-9]+))?")
+
+
+class Libc(enum.Enum):
+    """Which C library the binary is linked with."""
+
+    GNU = "gnu"
+    MUSL = "musl"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One row: an OCI platform and what every tool calls it.
+
+    Attributes:
+        platform: OCI platform, with its variant where it has one.
+        gnu: rustc triple for glibc.
+        musl: rustc triple for musl.
+        debian: Debian architecture, as `dpkg --add-architecture` takes it.
+        tools: prefix of the GNU cross tools (`<tools>-gcc`).
+        multiarch: Debian's directory for the architecture's libraries.
+        machine: ELF `e_machine`, as pyelftools names it.
+        bits: ELF class, 32 or 64.
+        little_endian: ELF data encoding.
+        loader: dynamic loader (`PT_INTERP`) of a glibc binary.
+        cpu: baseline processor that rustc compiles for.
+        qemu: suffix of the QEMU user emulator (`qemu-<qemu>-static`).
+    """
+
+    platform: str
+    gnu: str
+    musl: str
+    debian: str
+    tools: str
+    multiarch: str
+    machine: str
+    bits: int
+    little_endian: bool
+    loader: str
+    cpu: str
+    qemu: str
+
+    def triple(self, libc: Libc = Libc.GNU) -> str:
+        """The rustc triple for a C library."""
+        return self.musl if libc is Libc.MUSL else self.gnu
+
+    @property
+    def arch(self) -> str:
+        """The architecture part of the platform (`arm` of `linux/arm/v7`)."""
+        return self.platform.split("/")[1]
+
+
+# fmt: off
+TARGETS: tuple[Target, ...] = (
+    Target("linux/amd64", "x86_64-unknown-linux-gnu", "x86_64-unknown-linux-musl",
+           "amd64", "x86_64-linux-gnu", "x86_64-linux-gnu",
+           "EM_X86_64", 64, True, "/lib64/ld-linux-x86-64.so.2", "x86-64", "x86_64"),
+    Target("linux/arm64", "aarch64-unknown-linux-gnu", "aarch64-unknown-linux-musl",
+           "arm64", "aarch64-linux-gnu", "aarch64-linux-gnu",
+           "EM_AARCH64", 64, True, "/lib/ld-linux-aarch64.so.1", "armv8-a", "aarch64"),
+    Target("linux/arm/v7", "armv7-unknown-linux-gnueabihf", "armv7-unknown-linux-musleabihf",
+           "armhf", "arm-linux-gnueabihf", "arm-linux-gnueabihf",
+           "EM_ARM", 32, True, "/lib/ld-linux-armhf.so.3", "armv7-a+vfpv3-d16", "arm"),
+    Target("linux/386", "i686-unknown-linux-gnu", "i686-unknown-linux-musl",
+           "i386", "i686-linux-gnu", "i386-linux-gnu",
+           "EM_386", 32, True, "/lib/ld-linux.so.2", "pentium4", "i386"),
+    Target("linux/ppc64le", "powerpc64le-unknown-linux-gnu", "powerpc64le-unknown-linux-musl",
+           "ppc64el", "powerpc64le-linux-gnu", "powerpc64le-linux-gnu",
+           "EM_PPC64", 64, True, "/lib64/ld64.so.2", "power8", "ppc64le"),
+    Target("linux/s390x", "s390x-unknown-linux-gnu", "s390x-unknown-linux-musl",
+           "s390x", "s390x-linux-gnu", "s390x-linux-gnu",
+           "EM_S390", 64, False, "/lib/ld64.so.1", "z10", "s390x"),
+    Target("linux/riscv64", "riscv64gc-unknown-linux-gnu", "riscv64gc-unknown-linux-musl",
+           "riscv64", "riscv64-linux-gnu", "riscv64-linux-gnu",
+           "EM_RISCV", 64, True, "/lib/ld-linux-riscv64-lp64d.so.1", "rv64gc", "riscv64"),
+)
+# fmt: on
+
+BY_PLATFORM = {target.platform: target for target in TARGETS}
+
+# What the default variant of an architecture is called with it spelled out (containerd's `Normalize`).
+_SAME = {"linux/arm64/v8": "linux/arm64", "linux/amd64/v1": "linux/amd64", "linux/arm": "linux/arm/v7"}
+
+
+def parse(platform: str) -> Target:
+    """The row of one platform.
+
+    Raises:
+        MalformedPlatform: the text is not `os/arch` or `os/arch/variant`.
+        UnsupportedPlatform: there is no such row; the message lists those there are.
+    """
+    text = platform.strip()
+    if not _PLATFORM.fullmatch(text):
+        raise MalformedPlatform(
+            f"{platform!r} is not a platform",
+            where="platforms",
+            fix="write it as os/arch or os/arch/variant, for example linux/arm64 or linux/arm/v7",
+        )
+    target = BY_PLATFORM.get(_SAME.get(text, text))
+    if target is None:
+        raise UnsupportedPlatform(
+            f"platform {text!r} is not supported",
+            where="platforms",
+            fix="use one of " + ", ".join(BY_PLATFORM),
+        )
+    return target
+
+
+def select(platforms: Iterable[str]) -> tuple[Target, ...]:
+    """The rows of a list of platforms, in the order asked; an item may hold several, comma-separated.
+
+    Raises:
+        NoPlatforms: the list is empty.
+        DuplicatePlatform: a platform is named twice, also under two spellings.
+        MalformedPlatform, UnsupportedPlatform: see `parse`.
+    """
+    names = [name for item in platforms for name in item.split(",")]
+    if not names or names == [""]:
+        raise NoPlatforms(
+            "no platform to build for",
+            where="platforms",
+            fix="name at least one of " + ", ".join(BY_PLATFORM),
+        )
+    chosen: list[Target] = []
+    for name in names:
+        target = parse(name)
+        if target in chosen:
+            raise DuplicatePlatform(
+                f"platform {target.platform!r} is named twice", where="platforms", fix="name it once"
+            )
+        chosen.append(target)
+    return tuple(chosen)
+
+
+def for_triple(triple: str, targets: Sequence[Target] = TARGETS) -> Target | None:
+    """The row that a rustc triple belongs to, if any."""
+    return next((target for target in targets if triple in (target.gnu, target.musl)), None)

@@ -1,0 +1,162 @@
+"""The builder: the official Rust image on the engine's own platform, made able to build for every target.
+
+The compiler always runs natively. What changes per target is the linker, the C toolchain and the standard
+library, and all of that is told to cargo and to build scripts through variables that carry the target's
+triple in their name, so the build platform's own proc-macros and build scripts see none of it.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+
+import dagger
+from dagger import dag
+
+from pipeline.errors import BaseImageUnavailable
+from pipeline.targets import Libc, Target
+
+RUST = "1.96"
+DISTRIBUTION = "bookworm"
+"""Builder and runtime are one distribution pair: a newer builder links symbols an older glibc lacks."""
+
+HOST_PACKAGES = ("ca-certificates", "pkgconf", "rsync")
+CARGO_HOME = "/cargo"
+SOURCE = "/source"
+BUILD = "/build"
+TOOLCHAIN_FILES = "/opt/rust-multiarch"
+
+
+def rust_image(version: str) -> str:
+    """The official builder image of a Rust version, on the distribution that the runtime has."""
+    return f"rust:{version}-slim-{DISTRIBUTION}"
+
+
+def cross_packages(targets: Iterable[Target]) -> list[str]:
+    """Debian packages with the C toolchain of each target.
+
+    On the target's own platform the same names are met by the native compiler, so one list serves every
+    build platform (Debian's `gcc` provides `gcc-<its own prefix>`).
+    """
+    packages = list(HOST_PACKAGES)
+    for target in targets:
+        packages += [f"gcc-{target.tools.replace('_', '-')}", f"libc6-dev-{target.debian}-cross"]
+    return packages
+
+
+def environment(target: Target, libc: Libc = Libc.GNU) -> dict[str, str]:
+    """Every variable that points cargo, `cc`, `pkg-config`, `bindgen` and `cmake` at a target.
+
+    Names follow the cargo book (`CARGO_TARGET_<TRIPLE>_LINKER`) and the crates' own documentation
+    (`<NAME>_<triple>` with underscores: cc, pkg-config, bindgen, cmake).
+    """
+    triple = target.triple(libc)
+    low, tools = triple.replace("-", "_"), target.tools
+    libraries = f"/usr/lib/{target.multiarch}"
+    return {
+        f"CARGO_TARGET_{low.upper()}_LINKER": f"{tools}-gcc",
+        f"CC_{low}": f"{tools}-gcc",
+        f"CXX_{low}": f"{tools}-g++",
+        f"AR_{low}": f"{tools}-ar",
+        f"RANLIB_{low}": f"{tools}-ranlib",
+        f"STRIP_{low}": f"{tools}-strip",
+        f"PKG_CONFIG_{low}": "pkg-config",
+        f"PKG_CONFIG_ALLOW_CROSS_{low}": "1",
+        f"PKG_CONFIG_LIBDIR_{low}": f"{libraries}/pkgconfig:/usr/share/pkgconfig",
+        f"PKG_CONFIG_SYSROOT_DIR_{low}": "/",
+        f"BINDGEN_EXTRA_CLANG_ARGS_{low}": (
+            f"--target={tools} -isystem /usr/include/{target.multiarch} -isystem /usr/{tools}/include"
+        ),
+        f"CMAKE_TOOLCHAIN_FILE_{low}": f"{TOOLCHAIN_FILES}/{triple}.cmake",
+    } | ({f"JEMALLOC_SYS_WITH_LG_PAGE_{low}": "16"} if target.arch == "arm64" else {})
+
+
+def cmake_toolchain(target: Target) -> str:
+    """The text of a CMake toolchain file (cmake-toolchains(7)) for a target."""
+    lines = {
+        "CMAKE_SYSTEM_NAME": "Linux",
+        "CMAKE_SYSTEM_PROCESSOR": target.gnu.split("-")[0],
+        "CMAKE_C_COMPILER": f"{target.tools}-gcc",
+        "CMAKE_CXX_COMPILER": f"{target.tools}-g++",
+        "CMAKE_AR": f"/usr/bin/{target.tools}-ar",
+        "CMAKE_RANLIB": f"/usr/bin/{target.tools}-ranlib",
+        "CMAKE_LIBRARY_ARCHITECTURE": target.multiarch,
+        "CMAKE_FIND_ROOT_PATH_MODE_PROGRAM": "NEVER",
+    }
+    return "".join(f"set({name} {value})\n" for name, value in lines.items())
+
+
+def native(version: str) -> dagger.Container:
+    """The Rust image as it comes, on the engine's own platform, with cargo's home in a cache volume.
+
+    All of cargo's home is the volume, not only `registry/`: cargo's package lock lies at its top, and two
+    fetches that do not share it corrupt each other.
+    """
+    return (
+        dag.container()
+        .from_(rust_image(version))
+        .with_env_variable("RUSTUP_TOOLCHAIN", "${RUST_VERSION}", expand=True)
+        .with_env_variable("CARGO_HOME", CARGO_HOME)
+        .with_mounted_cache(CARGO_HOME, dag.cache_volume("rust-multiarch-cargo-home"))
+    )
+
+
+def with_packages(container: dagger.Container, packages: Sequence[str]) -> dagger.Container:
+    """A container with Debian packages installed, and no package lists left in it."""
+    install = "apt-get install -y --no-install-recommends " + shlex.join(packages)
+    return (
+        container.with_env_variable("DEBIAN_FRONTEND", "noninteractive")
+        .with_exec(["sh", "-ec", f"apt-get update -q\n{install}\nrm -rf /var/lib/apt/lists/*"])
+        .without_env_variable("DEBIAN_FRONTEND")
+    )
+
+
+def builder(
+    version: str,
+    targets: Sequence[Target],
+    libc: Libc = Libc.GNU,
+    packages: Sequence[str] = (),
+    image: dagger.Container | None = None,
+) -> dagger.Container:
+    """The builder container for some targets.
+
+    Args:
+        version: Rust version of the official image.
+        targets: what it can build for.
+        libc: C library of every target.
+        packages: further Debian packages, for native libraries.
+        image: a container to start from instead of the official image.
+    """
+    container = with_packages(image or native(version), [*cross_packages(targets), *packages])
+    container = container.with_exec(["rustup", "target", "add", *(t.triple(libc) for t in targets)])
+    for target in targets:
+        path = f"{TOOLCHAIN_FILES}/{target.triple(libc)}.cmake"
+        container = container.with_new_file(path, cmake_toolchain(target))
+        for name, value in environment(target, libc).items():
+            container = container.with_env_variable(name, value)
+    return container
+
+
+_TOOLCHAIN_VERSION = re.compile(r"\d+\.\d+(?:\.\d+)?")
+
+
+def pinned_version(toolchain_file: str) -> str:
+    """The Rust version a `rust-toolchain.toml` or `rust-toolchain` asks for; empty for a moving channel.
+
+    Source: the rustup book, "Overrides". `stable` means the version this module pins.
+    """
+    match = re.search(r'^\s*channel\s*=\s*"([^"]+)"', toolchain_file, re.MULTILINE)
+    channel = match.group(1) if match else toolchain_file.strip()
+    exact = _TOOLCHAIN_VERSION.match(channel)
+    return exact.group() if exact else ""
+
+
+def unavailable(version: str, cause: str) -> BaseImageUnavailable:
+    """The error for a Rust version whose image the engine cannot pull."""
+    return BaseImageUnavailable(
+        f"there is no {rust_image(version)} that the engine can pull",
+        where="the builder",
+        fix=f"check the version and the network, or pass --rust-version {RUST}",
+        output=cause,
+    )

@@ -1,0 +1,64 @@
+"""One engine session, one registry and one build of sample_app for all end-to-end tests."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import dagger
+import pytest
+from dagger import dag
+
+from engine import choice, registry
+from pipeline import RustMultiarch
+from pipeline.build import IGNORED
+from pipeline.image import Image
+
+ROOT = Path(__file__).parents[2]
+PLATFORMS = ["linux/amd64", "linux/arm64"]
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def engine() -> choice.Choice:
+    chosen = choice.choose(platforms=PLATFORMS)
+    os.environ.update(chosen.environment)
+    return chosen
+
+
+@pytest.fixture(scope="session")
+async def session(engine: choice.Choice, anyio_backend: str) -> AsyncIterator[dagger.Client]:
+    with (ROOT / ".e2e.log").open("w") as log:
+        async with dagger.connection(dagger.Config(log_output=log)):
+            yield dag
+
+
+@pytest.fixture(scope="session")
+def loopback(engine: choice.Choice) -> str:
+    """The registry on this machine that the engine reaches."""
+    if engine.kind != "embedded":
+        pytest.skip("this engine does not share this machine's loopback")
+    return registry.ensure()
+
+
+@pytest.fixture
+def private_registry(engine: choice.Choice) -> Iterator[registry.Throwaway]:
+    """A registry that wants a user name and a password."""
+    if engine.kind != "embedded":
+        pytest.skip("this engine does not share this machine's loopback")
+    with registry.throwaway(users={"me": "s3cret"}) as private:
+        yield private
+
+
+@pytest.fixture(scope="session")
+async def sample(session: dagger.Client) -> Image:
+    """sample_app, built for both default platforms."""
+    source = session.host().directory(str(ROOT / "sample_app"), exclude=IGNORED)
+    module = RustMultiarch(
+        source=source, platforms=PLATFORMS, ports=[8080], build_args=[f"GIT_COMMIT_SHA={COMMIT}"]
+    )
+    return await module.build()

@@ -1,0 +1,72 @@
+"""Tiny crates, made of text, for the tests that need a project with one particular property."""
+
+import dagger
+from dagger import dag
+
+LOCK = """version = 3
+
+[[package]]
+name = "{name}"
+version = "0.1.0"
+"""
+
+MANIFEST = """[package]
+name = "{name}"
+version = "0.1.0"
+edition = "2021"
+"""
+
+# Prints what the build decided, so that a test can tell one build from another by running it.
+MAIN = """
+fn main() {
+    println!("arch={}", std::env::consts::ARCH);
+    println!("debug={}", cfg!(debug_assertions));
+    println!("extra={}", cfg!(feature = "extra"));
+    println!("base={}", cfg!(feature = "base"));
+    println!("commit={}", option_env!("GIT_COMMIT_SHA").unwrap_or("none"));
+    println!("greeting={}", std::env::var("GREETING").unwrap_or_default());
+    println!("arguments={}", std::env::args().skip(1).collect::<Vec<_>>().join(","));
+    println!("lto={}", cfg!(marked));
+}
+"""
+
+FEATURES = """
+[features]
+default = ["base"]
+base = []
+extra = []
+
+[lints.rust]
+unexpected_cfgs = "allow"
+"""
+
+
+def directory(files: dict[str, str]) -> dagger.Directory:
+    """A directory of text files."""
+    made = dag.directory()
+    for path, text in files.items():
+        made = made.with_new_file(path, text)
+    return made
+
+
+def hello(name: str = "hello", main: str = MAIN, extra: str = FEATURES) -> dagger.Directory:
+    """One package with one binary and no dependencies."""
+    return directory(
+        {
+            "Cargo.toml": MANIFEST.format(name=name) + extra,
+            "Cargo.lock": LOCK.format(name=name),
+            "src/main.rs": main,
+        }
+    )
+
+
+def workspace() -> dagger.Directory:
+    """Two packages: `server` with one binary, `tools` with two."""
+    files = {"Cargo.toml": '[workspace]\nresolver = "2"\nmembers = ["server", "tools"]\n'}
+    files["Cargo.lock"] = LOCK.format(name="server") + LOCK.format(name="tools").removeprefix("version = 3\n")
+    programs = {"server": ["src/main.rs"], "tools": ["src/bin/import.rs", "src/bin/export.rs"]}
+    for package, paths in programs.items():
+        files[f"{package}/Cargo.toml"] = MANIFEST.format(name=package)
+        for path in paths:
+            files[f"{package}/{path}"] = f'fn main() {{ println!("{package}/{path}"); }}\n'
+    return directory(files)

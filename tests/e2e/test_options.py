@@ -1,0 +1,115 @@
+"""Every option changes what is built: each test fails if its option were dropped."""
+
+import dagger
+import pytest
+
+import crates
+from pipeline import RustMultiarch, errors
+from pipeline.runtime import USER
+
+pytestmark = pytest.mark.anyio
+
+AMD64 = "linux/amd64"
+
+
+async def run(source: dagger.Directory, **options) -> str:
+    """What the built image prints when it is started as it is."""
+    image = await RustMultiarch(source=source, platforms=[AMD64], **options).build()
+    return await image.variants[0].container.with_exec([], use_entrypoint=True).stdout()
+
+
+async def test_defaults(session) -> None:
+    printed = await run(crates.hello())
+    for line in ("arch=x86_64", "debug=false", "extra=false", "base=true", "commit=none", "arguments="):
+        assert line in printed.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"features": ["extra"]}, "extra=true"),
+        ({"all_features": True}, "extra=true"),
+        ({"no_default_features": True}, "base=false"),
+        ({"profile": "dev"}, "debug=true"),
+        ({"build_args": ["GIT_COMMIT_SHA=abc=1"]}, "commit=abc=1"),
+        ({"cargo_args": ["--config", 'build.rustflags=["--cfg","marked"]']}, "lto=true"),
+        ({"env": ["GREETING=hi there"]}, "greeting=hi there"),
+        ({"args": ["--port", "80"]}, "arguments=--port,80"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+async def test_option(session, options: dict, line: str) -> None:
+    assert line in (await run(crates.hello(), **options)).splitlines()
+
+
+async def test_package_and_bin(session) -> None:
+    assert await run(crates.workspace(), package="server") == "server/src/main.rs\n"
+    assert await run(crates.workspace(), bin=["export"]) == "tools/src/bin/export.rs\n"
+
+
+async def test_several_binaries_in_one_image(session) -> None:
+    image = await RustMultiarch(
+        source=crates.workspace(), platforms=[AMD64], bin=["import", "server"]
+    ).build()
+    container = image.variants[0].container
+    assert await container.entrypoint() == ["/usr/local/bin/import"]
+    assert await container.with_exec(["/usr/local/bin/server"]).stdout() == "server/src/main.rs\n"
+
+
+async def test_config_options(session) -> None:
+    image = await RustMultiarch(
+        source=crates.hello(), platforms=[AMD64], ports=[80, 8443], labels=["a=b"], user="1234:5678"
+    ).build()
+    container = image.variants[0].container
+    assert sorted([await port.port() for port in await container.exposed_ports()]) == [80, 8443]
+    assert await container.label("a") == "b"
+    assert await container.user() == "1234:5678"
+
+
+async def test_runtime_base(session) -> None:
+    image = await RustMultiarch(
+        source=crates.hello(), platforms=[AMD64], runtime_base="python:3.11-slim-bookworm"
+    ).build()
+    assert await image.variants[0].container.with_exec(["python3", "-c", "print(6*7)"]).stdout() == "42\n"
+
+
+async def test_rust_version_is_used(session) -> None:
+    with pytest.raises(errors.BaseImageUnavailable, match="rust:0.1-slim-bookworm"):
+        await RustMultiarch(source=crates.hello(), rust_version="0.1").build()
+
+
+async def test_the_toolchain_file_is_used_and_an_argument_wins(session) -> None:
+    pinned = crates.hello().with_new_file("rust-toolchain.toml", '[toolchain]\nchannel = "0.2.0"\n')
+    with pytest.raises(errors.BaseImageUnavailable, match="rust:0.2.0-slim-bookworm"):
+        await RustMultiarch(source=pinned).build()
+    assert "arch=x86_64" in await run(pinned, rust_version="1.96")
+
+
+async def test_default_user_has_no_rights(session) -> None:
+    image = await RustMultiarch(source=crates.hello(), platforms=[AMD64]).build()
+    container = image.variants[0].container
+    assert await container.user() == USER
+    assert await container.with_exec(["id", "-u"]).stdout() == "10001\n"
+    assert await container.with_exec(["id", "-un"]).stdout() == "app\n"
+
+
+async def test_builder_is_ready_for_its_platform_alone(session) -> None:
+    module = RustMultiarch(source=crates.hello())
+    builder = await module.builder("linux/arm64")
+    assert await builder.env_variable("CC_aarch64_unknown_linux_gnu") == "aarch64-linux-gnu-gcc"
+    assert await builder.env_variable("CC_x86_64_unknown_linux_gnu") is None
+    both = await module.builder()
+    assert await both.env_variable("CC_x86_64_unknown_linux_gnu") == "x86_64-linux-gnu-gcc"
+    command = ["aarch64-linux-gnu-gcc", "-dumpmachine"]
+    assert await builder.with_exec(command).stdout() == "aarch64-linux-gnu\n"
+    assert "main.rs" in await builder.with_exec(["ls", "src"]).stdout()
+
+
+async def test_binary_by_platform_and_name(session, tmp_path) -> None:
+    module = RustMultiarch(source=crates.workspace(), package="tools", bin=["import", "export"])
+    first = await module.binary("linux/arm64")
+    await first.export(str(tmp_path / "first"))
+    named = await module.binary("linux/arm64", name="export")
+    await named.export(str(tmp_path / "named"))
+    assert b"src/bin/import.rs" in (tmp_path / "first").read_bytes()
+    assert b"src/bin/export.rs" in (tmp_path / "named").read_bytes()

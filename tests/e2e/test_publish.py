@@ -1,0 +1,108 @@
+"""What arrives at a real registry, read back over its own API."""
+
+import json
+import urllib.error
+import urllib.request
+
+import pytest
+from dagger import dag
+
+import crates
+from pipeline import RustMultiarch, errors
+
+pytestmark = pytest.mark.anyio
+
+INDEX = "application/vnd.oci.image.index.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
+
+def get(host: str, path: str, accept: str = INDEX) -> tuple[dict, str]:
+    """A document of a registry and its digest."""
+    request = urllib.request.Request(f"http://{host}/v2/{path}", headers={"Accept": accept})
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer), answer.headers.get("Docker-Content-Digest", "")
+
+
+def exists(host: str, path: str) -> bool:
+    try:
+        get(host, path)
+    except urllib.error.HTTPError:
+        return False
+    return True
+
+
+async def test_one_index_with_exactly_the_asked_platforms(sample, loopback: str) -> None:
+    address = await sample.publish(f"{loopback}/e2e/sample:both")
+    index, digest = get(loopback, "e2e/sample/manifests/both")
+    assert address == f"{loopback}/e2e/sample:both@{digest}"
+    assert index["mediaType"] == INDEX
+    platforms = [(m["platform"]["os"], m["platform"]["architecture"]) for m in index["manifests"]]
+    assert platforms == [("linux", "amd64"), ("linux", "arm64")]
+    assert [m["mediaType"] for m in index["manifests"]] == [MANIFEST, MANIFEST]
+
+
+async def test_each_variants_config(sample, loopback: str) -> None:
+    await sample.publish(f"{loopback}/e2e/sample:config")
+    index, _ = get(loopback, "e2e/sample/manifests/config")
+    for entry in index["manifests"]:
+        manifest, _ = get(loopback, f"e2e/sample/manifests/{entry['digest']}", MANIFEST)
+        document, _ = get(loopback, f"e2e/sample/blobs/{manifest['config']['digest']}")
+        config = document["config"]
+        assert document["architecture"] == entry["platform"]["architecture"]
+        assert config["Entrypoint"] == ["/usr/local/bin/sample-app"]
+        assert config["User"] == "app"
+        assert config["ExposedPorts"] == {"8080/tcp": {}}
+        assert config["Labels"]["org.opencontainers.image.title"] == "sample-app"
+        assert config["Labels"]["org.opencontainers.image.version"] == "0.1.0"
+        assert len(document["rootfs"]["diff_ids"]) == 3, "base, system, programs"
+
+
+async def test_the_report_says_what_was_published(sample, loopback: str) -> None:
+    await sample.publish(f"{loopback}/e2e/sample:report")
+    index, _ = get(loopback, "e2e/sample/manifests/report")
+    rows = json.loads(await sample.report(json=True))["variants"]
+    assert [row["digest"] for row in rows] == [m["digest"] for m in index["manifests"]]
+    for row in rows:
+        manifest, _ = get(loopback, f"e2e/sample/manifests/{row['digest']}", MANIFEST)
+        assert row["image_bytes"] == sum(layer["size"] for layer in manifest["layers"])
+        assert 1_000_000 < row["binary_bytes"] < 30_000_000
+    table = await sample.report()
+    assert [line.split()[0] for line in table.splitlines()] == ["PLATFORM", "linux/amd64", "linux/arm64"]
+
+
+async def test_one_platform_is_a_plain_manifest_as_docker_pushes_it(loopback: str, session) -> None:
+    module = RustMultiarch(source=crates.hello(), platforms=["linux/arm64"])
+    await module.publish(f"{loopback}/e2e/one:x")
+    manifest, _ = get(loopback, "e2e/one/manifests/x", MANIFEST)
+    config, _ = get(loopback, f"e2e/one/blobs/{manifest['config']['digest']}")
+    assert config["architecture"] == "arm64"
+
+
+async def test_wrong_and_right_credentials(private_registry, session) -> None:
+    module = RustMultiarch(source=crates.hello(), platforms=["linux/amd64"])
+    address = f"{private_registry.address}/e2e/private:x"
+    with pytest.raises(errors.RegistryDenied) as raised:
+        await module.publish(address)
+    assert raised.value.where == address
+    with pytest.raises(errors.RegistryDenied):
+        await module.publish(address, "me", dag.set_secret("wrong", "wr0ng-canary"))
+    published = await module.publish(address, "me", dag.set_secret("right", "s3cret"))
+    assert published.startswith(f"{address}@sha256:")
+
+
+async def test_an_unreachable_registry(session) -> None:
+    module = RustMultiarch(source=crates.hello(), platforms=["linux/amd64"])
+    with pytest.raises(errors.RegistryUnreachable):
+        await module.publish("127.0.0.1:9/e2e/x:y")
+
+
+async def test_nothing_is_published_when_the_build_fails(loopback: str, session) -> None:
+    module = RustMultiarch(source=crates.hello(main="fn main() { broken }"))
+    with pytest.raises(errors.CompileError):
+        await module.publish(f"{loopback}/e2e/broken:x")
+    assert not exists(loopback, "e2e/broken/tags/list")
+
+
+async def test_an_address_is_checked_before_anything_is_built(session) -> None:
+    with pytest.raises(errors.InvalidAddress):
+        await RustMultiarch(source=crates.directory({})).publish("UPPER/case")

@@ -1,0 +1,178 @@
+import json
+
+import pytest
+
+from pipeline import cargo, errors
+from pipeline.cargo import Binary, Choice
+
+
+def metadata(*packages: dict, default: list[str] | None = None) -> str:
+    """What `cargo metadata --no-deps` says of a workspace of these packages."""
+    entries = [
+        {
+            "id": f"path+file:///w/{p['name']}#0.1.0",
+            "name": p["name"],
+            "version": "0.1.0",
+            "targets": [{"name": b, "kind": ["bin"]} for b in p.get("bins", [])]
+            + [{"name": p["name"], "kind": ["lib"]}, {"name": "t", "kind": ["test"]}],
+            "features": {f: [] for f in p.get("features", [])},
+            "default_run": p.get("default_run"),
+        }
+        for p in packages
+    ]
+    ids = {e["name"]: e["id"] for e in entries}
+    return json.dumps(
+        {
+            "packages": entries,
+            "workspace_members": list(ids.values()),
+            "workspace_default_members": [ids[name] for name in default or ids],
+        }
+    )
+
+
+ONE = {"name": "app", "bins": ["app"], "features": ["default", "tls"]}
+TWO = {"name": "tools", "bins": ["import", "export"]}
+LIB = {"name": "core"}
+
+
+def choose(*packages: dict, default: list[str] | None = None, **choice) -> tuple[Binary, ...]:
+    return cargo.choose(cargo.read_metadata(metadata(*packages, default=default)), Choice(**choice))
+
+
+def test_the_only_binary_is_chosen() -> None:
+    assert choose(ONE, LIB) == (Binary("app", "app", "0.1.0"),)
+
+
+def test_a_default_run_is_chosen() -> None:
+    assert choose({**TWO, "default_run": "export"})[0].name == "export"
+
+
+def test_default_members_are_what_counts() -> None:
+    assert choose(ONE, TWO, default=["app"])[0].name == "app"
+
+
+def test_bins_are_found_in_every_member_and_keep_their_order() -> None:
+    found = choose(ONE, TWO, default=["app"], bins=("export", "app"))
+    assert [(b.package, b.name) for b in found] == [("tools", "export"), ("app", "app")]
+
+
+def test_a_package_narrows_the_choice() -> None:
+    assert choose(ONE, {**TWO, "bins": ["import"]}, package="tools")[0].name == "import"
+
+
+def test_several_and_none_chosen_lists_them() -> None:
+    with pytest.raises(errors.BinaryNotChosen) as raised:
+        choose(ONE, TWO)
+    assert "app, import (package tools), export (package tools)" in str(raised.value)
+
+
+def test_the_same_name_in_two_packages() -> None:
+    with pytest.raises(errors.BinaryNotChosen, match="app, other"):
+        choose(ONE, {"name": "other", "bins": ["app"]}, bins=("app",))
+
+
+def test_an_unknown_binary_lists_the_known() -> None:
+    with pytest.raises(errors.UnknownBinary, match=r"'nope'[\s\S]*choose one of app"):
+        choose(ONE, bins=("nope",))
+
+
+def test_a_library_is_not_a_binary() -> None:
+    with pytest.raises(errors.UnknownBinary, match="libraries"):
+        choose(LIB, bins=("core",))
+    with pytest.raises(errors.NoBinary, match="core"):
+        choose(LIB)
+
+
+def test_an_unknown_package_lists_the_known() -> None:
+    with pytest.raises(errors.UnknownPackage, match=r"'nope'[\s\S]*app, core"):
+        choose(ONE, LIB, package="nope")
+
+
+def test_features() -> None:
+    assert choose(ONE, features=("tls",))
+    assert choose(ONE, features=("app/tls", "serde/derive"))
+    with pytest.raises(errors.UnknownFeature, match=r"'tsl'[\s\S]*use one of tls"):
+        choose(ONE, features=("tsl",))
+    with pytest.raises(errors.UnknownFeature, match="declares no features"):
+        choose({"name": "x", "bins": ["x"]}, features=("y",))
+
+
+def test_identity_does_not_depend_on_order() -> None:
+    one, two = (cargo.read_metadata(metadata(*p)) for p in ((ONE, LIB), (LIB, ONE)))
+    assert one.identity == two.identity == "app+core"
+
+
+def test_older_cargo_has_no_default_members() -> None:
+    document = json.loads(metadata(ONE))
+    del document["workspace_default_members"]
+    assert cargo.read_metadata(json.dumps(document)).packages[0].is_default
+
+
+BINARIES = (Binary("app", "app", "1"), Binary("app", "two", "1"))
+
+
+def test_build_command() -> None:
+    command = cargo.build_command(Choice(), BINARIES, ["t1", "t2"])
+    assert " ".join(command) == (
+        "cargo build --locked --profile release --package app --bin app --bin two --target t1 --target t2"
+    )
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        (Choice(features=("a", "b")), "--features a,b"),
+        (Choice(all_features=True), "--all-features"),
+        (Choice(no_default_features=True), "--no-default-features"),
+        (Choice(profile="dev"), "--profile dev"),
+        (Choice(arguments=("--config", "x=1")), "--config x=1"),
+    ],
+)
+def test_every_choice_reaches_the_command(choice: Choice, words: str) -> None:
+    assert words in " ".join(cargo.build_command(choice, BINARIES, ["t"]))
+
+
+@pytest.mark.parametrize(
+    ("profile", "directory"),
+    [("release", "release"), ("dev", "debug"), ("bench", "release"), ("dist", "dist")],
+)
+def test_profile_directory(profile: str, directory: str) -> None:
+    assert cargo.profile_directory(profile) == directory
+
+
+# What cargo, rustc and ld print, each reproduced by hand.
+OUTPUTS = [
+    (
+        "error: the lock file /s/Cargo.lock needs to be updated but --locked was passed to prevent this",
+        "LockOutOfDate",
+    ),
+    ("error: cannot update the lock file /s/Cargo.lock because --locked was passed", "LockOutOfDate"),
+    ("error: the package 'app' does not contain this feature: nope", "UnknownFeature"),
+    (
+        "fatal: could not read Username for 'https://git.example': terminal prompts disabled",
+        "MissingCredentials",
+    ),
+    ("error: no token found for `private`, please run `cargo login`", "MissingCredentials"),
+    ("error: profile `dist` is not defined", "InvalidManifest"),
+    ("/usr/bin/ld: cannot find -lssl: No such file or directory", "LinkError"),
+    ("could not execute process `/b/run`: Exec format error (os error 8)", "BuildScriptRanTarget"),
+    ("error[E0308]: mismatched types", "CompileError"),
+]
+
+
+@pytest.mark.parametrize(("output", "name"), OUTPUTS)
+def test_explain_carries_the_output_whole(output: str, name: str) -> None:
+    error = cargo.explain(f"   Compiling app\n{output}\n", where="cargo build")
+    assert type(error).__name__ == name
+    assert output in error.render()
+    assert error.fix
+    assert error.where == "cargo build"
+
+
+def test_a_link_error_names_the_library() -> None:
+    assert "'ssl'" in cargo.explain("ld: cannot find -lssl", where="").what
+
+
+def test_what_no_row_knows_is_told_by_the_command_that_failed() -> None:
+    error = cargo.explain("error: key with no value", "cargo metadata", otherwise=cargo.DESCRIBING)
+    assert type(error) is errors.InvalidManifest

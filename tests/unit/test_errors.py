@@ -1,0 +1,54 @@
+import inspect
+from pathlib import Path
+
+import dagger
+import pytest
+
+from pipeline import errors
+from pipeline.errors import RustMultiarchError
+
+TREE = [
+    error
+    for _, error in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(error, RustMultiarchError) and error.__module__ == errors.__name__
+]
+OWN = [error for error in TREE if "exit_code" in vars(error)]
+
+
+def test_exit_codes_are_distinct_and_leave_room_for_the_shell() -> None:
+    codes = [error.exit_code for error in OWN]
+    assert len(set(codes)) == len(codes)
+    assert all(1 <= code < 125 for code in codes)
+    assert 2 not in codes, "2 is a usage error of the command line"
+
+
+@pytest.mark.parametrize("error", OWN, ids=lambda error: error.__name__)
+def test_every_error_is_in_the_readme(error) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert f"| {error.exit_code} | `{error.__name__}` |" in readme
+
+
+@pytest.mark.parametrize("error", TREE, ids=lambda error: error.__name__)
+def test_every_error_is_described(error) -> None:
+    assert error.__doc__
+
+
+def test_message() -> None:
+    error = errors.LinkError("no library", where="cargo build", fix="install it", output="ld: no\n")
+    assert str(error) == "LinkError: no library\n  where: cargo build\n  next:  install it"
+    assert error.render() == f"ld: no\n{error}"
+
+
+def test_message_without_the_rest() -> None:
+    assert errors.LinkError("no library").render() == "LinkError: no library"
+
+
+def test_an_engine_reports_the_exit_code_and_the_output() -> None:
+    """What makes `dagger call` exit with the error's own code: it looks like an exec error."""
+    error = errors.LinkError("no library", output="ld: no")
+    assert isinstance(error, dagger.QueryError)
+    extensions = error.error.extensions
+    assert extensions["_type"] == "EXEC_ERROR"
+    assert extensions["exitCode"] == errors.LinkError.exit_code
+    assert extensions["stderr"] == "ld: no"
+    assert extensions["cmd"] == []

@@ -1,0 +1,79 @@
+import pytest
+
+from pipeline.errors import DuplicatePlatform, MalformedPlatform, NoPlatforms, UnsupportedPlatform
+from pipeline.targets import BY_PLATFORM, DEFAULT_PLATFORMS, TARGETS, Libc, for_triple, parse, select
+
+
+def test_every_column_that_names_a_platform_is_unique() -> None:
+    for column in ("platform", "gnu", "musl", "debian", "tools", "multiarch", "machine", "loader", "qemu"):
+        values = [getattr(target, column) for target in TARGETS]
+        assert len(set(values)) == len(TARGETS), column
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.platform)
+def test_a_row_agrees_with_itself(target) -> None:
+    assert target.gnu.split("-")[0] == target.musl.split("-")[0]
+    assert target.triple(Libc.GNU) == target.gnu
+    assert target.triple(Libc.MUSL) == target.musl
+    assert target.bits in (32, 64)
+    assert target.loader.startswith("/lib")
+    assert for_triple(target.gnu) is for_triple(target.musl) is target
+
+
+def test_the_seven_platforms_are_there() -> None:
+    assert set(BY_PLATFORM) == {
+        "linux/amd64", "linux/arm64", "linux/arm/v7", "linux/386", "linux/ppc64le", "linux/s390x",
+        "linux/riscv64",
+    }  # fmt: skip
+    assert set(DEFAULT_PLATFORMS) <= set(BY_PLATFORM)
+
+
+def test_an_unknown_triple_has_no_row() -> None:
+    assert for_triple("wasm32-wasip1") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "platform"),
+    [
+        ("linux/arm64", "linux/arm64"),
+        (" linux/amd64 ", "linux/amd64"),
+        ("linux/arm64/v8", "linux/arm64"),
+        ("linux/arm", "linux/arm/v7"),
+        ("linux/arm/v7", "linux/arm/v7"),
+    ],
+)
+def test_parse(text: str, platform: str) -> None:
+    assert parse(text).platform == platform
+
+
+@pytest.mark.parametrize(
+    "text", ["", "arm64", "linux", "linux/", "linux/arm64/v8/x", "Linux/AMD64", "linux arm64"]
+)
+def test_malformed(text: str) -> None:
+    with pytest.raises(MalformedPlatform, match="os/arch"):
+        parse(text)
+
+
+@pytest.mark.parametrize("text", ["windows/amd64", "linux/mips64", "linux/arm/v5"])
+def test_unsupported_lists_the_supported(text: str) -> None:
+    with pytest.raises(UnsupportedPlatform) as raised:
+        parse(text)
+    for platform in BY_PLATFORM:
+        assert platform in str(raised.value)
+
+
+def test_select_keeps_the_order_and_splits_commas() -> None:
+    found = [target.platform for target in select(["linux/arm64,linux/amd64", "linux/386"])]
+    assert found == ["linux/arm64", "linux/amd64", "linux/386"]
+
+
+@pytest.mark.parametrize("platforms", [[], [""]])
+def test_select_nothing(platforms: list[str]) -> None:
+    with pytest.raises(NoPlatforms):
+        select(platforms)
+
+
+@pytest.mark.parametrize("platforms", [["linux/arm64", "linux/arm64"], ["linux/arm64,linux/arm64/v8"]])
+def test_select_twice(platforms: list[str]) -> None:
+    with pytest.raises(DuplicatePlatform, match="linux/arm64"):
+        select(platforms)
