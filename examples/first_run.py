@@ -27,6 +27,7 @@ ANSWER_SECONDS = 60.0
 
 
 def show(command: Sequence[str]) -> None:
+    """Print a command as it would be typed."""
     print(f"\n$ {shlex.join(command)}", flush=True)
 
 
@@ -41,6 +42,7 @@ def run(command: Sequence[str]) -> str:
 
 
 def free_port() -> int:
+    """A port on the loopback address that nothing has."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
@@ -88,6 +90,7 @@ def show_index(address: str) -> None:
 
 
 def main() -> None:
+    """Build and publish for the platforms of the first argument, then try each variant."""
     platforms = sys.argv[1]
     names = platforms.split(",")
     chosen = choice.choose(platforms=names)

@@ -59,16 +59,17 @@ _PLATFORMS = Annotated[
 def _project_parameters() -> list[inspect.Parameter]:
     """A typer parameter for each constructor argument of the module."""
     hints = typing.get_type_hints(RustMultiarch, include_extras=True)
-    parameters = []
+    parameters: list[inspect.Parameter] = []
     for field in dataclasses.fields(RustMultiarch):  # type: ignore[arg-type]
         kind, *notes = typing.get_args(hints[field.name])
         help_text = next(note.documentation for note in notes if isinstance(note, Doc))
         if field.name == "source":
-            annotation = Annotated[Path, typer.Argument(help=help_text)]
+            annotation: Any = Annotated[Path, typer.Argument(help=help_text)]
             default: object = Path()
         else:
-            names = _SPELLINGS.get(field.name, ())
-            annotation = Annotated[kind, typer.Option(*names, help=help_text)]  # type: ignore[valid-type,assignment]
+            flag = f"--{field.name.replace('_', '-')}"
+            names = _SPELLINGS.get(field.name, (flag,))
+            annotation = Annotated[kind, typer.Option(*names, help=help_text)]
             factory = field.default_factory
             default = field.default if factory is dataclasses.MISSING else factory()
         parameters.append(
@@ -96,7 +97,7 @@ def project_command(run: Callable[..., Awaitable[str]]) -> Callable[..., None]:
             typer.echo(answer)
 
     command.__doc__ = run.__doc__
-    command.__signature__ = inspect.Signature([*project, *own])  # type: ignore[attr-defined]
+    command.__signature__ = inspect.Signature([*project, *own])
     return command
 
 

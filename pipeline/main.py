@@ -112,8 +112,8 @@ class RustMultiarch:
             targets=select(self.platforms),
             choice=Choice(
                 package=self.package,
-                bins=tuple(self.bin),
-                features=tuple(self.features),
+                bins=listed(self.bin),
+                features=listed(self.features),
                 all_features=self.all_features,
                 no_default_features=self.no_default_features,
                 profile=self.profile,
@@ -137,6 +137,11 @@ class RustMultiarch:
             env=dict(pairs("env", self.env)),
             labels=described | dict(pairs("labels", self.labels)),
         )
+
+
+def listed(items: list[str]) -> tuple[str, ...]:
+    """Items that may be comma-separated, as cargo takes its own lists, one by one."""
+    return tuple(name for item in items for name in item.split(",") if name)
 
 
 def pairs(option: str, items: list[str]) -> tuple[tuple[str, str], ...]:

@@ -1,8 +1,8 @@
 """Bad input: its own error, its own words, and nothing published."""
 
+import crates
 import pytest
 
-import crates
 from pipeline import RustMultiarch, errors
 
 pytestmark = pytest.mark.anyio
@@ -81,7 +81,8 @@ async def test_a_build_script_that_runs_the_targets_binary(session) -> None:
         let out = std::env::var("OUT_DIR").unwrap() + "/probe";
         let compiler = std::env::var("CC_aarch64_unknown_linux_gnu").unwrap();
         std::fs::write(out.clone() + ".c", "int main(){return 0;}").unwrap();
-        let built = std::process::Command::new(compiler).args([out.clone() + ".c", "-o".into(), out.clone()]).status();
+        let arguments = [out.clone() + ".c", "-o".into(), out.clone()];
+        let built = std::process::Command::new(compiler).args(arguments).status();
         assert!(built.unwrap().success());
         // Where an emulator is registered the kernel would start it: say what a plain kernel says.
         if std::process::Command::new(&out).status().is_ok() { panic!("Exec format error (os error 8)") }

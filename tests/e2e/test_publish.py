@@ -4,10 +4,10 @@ import json
 import urllib.error
 import urllib.request
 
+import crates
 import pytest
 from dagger import dag
 
-import crates
 from pipeline import RustMultiarch, errors
 
 pytestmark = pytest.mark.anyio

@@ -5,10 +5,10 @@ import json
 from pathlib import Path
 
 import pytest
+from conftest import COMMIT, PLATFORMS
 from dagger import dag
 from elftools.elf.elffile import ELFFile
 
-from conftest import COMMIT, PLATFORMS
 from pipeline import errors
 from pipeline.targets import parse
 

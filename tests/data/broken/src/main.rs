@@ -1,0 +1,4 @@
+fn main() {
+    let number: u8 = "text";
+    println!("{number}");
+}

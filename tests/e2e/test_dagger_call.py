@@ -1,0 +1,90 @@
+"""The module as `dagger` users meet it: functions, defaults, printed values, exit codes."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from pipeline import errors
+
+SECONDS = 600
+
+
+@pytest.fixture(scope="session")
+def dagger_call(engine, loopback: str):
+    """Runs `dagger …` in a directory, the repository's by default."""
+
+    def run(*words: str, cwd: Path = ROOT, code: int = 0) -> subprocess.CompletedProcess[str]:
+        command = [os.environ.get("_EXPERIMENTAL_DAGGER_CLI_BIN", "dagger"), *words]
+        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=SECONDS)
+        assert done.returncode == code, done.stderr
+        return done
+
+    return run
+
+
+def functions(listing: str) -> dict[str, str]:
+    """Names and descriptions of a `dagger functions` table."""
+    rows = (re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in listing.splitlines()[1:])
+    return {row[0]: row[1] if len(row) == 2 else "" for row in rows if row[0]}
+
+
+def test_every_function_has_a_description(dagger_call) -> None:
+    found = functions(dagger_call("functions").stdout)
+    assert {"build", "binary", "publish", "builder"} <= found.keys()
+    image = functions(dagger_call("functions", "build").stdout)
+    assert {"report", "publish", "variant", "variants", "tarball", "layout"} <= image.keys()
+    for name, description in {**found, **image}.items():
+        assert len(description) > 10, name
+
+
+def test_every_argument_has_a_description(dagger_call) -> None:
+    text = dagger_call("call", "--help").stdout
+    arguments = re.search(r"ARGUMENTS\n(.*?)\n\n", text, re.DOTALL)
+    assert arguments, text
+    for line in arguments[1].splitlines():
+        assert re.match(r"\s+(-\w, )?--[\w-]+ \S*\s+\S.{10,}", line), line
+
+
+def test_build_report_as_data(dagger_call) -> None:
+    done = dagger_call("call", "build", "report", "--json")
+    rows = json.loads(done.stdout)["variants"]
+    assert [(row["platform"], row["triple"]) for row in rows] == [
+        ("linux/amd64", "x86_64-unknown-linux-gnu"),
+        ("linux/arm64", "aarch64-unknown-linux-gnu"),
+    ]
+
+
+def test_build_logs_its_summary(dagger_call) -> None:
+    done = dagger_call("call", "--platforms", "linux/amd64", "build")
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", done.stderr)
+    assert re.search(r"linux/amd64 +x86_64-unknown-linux-gnu +\S+ MiB +\S+ MiB +sha256:", plain)
+
+
+def test_exit_codes_reach_the_shell(dagger_call) -> None:
+    done = dagger_call(
+        "call", "--platforms", "linux/mips", "build", code=errors.UnsupportedPlatform.exit_code
+    )
+    assert "linux/s390x" in done.stderr
+    assert "Traceback" not in done.stderr
+    dagger_call("call", "--bin", "nope", "build", code=errors.UnknownBinary.exit_code)
+    dagger_call("call", "publish", "--address", "A b", code=errors.InvalidAddress.exit_code)
+
+
+def test_callers_from_elsewhere_do_not_build_our_sample(dagger_call, tmp_path: Path) -> None:
+    """The default source lives in this repository's .env, which is not part of the module."""
+    done = dagger_call("call", "-m", str(ROOT), "build", cwd=tmp_path, code=1)
+    assert "source" in done.stderr
+
+
+def test_a_compile_error_is_shown_whole(dagger_call, tmp_path: Path) -> None:
+    project = tmp_path / "broken"
+    shutil.copytree(ROOT / "tests/data/broken", project)
+    done = dagger_call("call", "--source", str(project), "build", code=errors.CompileError.exit_code)
+    assert "error[E0308]: mismatched types" in done.stderr
+    assert "src/main.rs:2:" in done.stderr

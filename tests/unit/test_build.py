@@ -1,0 +1,61 @@
+from types import SimpleNamespace
+
+import pytest
+
+from pipeline import build, cargo
+from pipeline.build import Order, Plan
+from pipeline.cargo import Binary, Choice, Package, Project
+from pipeline.targets import Libc, select
+
+PROJECT = Project((Package("app", "1.0.0", ("app", "two"), frozenset(), None, True),))
+BINARIES = (Binary("app", "app", "1.0.0"), Binary("app", "two", "1.0.0"))
+
+
+def plan(project: Project = PROJECT, rust: str = "1.96", libc: Libc = Libc.GNU, **choice) -> Plan:
+    order = Order(
+        source=SimpleNamespace(),  # type: ignore[arg-type]
+        targets=select(["linux/amd64,linux/arm64"]),
+        choice=Choice(**choice),
+        libc=libc,
+    )
+    command = tuple(cargo.build_command(order.choice, BINARIES, order.triples))
+    return Plan(order, rust, project, BINARIES, command)
+
+
+def test_the_script_syncs_by_content_then_compiles_once() -> None:
+    lines = build.compile_script(plan()).splitlines()
+    sync = next(i for i, line in enumerate(lines) if line.startswith("rsync"))
+    compiles = [i for i, line in enumerate(lines) if line.startswith("cargo build")]
+    assert "--checksum" in lines[sync]
+    assert "--times" not in lines[sync]
+    assert "-a" not in lines[sync].split()
+    assert "--delete" in lines[sync]
+    assert len(compiles) == 1 and compiles[0] > sync
+
+
+@pytest.mark.parametrize("name", ["app", "two"])
+@pytest.mark.parametrize("triple", ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"])
+def test_every_binary_is_collected_with_its_symbols(name: str, triple: str) -> None:
+    script = build.compile_script(plan())
+    assert f"/build/target/{triple}/release/{name} /output/{triple}/{name}" in script
+    assert f"cd /output/symbols/{triple}" in script
+    assert f"--add-gnu-debuglink={name}.debug" in script
+
+
+def test_the_profiles_directory_is_used() -> None:
+    assert "/debug/app" in build.compile_script(plan(profile="dev"))
+
+
+def test_the_tools_of_the_target_are_used() -> None:
+    assert "aarch64-linux-gnu-objcopy --strip-all" in build.compile_script(plan())
+
+
+def test_the_cache_is_apart_for_projects_and_toolchains_and_shared_otherwise() -> None:
+    other = Project((Package("other", "1.0.0", ("app",), frozenset(), None, True),))
+    keys = [build.cache_key(p) for p in (plan(), plan(other), plan(rust="1.95"), plan(libc=Libc.MUSL))]
+    assert len(set(keys)) == 4
+    assert build.cache_key(plan(profile="dev")) == build.cache_key(plan())
+
+
+def test_triples_follow_the_libc() -> None:
+    assert plan(libc=Libc.MUSL).order.triples == ["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"]

@@ -1,0 +1,64 @@
+"""The module's interface: every part described, and every option on the command line too."""
+
+import dataclasses
+import inspect
+
+import pytest
+from dagger import mod
+
+import pipeline.image
+import pipeline.main
+from pipeline import RustMultiarch, cli, errors
+from pipeline.main import listed, pairs
+
+OBJECTS = [
+    name
+    for module in (pipeline.main, pipeline.image)
+    for name, value in inspect.getmembers(module, inspect.isclass)
+    if value.__module__ == module.__name__
+]
+
+
+@pytest.mark.parametrize("name", sorted(set(OBJECTS)))
+def test_every_function_and_argument_is_described(name: str) -> None:
+    described = mod.default_module().get_object(name)
+    for function in described.functions.values():
+        assert function.doc, function
+        for parameter in function.parameters.values():
+            assert parameter.doc, (function, parameter.name)
+
+
+def test_every_constructor_argument_is_described() -> None:
+    module = mod.default_module()
+    constructor = module.get_object("RustMultiarch").get_constructor(module._converter)
+    for name, parameter in constructor.parameters.items():
+        assert parameter.doc and len(parameter.doc) > 10, name
+
+
+def test_only_the_source_is_required() -> None:
+    required = [
+        field.name
+        for field in dataclasses.fields(RustMultiarch)  # type: ignore[arg-type]
+        if field.default is field.default_factory is dataclasses.MISSING
+    ]
+    assert required == ["source"]
+
+
+def test_the_command_line_has_every_option_of_the_module() -> None:
+    names = {parameter.name for parameter in cli._project_parameters()}
+    assert names == {field.name for field in dataclasses.fields(RustMultiarch)}  # type: ignore[arg-type]
+
+
+def test_pairs() -> None:
+    assert pairs("env", ["A=1", "B=x=y", "C="]) == (("A", "1"), ("B", "x=y"), ("C", ""))
+
+
+@pytest.mark.parametrize("item", ["A", "", "=1"])
+def test_pairs_that_are_none(item: str) -> None:
+    with pytest.raises(errors.InvalidArgument, match="--env"):
+        pairs("env", [item])
+
+
+def test_listed_splits_at_commas_and_drops_nothing_else() -> None:
+    assert listed(["a,b", "c"]) == ("a", "b", "c")
+    assert listed([]) == ()
