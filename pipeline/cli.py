@@ -27,6 +27,7 @@ from pipeline.errors import EngineError, RustMultiarchError
 from pipeline.image import Image
 from pipeline.main import RustMultiarch
 from pipeline.report import as_json, as_table
+from pipeline.targets import select
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -107,7 +108,8 @@ async def _in_session(
     from engine import choice
 
     source = await anyio.Path(chosen.pop("source")).resolve()
-    os.environ.update(choice.choose(say).environment)
+    platforms = [target.platform for target in select(chosen["platforms"])]
+    os.environ.update(choice.choose(say, platforms).environment)
     async with dagger.connection(dagger.Config(log_output=sys.stderr)):
         directory = dag.host().directory(str(source), exclude=IGNORED, gitignore=True)
         return await run(RustMultiarch(source=directory, **chosen), **rest)

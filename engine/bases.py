@@ -1,0 +1,133 @@
+"""Stand-ins for the base images where no container registry can be reached, made from Debian packages.
+
+The pipeline keeps the official names; the engine's mirror setting sends them to the loopback registry
+that these images are pushed to. A stand-in keeps its official image's contract, not its bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import shutil
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from engine import apt, making, oci, registry
+from engine.log import Log, to_stderr
+from engine.making import Maker, check_programs
+from engine.paths import Paths, default_root
+from engine.recipes import ARCHITECTURES, BASES, DEBIAN, SUITE, Base, Job, host
+from pipeline.errors import BaseImageUnavailable
+from pipeline.targets import TARGETS, Target, parse
+
+PACKAGES = (*registry.PACKAGES, *making.PACKAGES)
+WORKERS = 2
+
+
+def ensure(
+    platforms: Iterable[str],
+    *,
+    registry: str,
+    cache: Path | None = None,
+    log: Log = to_stderr,
+) -> list[str]:
+    """Have the stand-ins in the registry: builder and Python for this machine, Debian for the platforms.
+
+    What was made before from the same recipe is kept; an interrupted run is simply run again.
+
+    Args:
+        platforms: whose runtime image is needed, besides this machine's own.
+        registry: `host:port` of the loopback registry.
+        cache: the project's cache directory.
+        log: takes a line of progress.
+
+    Returns:
+        The image names that were pushed; none if the registry had everything.
+
+    Raises:
+        BaseImageUnavailable: a platform Debian has no port for, or a stand-in that cannot be made.
+        PrerequisitesMissing: a program is missing, or the rights to mount.
+    """
+    store = Paths(cache or default_root()).bases
+    store.mkdir(parents=True, exist_ok=True)
+    wanted = list(dict.fromkeys([host(), *map(_portable, platforms)]))
+    jobs = [Job(DEBIAN, target, store) for target in wanted]
+    jobs += [Job(base, host(), store) for base in BASES if base.parent]
+    with _lock(store / "lock"):
+        missing = [job for job in jobs if not job.made]
+        if missing:
+            _make(store, missing, log)
+        pushed = [base.image for base in BASES if _push(store, base, registry, log)]
+    return pushed
+
+
+def _portable(platform: str) -> Target:
+    target = parse(platform)
+    if target.debian not in ARCHITECTURES:
+        raise BaseImageUnavailable(
+            f"no stand-in for {DEBIAN.image} on {platform}: Debian {SUITE} has no {target.debian} port",
+            where=platform,
+            fix="Leave this platform out, or run where docker.io can be reached.",
+        )
+    return target
+
+
+def _push(store: Path, base: Base, registry: str, log: Log) -> bool:
+    """Push the index of every platform made so far."""
+    jobs = (Job(base, target, store) for target in TARGETS)
+    made = [job for job in jobs if job.made]
+    pushed = oci.push(registry, base.name, base.tag, [job.image for job in made])
+    if pushed:
+        log(f"{base.image}: in the local registry for {', '.join(j.target.platform for j in made)}")
+    return pushed
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _make(store: Path, missing: list[Job], log: Log) -> None:
+    """Make what is missing: this machine's Debian first, the rest side by side on top of or beside it."""
+    check_programs()
+    # Only the holder of the lock makes anything, so what is there was left by a run that died.
+    for leftover in store.glob("making-*"):
+        shutil.rmtree(leftover)
+    maker = Maker(store, [apt.release(source) for source in apt.sources(SUITE)], log)
+    own = Job(DEBIAN, host(), store)
+    if own in missing:
+        maker.make(own)
+    # The long ones first.
+    rest = sorted((job for job in missing if job != own), key=lambda job: job.base is DEBIAN)
+    with ExitStack() as stack:
+        lower = stack.enter_context(maker.lower(own)) if any(job.parent for job in rest) else None
+        pool = stack.enter_context(ThreadPoolExecutor(WORKERS))
+        for done in [pool.submit(maker.make, job, lower) for job in rest]:
+            done.result()
+    for old in _outdated(store):
+        shutil.rmtree(old)
+
+
+def _outdated(store: Path) -> list[Path]:
+    """Images of recipes that are no more."""
+    current = {Job(base, target, store).directory for base in BASES for target in TARGETS}
+    return [path for path in store.iterdir() if (path / "manifest.json").is_file() and path not in current]
+
+
+def main() -> None:
+    """Make the stand-ins by hand: `python3 -m engine.bases --platform linux/arm64`."""
+    parser = argparse.ArgumentParser(prog="python3 -m engine.bases", description=ensure.__doc__)
+    parser.add_argument("--platform", action="append", default=[], help="a platform for debian, repeatable")
+    parser.add_argument("--port", type=int, default=registry.PORT, help="of the loopback registry")
+    parser.add_argument("--cache", type=Path, default=default_root(), help="the cache directory")
+    options = parser.parse_args()
+    address = registry.ensure(options.port, cache=options.cache)
+    ensure(options.platform, registry=address, cache=options.cache, log=to_stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""Foreign-architecture binaries: registering QEMU with the kernel, and undoing exactly that.
+
+Registrations belong to the machine, not to one engine. Each one of ours has a directory with a file per
+engine that uses it; the last engine to leave takes the registration away. Registrations found without
+such a directory are somebody else's and stay as they are.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from engine.log import Log
+from pipeline.errors import EngineStartFailed
+
+BINFMT = Path("/proc/sys/fs/binfmt_misc")
+PACKAGED = Path("/usr/lib/binfmt.d")
+CLAIMS = Path("/run/rust-multiarch/binfmt")
+
+# platform -> the name under which Debian's qemu-user-static describes its emulator
+EMULATORS = {
+    "linux/amd64": "qemu-x86_64",
+    "linux/386": "qemu-i386",
+    "linux/arm64": "qemu-aarch64",
+    "linux/arm/v7": "qemu-arm",
+    "linux/ppc64le": "qemu-ppc64le",
+    "linux/s390x": "qemu-s390x",
+    "linux/riscv64": "qemu-riscv64",
+}
+
+# machine, as uname says it -> the platforms its own processor runs
+NATIVE = {
+    "x86_64": {"linux/amd64", "linux/386"},
+    "aarch64": {"linux/arm64", "linux/arm/v7"},
+    "ppc64le": {"linux/ppc64le"},
+    "s390x": {"linux/s390x"},
+    "riscv64": {"linux/riscv64"},
+}
+
+
+def emulators(platforms: Iterable[str], machine: str) -> list[str]:
+    """The emulators that these platforms need on a machine, in the order of the table."""
+    foreign = set(platforms) - NATIVE.get(machine, set())
+    return [name for platform, name in EMULATORS.items() if platform in foreign]
+
+
+def with_fix_flag(line: str) -> str:
+    """A registration line with the F flag: the kernel opens the emulator now.
+
+    Without it the kernel looks for the emulator inside the container, where there is none.
+    """
+    head, _, flags = line.strip().rpartition(":")
+    return f"{head}:{flags}" if "F" in flags else f"{head}:{flags}F"
+
+
+def packaged_line(name: str, packaged: Path = PACKAGED) -> str:
+    """The registration line that the emulator's package ships."""
+    path = packaged / f"{name}.conf"
+    try:
+        lines = path.read_text().splitlines()
+    except FileNotFoundError:
+        raise EngineStartFailed(
+            f"no description of the emulator {name}",
+            where=str(path),
+            fix="apt-get install qemu-user-static",
+        ) from None
+    return with_fix_flag(next(line for line in lines if line.startswith(":")))
+
+
+@contextmanager
+def _claims() -> Iterator[None]:
+    """The claims directory, locked against engines that start or stop at the same time."""
+    CLAIMS.mkdir(parents=True, exist_ok=True)
+    with (CLAIMS / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _mount() -> None:
+    if (BINFMT / "register").exists():
+        return
+    command = ["mount", "-t", "binfmt_misc", "binfmt_misc", str(BINFMT)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise EngineStartFailed(
+            "the kernel's table of foreign binaries cannot be mounted",
+            where=" ".join(command),
+            fix="load the kernel module binfmt_misc, or use a machine whose kernel has it",
+            output=done.stderr,
+        )
+    (CLAIMS / "mounted").touch()
+
+
+def _warn_without_fix_flag(name: str, log: Log) -> None:
+    entry = (BINFMT / name).read_text()
+    flags = next((line for line in entry.splitlines() if line.startswith("flags:")), "")
+    if "F" not in flags.removeprefix("flags:"):
+        log(f"warning: {name} is registered without the F flag, so it does not work inside containers; "
+            f"to have it replaced: echo -1 > {BINFMT / name}, then start again")  # fmt: skip
+
+
+def register(platforms: Iterable[str], owner: str, log: Log) -> None:
+    """Let this machine run binaries of these platforms, on behalf of the engine `owner`."""
+    names = emulators(platforms, os.uname().machine)
+    if not names:
+        return
+    with _claims():
+        _mount()
+        for name in names:
+            claim = CLAIMS / name
+            if not (BINFMT / name).exists():
+                # The claim comes first: a crash in between leaves a claim without a registration, which
+                # the next start repairs, never a registration that nobody would take away.
+                claim.mkdir(exist_ok=True)
+                (BINFMT / "register").write_text(packaged_line(name))
+                log(f"registered {name}")
+            else:
+                _warn_without_fix_flag(name, log)
+            if claim.is_dir():
+                (claim / owner).touch()
+
+
+def unregister(owner: str, log: Log) -> None:
+    """Give up what `owner` claimed; take away registrations nobody of ours uses any more."""
+    if not CLAIMS.is_dir():
+        return
+    with _claims():
+        for claim in [path for path in CLAIMS.iterdir() if path.is_dir()]:
+            (claim / owner).unlink(missing_ok=True)
+            if any(claim.iterdir()):
+                continue
+            with suppress(FileNotFoundError):
+                (BINFMT / claim.name).write_text("-1")
+                log(f"removed the registration of {claim.name}")
+            claim.rmdir()
+        _unmount_if_ours()
+
+
+def _unmount_if_ours() -> None:
+    mounted = CLAIMS / "mounted"
+    entries = {path.name for path in BINFMT.iterdir()} - {"register", "status"}
+    claimed = [path for path in CLAIMS.iterdir() if path.is_dir()]
+    if mounted.exists() and not entries and not claimed:
+        subprocess.run(["umount", str(BINFMT)], capture_output=True, check=False)
+        mounted.unlink()

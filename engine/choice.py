@@ -1,0 +1,98 @@
+"""Which engine to use on this machine, and why: one that was named, Docker or Podman, or our own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from engine import build, config, lifecycle
+from engine.log import Log, to_stderr
+from engine.paths import Paths
+
+RUNNER = "_EXPERIMENTAL_DAGGER_RUNNER_HOST"
+CLI = "_EXPERIMENTAL_DAGGER_CLI_BIN"
+
+CONTAINER_TOOLS = ("docker", "podman")
+"""What Dagger starts an engine with by itself, in its own order."""
+
+ANSWER_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An engine to use.
+
+    Attributes:
+        kind: `named`, `docker`, `podman` or `embedded`.
+        why: one sentence for the user.
+        environment: variables that point the Dagger CLI and SDKs at it.
+    """
+
+    kind: str
+    why: str
+    environment: dict[str, str]
+
+
+def choose(
+    log: Log = to_stderr,
+    platforms: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+) -> Choice:
+    """The engine to use: a runner host that is set, else Docker or Podman that works, else our own.
+
+    Our own is built and started if it is not running yet.
+
+    Args:
+        log: told which engine it is and why.
+        platforms: what will be built for; our own engine makes base images ready for them.
+        environ: the environment to look in, the process's own by default.
+    """
+    host = (environ if environ is not None else os.environ).get(RUNNER, "")
+    ours = config.address(Paths.default())
+    if host == ours:
+        return _embedded(f"{RUNNER} is its address", platforms, log)
+    choice = _named(host) if host else _container_tool(log)
+    if choice is None:
+        return _embedded("no runner host is set, and neither docker nor podman answers", platforms, log)
+    log(f"engine: {choice.kind} ({choice.why})")
+    return choice
+
+
+def _named(host: str) -> Choice:
+    return Choice("named", f"{RUNNER} is {host}", {RUNNER: host})
+
+
+def _embedded(why: str, platforms: Sequence[str], log: Log) -> Choice:
+    """Our own engine, started unless it runs already and has the base images that will be needed."""
+    log(f"engine: embedded ({why})")
+    status = lifecycle.status()
+    if not status.running or not set(platforms) <= set(status.platforms):
+        lifecycle.start(platforms, log)
+    return Choice("embedded", why, lifecycle.env())
+
+
+def _container_tool(log: Log) -> Choice | None:
+    for tool in CONTAINER_TOOLS:
+        if shutil.which(tool) and _answers([tool, "info"]):
+            return Choice(tool, f"`{tool} info` answers", _command_line(log))
+    return None
+
+
+def _answers(command: Sequence[str]) -> bool:
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=ANSWER_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
+def _command_line(log: Log) -> dict[str, str]:
+    """The Dagger CLI: the one on PATH, else ours, which serves any engine of its version."""
+    found = shutil.which("dagger")
+    if found:
+        return {CLI: found}
+    directory = build.build(Paths.default().builds, log)
+    return {CLI: str(directory / "dagger"), "PATH": f"{directory}:{os.environ.get('PATH', os.defpath)}"}

@@ -1,0 +1,232 @@
+"""Starting, stopping and looking at the embedded engine.
+
+    start: prerequisites, build, binfmt, registry and stand-ins, engine, wait until it answers
+    stop:  engine, registry, network, cgroups, binfmt
+
+Each step may be repeated, so the same command continues what an interrupted one left. One lock keeps two
+starts, or a start and a stop, from working on one engine at the same time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shlex
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engine import bases, binfmt, build, config, network, prerequisites, registry, supervisor
+from engine.log import Log, to_stderr
+from engine.paths import Paths
+from engine.record import Record
+from pipeline.errors import EngineError
+
+
+@dataclass(frozen=True)
+class Status:
+    """The engine as it is now."""
+
+    running: bool
+    socket: Path
+    version: str = field(default_factory=build.version)
+    pid: int | None = None
+    since: float | None = None
+    build: str = ""
+    registry: str = ""
+    platforms: list[str] = field(default_factory=list)
+    state: Path = Path()
+
+    @property
+    def cache_bytes(self) -> int:
+        """How much disk space the cache takes. Counted when asked: a large cache takes seconds."""
+        command = ["du", "-s", "--block-size=1", str(self.state)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        return int(done.stdout.split()[0]) if done.stdout else 0
+
+
+@contextmanager
+def _locked(paths: Paths, log: Log) -> Iterator[None]:
+    paths.create()
+    with paths.lock.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log("waiting for another start or stop of this engine")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def start(
+    platforms: Sequence[str],
+    log: Log = to_stderr,
+    *,
+    paths: Paths | None = None,
+    registry_port: int = registry.PORT,
+) -> Status:
+    """Have an engine running that builds for these platforms, whatever state the last one left.
+
+    Raises:
+        PrerequisitesMissing: this machine lacks something that cannot be installed from here.
+        EngineBuildFailed: the engine does not compile.
+        EngineStartFailed: it was started and does not answer.
+        BaseImageUnavailable: an image can neither be pulled nor made here.
+    """
+    paths = paths or Paths.default()
+    before = Record.read(paths.record) if supervisor.running(paths) else None
+    mirror = before.mirror if before else not config.hub_reachable()
+    if mirror and not before:
+        log("Docker Hub cannot be reached from here: images made from Debian packages stand in for its own")
+    prerequisites.install(log, stand_ins=mirror)
+    with _locked(paths, log):
+        old = Record.read(paths.record)
+        wanted = _plan(paths, old, platforms, registry_port, mirror=mirror)
+        if old and old.registry_port != registry_port:
+            registry.stop(old.registry_port, cache=paths.root)
+        if not supervisor.running(paths):
+            # Before anything is changed on this machine: stop undoes what the record says.
+            wanted.write(paths.record)
+        binfmt.register(platforms, paths.instance, log)
+        _make(paths, wanted, platforms, log)
+        if _must_launch(paths, old, wanted, log):
+            _remove_leftovers(paths, old)
+            wanted.write(paths.record)
+            supervisor.launch(paths, wanted, log)
+        else:
+            wanted.write(paths.record)
+    return status(paths=paths)
+
+
+def _plan(paths: Paths, old: Record | None, platforms: Sequence[str], port: int, *, mirror: bool) -> Record:
+    return Record(
+        build=str(paths.builds / build.build_key()),
+        # The engine that runs keeps its network; a new one looks where there is room.
+        cidr=old.cidr if old else str(network.choose(paths.instance, network.routes())),
+        registry=registry.address_of(port),
+        registry_port=port,
+        mirror=mirror,
+        # After an engine that was killed the switch is still on, and its record still says how it was.
+        forwarding_before=old.forwarding_before if old else network.forwarding(),
+        platforms=sorted({*platforms, *(old.platforms if old else [])}),
+    )
+
+
+def _make(paths: Paths, wanted: Record, platforms: Sequence[str], log: Log) -> None:
+    """Compile the engine and make the images it will pull; neither needs the other."""
+    with ThreadPoolExecutor() as pool:
+        steps = [pool.submit(build.build, paths.builds, log)]
+        if wanted.mirror:
+            steps.append(pool.submit(_stand_ins, paths, wanted.registry_port, platforms, log))
+    for step in steps:
+        step.result()
+
+
+def _stand_ins(paths: Paths, port: int, platforms: Sequence[str], log: Log) -> Path:
+    address = registry.ensure(port, cache=paths.root)
+    bases.ensure(platforms, registry=address, cache=paths.root, log=log)
+    return paths.bases
+
+
+def _must_launch(paths: Paths, old: Record | None, wanted: Record, log: Log) -> bool:
+    """Whether an engine is to be started; one that does not fit any more is stopped here."""
+    if not supervisor.running(paths):
+        return True
+    fits = old and (old.build, old.registry, old.mirror) == (wanted.build, wanted.registry, wanted.mirror)
+    if not fits:
+        log("the running engine has another build or configuration: restarting it")
+    elif supervisor.answers(paths, Path(wanted.build)):
+        log("the engine is running")
+        supervisor.trim_log(paths)
+        return False
+    else:
+        log("the running engine does not answer: restarting it")
+    supervisor.end(paths, log)
+    return True
+
+
+def _remove_leftovers(paths: Paths, old: Record | None) -> None:
+    """What a killed engine left: half-started processes, its bridge and its rules."""
+    supervisor.end(paths, lambda line: None)
+    if old:
+        network.remove(paths.instance, old.cidr, old.forwarding_before)
+
+
+def stop(log: Log = to_stderr, *, paths: Paths | None = None) -> bool:
+    """Stop the engine and undo what starting it did to this machine; False if there was nothing.
+
+    The cache, the builds and the stand-in images stay.
+    """
+    paths = paths or Paths.default()
+    if not paths.engine.exists():
+        return False
+    with _locked(paths, log):
+        record = Record.read(paths.record)
+        ended = supervisor.end(paths, log)
+        if record:
+            network.remove(paths.instance, record.cidr, record.forwarding_before)
+            ended = registry.stop(record.registry_port, cache=paths.root) or ended
+        binfmt.unregister(paths.instance, log)
+        supervisor.clean(paths)
+        paths.record.unlink(missing_ok=True)
+    log("the engine is stopped" if ended else "the engine was not running")
+    return ended
+
+
+def status(*, paths: Paths | None = None) -> Status:
+    """The engine as it is now. Asks no network and starts nothing."""
+    paths = paths or Paths.default()
+    engine = supervisor.engine_process(paths)
+    record = Record.read(paths.record)
+    if not engine or not record:
+        return Status(running=False, socket=paths.socket, state=paths.state)
+    return Status(
+        running=paths.socket.exists(),
+        socket=paths.socket,
+        pid=engine.pid,
+        since=engine.since(),
+        build=record.build,
+        registry=record.registry if record.mirror else "",
+        platforms=record.platforms if record.mirror else [],
+        state=paths.state,
+    )
+
+
+def logs(*, follow: bool = False, paths: Paths | None = None) -> Iterator[str]:
+    """The engine's log, line by line; with `follow` for as long as the engine runs."""
+    paths = paths or Paths.default()
+    if not paths.log.exists():
+        return
+    with paths.log.open(errors="replace") as file:
+        while True:
+            yield from file
+            if not follow or not supervisor.running(paths):
+                yield from file
+                return
+            time.sleep(0.2)
+
+
+def env(*, paths: Paths | None = None) -> dict[str, str]:
+    """The variables with which `dagger`, and every Dagger SDK, uses this engine.
+
+    Raises:
+        EngineError: no engine is running.
+    """
+    paths = paths or Paths.default()
+    record = Record.read(paths.record)
+    if not record or not supervisor.running(paths):
+        raise EngineError("the engine is not running", where=str(paths.socket), fix="start it first")
+    return {**supervisor.client_environment(paths, Path(record.build)), "PATH": _path_with(record.build)}
+
+
+def _path_with(directory: str) -> str:
+    rest = [part for part in os.environ.get("PATH", os.defpath).split(":") if part != directory]
+    return ":".join([directory, *rest])
+
+
+def export_lines(variables: dict[str, str]) -> str:
+    """The variables as lines for a shell to evaluate."""
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())

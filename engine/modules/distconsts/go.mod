@@ -1,0 +1,1 @@
+module github.com/dagger/dagger/engine/distconsts

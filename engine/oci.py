@@ -1,0 +1,287 @@
+"""OCI images as files and the registry API: what is needed to make a layer and to push an index."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import os
+import shutil
+import stat
+import subprocess
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, cast
+
+from pipeline.errors import BaseImageUnavailable
+
+INDEX = "application/vnd.oci.image.index.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+TIMEOUT = 120
+
+
+@dataclass(frozen=True)
+class Image:
+    """One platform's image: a directory with `manifest.json` and every blob under its own digest."""
+
+    directory: Path
+
+    @property
+    def manifest(self) -> bytes:
+        """The manifest's bytes."""
+        return (self.directory / "manifest.json").read_bytes()
+
+    @property
+    def digest(self) -> str:
+        """The manifest's digest."""
+        return _sha256(self.manifest)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The image's configuration."""
+        content: dict[str, Any] = json.loads(self.blob(json.loads(self.manifest)["config"]).read_bytes())
+        return content
+
+    @property
+    def layers(self) -> list[dict[str, Any]]:
+        """The descriptors of the layers, lowest first."""
+        found: list[dict[str, Any]] = json.loads(self.manifest)["layers"]
+        return found
+
+    @property
+    def blobs(self) -> list[dict[str, Any]]:
+        """The descriptors of everything the manifest names."""
+        return [*self.layers, json.loads(self.manifest)["config"]]
+
+    def blob(self, descriptor: dict[str, Any]) -> Path:
+        """The file of a blob."""
+        return self.directory / str(descriptor["digest"]).partition(":")[2]
+
+    def descriptor(self) -> dict[str, Any]:
+        """This image's entry in an index."""
+        config = self.config
+        platform = {key: config[key] for key in ("os", "architecture", "variant") if key in config}
+        size = len(self.manifest)
+        return {"mediaType": MANIFEST, "digest": self.digest, "size": size, "platform": platform}
+
+
+class LayerFile:
+    """A compressed layer being written: a file object that takes the tar stream.
+
+    The stream is hashed on its way into pigz, which uses every core.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._hash = hashlib.sha256()
+        with path.open("wb") as output:
+            command = ["pigz", "--fast", "--no-name", "--no-time"]
+            self._pigz = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output)
+
+    def write(self, data: bytes) -> int:
+        """Take a piece of the tar stream."""
+        assert self._pigz.stdin
+        self._hash.update(data)
+        return self._pigz.stdin.write(data)
+
+    def close(self) -> str:
+        """Finish the file and say the digest of the uncompressed stream."""
+        assert self._pigz.stdin
+        self._pigz.stdin.close()
+        if self._pigz.wait():
+            raise OSError(f"pigz cannot write {self.path}")
+        return f"sha256:{self._hash.hexdigest()}"
+
+
+def write_layer(tree: Path, path: Path, epoch: int, lower: Path | None = None) -> str:
+    """Make a layer of a file tree, and say its diff id.
+
+    The same files give the same bytes: the entries are sorted and no time is later than `epoch`.
+
+    Args:
+        lower: the tree below it, if `tree` is the upper directory of an overlay mount.
+    """
+    layer = LayerFile(path)
+    with tarfile.open(fileobj=cast(IO[bytes], layer), mode="w|", format=tarfile.PAX_FORMAT) as tar:
+        links: dict[tuple[int, int], str] = {}
+        for file in _walk(tree):
+            _add(tar, tree, file, links, epoch)
+            if lower and _opaque(file) and (lower / file.relative_to(tree)).is_dir():
+                tar.addfile(_entry(f"{file.relative_to(tree)}/.wh..wh..opq", epoch))
+    return layer.close()
+
+
+def _walk(top: Path) -> Iterator[Path]:
+    for path in sorted(top.iterdir()):
+        yield path
+        if path.is_dir() and not path.is_symlink():
+            yield from _walk(path)
+
+
+def _add(tar: tarfile.TarFile, tree: Path, file: Path, links: dict[tuple[int, int], str], epoch: int) -> None:
+    name = str(file.relative_to(tree))
+    status = file.lstat()
+    if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
+        # How an overlay mount says that a lower file is gone, and how a layer does.
+        tar.addfile(_entry(str(Path(name).with_name(f".wh.{file.name}")), epoch))
+        return
+    if stat.S_ISSOCK(status.st_mode) or stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+        # Every container gets devices of its own.
+        return
+    entry = tar.gettarinfo(str(file), name)
+    # tarfile goes by device and inode too, but forgets nothing between files of equal names.
+    key = (status.st_dev, status.st_ino)
+    if stat.S_ISREG(status.st_mode) and key in links:
+        entry.type, entry.linkname, entry.size = tarfile.LNKTYPE, links[key], 0
+    elif stat.S_ISREG(status.st_mode):
+        entry.type, entry.linkname, entry.size = tarfile.REGTYPE, "", status.st_size
+        links[key] = name
+    entry.mtime, entry.uname, entry.gname = min(int(status.st_mtime), epoch), "", ""
+    if entry.isreg():
+        with file.open("rb") as content:
+            tar.addfile(entry, content)
+        return
+    tar.addfile(entry)
+
+
+def _entry(name: str, epoch: int) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.mtime = epoch
+    return entry
+
+
+def _opaque(directory: Path) -> bool:
+    try:
+        return os.getxattr(directory, "trusted.overlay.opaque") == b"y"
+    except OSError:
+        return False
+
+
+def write_image(
+    directory: Path, config: dict[str, Any], layer: Path, diff_id: str, parent: Image | None = None
+) -> Image:
+    """Complete an image directory: the parent's layers, one more layer, configuration, manifest."""
+    layers = list(parent.layers) if parent else []
+    diff_ids = list(parent.config["rootfs"]["diff_ids"]) if parent else []
+    if parent:
+        for descriptor in layers:
+            name = parent.blob(descriptor).name
+            os.link(parent.blob(descriptor), directory / name)
+    layers.append(_store(directory, layer, LAYER))
+    config["rootfs"] = {"type": "layers", "diff_ids": [*diff_ids, diff_id]}
+    file = directory / "config"
+    file.write_text(json.dumps(config, sort_keys=True))
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": _store(directory, file, CONFIG),
+        "layers": layers,
+    }
+    (directory / "manifest.json").write_text(json.dumps(manifest, sort_keys=True))
+    return Image(directory)
+
+
+def _store(directory: Path, file: Path, media_type: str) -> dict[str, Any]:
+    """Move a file to the name of its digest."""
+    with file.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    size = file.stat().st_size
+    shutil.move(file, directory / digest)
+    return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": size}
+
+
+def _sha256(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def index(images: Iterable[Image]) -> bytes:
+    """An index of these images."""
+    manifests = [image.descriptor() for image in images]
+    return json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}).encode()
+
+
+def push(registry: str, name: str, tag: str, images: list[Image]) -> bool:
+    """Push an index and all it names; False if the registry had it already.
+
+    Args:
+        registry: `host:port` of a registry that speaks plain HTTP.
+        name: the repository, such as `library/debian`.
+    """
+    repository = Repository(registry, name)
+    content = index(images)
+    if repository.digest_of(tag) == _sha256(content):
+        return False
+    for image in images:
+        for descriptor in image.blobs:
+            repository.put_blob(image.blob(descriptor), descriptor["digest"])
+        repository.put_manifest(image.digest, image.manifest, MANIFEST)
+    repository.put_manifest(tag, content, INDEX)
+    return True
+
+
+class Repository:
+    """One repository of a registry on this machine."""
+
+    def __init__(self, registry: str, name: str) -> None:
+        self.registry = registry
+        self.path = f"/v2/{name}"
+
+    def _request(
+        self, method: str, path: str, body: bytes | IO[bytes] = b"", **headers: str
+    ) -> http.client.HTTPMessage | None:
+        """Ask; None is 404, and any other refusal an error."""
+        named = {key.replace("_", "-"): value for key, value in headers.items()}
+        connection = http.client.HTTPConnection(self.registry, timeout=TIMEOUT)
+        try:
+            connection.request(method, path, body, named)
+            answer = connection.getresponse()
+            text = answer.read().decode(errors="replace")
+        except (OSError, http.client.HTTPException) as error:
+            raise BaseImageUnavailable(
+                f"the local registry does not answer: {error}",
+                where=f"{method} {self.registry}{path}",
+                fix="Start it, or look into its log.",
+            ) from error
+        finally:
+            connection.close()
+        if answer.status == http.client.NOT_FOUND:
+            return None
+        if answer.status >= http.client.BAD_REQUEST:
+            raise BaseImageUnavailable(
+                f"the local registry answered {answer.status} {answer.reason}",
+                where=f"{method} {self.registry}{path}",
+                fix="Look into the registry's log; its disk may be full.",
+                output=text,
+            )
+        return answer.headers
+
+    def digest_of(self, reference: str) -> str | None:
+        """The digest behind a tag, or None."""
+        headers = self._request("HEAD", f"{self.path}/manifests/{reference}", Accept=INDEX)
+        return headers["Docker-Content-Digest"] if headers else None
+
+    def put_manifest(self, reference: str, content: bytes, media_type: str) -> None:
+        """Write a manifest or an index."""
+        path = f"{self.path}/manifests/{reference}"
+        if self._request("PUT", path, content, Content_Type=media_type) is None:
+            raise BaseImageUnavailable("the local registry refuses a manifest", where=path)
+
+    def put_blob(self, file: Path, digest: str) -> None:
+        """Upload a blob that is not there yet."""
+        if self._request("HEAD", f"{self.path}/blobs/{digest}") is not None:
+            return
+        started = self._request("POST", f"{self.path}/blobs/uploads/")
+        location = started["Location"] if started else ""
+        joiner = "&" if "?" in location else "?"
+        with file.open("rb") as content:
+            self._request(
+                "PUT",
+                f"{location}{joiner}digest={digest}",
+                content,
+                Content_Type="application/octet-stream",
+                Content_Length=str(file.stat().st_size),
+            )

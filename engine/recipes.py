@@ -1,0 +1,150 @@
+"""The stand-in images: one row each, and what is known of a row without making it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from engine import oci
+from pipeline.errors import BaseImageUnavailable
+from pipeline.targets import TARGETS, Target
+
+SUITE = "bookworm"
+ARCHITECTURES = frozenset({"amd64", "arm64", "armhf", "i386", "ppc64el", "s390x"})
+"""Debian bookworm's ports among the pipeline's targets."""
+
+ROOTFS = Path(__file__).parent / "rootfs"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True)
+class Base:
+    """One image name and how its stand-in is made.
+
+    Attributes:
+        name: the repository on Docker Hub.
+        tag: the tag there.
+        recipe: the directory with its files under `engine/rootfs`.
+        packages: what is installed on top of Debian's minimal system.
+        env: the environment in the image's configuration.
+        cmd: the default command.
+        parent: the image it is a layer on; without one it is a whole system, for every platform.
+    """
+
+    name: str
+    tag: str
+    recipe: str
+    packages: tuple[str, ...]
+    env: Mapping[str, str]
+    cmd: tuple[str, ...]
+    parent: Base | None = None
+
+    @property
+    def image(self) -> str:
+        """The image as the pipeline names it."""
+        return f"docker.io/{self.name}:{self.tag}"
+
+    def key(self) -> str:
+        """A digest of everything that decides what the stand-in holds, but for the archive's state."""
+        files = sorted(path for path in (ROOTFS / self.recipe).rglob("*") if path.is_file())
+        content = {path.name: path.read_text() for path in [*files, ROOTFS.parent / "making.py"]}
+        row = {**asdict(self), "parent": self.parent.key() if self.parent else None}
+        return hashlib.sha256(json.dumps([SUITE, row, content], sort_keys=True).encode()).hexdigest()[:16]
+
+
+DEBIAN = Base(
+    name="library/debian",
+    tag=f"{SUITE}-slim",
+    recipe="debian",
+    packages=(),
+    env={"PATH": PATH},
+    cmd=("bash",),
+)
+RUST = Base(
+    name="library/rust",
+    tag=f"1.96-slim-{SUITE}",
+    recipe="rust",
+    packages=(
+        "ca-certificates",
+        "cargo-web",
+        "gcc",
+        "libc6-dev",
+        "libstd-rust-web-dev",
+        "rust-web-clippy",
+        "rustc-web",
+        "rustfmt-web",
+    ),
+    env={
+        "RUSTUP_HOME": "/usr/local/rustup",
+        "CARGO_HOME": "/usr/local/cargo",
+        "PATH": f"/usr/local/cargo/bin:{PATH}",
+        "RUST_VERSION": "1.96.0",
+    },
+    cmd=("bash",),
+    parent=DEBIAN,
+)
+PYTHON = Base(
+    name="library/python",
+    tag=f"3.11-slim-{SUITE}",
+    recipe="python",
+    packages=("ca-certificates", "netbase", "python3", "python3-pip", "python3-venv", "tzdata"),
+    env={"PATH": PATH, "LANG": "C.UTF-8", "PYTHON_VERSION": "3.11"},
+    cmd=("python3",),
+    parent=DEBIAN,
+)
+BASES = (DEBIAN, RUST, PYTHON)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image for one platform, and where it is kept."""
+
+    base: Base
+    target: Target
+    store: Path
+
+    @property
+    def name(self) -> str:
+        """What tells it from every other, for the names of files."""
+        return f"{self.base.recipe}-{self.target.debian}"
+
+    @property
+    def directory(self) -> Path:
+        """Where the image is kept."""
+        return self.store / f"{self.name}-{self.base.key()}"
+
+    @property
+    def parent(self) -> Job | None:
+        """The job of the image that this one is a layer on."""
+        return replace(self, base=self.base.parent) if self.base.parent else None
+
+    @property
+    def image(self) -> oci.Image:
+        """The image, once it is made."""
+        return oci.Image(self.directory)
+
+    @property
+    def made(self) -> bool:
+        """Whether it is."""
+        return self.directory.is_dir()
+
+    def __str__(self) -> str:
+        return f"{self.base.image} for {self.target.platform}"
+
+
+def host() -> Target:
+    """The target of this machine."""
+    command = ["dpkg", "--print-architecture"]
+    architecture = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    for target in TARGETS:
+        if target.debian == architecture:
+            return target
+    raise BaseImageUnavailable(
+        f"no stand-in images can be made on Debian's {architecture}",
+        where="dpkg --print-architecture",
+        fix="Use a machine of one of these platforms: " + ", ".join(sorted(t.platform for t in TARGETS)),
+    )

@@ -1,0 +1,263 @@
+"""Debian's docker-registry on the loopback interface: the mirror that holds the stand-in images.
+
+A registry is found by the configuration file among its arguments, as `engine.process` explains, so
+there is no number in a file to go stale.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.paths import Paths, default_root
+from engine.process import find, send, wait_gone
+from pipeline.errors import BaseImageUnavailable, PrerequisitesMissing
+
+PACKAGES = ("docker-registry",)
+HOST = "127.0.0.1"
+PORT = 5000
+START_SECONDS = 20.0
+STOP_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Throwaway:
+    """A registry that lives as long as its `with` block."""
+
+    address: str
+    storage: Path
+    certificate: Path | None = None
+
+
+def address_of(port: int = PORT) -> str:
+    """The registry's name in an image reference."""
+    return f"{HOST}:{port}"
+
+
+def ensure(port: int = PORT, *, cache: Path | None = None) -> str:
+    """Have the registry running, and say its address.
+
+    Raises:
+        BaseImageUnavailable: somebody else has the port, or the registry does not start.
+        PrerequisitesMissing: docker-registry is not installed.
+    """
+    home = _home(cache)
+    config = _config_path(home, port)
+    with _lock(home / "lock"):
+        if find([str(config)]) and _wait_answering(port, START_SECONDS):
+            return address_of(port)
+        _end(config)
+        if _listening(port):
+            raise BaseImageUnavailable(
+                f"port {port} is taken by {_listener(port)}, which is not this project's registry",
+                where=address_of(port),
+                fix="Stop that process, or choose another port for the registry.",
+            )
+        config.write_text(json.dumps(_config(address_of(port), home / str(port)), indent=1))
+        _start(config, port, home / f"{port}.log")
+    return address_of(port)
+
+
+def stop(port: int = PORT, *, cache: Path | None = None) -> bool:
+    """Stop the registry of this cache directory; False if none was running. The images stay."""
+    home = _home(cache)
+    with _lock(home / "lock"):
+        return _end(_config_path(home, port))
+
+
+def running(port: int = PORT, *, cache: Path | None = None) -> bool:
+    """Whether the registry of this cache directory runs and answers."""
+    return bool(find([str(_config_path(_home(cache), port))])) and _answers(port)
+
+
+@contextmanager
+def throwaway(
+    *, users: Mapping[str, str] | None = None, tls: bool = False, directory: Path | None = None
+) -> Iterator[Throwaway]:
+    """A registry on a free port, gone with everything in it at the end of the block.
+
+    Args:
+        users: names and passwords; with it, nothing works without signing in.
+        tls: serve HTTPS with a certificate made for this block (`Throwaway.certificate` signs it).
+        directory: where to keep the files instead of the system's temporary directory.
+    """
+    base = Path(tempfile.mkdtemp(prefix="registry-", dir=directory))
+    try:
+        port = _free_port()
+        config = base / "config.json"
+        settings = _config(address_of(port), base / "storage")
+        if users:
+            (base / "htpasswd").write_text(_htpasswd(users))
+            settings["auth"] = {"htpasswd": {"realm": "throwaway", "path": str(base / "htpasswd")}}
+        certificate = _certificate(base) if tls else None
+        if certificate:
+            settings["http"]["tls"] = {"certificate": str(certificate), "key": str(base / "key.pem")}
+        config.write_text(json.dumps(settings))
+        try:
+            _start(config, port, base / "log")
+            yield Throwaway(address_of(port), base / "storage", certificate)
+        finally:
+            _end(config)
+    finally:
+        shutil.rmtree(base, ignore_errors=True)
+
+
+def _home(cache: Path | None) -> Path:
+    home = Paths(cache or default_root()).registry
+    home.mkdir(parents=True, exist_ok=True)
+    return home
+
+
+def _config_path(home: Path, port: int) -> Path:
+    return home / f"{port}.json"
+
+
+def _config(address: str, storage: Path) -> dict[str, Any]:
+    """The registry's configuration; JSON is YAML. No `debug` section: it would open a second port."""
+    return {
+        "version": "0.1",
+        "log": {"level": "warn", "accesslog": {"disabled": True}},
+        "storage": {
+            "filesystem": {"rootdirectory": str(storage)},
+            "delete": {"enabled": True},
+            "maintenance": {"uploadpurging": {"enabled": False}},
+        },
+        "http": {"addr": address, "secret": os.urandom(16).hex()},
+    }
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _start(config: Path, port: int, log: Path) -> None:
+    """Start a registry in a session of its own and wait until it answers."""
+    # The registry lets REGISTRY_* variables override its configuration.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("REGISTRY_")}
+    with log.open("w") as output:
+        try:
+            child = subprocess.Popen(
+                ["docker-registry", "serve", str(config)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd="/",
+                env=env,
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            raise PrerequisitesMissing(
+                "docker-registry is not installed", fix=f"Run: apt-get install {' '.join(PACKAGES)}"
+            ) from None
+    if not _wait_answering(port, START_SECONDS, child):
+        _end(config)
+        raise BaseImageUnavailable(
+            "the local registry does not start",
+            where=str(log),
+            fix="Read the output above.",
+            output=log.read_text(errors="replace"),
+        )
+
+
+def _end(config: Path) -> bool:
+    found = find([str(config)])
+    send(found, signal.SIGTERM)
+    if not wait_gone([str(config)], STOP_SECONDS):
+        send(find([str(config)]), signal.SIGKILL)
+        wait_gone([str(config)], STOP_SECONDS)
+    for process in found:
+        # A registry that this very process started stays a zombie until it is waited for.
+        with suppress(ChildProcessError):
+            os.waitpid(process.pid, os.WNOHANG)
+    return bool(found)
+
+
+def _wait_answering(port: int, seconds: float, child: subprocess.Popen[bytes] | None = None) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if child and child.poll() is not None:
+            return False
+        if _answers(port):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _listening(port: int) -> bool:
+    """Whether anybody has the port."""
+    with socket.socket() as probe:
+        probe.settimeout(5)
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def _answers(port: int) -> bool:
+    """Whether anything answers HTTP at the port; a TLS registry answers plain HTTP with an error."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=5)
+    try:
+        connection.request("GET", "/v2/")
+        connection.getresponse().read()
+    except http.client.HTTPException:
+        return True
+    except OSError as error:
+        return isinstance(error, TimeoutError)
+    finally:
+        connection.close()
+    return True
+
+
+def _listener(port: int) -> str:
+    """The process that listens at the port, for people to read."""
+    inode = next(
+        (row[9] for row in map(str.split, Path("/proc/net/tcp").read_text().splitlines()[1:])
+         if row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port),
+        "",
+    )  # fmt: skip
+    for entry in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):
+            if inode and str(entry.readlink()) == f"socket:[{inode}]":
+                pid = entry.parts[2]
+                return f"process {pid} ({Path('/proc', pid, 'comm').read_text().strip()})"
+    return "another process"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _htpasswd(users: Mapping[str, str]) -> str:
+    # Only tests sign in, so bcrypt is a development dependency.
+    import bcrypt
+
+    rounds = 4
+    return "".join(
+        f"{name}:{bcrypt.hashpw(word.encode(), bcrypt.gensalt(rounds)).decode()}\n"
+        for name, word in users.items()
+    )
+
+
+def _certificate(directory: Path) -> Path:
+    path = directory / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    names = ["-subj", "/CN=localhost", "-addext", f"subjectAltName=IP:{HOST},DNS:localhost"]
+    files = ["-keyout", str(directory / "key.pem"), "-out", str(path)]
+    subprocess.run([*command, *names, *files], check=True, capture_output=True)
+    return path

@@ -1,0 +1,104 @@
+"""The embedded engine's life, on a second engine of its own beside the one the other tests use."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine import lifecycle, registry, supervisor
+from engine.paths import Paths
+from pipeline.errors import EngineError
+
+PORT = 5077
+
+
+@pytest.fixture(scope="module")
+def paths(engine, loopback: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Paths]:
+    """A root of its own, with the compiled engine and the stand-in images of the first."""
+    first, second = Paths.default(), Paths(tmp_path_factory.mktemp("engine"))
+    second.builds.symlink_to(first.builds)
+    second.bases.symlink_to(first.bases)
+    yield second
+    lifecycle.stop(paths=second)
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+def start(paths: Paths, said: list[str]) -> lifecycle.Status:
+    return lifecycle.start(["linux/amd64"], said.append, paths=paths, registry_port=PORT)
+
+
+def uname(paths: Paths) -> str:
+    """What a container on this engine says it runs on."""
+    env = {**os.environ, **lifecycle.env(paths=paths)}
+    command = ["dagger", "core", "container", "from", "--address", "debian:bookworm-slim"]
+    command += ["with-exec", "--args", "uname,-s", "stdout"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def traces(paths: Paths) -> dict[str, str]:
+    """Everything on this machine that carries the engine's name."""
+    commands = {
+        "processes": ["pgrep", "-af", str(paths.root)],
+        "links": ["ip", "-o", "link"],
+        "rules": ["iptables-save"],
+        "mounts": ["cat", "/proc/self/mountinfo"],
+        "namespaces": ["ip", "netns"],
+    }
+    found = {}
+    for what, command in commands.items():
+        printed = subprocess.run(command, capture_output=True, text=True).stdout
+        lines = [line for line in printed.splitlines() if paths.instance in line or str(paths.root) in line]
+        if lines:
+            found[what] = "\n".join(lines)
+    return found
+
+
+def test_two_starts_one_engine(paths: Paths, said: list[str]) -> None:
+    first = start(paths, said)
+    assert first.running and uname(paths) == "Linux"
+    again = start(paths, said)
+    assert again.pid == first.pid
+    assert "the engine is running" in said
+
+
+def test_the_socket_is_for_its_owner_only(paths: Paths) -> None:
+    assert paths.socket.stat().st_mode & 0o077 == 0
+    assert paths.run.stat().st_mode & 0o077 == 0
+
+
+def test_no_tcp_port_is_open(paths: Paths) -> None:
+    pid = lifecycle.status(paths=paths).pid
+    listening = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True).stdout
+    assert f"pid={pid}," not in listening
+
+
+def test_a_kill_is_recovered_by_the_same_command(paths: Paths, said: list[str]) -> None:
+    process = supervisor.engine_process(paths)
+    assert process
+    os.kill(process.pid, signal.SIGKILL)
+    assert start(paths, said).pid != process.pid
+    assert uname(paths) == "Linux"
+
+
+def test_stop_leaves_nothing_and_keeps_the_cache(paths: Paths, said: list[str]) -> None:
+    assert uname(paths) == "Linux"
+    assert lifecycle.stop(said.append, paths=paths)
+    assert traces(paths) == {}
+    assert any(Path(paths.state).iterdir())
+    assert not registry.running(PORT, cache=paths.root)
+
+
+def test_stop_twice_and_ask_a_stopped_engine(paths: Paths) -> None:
+    assert not lifecycle.stop(paths=paths)
+    assert not lifecycle.status(paths=paths).running
+    with pytest.raises(EngineError, match="not running"):
+        lifecycle.env(paths=paths)

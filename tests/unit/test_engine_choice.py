@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import pytest
+
+from engine import choice, config, lifecycle
+from engine.paths import Paths
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+def no_tools(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+def tool(directory: Path, name: str, code: int) -> None:
+    """A program that does nothing but exit."""
+    path = directory / name
+    path.write_text(f"#!/bin/sh\nexit {code}\n")
+    path.chmod(0o755)
+
+
+def test_a_named_runner_comes_first(said, tmp_path, monkeypatch) -> None:
+    no_tools(monkeypatch, tmp_path)
+    tool(tmp_path, "docker", 0)
+    found = choice.choose(said.append, environ={choice.RUNNER: "tcp://there:1"})
+    assert found.kind == "named"
+    assert found.environment == {choice.RUNNER: "tcp://there:1"}
+    assert "tcp://there:1" in said[0]
+
+
+@pytest.mark.parametrize(("docker", "podman", "kind"), [(0, 0, "docker"), (1, 0, "podman")])
+def test_a_tool_that_answers(said, tmp_path, monkeypatch, docker: int, podman: int, kind: str) -> None:
+    no_tools(monkeypatch, tmp_path)
+    tool(tmp_path, "docker", docker)
+    tool(tmp_path, "podman", podman)
+    tool(tmp_path, "dagger", 0)
+    found = choice.choose(said.append, environ={})
+    assert found.kind == kind
+    assert found.environment[choice.CLI] == str(tmp_path / "dagger")
+    assert kind in said[0]
+
+
+def test_without_a_dagger_command_ours_is_built(said, tmp_path, monkeypatch) -> None:
+    no_tools(monkeypatch, tmp_path)
+    tool(tmp_path, "docker", 0)
+    monkeypatch.setattr(choice.build, "build", lambda builds, log: Path("/built"))
+    found = choice.choose(said.append, environ={})
+    assert found.environment[choice.CLI] == "/built/dagger"
+    assert found.environment["PATH"].startswith("/built:")
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The platforms of every start of an engine that has a base image for amd64 only."""
+    starts: list[list[str]] = []
+    state = lifecycle.Status(running=True, socket=Path("s"), platforms=["linux/amd64"])
+    monkeypatch.setattr(choice.lifecycle, "start", lambda platforms, log: starts.append(list(platforms)))
+    monkeypatch.setattr(choice.lifecycle, "env", lambda: {"A": "b"})
+    monkeypatch.setattr(choice.lifecycle, "status", lambda: state)
+    return starts
+
+
+def test_the_embedded_engine_comes_last(said, started, tmp_path, monkeypatch) -> None:
+    no_tools(monkeypatch, tmp_path)
+    tool(tmp_path, "docker", 1)
+    found = choice.choose(said.append, ["linux/amd64"], environ={})
+    assert (found.kind, found.environment) == ("embedded", {"A": "b"})
+    assert "neither docker nor podman" in said[0]
+    assert started == []
+
+
+def test_it_is_started_for_a_platform_it_has_no_base_image_for(said, started) -> None:
+    ours = {choice.RUNNER: config.address(Paths.default())}
+    assert choice.choose(said.append, ["linux/arm64"], environ=ours).kind == "embedded"
+    assert started == [["linux/arm64"]]

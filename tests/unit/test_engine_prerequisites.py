@@ -1,0 +1,75 @@
+"""Everything missing is named at once, with the one command that installs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine import prerequisites
+from engine.prerequisites import Missing, Need
+from pipeline.errors import PrerequisitesMissing
+
+
+def test_a_complete_machine_misses_nothing() -> None:
+    assert not Missing()
+
+
+def test_everything_is_named_at_once() -> None:
+    missing = Missing(["runc", "tini"], ["the overlay file system"], "Go >= 1.26", root=True)
+    text = str(missing.error())
+    for name in ("runc", "tini", "overlay", "Go >= 1.26", "root"):
+        assert name in text
+
+
+def test_packages_come_with_one_command() -> None:
+    text = Missing(["runc", "tini"]).error().fix
+    assert text == "as root: apt-get install --yes --no-install-recommends runc tini"
+
+
+def test_a_need_is_a_file_or_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not Need("frobnicate", "p", "").met()
+    (tmp_path / "frobnicate").touch(mode=0o755)
+    assert Need("frobnicate", "p", "").met()
+    assert Need(str(tmp_path / "frobnicate"), "p", "").met()
+    assert not Need(str(tmp_path / "other"), "p", "").met()
+
+
+def test_packages_of_stand_ins_are_needed_only_for_stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Need, "met", lambda need: need.package != "mmdebstrap")
+    monkeypatch.setattr(prerequisites, "_installed", lambda package: True)
+    assert prerequisites._missing_packages(stand_ins=False) == []
+    assert prerequisites._missing_packages(stand_ins=True) == ["mmdebstrap"]
+
+
+@pytest.mark.parametrize("lacking", [Missing(["tini"], root=True), Missing(["tini"], go="Go >= 1.26")])
+def test_nothing_is_installed_where_the_engine_could_not_run_anyway(
+    lacking: Missing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prerequisites, "missing", lambda stand_ins: lacking)
+    monkeypatch.setattr(prerequisites, "_apt", lambda command, log: pytest.fail("installed"))
+    with pytest.raises(PrerequisitesMissing, match="tini"):
+        prerequisites.install(lambda line: None)
+
+
+def test_what_is_installed_is_said_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    answers = iter([Missing(["tini"]), Missing()])
+    said: list[str] = []
+    ran: list[list[str]] = []
+    monkeypatch.setattr(prerequisites, "missing", lambda stand_ins: next(answers))
+    monkeypatch.setattr(prerequisites, "POLICY", tmp_path / "policy-rc.d")
+    monkeypatch.setattr(prerequisites.shutil, "which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr(prerequisites, "_apt", lambda command, log: ran.append(command))
+    prerequisites.install(said.append)
+    assert said == ["installing packages that the engine needs: tini"]
+    assert [command[1] for command in ran] == ["update", "install"]
+    assert not (tmp_path / "policy-rc.d").exists()
+
+
+def test_the_wanted_go_is_the_one_of_go_mod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "go.mod").write_text("module m\n\ngo 1.27.1\n")
+    monkeypatch.setattr(prerequisites, "GO_MOD", tmp_path / "go.mod")
+    assert prerequisites.required_go() == (1, 27, 1)
+    monkeypatch.setattr(prerequisites, "GO_MOD", tmp_path / "absent")
+    assert prerequisites.required_go() == prerequisites.GO_FALLBACK
