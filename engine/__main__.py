@@ -48,7 +48,7 @@ def main() -> int:
             case "env":
                 print(lifecycle.export_lines(lifecycle.env()))
     except RustMultiarchError as error:
-        print(error, file=sys.stderr)
+        print(error.render(), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130

@@ -132,7 +132,8 @@ def build(cache: Path, log: Log) -> Path:
 
 def _build(cache: Path, final: Path, log: Log) -> None:
     for leftover in cache.glob("tmp-*"):
-        shutil.rmtree(leftover)
+        # A killed build's Go command may still be writing there.
+        shutil.rmtree(leftover, ignore_errors=True)
     vendored = _vendor(cache, log)
     with _becomes(final) as directory:
         _compile(vendored, directory, log)
@@ -176,8 +177,18 @@ def _compile(vendored: Path, directory: Path, log: Log) -> None:
             f"-tags={TAGS}",
             f"-ldflags=-s -w {stamp}",
         ]
-        what = f"compiling Dagger {version()} (the first time takes minutes)"
-        _run(vendored, log, what, "packages", "build", *options, "-o", f"{directory}/", *packages)
+        log("engine: the first compilation takes some minutes, later ones seconds")
+        _run(
+            vendored,
+            log,
+            f"compiling Dagger {version()}",
+            "packages",
+            "build",
+            *options,
+            "-o",
+            f"{directory}/",
+            *packages,
+        )
     for program, name in PROGRAMS.items():
         (directory / program).rename(directory / name)
 
@@ -318,7 +329,7 @@ def main() -> int:
     try:
         print(build(Paths.default().builds, lambda line: print(line, file=sys.stderr, flush=True)))
     except EngineBuildFailed as error:
-        print(error, file=sys.stderr)
+        print(error.render(), file=sys.stderr)
         return error.exit_code
     return 0
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
@@ -80,3 +81,8 @@ def wait_gone(markers: Collection[str], seconds: float) -> bool:
             return False
         time.sleep(0.1)
     return True
+
+
+def disown(child: subprocess.Popen[bytes]) -> None:
+    """Leave a child that outlives this process alone: nobody here will wait for it."""
+    child.returncode = 0

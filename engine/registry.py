@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.paths import Paths, default_root
-from engine.process import find, send, wait_gone
+from engine.process import disown, find, send, wait_gone
 from pipeline.errors import BaseImageUnavailable, PrerequisitesMissing
 
 PACKAGES = ("docker-registry",)
@@ -173,6 +173,7 @@ def _start(config: Path, port: int, log: Path) -> None:
             fix="Read the output above.",
             output=log.read_text(errors="replace"),
         )
+    disown(child)
 
 
 def _end(config: Path) -> bool:

@@ -102,6 +102,7 @@ def launch(paths: Paths, record: Record, log: Log) -> None:
     except BaseException:
         end(paths, log)
         raise
+    process.disown(child)
     log(f"the engine answers after {time.monotonic() - began:.1f} s")
 
 

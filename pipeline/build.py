@@ -18,7 +18,7 @@ from dagger import dag
 
 from pipeline import cargo, toolchain
 from pipeline.cargo import Binary, Choice, Project
-from pipeline.errors import LockMissing, NotACargoProject, RustMultiarchError
+from pipeline.errors import LockMissing, NotACargoProject
 from pipeline.targets import Libc, Target
 
 IGNORED = ["**/target", "**/.git", "**/node_modules", "**/.venv"]
@@ -154,19 +154,23 @@ def fetch_command(triples: Sequence[str]) -> list[str]:
     return ["cargo", "fetch", "--locked"]
 
 
+def sync_lines() -> list[str]:
+    """Shell lines that bring the sources into the cache volume by content and go there."""
+    source, work = toolchain.SOURCE, f"{toolchain.BUILD}/src"
+    return [
+        f"mkdir -p {work}",
+        f"rsync -rlp --checksum --delete --exclude=/target {source}/ {work}/",
+        f"cd {work}",
+    ]
+
+
 def compile_script(plan: Plan) -> str:
     """The shell program that compiles and collects, for `sh -e`.
 
     Binaries land in `/output/<triple>/`, stripped, with their symbols beside them in
     `/output/symbols/<triple>/` and linked to by build id and debug link.
     """
-    source, work = toolchain.SOURCE, f"{toolchain.BUILD}/src"
-    lines = [
-        f"mkdir -p {work} {OUTPUT}",
-        f"rsync -rlp --checksum --delete --exclude=/target {source}/ {work}/",
-        f"cd {work}",
-        shlex.join(plan.command),
-    ]
+    lines = [*sync_lines(), f"mkdir -p {OUTPUT}", shlex.join(plan.command)]
     directory = cargo.profile_directory(plan.order.choice.profile)
     for target in plan.order.targets:
         triple = target.triple(plan.order.libc)
@@ -200,8 +204,9 @@ async def compile(plan: Plan) -> dagger.Directory:
     try:
         return await container.with_exec(["sh", "-ec", compile_script(plan)]).directory(OUTPUT).sync()
     except dagger.ExecError as error:
-        raise _explain(error, where) from error
+        raise cargo.explain(printed(error), where) from error
 
 
-def _explain(error: dagger.ExecError, where: str) -> RustMultiarchError:
-    return cargo.explain("\n".join(filter(None, (error.stdout, error.stderr))), where=where)
+def printed(error: dagger.ExecError) -> str:
+    """All that a failed command printed."""
+    return "\n".join(filter(None, (error.stdout, error.stderr)))

@@ -194,10 +194,22 @@ class BuildScriptRanTarget(CompileError):
     exit_code = 32
 
 
+class ChecksFailed(RustMultiarchError):
+    """The project's own tests, clippy or formatting fail."""
+
+    exit_code = 33
+
+
 class VerificationError(RustMultiarchError):
     """What was built does not fit the platform or the image it would ship in."""
 
     exit_code = 40
+
+
+class SmokeFailed(VerificationError):
+    """A variant was started and did not do what was expected of it."""
+
+    exit_code = 41
 
 
 class PublishError(RustMultiarchError):

@@ -6,10 +6,12 @@ import dagger
 from dagger import Doc, dag, field, function, object_type
 
 from pipeline import runtime, toolchain
+from pipeline import smoke as smoke_run
 from pipeline.build import Plan
 from pipeline.errors import UnsupportedPlatform
 from pipeline.publish import push
-from pipeline.report import Row, as_json, as_table, manifests
+from pipeline.report import Row, as_table, manifests
+from pipeline.report import as_json as rows_as_json
 from pipeline.targets import parse
 
 
@@ -65,10 +67,21 @@ class Image:
         )
 
     @function
-    async def report(self, json: Annotated[bool, Doc("As JSON instead of a table.")] = False) -> str:
+    async def report(self, as_json: Annotated[bool, Doc("As JSON instead of a table.")] = False) -> str:
         """Platform, triple, sizes and digest of every variant, as a table or as JSON."""
         rows = await self.rows()
-        return as_json(rows) if json else as_table(rows)
+        return rows_as_json(rows) if as_json else as_table(rows)
+
+    @function
+    async def smoke(
+        self,
+        command: Annotated[
+            list[str] | None, Doc("Arguments after the entrypoint, for example --version.")
+        ] = None,
+    ) -> str:
+        """Start every variant once, foreign ones under the engine's emulator; says which were skipped."""
+        variants = [(variant.platform, variant.container) for variant in self.variants]
+        return smoke_run.as_text(await smoke_run.run(variants, command or []))
 
     @function(cache="never")
     async def publish(

@@ -5,9 +5,9 @@ import sys
 from typing import Annotated
 
 import dagger
-from dagger import Doc, Ignore, function, object_type
+from dagger import Doc, Ignore, check, function, object_type
 
-from pipeline import image, runtime
+from pipeline import checks, image, runtime
 from pipeline.build import IGNORED, Order, Plan, compile, plan
 from pipeline.build import builder as native_builder
 from pipeline.cargo import Choice
@@ -105,6 +105,33 @@ class RustMultiarch:
         if platform:
             order = dataclasses.replace(order, targets=(parse(platform),))
         return native_builder(await plan(order))
+
+    @function
+    @check
+    async def test(
+        self,
+        platforms: Annotated[
+            list[str] | None, Doc("Run the tests for these platforms under QEMU instead of natively.")
+        ] = None,
+    ) -> str:
+        """Run the project's own tests."""
+        order = dataclasses.replace(self._order(), targets=select(platforms)) if platforms else self._order()
+        planned = await plan(order)
+        return await checks.test(planned, order.targets if platforms else ())
+
+    @function
+    @check
+    async def lint(
+        self, deny_warnings: Annotated[bool, Doc("Treat every warning as an error.")] = False
+    ) -> str:
+        """Run clippy over the whole workspace."""
+        return await checks.lint(await plan(self._order()), deny_warnings)
+
+    @function
+    @check
+    async def fmt(self) -> str:
+        """Check the formatting of the whole workspace; changes no file."""
+        return await checks.fmt(await plan(self._order()))
 
     def _order(self) -> Order:
         return Order(

@@ -60,7 +60,7 @@ async def test_each_variants_config(sample, loopback: str) -> None:
 async def test_the_report_says_what_was_published(sample, loopback: str) -> None:
     await sample.publish(f"{loopback}/e2e/sample:report")
     index, _ = get(loopback, "e2e/sample/manifests/report")
-    rows = json.loads(await sample.report(json=True))["variants"]
+    rows = json.loads(await sample.report(as_json=True))["variants"]
     assert [row["digest"] for row in rows] == [m["digest"] for m in index["manifests"]]
     for row in rows:
         manifest, _ = get(loopback, f"e2e/sample/manifests/{row['digest']}", MANIFEST)

@@ -1,0 +1,83 @@
+"""The project's own checks in the builder: tests, clippy and formatting, natively or for a target."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+import dagger
+
+from pipeline import build, cargo
+from pipeline.build import Plan
+from pipeline.cargo import Failure
+from pipeline.errors import ChecksFailed
+from pipeline.targets import Target
+
+TESTS = Failure("", ChecksFailed, "the project's tests fail", "correct the tests that cargo names above")
+LINTS = Failure("", ChecksFailed, "clippy has objections", "correct what clippy names above")
+FORMAT = Failure("", ChecksFailed, "the sources are not formatted", "run `cargo fmt --all`")
+
+
+def test_command(plan: Plan, triple: str = "") -> list[str]:
+    """`cargo test` over the chosen packages, for the build platform or for a triple."""
+    command = ["cargo", "test", "--locked", *cargo.package_arguments(plan.binaries)]
+    command += cargo.feature_arguments(plan.order.choice)
+    return command + (["--target", triple] if triple else [])
+
+
+def lint_command(plan: Plan, deny_warnings: bool) -> list[str]:
+    """`cargo clippy` over every target of the workspace."""
+    command = ["cargo", "clippy", "--locked", "--workspace", "--all-targets"]
+    command += cargo.feature_arguments(plan.order.choice)
+    return command + (["--", "--deny", "warnings"] if deny_warnings else [])
+
+
+def format_command() -> list[str]:
+    """`cargo fmt` that only looks."""
+    return ["cargo", "fmt", "--all", "--check"]
+
+
+async def test(plan: Plan, targets: Sequence[Target] = ()) -> str:
+    """Run the project's tests natively, or for each target under QEMU; what they printed.
+
+    Raises:
+        ChecksFailed: a test fails; its output is carried whole.
+        CompileError and its kin: see `cargo.explain`.
+    """
+    container = build.builder(plan)
+    if not targets:
+        return await _run(container, test_command(plan), TESTS)
+    printed = []
+    for target in targets:
+        # The emulator looks for the target's loader and libraries below this directory.
+        emulated = container.with_env_variable("QEMU_LD_PREFIX", f"/usr/{target.tools}")
+        printed.append(await _run(emulated, test_command(plan, target.triple(plan.order.libc)), TESTS))
+    return "\n".join(printed)
+
+
+async def lint(plan: Plan, deny_warnings: bool = False) -> str:
+    """Run clippy; what it said.
+
+    Raises:
+        ChecksFailed: clippy finds an error, or anything at all with `deny_warnings`.
+    """
+    container = build.builder(plan).with_exec(["rustup", "component", "add", "clippy"])
+    return await _run(container, lint_command(plan, deny_warnings), LINTS)
+
+
+async def fmt(plan: Plan) -> str:
+    """Check the formatting without changing a file; what rustfmt would change.
+
+    Raises:
+        ChecksFailed: a file is not formatted.
+    """
+    container = build.builder(plan).with_exec(["rustup", "component", "add", "rustfmt"])
+    return await _run(container, format_command(), FORMAT)
+
+
+async def _run(container: dagger.Container, command: Sequence[str], otherwise: Failure) -> str:
+    script = "\n".join([*build.sync_lines(), shlex.join(command)])
+    try:
+        return await container.with_exec(["sh", "-ec", script]).combined_output()
+    except dagger.ExecError as error:
+        raise cargo.explain(build.printed(error), shlex.join(command), otherwise=otherwise) from error
