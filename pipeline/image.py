@@ -7,12 +7,13 @@ from dagger import Doc, dag, field, function, object_type
 
 from pipeline import runtime, toolchain
 from pipeline import smoke as smoke_run
+from pipeline import verify as gate
 from pipeline.build import Plan
 from pipeline.errors import UnsupportedPlatform
 from pipeline.publish import push
 from pipeline.report import Row, as_table, manifests
 from pipeline.report import as_json as rows_as_json
-from pipeline.targets import parse
+from pipeline.targets import Libc, parse
 
 
 @object_type
@@ -32,6 +33,7 @@ class Image:
     """A multi-platform image that was built."""
 
     variants: Annotated[list[Variant], Doc("One image per platform, in the order asked for.")] = field()
+    verified: Annotated[str, Doc("What was verified of every program, as JSON.")] = field()
 
     @function
     def variant(
@@ -106,7 +108,12 @@ class Image:
 
 
 async def assemble(plan: Plan, setup: runtime.Runtime, output: dagger.Directory) -> Image:
-    """The image of what `build.compile` put out for a plan."""
+    """The image of what `build.compile` put out for a plan, every program held against its runtime.
+
+    Raises:
+        VerificationError: a program does not fit the root file system it would ship in.
+        BaseImageUnavailable: see `runtime.assemble`.
+    """
     names = [binary.name for binary in plan.binaries]
     roots = toolchain.native(plan.rust).file(runtime.CERTIFICATES)
     variants = []
@@ -125,4 +132,9 @@ async def assemble(plan: Plan, setup: runtime.Runtime, output: dagger.Directory)
                 size=sum([await file.size() for file in programs.values()]),
             )
         )
-    return Image(variants=variants)
+    paths = tuple(f"{runtime.PROGRAMS}/{name}" for name in names)
+    static = plan.order.libc is Libc.MUSL
+    verified = await gate.verify(
+        [gate.Subject(v.container, parse(v.platform), paths, setup.base, static) for v in variants]
+    )
+    return Image(variants=variants, verified=gate.as_json(verified))

@@ -5,9 +5,10 @@ import sys
 from typing import Annotated
 
 import dagger
-from dagger import Doc, Ignore, check, function, object_type
+from dagger import Doc, Ignore, check, dag, function, object_type
 
 from pipeline import checks, image, runtime
+from pipeline import verify as gate
 from pipeline.build import IGNORED, Order, Plan, compile, plan
 from pipeline.build import builder as native_builder
 from pipeline.cargo import Choice
@@ -105,6 +106,23 @@ class RustMultiarch:
         if platform:
             order = dataclasses.replace(order, targets=(parse(platform),))
         return native_builder(await plan(order))
+
+    @function
+    async def verify(
+        self,
+        binary: Annotated[dagger.File, Doc("The program.")],
+        platform: Annotated[str, Doc("Platform of program and image, for example linux/arm64.")],
+        image: Annotated[str, Doc("Image it would ship in; scratch for an empty one.")] = runtime.BASE,
+        static: Annotated[bool, Doc("The program has to be static.")] = False,
+        as_json: Annotated[bool, Doc("As JSON instead of a line.")] = False,
+    ) -> str:
+        """Check any program against any image: architecture, loader, libraries, symbol versions."""
+        target = parse(platform)
+        container = dag.container(platform=dagger.Platform(target.platform))
+        if image != "scratch":
+            container = await runtime.base_image(image, target)
+        verified = [await gate.verify_file(binary, container, target, image, static)]
+        return gate.as_json(verified) if as_json else gate.as_text(verified)
 
     @function
     @check

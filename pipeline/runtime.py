@@ -57,7 +57,7 @@ async def assemble(
     Raises:
         BaseImageUnavailable: the engine cannot pull the base for the platform.
     """
-    base = await _base(runtime.base, target)
+    base = await base_image(runtime.base, target)
     system = dag.directory().with_file(CERTIFICATES, roots, permissions=0o644)
     if runtime.user == USER:
         system = await _with_accounts(system, base)
@@ -80,7 +80,12 @@ def _configured(container: dagger.Container, runtime: Runtime, entrypoint: str) 
     return container
 
 
-async def _base(image: str, target: Target) -> dagger.Container:
+async def base_image(image: str, target: Target) -> dagger.Container:
+    """An image for a platform.
+
+    Raises:
+        BaseImageUnavailable: the engine cannot pull it for the platform.
+    """
     container = dag.container(platform=dagger.Platform(target.platform)).from_(image)
     try:
         return await container.sync()

@@ -1,0 +1,256 @@
+"""What an ELF file says about itself: what it runs on, what it needs and what it offers.
+
+Everything is read from the bytes, so it works alike for every architecture, stripped or not. Sources: the
+System V gABI (header, dynamic section, symbol table) and the Linux Standard Base's chapter on symbol
+versioning (`.gnu.version`, `.gnu.version_r`, `.gnu.version_d`).
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from elftools.elf.elffile import ELFFile
+
+from pipeline.errors import VerificationError
+
+MAGIC = b"\x7fELF"
+
+_VERSION_BASE, _VERSION_WEAK = 1, 2  # VER_FLG_BASE of a definition, VER_FLG_WEAK of a need
+_SMALLEST_RECORD = 8  # bytes of an Elf_Verdaux
+_INDEX = 0x7FFF  # the rest of a .gnu.version entry is the "hidden" bit
+
+
+@dataclass(frozen=True)
+class Need:
+    """One symbol version that has to be defined by a library.
+
+    Attributes:
+        library: name of the library, as in `needed`.
+        version: for example `GLIBC_2.34`.
+        symbols: what is used of it; may be empty, as for `GLIBC_ABI_DT_RELR`.
+        weak: the loader only warns where it is absent.
+    """
+
+    library: str
+    version: str
+    symbols: tuple[str, ...] = ()
+    weak: bool = False
+
+
+@dataclass(frozen=True)
+class Elf:
+    """An ELF file.
+
+    Attributes:
+        machine: `e_machine`, as pyelftools names it (`EM_AARCH64`).
+        bits: ELF class, 32 or 64.
+        little_endian: ELF data encoding.
+        kind: `e_type`: `ET_EXEC`, `ET_DYN` (libraries and position independent programs), `ET_REL`.
+        interpreter: dynamic loader that a program asks for.
+        soname: a library's own name.
+        needed: names of the libraries that are loaded with it, in the loader's order.
+        rpath: `DT_RPATH` directories; they hold for the libraries below as well.
+        runpath: `DT_RUNPATH` directories; they hold for `needed` alone.
+        needs: symbol versions it needs.
+        imports: symbols it cannot do without, each as `name` or `name@version`.
+        defines: symbol versions it defines.
+        exports: symbols it defines, each as `name` and, where versioned, as `name@version`.
+        build_id: GNU build id in hexadecimal, empty where there is none.
+    """
+
+    machine: str
+    bits: int
+    little_endian: bool
+    kind: str = "ET_DYN"
+    interpreter: str | None = None
+    soname: str = ""
+    needed: tuple[str, ...] = ()
+    rpath: tuple[str, ...] = ()
+    runpath: tuple[str, ...] = ()
+    needs: tuple[Need, ...] = ()
+    imports: frozenset[str] = frozenset()
+    defines: tuple[str, ...] = ()
+    exports: frozenset[str] = frozenset()
+    build_id: str = ""
+
+    @property
+    def linkage(self) -> str:
+        """`dynamic`, `static` or `static-pie`."""
+        if self.interpreter or self.needed:
+            return "dynamic"
+        return "static-pie" if self.kind == "ET_DYN" else "static"
+
+    @property
+    def architecture(self) -> tuple[str, int, bool]:
+        """Machine, bits and endianness: what has to be equal for two files to be loaded together."""
+        return self.machine, self.bits, self.little_endian
+
+    def described(self) -> str:
+        """The architecture in words, for example `EM_S390 (64-bit, big-endian)`."""
+        order = "little" if self.little_endian else "big"
+        return f"{self.machine} ({self.bits}-bit, {order}-endian)"
+
+
+def read(data: bytes, name: str = "the file") -> Elf:
+    """What an ELF file says.
+
+    Args:
+        data: the whole file.
+        name: what to call it in an error.
+
+    Raises:
+        VerificationError: it is not an ELF file, or a damaged one.
+    """
+    if not data.startswith(MAGIC):
+        raise VerificationError(
+            f"{name} is not an ELF file (it starts with {data[:4]!r})",
+            where=name,
+            fix="check a compiled program, not a script or an archive",
+        )
+    try:
+        return _read(ELFFile(io.BytesIO(data)))
+    except Exception as error:  # pyelftools lets through whatever its parser meets in damaged bytes
+        raise VerificationError(
+            f"{name} is a damaged ELF file: {error or type(error).__name__}",
+            where=name,
+            fix="build it again; a truncated copy is the usual cause",
+        ) from error
+
+
+def _read(file: Any) -> Elf:
+    dynamic = _dynamic(file)
+    required, provided = _versions_needed(file), _versions_defined(file)
+    if "DT_VERNEED" in dynamic and not required:
+        raise ValueError("its section headers are stripped, so the symbol versions it needs cannot be read")
+    symbols = _Symbols(file, {**provided, **{index: need.version for index, need in required.items()}})
+    return Elf(
+        machine=file["e_machine"],
+        bits=file.elfclass,
+        little_endian=file.little_endian,
+        kind=file["e_type"],
+        interpreter=next((s.get_interp_name() for s in file.iter_segments("PT_INTERP")), None),
+        soname="".join(dynamic.get("DT_SONAME", [])),
+        needed=tuple(dynamic.get("DT_NEEDED", [])),
+        rpath=_directories(dynamic.get("DT_RPATH", [])),
+        runpath=_directories(dynamic.get("DT_RUNPATH", [])),
+        needs=tuple(
+            Need(need.library, need.version, tuple(symbols.wanted.get(index, ())), need.weak)
+            for index, need in required.items()
+        ),
+        imports=frozenset(symbols.imports),
+        defines=tuple(provided.values()),
+        exports=frozenset(symbols.exports),
+        build_id=_build_id(file),
+    )
+
+
+def _dynamic(file: Any) -> dict[str, list[str]]:
+    """The dynamic section's tags; those that are text have it as their value."""
+    texts = {"DT_NEEDED": "needed", "DT_SONAME": "soname", "DT_RPATH": "rpath", "DT_RUNPATH": "runpath"}
+    found: dict[str, list[str]] = {}
+    for segment in file.iter_segments("PT_DYNAMIC"):
+        for tag in segment.iter_tags():
+            name = tag.entry.d_tag
+            found.setdefault(name, []).append(getattr(tag, texts[name]) if name in texts else "")
+    return found
+
+
+def _directories(paths: list[str]) -> tuple[str, ...]:
+    return tuple(part for path in paths for part in path.split(":") if part)
+
+
+def _versions_needed(file: Any) -> dict[int, Need]:
+    """Needed versions by the index that `.gnu.version` refers to them with."""
+    found = {}
+    for library, version in _version_records(file, "SHT_GNU_verneed"):
+        weak = bool(version["vna_flags"] & _VERSION_WEAK)
+        found[version["vna_other"] & _INDEX] = Need(library.name, version.name, (), weak)
+    return found
+
+
+def _versions_defined(file: Any) -> dict[int, str]:
+    """Defined versions by index; the base one, which is the file's own name, left out."""
+    found: dict[int, str] = {}
+    for definition, name in _version_records(file, "SHT_GNU_verdef"):
+        if not definition["vd_flags"] & _VERSION_BASE:
+            # The first name is the version's own, the others are those it builds on.
+            found.setdefault(definition["vd_ndx"] & _INDEX, name.name)
+    return found
+
+
+def _version_records(file: Any, kind: str) -> Iterator[tuple[Any, Any]]:
+    """The records of a version section, each with each of its own; a damaged count ends in an error.
+
+    Without the limit a few changed bytes would mean billions of records and hours.
+    """
+    for section in file.iter_sections(kind):
+        room = min(section["sh_size"], file.stream_len) // _SMALLEST_RECORD
+        for record, auxiliaries in section.iter_versions():
+            room -= 1
+            for auxiliary in auxiliaries:
+                room -= 1
+                if room < 0:
+                    break
+                yield record, auxiliary
+            if room < 0:
+                raise ValueError("it counts more symbol versions than it has room for")
+
+
+class _Symbols:
+    """The dynamic symbol table, sorted into what is wanted and what is offered.
+
+    The entries are decoded in one go: a C library has thousands, and one object for each is too slow.
+
+    Attributes:
+        wanted: undefined symbols by version index.
+        imports: the same without the weak ones, as in `Elf.imports`.
+        exports: defined symbols, as in `Elf.exports`.
+    """
+
+    def __init__(self, file: Any, versions: dict[int, str]) -> None:
+        self.wanted: dict[int, list[str]] = {}
+        self.imports: set[str] = set()
+        self.exports: set[str] = set()
+        for table in file.iter_sections("SHT_DYNSYM"):
+            names = table.stringtable.data()
+            indexes = _version_indexes(file, table.num_symbols())
+            entries = _entries(table.data(), file.elfclass, file.little_endian)
+            for (offset, binding, section), index in zip(entries, indexes, strict=False):
+                name = names[offset : names.index(b"\0", offset)].decode()
+                versioned = f"{name}@{versions[index]}" if index in versions else name
+                if name and section == 0:
+                    self.wanted.setdefault(index, []).append(name)
+                    if binding == 1:
+                        self.imports.add(versioned)
+                elif name and binding != 0:
+                    self.exports.update((name, versioned))
+
+
+def _version_indexes(file: Any, count: int) -> tuple[int, ...]:
+    order = "<" if file.little_endian else ">"
+    for section in file.iter_sections("SHT_GNU_versym"):
+        return tuple(index & _INDEX for index in struct.unpack(f"{order}{count}H", section.data()))
+    return (1,) * count
+
+
+def _entries(data: bytes, bits: int, little_endian: bool) -> Iterator[tuple[int, int, int]]:
+    """Name offset, binding (0 local, 1 global, 2 weak) and section index of each `Elf32_Sym`, `Elf64_Sym`."""
+    order = "<" if little_endian else ">"
+    if bits == 64:
+        for name, info, _, section, _, _ in struct.iter_unpack(f"{order}IBBHQQ", data):
+            yield name, info >> 4, section
+    else:
+        for name, _, _, info, _, section in struct.iter_unpack(f"{order}IIIBBH", data):
+            yield name, info >> 4, section
+
+
+def _build_id(file: Any) -> str:
+    for segment in file.iter_segments("PT_NOTE"):
+        for note in segment.iter_notes():
+            if note["n_type"] == "NT_GNU_BUILD_ID":
+                return str(note["n_desc"])
+    return ""

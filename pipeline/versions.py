@@ -1,0 +1,23 @@
+"""Names of symbol versions (`GLIBC_2.34`): their families, their order, and who has them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+GLIBC_OF = {"debian:bullseye-slim": (2, 31), "debian:bookworm-slim": (2, 36), "debian:trixie-slim": (2, 41)}
+"""What a runtime base has, for naming one that is new enough."""
+
+_NUMBERED = re.compile(r"(.+?)_([0-9]+(?:\.[0-9]+)*)")
+
+
+def numbered(version: str) -> tuple[str, tuple[int, ...]]:
+    """A version's family and number: `GLIBC_2.34` is `("GLIBC", (2, 34))`; no number where it has none."""
+    match = _NUMBERED.fullmatch(version)
+    return (match[1], tuple(map(int, match[2].split(".")))) if match else (version, ())
+
+
+def highest(versions: Iterable[str], family: str) -> str:
+    """The newest version of a family, empty where there is none."""
+    of_family = [version for version in versions if numbered(version)[0] == family]
+    return max(of_family, key=lambda version: numbered(version)[1], default="")
