@@ -25,7 +25,9 @@ from engine.prerequisites import search_path
 from engine.record import Record
 from pipeline.errors import EngineStartFailed
 
-START_SECONDS = 120.0
+START_SECONDS = 300.0
+"""After an end by force the engine first deletes its old cache, which may be large."""
+
 STOP_SECONDS = 20.0
 CLIENT_SECONDS = 3.0
 LOG_BYTES = 50_000_000

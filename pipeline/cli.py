@@ -27,7 +27,7 @@ from pipeline.errors import EngineError, RustMultiarchError
 from pipeline.image import Image
 from pipeline.main import RustMultiarch
 from pipeline.report import as_json, as_table
-from pipeline.targets import select
+from pipeline.targets import DEFAULT_PLATFORMS, select
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -180,7 +180,7 @@ def engine_start(platform: _PLATFORMS = None) -> None:
     """Build the engine once, make the base images that are needed, and start it."""
     from engine import lifecycle
 
-    lifecycle.start(platform or [], say)
+    lifecycle.start([target.platform for target in select(platform or DEFAULT_PLATFORMS)], say)
 
 
 @engine_app.command("stop")

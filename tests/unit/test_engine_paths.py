@@ -57,9 +57,18 @@ def test_a_record_of_another_version_is_no_record(text: str, tmp_path: Path) -> 
     assert Record.read(tmp_path / "record") is None
 
 
+def started(argument: str) -> subprocess.Popen[bytes]:
+    """A process that waits; it has said something, so the kernel has its arguments by now."""
+    program = "import time; print(flush=True); time.sleep(60)"
+    child = subprocess.Popen([sys.executable, "-c", program, argument], stdout=subprocess.PIPE)
+    assert child.stdout
+    child.stdout.readline()
+    return child
+
+
 def test_a_process_is_found_by_its_argument() -> None:
     marker = f"marker-{os.getpid()}"
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", marker]) as child:
+    with started(marker) as child:
         assert not process.wait_gone([marker], 0)
         found = process.find([marker])
         assert [each.pid for each in found] == [child.pid]
@@ -70,7 +79,7 @@ def test_a_process_is_found_by_its_argument() -> None:
 
 def test_part_of_an_argument_is_not_enough() -> None:
     marker = f"marker-{os.getpid()}"
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", f"x{marker}"]) as child:
+    with started(f"x{marker}") as child:
         assert process.find([marker]) == []
         child.kill()
 
