@@ -7,14 +7,14 @@ that these images are pushed to. A stand-in keeps its official image's contract,
 from __future__ import annotations
 
 import argparse
-import fcntl
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 from engine import apt, making, oci, registry
+from engine.locks import exclusive
 from engine.log import Log, to_stderr
 from engine.making import Maker, check_programs
 from engine.paths import Paths, default_root
@@ -55,7 +55,7 @@ def ensure(
     wanted = list(dict.fromkeys([host(), *map(_portable, platforms)]))
     jobs = [Job(DEBIAN, target, store) for target in wanted]
     jobs += [Job(base, host(), store) for base in BASES if base.parent]
-    with _lock(store / "lock"):
+    with exclusive(store / "lock"):
         missing = [job for job in jobs if not job.made]
         if missing:
             _make(store, missing, log)
@@ -82,13 +82,6 @@ def _push(store: Path, base: Base, registry: str, log: Log) -> bool:
     if pushed:
         log(f"{base.image}: in the local registry for {', '.join(j.target.platform for j in made)}")
     return pushed
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _make(store: Path, missing: list[Job], log: Log) -> None:

@@ -7,13 +7,13 @@ such a directory are somebody else's and stay as they are.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from engine.locks import exclusive
 from engine.log import Log
 from pipeline.errors import EngineStartFailed
 
@@ -75,8 +75,7 @@ def packaged_line(name: str, packaged: Path = PACKAGED) -> str:
 def _claims() -> Iterator[None]:
     """The claims directory, locked against engines that start or stop at the same time."""
     CLAIMS.mkdir(parents=True, exist_ok=True)
-    with (CLAIMS / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with exclusive(CLAIMS / "lock"):
         yield
 
 

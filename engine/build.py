@@ -6,7 +6,6 @@ for them. `overlay/` holds our files of the vendored tree, `REMOVED` and `EDITS`
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -16,15 +15,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.locks import exclusive
+from engine.log import Log
 from engine.paths import Paths
 from pipeline.errors import EngineBuildFailed
-
-Log = Callable[[str], None]
 
 HERE = Path(__file__).resolve().parent
 DAGGER = "github.com/dagger/dagger"
@@ -123,7 +122,7 @@ def build(cache: Path, log: Log) -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     final = cache / build_key()
     if not final.is_dir():
-        with _lock(cache / "lock", log):
+        with exclusive(cache / "lock", log, "engine: waiting for another build to end"):
             if not final.is_dir():
                 _build(cache, final, log)
     os.utime(final)
@@ -247,18 +246,6 @@ def _becomes(final: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
-
-
-@contextmanager
-def _lock(path: Path, log: Log) -> Iterator[None]:
-    """Keep other builds out; the kernel lets go of the lock however this process ends."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log("engine: waiting for another build to end")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _hash(names: Sequence[str], *more: str) -> str:

@@ -9,11 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine import build, config, lifecycle
+from engine.config import CLI, RUNNER
 from engine.log import Log, to_stderr
 from engine.paths import Paths
-
-RUNNER = "_EXPERIMENTAL_DAGGER_RUNNER_HOST"
-CLI = "_EXPERIMENTAL_DAGGER_CLI_BIN"
 
 CONTAINER_TOOLS = ("docker", "podman")
 """What Dagger starts an engine with by itself, in its own order."""
@@ -95,4 +93,4 @@ def _command_line(log: Log) -> dict[str, str]:
     if found:
         return {CLI: found}
     directory = build.build(Paths.default().builds, log)
-    return {CLI: str(directory / "dagger"), "PATH": f"{directory}:{os.environ.get('PATH', os.defpath)}"}
+    return {CLI: str(directory / "dagger"), "PATH": lifecycle.path_with(str(directory))}

@@ -14,6 +14,10 @@ from typing import Any
 from engine.paths import Paths
 from engine.sandbox import Spec
 
+RUNNER = "_EXPERIMENTAL_DAGGER_RUNNER_HOST"
+CLI = "_EXPERIMENTAL_DAGGER_CLI_BIN"
+"""What tells the Dagger command line and SDKs which engine and which `dagger` to use."""
+
 DOCKER_HUB = "https://registry-1.docker.io/v2/"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 BINARIES = "/usr/local/lib/rust-multiarch"

@@ -9,7 +9,6 @@ starts, or a start and a stop, from working on one engine at the same time.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shlex
 import subprocess
@@ -21,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine import bases, binfmt, build, config, network, prerequisites, registry, supervisor
+from engine.locks import exclusive
 from engine.log import Log, to_stderr
 from engine.paths import Paths
 from engine.record import Record
@@ -52,12 +52,7 @@ class Status:
 @contextmanager
 def _locked(paths: Paths, log: Log) -> Iterator[None]:
     paths.create()
-    with paths.lock.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log("waiting for another start or stop of this engine")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with exclusive(paths.lock, log, "waiting for another start or stop of this engine"):
         yield
 
 
@@ -219,10 +214,11 @@ def env(*, paths: Paths | None = None) -> dict[str, str]:
     record = Record.read(paths.record)
     if not record or not supervisor.running(paths):
         raise EngineError("the engine is not running", where=str(paths.socket), fix="start it first")
-    return {**supervisor.client_environment(paths, Path(record.build)), "PATH": _path_with(record.build)}
+    return {**supervisor.client_environment(paths, Path(record.build)), "PATH": path_with(record.build)}
 
 
-def _path_with(directory: str) -> str:
+def path_with(directory: str) -> str:
+    """PATH with a directory in front, and nowhere else."""
     rest = [part for part in os.environ.get("PATH", os.defpath).split(":") if part != directory]
     return ":".join([directory, *rest])
 

@@ -6,7 +6,6 @@ there is no number in a file to go stale.
 
 from __future__ import annotations
 
-import fcntl
 import http.client
 import json
 import os
@@ -22,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.locks import exclusive
 from engine.paths import Paths, default_root
 from engine.process import disown, find, send, wait_gone
 from pipeline.errors import BaseImageUnavailable, PrerequisitesMissing
@@ -56,7 +56,7 @@ def ensure(port: int = PORT, *, cache: Path | None = None) -> str:
     """
     home = _home(cache)
     config = _config_path(home, port)
-    with _lock(home / "lock"):
+    with exclusive(home / "lock"):
         if find([str(config)]) and _wait_answering(port, START_SECONDS):
             return address_of(port)
         _end(config)
@@ -74,7 +74,7 @@ def ensure(port: int = PORT, *, cache: Path | None = None) -> str:
 def stop(port: int = PORT, *, cache: Path | None = None) -> bool:
     """Stop the registry of this cache directory; False if none was running. The images stay."""
     home = _home(cache)
-    with _lock(home / "lock"):
+    with exclusive(home / "lock"):
         return _end(_config_path(home, port))
 
 
@@ -96,7 +96,7 @@ def throwaway(
     """
     base = Path(tempfile.mkdtemp(prefix="registry-", dir=directory))
     try:
-        port = _free_port()
+        port = free_port()
         config = base / "config.json"
         settings = _config(address_of(port), base / "storage")
         if users:
@@ -137,13 +137,6 @@ def _config(address: str, storage: Path) -> dict[str, Any]:
         },
         "http": {"addr": address, "secret": os.urandom(16).hex()},
     }
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _start(config: Path, port: int, log: Path) -> None:
@@ -237,7 +230,8 @@ def _listener(port: int) -> str:
     return "another process"
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port on the loopback address that nothing has."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]

@@ -54,8 +54,8 @@ def running(paths: Paths) -> bool:
 def client_environment(paths: Paths, build: Path) -> dict[str, str]:
     """What makes `dagger` and the SDKs use this engine and this build's command line."""
     return {
-        "_EXPERIMENTAL_DAGGER_RUNNER_HOST": config.address(paths),
-        "_EXPERIMENTAL_DAGGER_CLI_BIN": str(build / "dagger"),
+        config.RUNNER: config.address(paths),
+        config.CLI: str(build / "dagger"),
         "DAGGER_NO_NAG": "1",
         "DO_NOT_TRACK": "1",
     }

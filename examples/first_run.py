@@ -9,7 +9,6 @@ import json
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -41,14 +40,6 @@ def run(command: Sequence[str]) -> str:
     return done.stdout
 
 
-def free_port() -> int:
-    """A port on the loopback address that nothing has."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
 def ask(url: str) -> str:
     """The answer at an address, which may need a while to come up."""
     end = time.monotonic() + ANSWER_SECONDS
@@ -64,7 +55,7 @@ def ask(url: str) -> str:
 
 def serve(variant: Sequence[str], platform: str) -> None:
     """Start one variant, ask it which architecture it is, stop it."""
-    port = free_port()
+    port = registry.free_port()
     command = [*variant, "variant", "--platform", platform, "container", "as-service", "--use-entrypoint"]
     command += ["up", "--ports", f"{port}:8080"]
     show(command)
@@ -95,8 +86,7 @@ def main() -> None:
     names = platforms.split(",")
     chosen = choice.choose(platforms=names)
     os.environ.update(chosen.environment)
-    dagger = "dagger"
-    project = [dagger, "call", "--platforms", platforms, "--ports", "8080"]
+    project = ["dagger", "call", "--platforms", platforms, "--ports", "8080"]
     run([*project, "build", "report"])
     registry_host = os.environ.get("REGISTRY") or (registry.address_of() if chosen.kind == "embedded" else "")
     if registry_host:

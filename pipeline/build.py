@@ -74,16 +74,16 @@ async def plan(order: Order) -> Plan:
         ProjectError: see `cargo.choose` and `cargo.explain`.
         BaseImageUnavailable: no builder image for the Rust version.
     """
-    await _check_source(order.source)
-    rust = order.rust or await _pinned(order.source) or toolchain.RUST
+    names = await order.source.entries()
+    _check_source(names)
+    rust = order.rust or await _pinned(order.source, names) or toolchain.RUST
     project = await _describe(order, rust)
     binaries = cargo.choose(project, order.choice)
     command = cargo.build_command(order.choice, binaries, order.triples)
     return Plan(order, rust, project, binaries, tuple(command))
 
 
-async def _check_source(source: dagger.Directory) -> None:
-    names = await source.entries()
+def _check_source(names: Sequence[str]) -> None:
     if "Cargo.toml" not in names:
         raise NotACargoProject(
             "the source has no Cargo.toml at its top",
@@ -98,8 +98,7 @@ async def _check_source(source: dagger.Directory) -> None:
         )
 
 
-async def _pinned(source: dagger.Directory) -> str:
-    names = set(await source.entries())
+async def _pinned(source: dagger.Directory, names: Sequence[str]) -> str:
     for name in ("rust-toolchain", "rust-toolchain.toml"):
         if name in names:
             return toolchain.pinned_version(await source.file(name).contents())
@@ -149,9 +148,8 @@ def cache_key(plan: Plan) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def fetch_command(triples: Sequence[str]) -> list[str]:
-    """The download of everything the lock file names, once, before any compile."""
-    return ["cargo", "fetch", "--locked"]
+FETCH = ["cargo", "fetch", "--locked"]
+"""The download of everything the lock file names, once, before any compile."""
 
 
 def sync_lines() -> list[str]:
@@ -199,7 +197,7 @@ async def compile(plan: Plan) -> dagger.Directory:
         CompileError, LinkError, BuildScriptRanTarget: cargo failed; its output is carried whole.
         ProjectError: see `cargo.explain`.
     """
-    container = builder(plan).with_exec(fetch_command(plan.order.triples))
+    container = builder(plan).with_exec(FETCH)
     where = shlex.join(plan.command)
     try:
         return await container.with_exec(["sh", "-ec", compile_script(plan)]).directory(OUTPUT).sync()

@@ -22,8 +22,9 @@ import dagger
 import typer
 from dagger import Doc, dag
 
+from engine import choice, lifecycle
 from pipeline.build import IGNORED
-from pipeline.errors import EngineError, RustMultiarchError
+from pipeline.errors import EngineError, RustMultiarchError, first
 from pipeline.image import Image
 from pipeline.main import RustMultiarch
 from pipeline.report import as_json, as_table
@@ -105,8 +106,6 @@ def project_command(run: Callable[..., Awaitable[str]]) -> Callable[..., None]:
 async def _in_session(
     run: Callable[..., Awaitable[str]], chosen: dict[str, Any], rest: dict[str, Any]
 ) -> str:
-    from engine import choice
-
     source = await anyio.Path(chosen.pop("source")).resolve()
     platforms = [target.platform for target in select(chosen["platforms"])]
     os.environ.update(choice.choose(say, platforms).environment)
@@ -178,24 +177,18 @@ def _as_lines(record: Any) -> str:
 @engine_app.command("start")
 def engine_start(platform: _PLATFORMS = None) -> None:
     """Build the engine once, make the base images that are needed, and start it."""
-    from engine import lifecycle
-
     lifecycle.start([target.platform for target in select(platform or DEFAULT_PLATFORMS)], say)
 
 
 @engine_app.command("stop")
 def engine_stop() -> None:
     """Stop the engine; its cache is kept."""
-    from engine import lifecycle
-
     lifecycle.stop(say)
 
 
 @engine_app.command("status")
 def engine_status(json: _JSON = False) -> None:
     """Whether the engine runs, since when, and what it keeps."""
-    from engine import lifecycle
-
     status = lifecycle.status()
     typer.echo(_as_json(status) if json else _as_lines(status))
     if not status.running:
@@ -207,8 +200,6 @@ def engine_logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as the log grows.")] = False,
 ) -> None:
     """The engine's own log."""
-    from engine import lifecycle
-
     for line in lifecycle.logs(follow=follow):
         typer.echo(line, nl=False)
 
@@ -216,16 +207,7 @@ def engine_logs(
 @engine_app.command("env")
 def engine_env() -> None:
     """Shell exports that point `dagger` at the engine this machine has; use with eval."""
-    from engine import choice, lifecycle
-
     typer.echo(lifecycle.export_lines(choice.choose(say).environment))
-
-
-def _first(error: BaseException) -> BaseException:
-    """The one error inside a task group's exception group."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def main() -> None:
@@ -233,7 +215,7 @@ def main() -> None:
     try:
         app()
     except (RustMultiarchError, BaseExceptionGroup) as error:
-        inner = _first(error)
+        inner = first(error)
         if not isinstance(inner, RustMultiarchError):
             raise
         typer.echo(inner.render(), err=True)

@@ -78,6 +78,11 @@ class RustMultiarchError(_Reported, QueryError):
         return self.message()
 
 
+def first(error: BaseException) -> BaseException:
+    """The first error inside a task group's exception groups; any other error is itself."""
+    return first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
 class InvalidArgument(RustMultiarchError):
     """An option's value that does not have the form the option asks for."""
 

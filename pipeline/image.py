@@ -15,6 +15,10 @@ from pipeline.report import Row, as_table, manifests
 from pipeline.report import as_json as rows_as_json
 from pipeline.targets import Libc, parse
 
+AddressArgument = Annotated[str, Doc("Where to push, for example ghcr.io/me/app:1.2.3.")]
+UsernameArgument = Annotated[str, Doc("User name at the registry.")]
+PasswordArgument = Annotated[dagger.Secret | None, Doc("Password or token at the registry.")]
+
 
 @object_type
 class Variant:
@@ -88,9 +92,9 @@ class Image:
     @function(cache="never")
     async def publish(
         self,
-        address: Annotated[str, Doc("Where to push, for example ghcr.io/me/app:1.2.3.")],
-        username: Annotated[str, Doc("User name at the registry.")] = "",
-        password: Annotated[dagger.Secret | None, Doc("Password or token at the registry.")] = None,
+        address: AddressArgument,
+        username: UsernameArgument = "",
+        password: PasswordArgument = None,
     ) -> str:
         """Push one OCI index with exactly these variants; returns its address with the digest."""
         return await push(self._containers(), address, username, password)

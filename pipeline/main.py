@@ -13,7 +13,7 @@ from pipeline.build import IGNORED, Order, Plan, compile, plan
 from pipeline.build import builder as native_builder
 from pipeline.cargo import Choice
 from pipeline.errors import InvalidArgument
-from pipeline.image import Image
+from pipeline.image import AddressArgument, Image, PasswordArgument, UsernameArgument
 from pipeline.publish import parse_address
 from pipeline.targets import DEFAULT_PLATFORMS, parse, select
 
@@ -87,9 +87,9 @@ class RustMultiarch:
     @function(cache="never")
     async def publish(
         self,
-        address: Annotated[str, Doc("Where to push, for example ghcr.io/me/app:1.2.3.")],
-        username: Annotated[str, Doc("User name at the registry.")] = "",
-        password: Annotated[dagger.Secret | None, Doc("Password or token at the registry.")] = None,
+        address: AddressArgument,
+        username: UsernameArgument = "",
+        password: PasswordArgument = None,
     ) -> str:
         """Build, then push one index with exactly these platforms; returns its address with the digest."""
         parse_address(address)

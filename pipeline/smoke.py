@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import anyio
 import dagger
 
+from pipeline.build import printed
 from pipeline.errors import SmokeFailed
 
 AT_ONCE = 2
@@ -55,7 +56,7 @@ async def _start(platform: str, container: dagger.Container, command: Sequence[s
     try:
         output = await container.with_exec(list(command), use_entrypoint=True).combined_output()
     except dagger.ExecError as error:
-        text = "\n".join(filter(None, (error.stdout, error.stderr)))
+        text = printed(error)
         if any(words in f"{text}{error}" for words in _NO_EMULATOR):
             return Outcome(platform, "skipped", "the engine has no emulator for this platform")
         return Outcome(platform, "failed", f"{text}\n(exit code {error.exit_code})".strip())

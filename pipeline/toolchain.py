@@ -117,7 +117,6 @@ def builder(
     targets: Sequence[Target],
     libc: Libc = Libc.GNU,
     packages: Sequence[str] = (),
-    image: dagger.Container | None = None,
 ) -> dagger.Container:
     """The builder container for some targets.
 
@@ -126,9 +125,8 @@ def builder(
         targets: what it can build for.
         libc: C library of every target.
         packages: further Debian packages, for native libraries.
-        image: a container to start from instead of the official image.
     """
-    container = with_packages(image or native(version), [*cross_packages(targets), *packages])
+    container = with_packages(native(version), [*cross_packages(targets), *packages])
     container = container.with_exec(["rustup", "target", "add", *(t.triple(libc) for t in targets)])
     for target in targets:
         path = f"{TOOLCHAIN_FILES}/{target.triple(libc)}.cmake"

@@ -17,7 +17,7 @@ import dagger
 
 from pipeline import rootfs
 from pipeline.abi import Case, Finding, check
-from pipeline.errors import VerificationError
+from pipeline.errors import VerificationError, first
 from pipeline.runtime import PROGRAMS
 from pipeline.targets import Target
 from pipeline.versions import highest, numbered
@@ -95,7 +95,7 @@ async def verify(subjects: Sequence[Subject]) -> list[Verified]:
             for index, subject in enumerate(subjects):
                 group.start_soon(examine, index, subject)
     except ExceptionGroup as failures:
-        raise _first(failures) from None
+        raise first(failures) from None
     every = [case for of_one in cases for case in of_one]
     found = [(case, finding) for case in every for finding in check(case)]
     if found:
@@ -121,11 +121,6 @@ async def verify_file(
     path = f"{PROGRAMS}/{re.sub(r'[^A-Za-z0-9_.+-]', '_', await binary.name())}"
     subject = Subject(container.with_file(path, binary), target, (path,), runtime, static)
     return (await verify([subject]))[0]
-
-
-def _first(failures: ExceptionGroup[Exception]) -> Exception:
-    error = failures.exceptions[0]
-    return _first(error) if isinstance(error, ExceptionGroup) else error
 
 
 def failure(found: Sequence[tuple[Case, Finding]]) -> VerificationError:
