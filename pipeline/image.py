@@ -1,11 +1,12 @@
 """The multi-platform image: its variants, and the ways out of it."""
 
+from pathlib import Path
 from typing import Annotated
 
 import dagger
 from dagger import Doc, dag, field, function, object_type
 
-from pipeline import runtime, toolchain
+from pipeline import runtime, seal, toolchain
 from pipeline import smoke as smoke_run
 from pipeline import verify as gate
 from pipeline.build import Plan
@@ -19,6 +20,12 @@ AddressArgument = Annotated[str, Doc("Where to push, for example ghcr.io/me/app:
 UsernameArgument = Annotated[str, Doc("User name at the registry.")]
 PasswordArgument = Annotated[dagger.Secret | None, Doc("Password or token at the registry.")]
 
+PYTHON = "python:3.11-slim-bookworm"
+"""Where images are sealed: the image the module itself runs on."""
+
+SEAL = ("python3", "/seal.py")
+LAYOUT = "/layout"
+
 
 @object_type
 class Variant:
@@ -27,6 +34,7 @@ class Variant:
     platform: Annotated[str, Doc("OCI platform, for example linux/arm64.")] = field()
     triple: Annotated[str, Doc("The rustc triple it was compiled for.")] = field()
     container: Annotated[dagger.Container, Doc("The image, as a container of its platform.")] = field()
+    base: Annotated[dagger.Container | None, Doc("The image it starts from, if any.")] = field()
     binaries: Annotated[dagger.Directory, Doc("The stripped binaries.")] = field()
     symbols: Annotated[dagger.Directory, Doc("The debug symbols taken out of the binaries.")] = field()
     size: Annotated[int, Doc("Bytes of the binaries together.")] = field()
@@ -38,6 +46,7 @@ class Image:
 
     variants: Annotated[list[Variant], Doc("One image per platform, in the order asked for.")] = field()
     verified: Annotated[str, Doc("What was verified of every program, as JSON.")] = field()
+    terms: Annotated[str, Doc("The time and the annotations it is sealed with, as JSON.")] = field()
 
     @function
     def variant(
@@ -55,22 +64,15 @@ class Image:
         )
 
     @function
-    def tarball(self) -> dagger.File:
-        """The image as an OCI archive: one index with every variant."""
-        return dag.container().as_tarball(platform_variants=self._containers())
+    def layout(self) -> dagger.Directory:
+        """The image as an OCI layout directory, the same bytes for the same content."""
+        return self._sealed().directory(LAYOUT)
 
     @function
-    def layout(self) -> dagger.Directory:
-        """The image as an OCI layout directory: index.json and blobs."""
-        unpack = ["tar", "-xf", "/image.tar", "-C", "/layout"]
-        return (
-            dag.container()
-            .from_(runtime.BASE)
-            .with_mounted_file("/image.tar", self.tarball())
-            .with_directory("/layout", dag.directory())
-            .with_exec(unpack)
-            .directory("/layout")
-        )
+    def tarball(self) -> dagger.File:
+        """The image as an OCI archive: the layout in one tar file."""
+        pack = ["tar", "--sort=name", "--mtime=@0", "--owner=0:0", "--group=0:0", "--mode=u=rwX,go=rX"]
+        return self._sealed().with_exec([*pack, "-C", LAYOUT, "-cf", "/sealed.tar", "."]).file("/sealed.tar")
 
     @function
     async def report(self, as_json: Annotated[bool, Doc("As JSON instead of a table.")] = False) -> str:
@@ -99,6 +101,19 @@ class Image:
         """Push one OCI index with exactly these variants; returns its address with the digest."""
         return await push(self._containers(), address, username, password)
 
+    def _sealed(self) -> dagger.Container:
+        """A container with the sealed layout in it."""
+        sealing = _sealer().with_new_file("/terms.json", self.terms)
+        pairs = []
+        for number, variant in enumerate(self.variants):
+            image, base = f"/images/{number}.tar", f"/bases/{number}"
+            sealing = sealing.with_mounted_file(image, variant.container.as_tarball())
+            if variant.base is not None:
+                sealing = sealing.with_mounted_directory(base, _sealed_base(variant.base))
+                image += f"={base}"
+            pairs.append(image)
+        return sealing.with_exec([*SEAL, "image", LAYOUT, "/terms.json", *pairs])
+
     def _containers(self) -> list[dagger.Container]:
         return [variant.container for variant in self.variants]
 
@@ -111,8 +126,25 @@ class Image:
         ]
 
 
-async def assemble(plan: Plan, setup: runtime.Runtime, output: dagger.Directory) -> Image:
+def _sealer() -> dagger.Container:
+    program = Path(seal.__file__).read_text()
+    return dag.container().from_(PYTHON).with_new_file(SEAL[-1], program)
+
+
+def _sealed_base(base: dagger.Container) -> dagger.Directory:
+    """The layout of a base with layers that are the same bytes on every engine."""
+    sealing = _sealer().with_mounted_file("/base.tar", base.as_tarball())
+    return sealing.with_exec([*SEAL, "base", LAYOUT, "/base.tar"]).directory(LAYOUT)
+
+
+async def assemble(plan: Plan, setup: runtime.Runtime, output: dagger.Directory, terms: seal.Terms) -> Image:
     """The image of what `build.compile` put out for a plan, every program held against its runtime.
+
+    Args:
+        plan: what was built.
+        setup: how the image is set up.
+        output: the compile's output.
+        terms: the time and annotations of the image.
 
     Raises:
         VerificationError: a program does not fit the root file system it would ship in.
@@ -125,12 +157,14 @@ async def assemble(plan: Plan, setup: runtime.Runtime, output: dagger.Directory)
         triple = target.triple(plan.order.libc)
         binaries = output.directory(triple)
         programs = {name: binaries.file(name) for name in names}
-        container = await runtime.assemble(setup, target, programs, roots)
+        base = await runtime.base_image(setup.base, target)
+        container = await runtime.assemble(setup, base, programs, roots)
         variants.append(
             Variant(
                 platform=target.platform,
                 triple=triple,
                 container=await container.sync(),
+                base=base,
                 binaries=binaries,
                 symbols=output.directory(f"symbols/{triple}"),
                 size=sum([await file.size() for file in programs.values()]),
@@ -141,4 +175,4 @@ async def assemble(plan: Plan, setup: runtime.Runtime, output: dagger.Directory)
     verified = await gate.verify(
         [gate.Subject(v.container, parse(v.platform), paths, setup.base, static) for v in variants]
     )
-    return Image(variants=variants, verified=gate.as_json(verified))
+    return Image(variants=variants, verified=gate.as_json(verified), terms=terms.as_json())

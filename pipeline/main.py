@@ -7,7 +7,7 @@ from typing import Annotated
 import dagger
 from dagger import Doc, Ignore, check, dag, function, object_type
 
-from pipeline import checks, image, runtime
+from pipeline import checks, image, runtime, seal
 from pipeline import verify as gate
 from pipeline.build import IGNORED, Order, Plan, compile, plan
 from pipeline.build import builder as native_builder
@@ -63,12 +63,16 @@ class RustMultiarch:
     labels: Annotated[list[str], Doc("Labels of the image, each NAME=value.")] = dataclasses.field(
         default_factory=list
     )
+    source_date_epoch: Annotated[
+        int, Doc("Time of everything in the image, in seconds since 1970: the commit's, for example.")
+    ] = 0
 
     @function
     async def build(self) -> Image:
         """Compile every platform and assemble the image; the log ends with a summary."""
+        terms = self._terms()
         planned = await plan(self._order())
-        built = await image.assemble(planned, self._runtime(planned), await compile(planned))
+        built = await image.assemble(planned, self._runtime(planned), await compile(planned), terms)
         print(await built.report(), file=sys.stderr, flush=True)
         return built
 
@@ -165,8 +169,20 @@ class RustMultiarch:
                 arguments=tuple(self.cargo_args),
             ),
             rust=self.rust_version,
-            build_args=pairs("build-args", self.build_args),
+            build_args=(
+                ("SOURCE_DATE_EPOCH", str(self.source_date_epoch)),
+                *pairs("build-args", self.build_args),
+            ),
         )
+
+    def _terms(self) -> seal.Terms:
+        if self.source_date_epoch < 0:
+            raise InvalidArgument(
+                f"{self.source_date_epoch} is before 1970",
+                where="--source-date-epoch",
+                fix="give seconds since 1970, as `git log -1 --format=%ct` prints them",
+            )
+        return seal.Terms(epoch=self.source_date_epoch)
 
     def _runtime(self, plan: Plan) -> runtime.Runtime:
         first = plan.binaries[0]

@@ -40,7 +40,7 @@ class Runtime:
 
 async def assemble(
     runtime: Runtime,
-    target: Target,
+    base: dagger.Container,
     programs: Mapping[str, dagger.File],
     roots: dagger.File,
 ) -> dagger.Container:
@@ -50,14 +50,10 @@ async def assemble(
 
     Args:
         runtime: how it is set up.
-        target: its platform.
+        base: the image it starts from, of its platform.
         programs: the files to put on PATH, by name; the first is the entrypoint.
         roots: the bundle of root certificates, which is the same on every platform.
-
-    Raises:
-        BaseImageUnavailable: the engine cannot pull the base for the platform.
     """
-    base = await base_image(runtime.base, target)
     system = dag.directory().with_file(CERTIFICATES, roots, permissions=0o644)
     if runtime.user == USER:
         system = await _with_accounts(system, base)
