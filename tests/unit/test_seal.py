@@ -128,6 +128,10 @@ def test_terms_travel_as_json() -> None:
     assert seal.terms(asked.as_json()) == asked
 
 
+def digest(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
 def archive(path: Path, architecture: str, layers: list[bytes], clock: str = "2026-01-01T00:00:00Z") -> Path:
     """An OCI archive of one image as the engine exports it: an index in index.json, uncompressed layers."""
     blobs: dict[str, bytes] = {}
@@ -137,7 +141,6 @@ def archive(path: Path, architecture: str, layers: list[bytes], clock: str = "20
         blobs[f"blobs/sha256/{digest}"] = content
         return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(content)}
 
-    diff_ids = [f"sha256:{hashlib.sha256(content).hexdigest()}" for content in layers]
     config = {
         "architecture": architecture,
         "os": "linux",
@@ -147,7 +150,7 @@ def archive(path: Path, architecture: str, layers: list[bytes], clock: str = "20
         "history": [{"created": clock, "created_by": "x", "comment": "buildkit.exporter.image.v0"}],
         "rootfs": {
             "type": "layers",
-            "diff_ids": [f"sha256:{hashlib.sha256(tar).hexdigest()}" for tar in layers],
+            "diff_ids": [digest(tar) for tar in layers],
         },
     }
     manifest = {
@@ -215,7 +218,7 @@ def test_every_blob_is_what_its_digest_says_and_is_used(tmp_path: Path) -> None:
         gzip.decompress((layout / "blobs" / x["digest"].replace(":", "/")).read_bytes())
         for x in manifest["layers"]
     ]
-    assert config["rootfs"]["diff_ids"] == [f"sha256:{hashlib.sha256(tar).hexdigest()}" for tar in layers]
+    assert config["rootfs"]["diff_ids"] == [digest(tar) for tar in layers]
     assert [[(m.name, m.mtime) for m in members(tar)] for tar in layers] == [
         [("etc/passwd", 1234)],
         [("app", EPOCH)],
