@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 import dagger
 from dagger import dag
 
-from pipeline import cargo, toolchain
+from pipeline import access, cargo, toolchain
+from pipeline.access import Access
 from pipeline.cargo import Binary, Choice, Project
 from pipeline.errors import LockMissing, NotACargoProject
 from pipeline.targets import Libc, Target
@@ -39,6 +40,7 @@ class Order:
         rust: Rust version; empty means the project's own, else this module's.
         build_args: environment of the compile, `NAME=value`.
         packages: further Debian packages of the builder.
+        access: what private dependencies are fetched with.
     """
 
     source: dagger.Directory
@@ -48,6 +50,7 @@ class Order:
     rust: str = ""
     build_args: tuple[tuple[str, str], ...] = ()
     packages: tuple[str, ...] = ()
+    access: Access = field(default_factory=Access)
 
     @property
     def triples(self) -> list[str]:
@@ -152,6 +155,22 @@ FETCH = ["cargo", "fetch", "--locked"]
 """The download of everything the lock file names, once, before any compile."""
 
 
+async def fetched(plan: Plan) -> dagger.Container:
+    """The builder of a plan, without credentials, once all dependencies are in cargo's home, which it shares.
+
+    Raises:
+        MissingCredentials, LockOutOfDate, ProjectError: see `cargo.explain`.
+    """
+    container = builder(plan)
+    needed = access.programs(await plan.order.source.file("Cargo.lock").contents())
+    fetching = toolchain.with_packages(container, needed) if needed else container
+    try:
+        await plan.order.access.grant(fetching).with_exec(FETCH).sync()
+    except dagger.ExecError as error:
+        raise cargo.explain(printed(error), shlex.join(FETCH)) from error
+    return container
+
+
 def sync_lines() -> list[str]:
     """Shell lines that bring the sources into the cache volume by content and go there."""
     source, work = toolchain.SOURCE, f"{toolchain.BUILD}/src"
@@ -197,7 +216,7 @@ async def compile(plan: Plan) -> dagger.Directory:
         CompileError, LinkError, BuildScriptRanTarget: cargo failed; its output is carried whole.
         ProjectError: see `cargo.explain`.
     """
-    container = builder(plan).with_exec(FETCH)
+    container = await fetched(plan)
     where = shlex.join(plan.command)
     try:
         return await container.with_exec(["sh", "-ec", compile_script(plan)]).directory(OUTPUT).sync()

@@ -236,7 +236,8 @@ FAILURES: tuple[Failure, ...] = (
     Failure(r"does not contain (?:this|these) features?: (?P<name>[^\n]+)",
             UnknownFeature, "a feature does not exist: {name}", "check the spelling against [features]"),
     Failure(r"could not read Username|failed to authenticate when downloading|authentication required"
-            r"|no token found for|Host key verification failed|Permission denied \(publickey",
+            r"|Authentication failed for|require a credential-provider|no token found for"
+            r"|Host key verification failed|Permission denied \(publickey",
             MissingCredentials, "a private dependency could not be fetched without credentials",
             "pass an ssh agent socket or a token for its host or registry"),
     Failure(r"profile `(?P<name>[^`]+)` is not defined",

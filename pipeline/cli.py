@@ -62,7 +62,8 @@ def _project_parameters() -> list[inspect.Parameter]:
     """A typer parameter for each constructor argument of the module."""
     hints = typing.get_type_hints(RustMultiarch, include_extras=True)
     parameters: list[inspect.Parameter] = []
-    for field in dataclasses.fields(RustMultiarch):  # type: ignore[arg-type]
+    arguments = [f for f in dataclasses.fields(RustMultiarch) if f.init]  # type: ignore[arg-type]
+    for field in arguments:
         kind, *notes = typing.get_args(hints[field.name])
         help_text = next(note.documentation for note in notes if isinstance(note, Doc))
         if field.name == "source":

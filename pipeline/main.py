@@ -1,14 +1,16 @@
 """The module's main object: thin functions over the core, in the order a user meets them."""
 
+import copy
 import dataclasses
 import sys
-from typing import Annotated
+from typing import Annotated, Any, Self
 
 import dagger
 from dagger import Doc, Ignore, check, dag, function, object_type
 
 from pipeline import checks, image, runtime, seal
 from pipeline import verify as gate
+from pipeline.access import Access, GitToken, RegistryToken, gitconfig, registry_variable
 from pipeline.build import IGNORED, Order, Plan, compile, plan
 from pipeline.build import builder as native_builder
 from pipeline.cargo import Choice
@@ -66,6 +68,40 @@ class RustMultiarch:
     source_date_epoch: Annotated[
         int, Doc("Time of everything in the image, in seconds since 1970: the commit's, for example.")
     ] = 0
+    # State of the `with_…` functions; no argument of the constructor.
+    access: Access = dataclasses.field(init=False, default_factory=Access)
+
+    @function
+    def with_registry_token(
+        self,
+        name: Annotated[str, Doc("Name of the registry in the project's .cargo/config.toml.")],
+        token: Annotated[dagger.Secret, Doc("Its token.")],
+    ) -> Self:
+        """The same project, with a token for an alternative cargo registry."""
+        registry_variable(name)
+        return self._with_access(registries=(*self.access.registries, RegistryToken(name, token)))
+
+    @function
+    def with_git_token(
+        self,
+        host: Annotated[str, Doc("Host that private git dependencies are on, for example github.com.")],
+        token: Annotated[dagger.Secret, Doc("Password or token for it.")],
+        username: Annotated[str, Doc("User name; hosts that take tokens take any.")] = "git",
+    ) -> Self:
+        """The same project, with a token for git dependencies over https."""
+        gitconfig([(host, username)])
+        return self._with_access(git=(*self.access.git, GitToken(host, token, username)))
+
+    @function
+    def with_ssh(
+        self,
+        agent: Annotated[dagger.Socket, Doc("Socket of an ssh agent, for example $SSH_AUTH_SOCK.")],
+        known_hosts: Annotated[
+            dagger.File | None, Doc("Public keys of hosts; those of GitHub, GitLab and Bitbucket are known.")
+        ] = None,
+    ) -> Self:
+        """The same project, with an ssh agent for git dependencies over ssh."""
+        return self._with_access(agent=agent, known_hosts=known_hosts)
 
     @function
     async def build(self) -> Image:
@@ -155,6 +191,11 @@ class RustMultiarch:
         """Check the formatting of the whole workspace; changes no file."""
         return await checks.fmt(await plan(self._order()))
 
+    def _with_access(self, **opened: Any) -> Self:
+        changed = copy.copy(self)
+        changed.access = dataclasses.replace(self.access, **opened)
+        return changed
+
     def _order(self) -> Order:
         return Order(
             source=self.source,
@@ -173,6 +214,7 @@ class RustMultiarch:
                 ("SOURCE_DATE_EPOCH", str(self.source_date_epoch)),
                 *pairs("build-args", self.build_args),
             ),
+            access=self.access,
         )
 
     def _terms(self) -> seal.Terms:
