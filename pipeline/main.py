@@ -9,12 +9,12 @@ from dagger import Doc, Ignore, check, dag, function, object_type
 
 from pipeline import checks, image, runtime
 from pipeline import verify as gate
+from pipeline.address import parse_address
 from pipeline.build import IGNORED, Order, Plan, compile, plan
 from pipeline.build import builder as native_builder
 from pipeline.cargo import Choice
 from pipeline.errors import InvalidArgument
 from pipeline.image import AddressArgument, Image, PasswordArgument, UsernameArgument
-from pipeline.publish import parse_address
 from pipeline.targets import DEFAULT_PLATFORMS, parse, select
 
 

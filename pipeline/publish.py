@@ -9,54 +9,8 @@ from dataclasses import dataclass
 import dagger
 from dagger import dag
 
-from pipeline.errors import InvalidAddress, PublishError, RegistryDenied, RegistryUnreachable
-
-# The grammar of github.com/distribution/reference: [domain[:port]/]path[:tag][@digest].
-_HOST = (
-    r"(?:localhost|[a-zA-Z0-9-]+(?:\.[a-zA-Z0-9-]+)+|[a-zA-Z0-9-]+(?=:))(?::\d+)?|\[[0-9a-fA-F:]+\](?::\d+)?"
-)
-_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_ADDRESS = re.compile(
-    rf"(?:(?P<host>{_HOST})/)?(?P<path>{_COMPONENT}(?:/{_COMPONENT})*)(?::(?P<tag>[\w][\w.-]{{0,127}}))?",
-    re.ASCII,
-)
-
-
-@dataclass(frozen=True)
-class Address:
-    """A parsed image address."""
-
-    host: str
-    repository: str
-    tag: str
-
-
-def parse_address(address: str) -> Address:
-    """An image address taken apart; without a host it means Docker Hub, without a tag `latest`.
-
-    Raises:
-        InvalidAddress: the registry would refuse it; the message names the character at fault.
-    """
-    match = _ADDRESS.fullmatch(address)
-    if match is None:
-        raise InvalidAddress(
-            f"{address!r} is not an image address: {_fault(address)}",
-            where="address",
-            fix="write it as host/name:tag, for example ghcr.io/me/app:1.2.3",
-        )
-    return Address(match["host"] or "docker.io", match["path"], match["tag"] or "latest")
-
-
-def _fault(address: str) -> str:
-    """The first character that no address has at its place, else the first that does not fit the rest."""
-    host = re.match(rf"(?:{_HOST})/", address, re.ASCII)
-    start = host.end() if host else 0
-    strange = re.compile(r"[^a-z0-9._/:-]|(?<=:)[^\w]", re.ASCII).search(address, start)
-    if ":" in address[start : strange.start() if strange else None]:
-        strange = re.compile(r"[^\w.-]", re.ASCII).search(address, address.index(":", start) + 1)
-    match = _ADDRESS.match(address)
-    end = strange.start() if strange else match.end() if match else 0
-    return f"character {end + 1} ({address[end]!r})" if end < len(address) else "it is empty"
+from pipeline.address import parse_address
+from pipeline.errors import PublishError, RegistryDenied, RegistryUnreachable
 
 
 @dataclass(frozen=True)
