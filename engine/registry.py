@@ -85,7 +85,11 @@ def running(port: int = PORT, *, cache: Path | None = None) -> bool:
 
 @contextmanager
 def throwaway(
-    *, users: Mapping[str, str] | None = None, tls: bool = False, directory: Path | None = None
+    *,
+    users: Mapping[str, str] | None = None,
+    tls: bool = False,
+    directory: Path | None = None,
+    auth: Mapping[str, Any] | None = None,
 ) -> Iterator[Throwaway]:
     """A registry on a free port, gone with everything in it at the end of the block.
 
@@ -93,6 +97,7 @@ def throwaway(
         users: names and passwords; with it, nothing works without signing in.
         tls: serve HTTPS with a certificate made for this block (`Throwaway.certificate` signs it).
         directory: where to keep the files instead of the system's temporary directory.
+        auth: another way of signing in, as the registry's own configuration has it.
     """
     base = Path(tempfile.mkdtemp(prefix="registry-", dir=directory))
     try:
@@ -102,6 +107,8 @@ def throwaway(
         if users:
             (base / "htpasswd").write_text(_htpasswd(users))
             settings["auth"] = {"htpasswd": {"realm": "throwaway", "path": str(base / "htpasswd")}}
+        if auth:
+            settings["auth"] = dict(auth)
         certificate = _certificate(base) if tls else None
         if certificate:
             settings["http"]["tls"] = {"certificate": str(certificate), "key": str(base / "key.pem")}

@@ -149,7 +149,7 @@ async def publish(
 ) -> str:
     """Build, push one index and print its address with the digest."""
     secret = dag.secret(f"env://{password}") if password else None
-    return await module.publish(tag, username, secret)
+    return await module.publish(tag, username=username, password=secret)
 
 
 @app.command("binary")

@@ -241,6 +241,36 @@ class RegistryDenied(PublishError):
     exit_code = 53
 
 
+class TagExists(PublishError):
+    """A tag names another image already and may not be moved (`--no-clobber`)."""
+
+    exit_code = 54
+
+
+class RegistryFailed(PublishError):
+    """The registry kept failing (5xx, 429, dropped connections) through every retry."""
+
+    exit_code = 55
+
+
+class TagRefused(PublishError):
+    """The registry took the image and refused its tag."""
+
+    exit_code = 56
+
+
+class NotMergeable(PublishError):
+    """An image that cannot be joined into one index: missing, or of no known platform."""
+
+    exit_code = 57
+
+
+class CredentialsUnavailable(PublishError):
+    """The docker configuration cannot be read, or a credential helper failed."""
+
+    exit_code = 58
+
+
 class EngineError(RustMultiarchError):
     """The Dagger engine cannot be used."""
 

@@ -1,7 +1,10 @@
 """The multi-platform image: its variants, and the ways out of it."""
 
+import copy
+import dataclasses
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 import dagger
 from dagger import Doc, dag, field, function, object_type
@@ -9,15 +12,20 @@ from dagger import Doc, dag, field, function, object_type
 from pipeline import runtime, seal, toolchain
 from pipeline import smoke as smoke_run
 from pipeline import verify as gate
+from pipeline.address import destinations
 from pipeline.build import Plan
 from pipeline.errors import UnsupportedPlatform
-from pipeline.publish import push
+from pipeline.publish import RegistryLogin, deliver
 from pipeline.report import Row, as_table, manifests
 from pipeline.report import as_json as rows_as_json
 from pipeline.targets import Libc, parse
 
 AddressArgument = Annotated[str, Doc("Where to push, for example ghcr.io/me/app:1.2.3.")]
 UsernameArgument = Annotated[str, Doc("User name at the registry.")]
+TagsArgument = Annotated[list[str] | None, Doc("Further tags of the image, at every address.")]
+AlsoArgument = Annotated[list[str] | None, Doc("Further addresses to push the same image to.")]
+NoClobberArgument = Annotated[bool, Doc("Move no tag that names another image already.")]
+ReceiptArgument = Annotated[bool, Doc("Return all that was done, as JSON, instead of the address.")]
 PasswordArgument = Annotated[dagger.Secret | None, Doc("Password or token at the registry.")]
 
 PYTHON = "python:3.11-slim-bookworm"
@@ -47,6 +55,8 @@ class Image:
     variants: Annotated[list[Variant], Doc("One image per platform, in the order asked for.")] = field()
     verified: Annotated[str, Doc("What was verified of every program, as JSON.")] = field()
     terms: Annotated[str, Doc("The time and the annotations it is sealed with, as JSON.")] = field()
+    # State of `with_registry_auth`, no part of the interface.
+    logins: list[RegistryLogin] = dataclasses.field(init=False, default_factory=list)
 
     @function
     def variant(
@@ -91,15 +101,37 @@ class Image:
         variants = [(variant.platform, variant.container) for variant in self.variants]
         return smoke_run.as_text(await smoke_run.run(variants, command or []))
 
+    @function
+    def with_registry_auth(
+        self,
+        host: Annotated[str, Doc("The registry, for example ghcr.io.")],
+        username: UsernameArgument,
+        password: Annotated[dagger.Secret, Doc("Password or token at the registry.")],
+    ) -> Self:
+        """The same image, with credentials for one more registry."""
+        changed = copy.copy(self)
+        changed.logins = [*self.logins, RegistryLogin(host, username, password)]
+        return changed
+
     @function(cache="never")
     async def publish(
         self,
         address: AddressArgument,
+        tags: TagsArgument = None,
+        also: AlsoArgument = None,
         username: UsernameArgument = "",
         password: PasswordArgument = None,
+        no_clobber: NoClobberArgument = False,
+        as_json: ReceiptArgument = False,
     ) -> str:
         """Push one OCI index with exactly these variants; returns its address with the digest."""
-        return await push(self._containers(), address, username, password)
+        to = destinations([address, *(also or [])], tags or [])
+        logins = self.logins
+        if password is not None:
+            logins = [RegistryLogin(to[0].host, username, password), *logins]
+        receipt = await deliver(self.layout(), to, logins, clobber=not no_clobber)
+        print(receipt.as_text(), file=sys.stderr, flush=True)
+        return receipt.as_json() if as_json else receipt.references[0]
 
     def _sealed(self) -> dagger.Container:
         """A container with the sealed layout in it."""

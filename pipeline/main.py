@@ -11,12 +11,21 @@ from dagger import Doc, Ignore, check, dag, function, object_type
 from pipeline import checks, image, runtime, seal
 from pipeline import verify as gate
 from pipeline.access import Access, GitToken, RegistryToken, gitconfig, registry_variable
+from pipeline.address import destinations
 from pipeline.build import IGNORED, Order, Plan, compile, plan
 from pipeline.build import builder as native_builder
 from pipeline.cargo import Choice
 from pipeline.errors import InvalidArgument
-from pipeline.image import AddressArgument, Image, PasswordArgument, UsernameArgument
-from pipeline.publish import parse_address
+from pipeline.image import (
+    AddressArgument,
+    AlsoArgument,
+    Image,
+    NoClobberArgument,
+    PasswordArgument,
+    ReceiptArgument,
+    TagsArgument,
+    UsernameArgument,
+)
 from pipeline.targets import DEFAULT_PLATFORMS, parse, select
 
 
@@ -128,13 +137,17 @@ class RustMultiarch:
     async def publish(
         self,
         address: AddressArgument,
+        tags: TagsArgument = None,
+        also: AlsoArgument = None,
         username: UsernameArgument = "",
         password: PasswordArgument = None,
+        no_clobber: NoClobberArgument = False,
+        as_json: ReceiptArgument = False,
     ) -> str:
         """Build, then push one index with exactly these platforms; returns its address with the digest."""
-        parse_address(address)
+        destinations([address, *(also or [])], tags or [])
         built = await self.build()
-        return await built.publish(address, username, password)
+        return await built.publish(address, tags, also, username, password, no_clobber, as_json)
 
     @function
     async def builder(

@@ -1,6 +1,7 @@
 """What arrives at a real registry, read back over its own API."""
 
 import json
+import tarfile
 import urllib.error
 import urllib.request
 
@@ -29,6 +30,12 @@ def exists(host: str, path: str) -> bool:
     except urllib.error.HTTPError:
         return False
     return True
+
+
+def layer_times(url: str) -> set[float]:
+    """The times in a layer, in seconds since 1970."""
+    with urllib.request.urlopen(url) as answer, tarfile.open(fileobj=answer, mode="r|gz") as tar:
+        return {member.mtime for member in tar}
 
 
 async def test_one_index_with_exactly_the_asked_platforms(sample, loopback: str) -> None:
@@ -70,12 +77,58 @@ async def test_the_report_says_what_was_published(sample, loopback: str) -> None
     assert [line.split()[0] for line in table.splitlines()] == ["PLATFORM", "linux/amd64", "linux/arm64"]
 
 
-async def test_one_platform_is_a_plain_manifest_as_docker_pushes_it(loopback: str, session) -> None:
+async def test_one_platform_is_an_index_of_one(loopback: str, session) -> None:
     module = RustMultiarch(source=crates.hello(), platforms=["linux/arm64"])
     await module.publish(f"{loopback}/e2e/one:x")
-    manifest, _ = get(loopback, "e2e/one/manifests/x", MANIFEST)
-    config, _ = get(loopback, f"e2e/one/blobs/{manifest['config']['digest']}")
-    assert config["architecture"] == "arm64"
+    index, _ = get(loopback, "e2e/one/manifests/x")
+    assert index["mediaType"] == INDEX
+    (entry,) = index["manifests"]
+    assert entry["platform"]["architecture"] == "arm64"
+
+
+async def test_tags_and_further_addresses_and_the_receipt(sample, loopback: str) -> None:
+    first, second = f"{loopback}/e2e/many:1.2.3", f"{loopback}/e2e/more:x"
+    receipt = json.loads(await sample.publish(first, tags=["1.2", "latest"], also=[second], as_json=True))
+    names = [
+        "e2e/many:1.2.3",
+        "e2e/many:1.2",
+        "e2e/many:latest",
+        "e2e/more:x",
+        "e2e/more:1.2",
+        "e2e/more:latest",
+    ]
+    assert receipt["references"] == [f"{loopback}/{name}@{receipt['digest']}" for name in names]
+    for name in names:
+        repository, tag = name.split(":")
+        assert get(loopback, f"{repository}/manifests/{tag}")[1] == receipt["digest"]
+    again = json.loads(await sample.publish(first, also=[second], as_json=True))
+    assert [d["uploaded_bytes"] for d in again["deliveries"]] == [0, 0], "unchanged content uploads nothing"
+
+
+async def test_no_clobber_moves_no_tag(sample, loopback: str, session) -> None:
+    address = f"{loopback}/e2e/fixed:1.0.0"
+    await sample.publish(address)
+    _, before = get(loopback, "e2e/fixed/manifests/1.0.0")
+    await sample.publish(address, no_clobber=True)
+    other = RustMultiarch(source=crates.hello(), platforms=["linux/amd64"])
+    with pytest.raises(errors.TagExists):
+        await other.publish(address, no_clobber=True)
+    assert get(loopback, "e2e/fixed/manifests/1.0.0")[1] == before
+    await other.publish(address)
+    assert get(loopback, "e2e/fixed/manifests/1.0.0")[1] != before
+
+
+async def test_the_time_given_is_the_time_of_everything(loopback: str, session) -> None:
+    module = RustMultiarch(source=crates.hello(), platforms=["linux/amd64"], source_date_epoch=86400)
+    await module.publish(f"{loopback}/e2e/time:x")
+    index, _ = get(loopback, "e2e/time/manifests/x")
+    manifest, _ = get(loopback, f"e2e/time/manifests/{index['manifests'][0]['digest']}", MANIFEST)
+    config, _ = get(loopback, f"e2e/time/blobs/{manifest['config']['digest']}")
+    assert config["created"] == "1970-01-02T00:00:00Z"
+    for layer in manifest["layers"][1:]:
+        assert layer_times(f"http://{loopback}/v2/e2e/time/blobs/{layer['digest']}") == {86400}
+    with pytest.raises(errors.InvalidArgument):
+        await RustMultiarch(source=crates.hello(), source_date_epoch=-1).build()
 
 
 async def test_wrong_and_right_credentials(private_registry, session) -> None:
@@ -85,9 +138,13 @@ async def test_wrong_and_right_credentials(private_registry, session) -> None:
         await module.publish(address)
     assert raised.value.where == address
     with pytest.raises(errors.RegistryDenied):
-        await module.publish(address, "me", dag.set_secret("wrong", "wr0ng-canary"))
-    published = await module.publish(address, "me", dag.set_secret("right", "s3cret"))
+        await module.publish(address, username="me", password=dag.set_secret("wrong", "wr0ng-canary"))
+    published = await module.publish(address, username="me", password=dag.set_secret("right", "s3cret"))
     assert published.startswith(f"{address}@sha256:")
+    image = (await module.build()).with_registry_auth(
+        private_registry.address, "me", dag.set_secret("right", "s3cret")
+    )
+    assert await image.publish(address) == published
 
 
 async def test_an_unreachable_registry(session) -> None:

@@ -1,0 +1,204 @@
+"""Who signs in where: credentials given as secrets, or those that `docker login` left on this machine.
+
+A keychain is asked for one host at a time, when that registry wants credentials and not before: a
+secret's text then exists in this process for the length of the requests it signs.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import subprocess
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import anyio
+
+from pipeline.address import DOCKER_HUB
+from pipeline.errors import CredentialsUnavailable
+
+DOCKER_HUB_KEY = "https://index.docker.io/v1/"
+"""What docker files Docker Hub's credentials under."""
+
+TOKEN_USER = "<token>"
+"""The user name with which a credential helper says that its secret is an identity token."""
+
+NOT_FOUND = "credentials not found"
+"""What a credential helper says, and nothing else is wrong, when it has none for a host."""
+
+
+@dataclass(frozen=True)
+class Login:
+    """Credentials of one registry: a name and a password, or an identity token. Never printed."""
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    identity_token: str = field(default="", repr=False)
+
+
+Keychain = Callable[[str], Awaitable[Login | None]]
+"""The credentials of a host, or None; asked when the host wants some."""
+
+
+class Secret(Protocol):
+    """What `dagger.Secret` offers."""
+
+    async def plaintext(self) -> str:
+        """The secret's text."""
+        ...
+
+
+async def anonymous(host: str) -> Login | None:
+    """Credentials for nobody."""
+    return None
+
+
+def from_secrets(table: Mapping[str, tuple[str, Secret]]) -> Keychain:
+    """A keychain of secrets by host, each read when its host asks for it."""
+
+    async def look_up(host: str) -> Login | None:
+        if host not in table:
+            return None
+        username, secret = table[host]
+        return Login(username, await secret.plaintext())
+
+    return look_up
+
+
+def first_of(*keychains: Keychain) -> Keychain:
+    """A keychain that asks others in turn."""
+
+    async def look_up(host: str) -> Login | None:
+        for keychain in keychains:
+            if login := await keychain(host):
+                return login
+        return None
+
+    return look_up
+
+
+@dataclass(frozen=True)
+class DockerConfig:
+    """What a docker or podman configuration says about credentials.
+
+    Attributes:
+        logins: by host, from the file itself.
+        helpers: credential programs by host, each the name after `docker-credential-`.
+        store: the program for every other host, or empty.
+    """
+
+    logins: Mapping[str, Login] = field(default_factory=dict)
+    helpers: Mapping[str, str] = field(default_factory=dict)
+    store: str = ""
+
+    @classmethod
+    def parse(cls, text: str, where: str = "config.json") -> DockerConfig:
+        """A configuration out of its JSON text.
+
+        Raises:
+            CredentialsUnavailable: it is no such text; the message quotes nothing of it.
+        """
+        try:
+            document = json.loads(text or "{}")
+            logins = {_host(key): _login(entry) for key, entry in (document.get("auths") or {}).items()}
+            helpers = {_host(key): str(name) for key, name in (document.get("credHelpers") or {}).items()}
+            store = str(document.get("credsStore") or "")
+        except (ValueError, AttributeError, TypeError):
+            raise CredentialsUnavailable(
+                "this is not a docker configuration", where=where, fix="repair the file, or log in again"
+            ) from None
+        return cls({host: login for host, login in logins.items() if login}, helpers, store)
+
+    def program(self, host: str) -> str:
+        """The credential program to ask for a host; empty for none."""
+        name = self.helpers.get(host, self.store)
+        return f"docker-credential-{name}" if name else ""
+
+
+def config_paths(environ: Mapping[str, str], home: Path) -> tuple[Path, ...]:
+    """Where docker, then podman and skopeo, keep what their `login` wrote; the first that exists counts."""
+    docker = environ.get("DOCKER_CONFIG")
+    named = environ.get("REGISTRY_AUTH_FILE")
+    runtime = environ.get("XDG_RUNTIME_DIR")
+    return (
+        (Path(docker) if docker else home / ".docker") / "config.json",
+        *([Path(named)] if named else []),
+        *([Path(runtime) / "containers" / "auth.json"] if runtime else []),
+        home / ".config" / "containers" / "auth.json",
+    )
+
+
+def from_docker(environ: Mapping[str, str] = os.environ, home: Path | None = None) -> Keychain:
+    """The keychain of this machine's docker configuration, read when the first host asks."""
+    paths = config_paths(environ, home or Path.home())
+
+    async def look_up(host: str) -> Login | None:
+        for path in map(anyio.Path, paths):
+            if await path.exists():
+                config = DockerConfig.parse(await path.read_text(), str(path))
+                program = config.program(host)
+                asked = await _ask(program, _key(host), environ) if program else None
+                return asked or config.logins.get(host)
+        return None
+
+    return look_up
+
+
+async def _ask(program: str, key: str, environ: Mapping[str, str]) -> Login | None:
+    """What a credential program has for a host. Its answer is a secret: no error quotes it."""
+
+    def failed(what: str, output: str = "") -> CredentialsUnavailable:
+        fix = f"make `echo {key} | {program} get` work, or pass --username and --password"
+        return CredentialsUnavailable(what, where=program, fix=fix, output=output)
+
+    try:
+        # In a thread: anyio's own processes fail when a program ends without reading what it is sent.
+        done = await anyio.to_thread.run_sync(
+            lambda: subprocess.run(
+                [program, "get"], input=key.encode(), capture_output=True, env=dict(environ)
+            )
+        )
+    except OSError:
+        raise failed("the credential helper of the docker configuration cannot be run") from None
+    if done.returncode:
+        said = (done.stdout + done.stderr).decode(errors="replace")
+        if NOT_FOUND in said:
+            return None
+        raise failed(f"the credential helper ended with {done.returncode}", said)
+    try:
+        answer = json.loads(done.stdout)
+        username, secret = str(answer["Username"]), str(answer["Secret"])
+    except (ValueError, KeyError, TypeError):
+        raise failed("the credential helper did not answer with credentials") from None
+    return Login(identity_token=secret) if username == TOKEN_USER else Login(username, secret)
+
+
+def _login(entry: Mapping[str, Any]) -> Login | None:
+    """The credentials of one `auths` entry; None where a helper has them."""
+    if token := entry.get("identitytoken"):
+        return Login(identity_token=str(token))
+    try:
+        decoded = base64.b64decode(entry.get("auth") or "", validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        raise ValueError from None
+    username, _, password = decoded.partition(":")
+    username, password = username or entry.get("username", ""), password or entry.get("password", "")
+    return Login(username, password.rstrip("\0")) if username else None
+
+
+def _host(key: str) -> str:
+    """The host that a key of the configuration means: keys are hosts, or URLs with a version."""
+    if key == DOCKER_HUB_KEY:
+        return DOCKER_HUB
+    host = key.partition("://")[2] or key
+    host = host.partition("/")[0]
+    return DOCKER_HUB if host in ("index.docker.io", "registry-1.docker.io") else host
+
+
+def _key(host: str) -> str:
+    """What a credential program is asked for."""
+    return DOCKER_HUB_KEY if host == DOCKER_HUB else host

@@ -1,0 +1,208 @@
+"""Pushing an image: everything by digest, to every registry, and only then the tags.
+
+    1. look    the tags as they are now; `--no-clobber` refuses here, before anything is sent
+    2. send    blobs, manifests, the index and what refers to it, by digest, everywhere
+    3. tag     one tag after the other; if one is refused, those that moved go back
+
+So a tag names something complete at any moment, and a push that fails in 1 or 2 has moved none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+
+from pipeline.address import Destination
+from pipeline.artifacts import Artifact
+from pipeline.content import Descriptor, Manifest, Store, platform_name, walk
+from pipeline.dial import Registries
+from pipeline.distribution import Fetched, Repository
+from pipeline.errors import PublishError, RustMultiarchError, TagExists, TagRefused, first
+from pipeline.receipt import Delivery, Platform, Receipt
+
+CONCURRENT = 4
+"""Blobs on their way at one time, over all registries."""
+
+
+@dataclass
+class Target:
+    """One destination while it is being pushed to."""
+
+    destination: Destination
+    repository: Repository
+    before: dict[str, Fetched | None] = field(default_factory=dict)
+    ways: list[tuple[str, int]] = field(default_factory=list)
+
+
+async def push(
+    store: Store,
+    destinations: Sequence[Destination],
+    registries: Registries,
+    *,
+    clobber: bool = True,
+    artifacts: Sequence[Artifact] = (),
+) -> Receipt:
+    """Push one image to every destination under every tag.
+
+    Args:
+        store: where the image is, for example `Layout.open(directory)`.
+        destinations: repositories and tags; see `address.destinations`.
+        registries: the connection to them; see `dial.registries`.
+        clobber: whether a tag that names another image may be moved.
+        artifacts: what refers to the image; pushed before any tag.
+
+    Raises:
+        TagExists: a tag names another image and `clobber` is false; nothing was sent.
+        TagRefused: a registry refused a tag; the others were put back as far as registries can.
+        RegistryDenied, RegistryUnreachable, RegistryFailed, PublishError: no tag was moved.
+    """
+    manifests = await walk(store)
+    targets = [
+        Target(where, Repository(await registries.registry(where.host), where.repository))
+        for where in destinations
+    ]
+    try:
+        async with anyio.create_task_group() as group:
+            for target in targets:
+                group.start_soon(_look, target, store.root.digest, clobber)
+        limit = anyio.CapacityLimiter(CONCURRENT)
+        async with anyio.create_task_group() as group:
+            for host in dict.fromkeys(target.destination.host for target in targets):
+                same = [target for target in targets if target.destination.host == host]
+                group.start_soon(_send_to_host, store, manifests, artifacts, same, limit)
+    except BaseExceptionGroup as error:
+        raise first(error) from None
+    await _tag(targets, manifests[-1])
+    return Receipt(
+        digest=store.root.digest,
+        media_type=store.root.media_type,
+        platforms=await platforms(store, manifests),
+        referrers=tuple(artifact.descriptor.digest for artifact in artifacts),
+        deliveries=tuple(Delivery.of(t.destination.name, t.destination.tags, t.ways) for t in targets),
+    )
+
+
+async def _look(target: Target, digest: str, clobber: bool) -> None:
+    for tag in target.destination.tags:
+        found = await target.repository.manifest(tag)
+        if found and found.descriptor.digest != digest and not clobber:
+            raise TagExists(
+                f"the tag {tag} names another image already: {found.descriptor.digest}",
+                where=f"{target.destination.name}:{tag}",
+                fix="choose a new tag, or leave --no-clobber out to move this one",
+            )
+        target.before[tag] = found
+
+
+async def _send_to_host(
+    store: Store,
+    manifests: Sequence[Manifest],
+    artifacts: Sequence[Artifact],
+    targets: Sequence[Target],
+    limit: anyio.CapacityLimiter,
+) -> None:
+    """Send everything to the repositories of one registry; the later ones mount what the first got."""
+    done = ""
+    for target in targets:
+        await _send_blobs(store, manifests, target, done, limit)
+        for manifest in manifests:
+            await _put(target.repository, manifest.descriptor, manifest.body)
+        for artifact in artifacts:
+            await _send_artifact(target, artifact, done)
+        done = target.repository.path
+
+
+async def _send_blobs(
+    store: Store, manifests: Sequence[Manifest], target: Target, done: str, limit: anyio.CapacityLimiter
+) -> None:
+    async def send(blob: Descriptor) -> None:
+        async with limit:
+            mount_from = done or store.repository(target.destination.host, blob.digest)
+            way = await target.repository.upload(blob, lambda: store.blob(blob), mount_from)
+            target.ways.append((way, blob.size))
+
+    async with anyio.create_task_group() as group:
+        for blob in {blob.digest: blob for manifest in manifests for blob in manifest.blobs}.values():
+            group.start_soon(send, blob)
+
+
+async def _send_artifact(target: Target, artifact: Artifact, done: str) -> None:
+    for blob, content in artifact.blobs:
+
+        async def whole(content: bytes = content) -> AsyncIterator[bytes]:
+            yield content
+
+        target.ways.append((await target.repository.upload(blob, whole, done), blob.size))
+    noted = await _put(target.repository, artifact.descriptor, artifact.body)
+    if noted != artifact.subject:
+        await target.repository.add_fallback(artifact.subject, artifact.descriptor)
+
+
+async def _put(repository: Repository, descriptor: Descriptor, body: bytes) -> str:
+    return await repository.put_manifest(descriptor.digest, descriptor.media_type, body)
+
+
+async def _tag(targets: Sequence[Target], root: Manifest) -> None:
+    moved: list[tuple[Target, str]] = []
+    for target in targets:
+        for tag, before in target.before.items():
+            if before and before.descriptor.digest == root.descriptor.digest:
+                continue
+            try:
+                await target.repository.put_manifest(tag, root.descriptor.media_type, root.body)
+            except PublishError as error:
+                raise await _refused(target, tag, error, moved) from error
+            moved.append((target, tag))
+
+
+async def _refused(
+    target: Target, tag: str, error: PublishError, moved: Sequence[tuple[Target, str]]
+) -> PublishError:
+    """The error for a tag that could not be set, after the tags set before it were put back."""
+    left = [name for other, done in moved if (name := await _put_back(other, done))]
+    fix = f"let the registry take the tag {tag}, or choose another; what was sent is not sent again"
+    if left:
+        fix = f"these tags name the new image and could not be put back: {', '.join(left)}; {fix}"
+    # A registry that went away while tagging did not refuse anything.
+    kind = type(error) if type(error) is not PublishError else TagRefused
+    return kind(
+        f"the image arrived, but its tag {tag} was not set: {error.what}",
+        where=f"{target.destination.name}:{tag}",
+        fix=fix,
+        output=error.output,
+    )
+
+
+async def _put_back(target: Target, tag: str) -> str:
+    """Have a tag as it was before; its name where that did not work."""
+    before = target.before[tag]
+    try:
+        if before:
+            await target.repository.put_manifest(tag, before.descriptor.media_type, before.body)
+            return ""
+        if await target.repository.delete_tag(tag):
+            return ""
+    except RustMultiarchError:
+        pass
+    return f"{target.destination.name}:{tag}"
+
+
+async def platforms(store: Store, manifests: Sequence[Manifest]) -> tuple[Platform, ...]:
+    """The platforms of an image's manifests; where the index does not say, the config does."""
+    root = manifests[-1]
+    images = {manifest.descriptor.digest: manifest for manifest in manifests if manifest.blobs}
+    order = [entry for entry in root.children if entry.digest in images] or [root.descriptor]
+    found = []
+    for entry in order:
+        image = images[entry.digest]
+        name = entry.platform or await _described(store, image)
+        found.append(Platform(name, entry.digest, image.layer_bytes))
+    return tuple(found)
+
+
+async def _described(store: Store, image: Manifest) -> str:
+    config = b"".join([piece async for piece in store.blob(image.blobs[0])])
+    return platform_name(json.loads(config))

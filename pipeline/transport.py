@@ -1,0 +1,333 @@
+"""Talking to one registry: where it listens, signing in, and trying again, boundedly.
+
+TLS everywhere. Only this machine itself (the loopback addresses) and hosts named by an option may be
+spoken to in plain HTTP. Inside an engine's container the machine's loopback is behind the default
+gateway, where the embedded engine forwards its own registry's port and no other.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import TypeVar
+
+import anyio
+import httpx
+
+from pipeline.credentials import Keychain, Login
+from pipeline.errors import PublishError, RegistryDenied, RegistryFailed, RegistryUnreachable
+
+USER_AGENT = "rust-multiarch (+https://github.com/rust-multiarch/rust-multiarch)"
+TIMEOUT = httpx.Timeout(60, connect=15, pool=None)
+"""Seconds without a byte; a registry may take a while to store what it got."""
+
+PASSING = frozenset({408, 429, 500, 502, 503, 504})
+"""Statuses that may be gone the next time."""
+
+LOGIN_FIX = "pass --username and --password, or log in with `docker login`"
+
+T = TypeVar("T")
+Body = Callable[[], AsyncIterator[bytes]]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How often and how long apart. Waiting doubles; a registry's own Retry-After goes before it.
+
+    Attributes:
+        attempts: requests made at most, the first included.
+        first_seconds: the wait after the first failure.
+        longest_seconds: no wait is longer; a registry that asks for more is given up.
+    """
+
+    attempts: int = 5
+    first_seconds: float = 0.5
+    longest_seconds: float = 60.0
+
+    def wait(self, failures: int, asked: float | None) -> float | None:
+        """Seconds to wait after so many failures; None to give up."""
+        if failures >= self.attempts or (asked or 0) > self.longest_seconds:
+            return None
+        own = min(self.first_seconds * 2.0 ** (failures - 1), self.longest_seconds)
+        return max(asked or 0.0, own)
+
+
+class Passing(Exception):
+    """A failure that may be gone the next time."""
+
+    def __init__(self, what: str, *, after: float | None = None, contact: bool = True) -> None:
+        super().__init__(what)
+        self.after = after
+        self.contact = contact
+
+
+@dataclass
+class Registry:
+    """One registry, signed in to as far as it asked."""
+
+    client: httpx.AsyncClient
+    host: str
+    base: httpx.URL
+    keychain: Keychain
+    retry: Retry
+    say: Say
+    contacted: bool = False
+    _tokens: dict[str, str] = field(default_factory=dict, repr=False)
+    _signing_in: anyio.Lock = field(default_factory=anyio.Lock)
+
+    async def persist(self, action: Callable[[], Awaitable[T]]) -> T:
+        """The result of an action, repeated while its failures may pass.
+
+        Raises:
+            RegistryUnreachable: there never was a connection.
+            RegistryFailed: there was, and every attempt failed.
+        """
+        failures = 0
+        while True:
+            try:
+                return await action()
+            except Passing as error:
+                failures += 1
+                wait = self.retry.wait(failures, error.after)
+                if wait is None:
+                    raise self._given_up(error, failures) from error
+                self.say(f"{self.host}: {error}; trying again in {wait:g} s")
+            await anyio.sleep(wait)
+
+    def _given_up(self, error: Passing, failures: int) -> PublishError:
+        if not error.contact and not self.contacted:
+            return RegistryUnreachable(
+                f"the registry cannot be reached: {error}",
+                where=self.host,
+                fix="check the host and port, and that this network reaches it",
+            )
+        asked = f", and asks to wait {error.after:g} s" if error.after else ""
+        return RegistryFailed(
+            f"the registry failed {failures} times, at last so: {error}{asked}",
+            where=self.host,
+            fix="run the same command again later; what arrived is not sent again",
+        )
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        scope: str,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        accept: frozenset[int] = frozenset({200}),
+    ) -> httpx.Response:
+        """The answer to one request, tried again where that may help.
+
+        Args:
+            method: HTTP method.
+            url: path below the registry's address, or what it named as a location.
+            scope: the rights a token needs, for example `repository:me/app:pull,push`.
+            headers: of the request.
+            content: the request's body.
+            accept: statuses that are answers; others are errors.
+
+        Raises:
+            RegistryDenied, RegistryUnreachable, RegistryFailed, PublishError: the registry's last word.
+        """
+        return await self.persist(
+            lambda: self.send_once(method, url, scope=scope, headers=headers, content=content, accept=accept)
+        )
+
+    async def send_once(
+        self,
+        method: str,
+        url: str,
+        *,
+        scope: str,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | Body | None = None,
+        accept: frozenset[int] = frozenset({200}),
+    ) -> httpx.Response:
+        """As `send`, and with a body that is made anew for each try; raises `Passing` where `send` waits."""
+        for last in (False, True):
+            used = self._tokens.get(scope, "")
+            request = self._request(method, url, used, headers, content)
+            response = await self._exchange(request)
+            if response.status_code != 401 or last:
+                break
+            await self._sign_in(response, scope, used)
+        return self._judged(response, accept)
+
+    @asynccontextmanager
+    async def stream(self, url: str, *, scope: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        """A body piece by piece, for what is too large to hold. Signs in with a request of its own."""
+        await self.send("HEAD", url, scope=scope)
+        request = self._request("GET", url, self._tokens.get(scope, ""), None, None)
+        response = await self._exchange(request, stream=True)
+        try:
+            self._judged(response, frozenset({200}))
+            yield _guarded(response)
+        finally:
+            await response.aclose()
+
+    def _request(
+        self,
+        method: str,
+        url: str,
+        token: str,
+        headers: Mapping[str, str] | None,
+        content: bytes | Body | None,
+    ) -> httpx.Request:
+        target = self.base.join(url)
+        sent = dict(headers or {})
+        # An upload may be sent on to another host, which must not see this one's credentials.
+        if token and (target.scheme, target.host, target.port) == (
+            self.base.scheme,
+            self.base.host,
+            self.base.port,
+        ):
+            sent["Authorization"] = token
+        body = content() if callable(content) else content
+        return self.client.build_request(method, target, headers=sent, content=body)
+
+    async def _exchange(self, request: httpx.Request, stream: bool = False) -> httpx.Response:
+        try:
+            response = await self.client.send(
+                request, stream=stream, follow_redirects=request.method in ("GET", "HEAD")
+            )
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            if certificate := _certificate_fault(error):
+                raise RegistryUnreachable(
+                    f"the registry's certificate is not trusted: {certificate}",
+                    where=self.host,
+                    fix="add its authority to this system's certificates, or name its file in SSL_CERT_FILE",
+                ) from error
+            raise Passing(_told(error), contact=False) from error
+        except httpx.TransportError as error:
+            raise Passing(_told(error)) from error
+        self.contacted = True
+        return response
+
+    def _judged(self, response: httpx.Response, accept: frozenset[int]) -> httpx.Response:
+        status = response.status_code
+        if status in accept:
+            return response
+        if status in PASSING:
+            raise Passing(
+                f"it answered {status} {response.reason_phrase}",
+                after=retry_after(response.headers.get("Retry-After", ""), time.time()),
+            )
+        # A streamed answer has not been read, and only blobs are streamed: their errors say no more.
+        said = response.text if response.is_stream_consumed else ""
+        if status in (401, 403):
+            raise RegistryDenied(
+                f"the registry refused the credentials ({status})"
+                if "Authorization" in response.request.headers
+                else f"the registry wants credentials ({status})",
+                where=f"{self.host}{response.request.url.path}",
+                fix=LOGIN_FIX,
+                output=said,
+            )
+        raise PublishError(
+            f"the registry answered {status} {response.reason_phrase} to {response.request.method}",
+            where=f"{self.host}{response.request.url.path}",
+            fix="read the registry's answer above; nothing was tagged",
+            output=said,
+        )
+
+    async def _sign_in(self, refused: httpx.Response, scope: str, used: str) -> None:
+        """Get what the registry asks for in its 401, once for all requests that wait for it."""
+        async with self._signing_in:
+            if self._tokens.get(scope, "") != used:
+                return
+            challenge = parse_challenge(refused.headers.get_list("WWW-Authenticate"))
+            login = await self.keychain(self.host)
+            if challenge.scheme == "basic":
+                if login:
+                    self._tokens[scope] = _basic(login)
+            elif challenge.scheme == "bearer":
+                self._tokens[scope] = "Bearer " + await self._token(challenge, scope, login)
+
+    async def _token(self, challenge: Challenge, scope: str, login: Login | None) -> str:
+        realm = self.base.join(challenge.parameters.get("realm", ""))
+        if realm.scheme != "https" and self.base.scheme == "https":
+            raise RegistryDenied(
+                "the registry sends credentials to a token service without TLS",
+                where=str(realm),
+                fix="have the registry's operator correct the realm it names",
+            )
+        asked = {"service": challenge.parameters.get("service", ""), "scope": scope.split(" ")}
+        if login and login.identity_token:
+            form = {**asked, "scope": scope, "grant_type": "refresh_token", "client_id": "rust-multiarch"}
+            form["refresh_token"] = login.identity_token
+            request = self.client.build_request("POST", realm, data=form)
+        else:
+            request = self.client.build_request("GET", realm, params=asked)
+            if login:
+                request.headers["Authorization"] = _basic(login)
+        response = self._judged(await self._exchange(request), frozenset({200}))
+        try:
+            document = response.json()
+            return str(document.get("token") or document["access_token"])
+        except (ValueError, KeyError, AttributeError):
+            raise PublishError(
+                "the token service did not answer with a token", where=str(realm), fix=LOGIN_FIX
+            ) from None
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """How a registry wants to be signed in to."""
+
+    scheme: str
+    parameters: Mapping[str, str]
+
+
+def parse_challenge(headers: list[str]) -> Challenge:
+    """The first challenge of a WWW-Authenticate header that this program can meet; Bearer before Basic."""
+    found = {}
+    for header in headers:
+        scheme, _, rest = header.strip().partition(" ")
+        pairs = re.findall(r'([A-Za-z_]+)=(?:"([^"]*)"|([^\s,]+))', rest)
+        found[scheme.lower()] = {name.lower(): quoted or bare for name, quoted, bare in pairs}
+    scheme = next((known for known in ("bearer", "basic") if known in found), "")
+    return Challenge(scheme, found.get(scheme, {}))
+
+
+def retry_after(header: str, now: float) -> float | None:
+    """Seconds that a Retry-After header asks for: it is a number, or a date. None without one."""
+    if header.isdigit():
+        return float(header)
+    try:
+        return max(0.0, parsedate_to_datetime(header).timestamp() - now)
+    except ValueError:
+        return None
+
+
+def _basic(login: Login) -> str:
+    return "Basic " + base64.b64encode(f"{login.username}:{login.password}".encode()).decode()
+
+
+def _told(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def _certificate_fault(error: BaseException | None) -> str:
+    """What is wrong with a certificate, where that is what an error comes from."""
+    while error:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return error.verify_message or str(error)
+        error = error.__cause__ or error.__context__
+    return ""
+
+
+async def _guarded(response: httpx.Response) -> AsyncIterator[bytes]:
+    try:
+        async for piece in response.aiter_raw():
+            yield piece
+    except httpx.TransportError as error:
+        raise Passing(_told(error)) from error

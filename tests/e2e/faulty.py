@@ -1,0 +1,197 @@
+"""A proxy in front of a real registry that breaks what it is told to, and counts what went through."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+PIECE = 64 * 1024
+
+
+@dataclass
+class Fault:
+    """What goes wrong, how often, and with which requests.
+
+    Attributes:
+        method: of the requests it meets.
+        path: an expression that is searched in their paths.
+        status: answered instead of the registry's answer; 0 cuts the connection.
+        headers: of that answer.
+        times: how many requests it meets before it is used up.
+        after: bytes of the request's body that are let through first (and dropped, with an answer).
+        dies: whether nothing is served any more from then on.
+    """
+
+    method: str
+    path: str
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    times: int = 1
+    after: int = 0
+    dies: bool = False
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request that arrived: its body's bytes as far as they came, and the answer's status (0: none)."""
+
+    method: str
+    path: str
+    body_bytes: int
+    status: int
+
+
+class Proxy:
+    """One proxy; `address` is its host and port."""
+
+    def __init__(self, upstream: str) -> None:
+        self.upstream = upstream
+        self.faults: list[Fault] = []
+        self.seen: list[Seen] = []
+        self.lock = threading.Lock()
+        self.connections: set[socket.socket] = set()
+        self.server = self._serve(0)
+        self.address = f"127.0.0.1:{self.server.server_address[1]}"
+
+    def _serve(self, port: int) -> ThreadingHTTPServer:
+        server = ThreadingHTTPServer(("127.0.0.1", port), type("Bound", (Handler,), {"proxy": self}))
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        return server
+
+    def fault_for(self, method: str, path: str) -> Fault | None:
+        """The next fault for a request, used up by it."""
+        with self.lock:
+            for fault in self.faults:
+                if fault.times and fault.method == method and re.search(fault.path, path):
+                    fault.times -= 1
+                    return fault
+        return None
+
+    def die(self) -> None:
+        """Refuse connections and cut those there are, as a process that was killed does."""
+        with suppress(OSError):
+            self.server.socket.shutdown(socket.SHUT_RDWR)
+        self.server.socket.close()
+        threading.Thread(target=self.server.shutdown, daemon=True).start()
+        for connection in list(self.connections):
+            cut(connection)
+
+    def revive(self) -> None:
+        """Serve again, at the same address, without faults."""
+        self.faults.clear()
+        self.server = self._serve(int(self.address.rpartition(":")[2]))
+
+    def uploads(self) -> list[Seen]:
+        """The requests that carried a blob."""
+        return [seen for seen in self.seen if seen.method == "PUT" and "/blobs/uploads/" in seen.path]
+
+    def forget(self) -> None:
+        """Count from here on."""
+        self.seen.clear()
+
+
+def cut(connection: socket.socket) -> None:
+    """End a connection at once."""
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection of a client."""
+
+    proxy: Proxy
+    protocol_version = "HTTP/1.1"
+
+    def setup(self) -> None:
+        super().setup()
+        self.proxy.connections.add(self.connection)
+
+    def finish(self) -> None:
+        self.proxy.connections.discard(self.connection)
+        with suppress(OSError):
+            super().finish()
+
+    def handle(self) -> None:
+        with suppress(OSError, ValueError):
+            super().handle()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: the tests look at what was seen."""
+
+    def pass_on(self) -> None:
+        """One request."""
+        fault = self.proxy.fault_for(self.command, self.path)
+        total = int(self.headers.get("Content-Length") or 0)
+        if fault and not fault.status:
+            got = len(self.rfile.read(min(fault.after, total)))
+            self.note(got, 0)
+            if fault.dies:
+                self.proxy.die()
+            self.close_connection = True
+            cut(self.connection)
+            return
+        if fault:
+            got = len(self.rfile.read(total))
+            self.note(got, fault.status)
+            self.answer(fault.status, fault.headers, b"the proxy says so")
+            return
+        self.forward(total)
+
+    def forward(self, total: int) -> None:
+        """Have the registry answer."""
+        upstream = http.client.HTTPConnection(self.proxy.upstream, timeout=30)
+        try:
+            upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in self.headers.items():
+                if name.lower() != "connection":
+                    upstream.putheader(name, value)
+            upstream.endheaders()
+            left = total
+            while left and (piece := self.rfile.read(min(PIECE, left))):
+                upstream.send(piece)
+                left -= len(piece)
+            response = upstream.getresponse()
+            body = response.read()
+            self.note(total - left, response.status)
+            headers = {k: v for k, v in response.getheaders() if k.lower() not in ("connection", "date")}
+            self.answer(response.status, headers, body)
+        finally:
+            upstream.close()
+
+    def answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        """Send an answer; the length of a HEAD's is that of the body it does not have."""
+        self.send_response_only(status)
+        length = next((v for k, v in headers.items() if k.lower() == "content-length"), str(len(body)))
+        for name, value in headers.items():
+            if name.lower() not in ("content-length", "transfer-encoding"):
+                self.send_header(name, value)
+        if status != 204:
+            self.send_header("Content-Length", length)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def note(self, got: int, status: int) -> None:
+        """Count a request."""
+        with self.proxy.lock:
+            self.proxy.seen.append(Seen(self.command, self.path, got, status))
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = pass_on  # noqa: N815
+
+
+@contextmanager
+def proxy(upstream: str) -> Iterator[Proxy]:
+    """A proxy in front of a registry, for the length of the block."""
+    made = Proxy(upstream)
+    try:
+        yield made
+    finally:
+        made.die()

@@ -1,0 +1,293 @@
+"""Pushing to real registries, some behind a proxy that breaks things; no engine is needed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import layouts
+import pytest
+from faulty import Fault, Proxy, proxy
+
+from engine import registry
+from pipeline import errors
+from pipeline.address import destinations
+from pipeline.content import Layout
+from pipeline.credentials import Keychain, Login, anonymous
+from pipeline.dial import registries
+from pipeline.pushing import push
+from pipeline.receipt import Receipt
+from pipeline.transport import Retry
+
+pytestmark = pytest.mark.anyio
+
+QUICK = Retry(attempts=4, first_seconds=0.01, longest_seconds=3)
+SHARED_BYTES = 300_000
+BLOB = r"/blobs/uploads/"
+
+
+@pytest.fixture(scope="module")
+def plain() -> Iterator[registry.Throwaway]:
+    with registry.throwaway() as made:
+        yield made
+
+
+@pytest.fixture
+def faulty(plain: registry.Throwaway) -> Iterator[Proxy]:
+    with proxy(plain.address) as made:
+        yield made
+
+
+@pytest.fixture
+def sample(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A layout that no other test pushes."""
+    return layouts.sample(tmp_path / "layout", salt=request.node.name, size=SHARED_BYTES)
+
+
+def signed_in(username: str, password: str) -> Keychain:
+    async def look_up(host: str) -> Login:
+        return Login(username, password)
+
+    return look_up
+
+
+async def pushed(
+    layout: Path,
+    *addresses: str,
+    tags: tuple[str, ...] = (),
+    clobber: bool = True,
+    keychain: Keychain = anonymous,
+    certificates: Path | None = None,
+    said: list[str] | None = None,
+) -> Receipt:
+    say = said.append if said is not None else print
+    async with registries(keychain, retry=QUICK, certificates=certificates, say=say) as all_of_them:
+        return await push(
+            await Layout.open(layout), destinations(addresses, tags), all_of_them, clobber=clobber
+        )
+
+
+def skopeo(*arguments: str) -> str:
+    """What an independent client says; an empty text when it fails."""
+    done = subprocess.run(["skopeo", *arguments], capture_output=True, text=True, timeout=60)
+    return done.stdout if done.returncode == 0 else ""
+
+
+def inspect(address: str) -> dict:
+    """The manifest or index at an address, as skopeo reads it; empty when there is none."""
+    found = skopeo("inspect", "--raw", "--tls-verify=false", f"docker://{address}")
+    return json.loads(found) if found else {}
+
+
+async def test_an_index_and_all_it_names_arrive(sample: Path, plain: registry.Throwaway) -> None:
+    receipt = await pushed(sample, f"{plain.address}/whole:1.2", tags=("1", "latest"))
+    root = json.loads((sample / "index.json").read_text())["manifests"][0]["digest"]
+    assert receipt.digest == root
+    assert [p.platform for p in receipt.platforms] == list(layouts.PLATFORMS)
+    assert receipt.deliveries[0].uploaded_blobs == 5, "one shared layer, two own, two configs"
+    assert receipt.deliveries[0].uploaded_bytes > SHARED_BYTES
+    assert receipt.references == tuple(
+        f"{plain.address}/whole:{tag}@{root}" for tag in ("1.2", "1", "latest")
+    )
+    for tag in ("1.2", "1", "latest"):
+        found = inspect(f"{plain.address}/whole:{tag}")
+        assert [m["digest"] for m in found["manifests"]] == [p.digest for p in receipt.platforms]
+        assert found["annotations"] == {"org.opencontainers.image.title": "sample"}
+
+
+async def test_skopeo_copies_it_whole(sample: Path, plain: registry.Throwaway, tmp_path: Path) -> None:
+    receipt = await pushed(sample, f"{plain.address}/copied:x")
+    source = ["--src-tls-verify=false", f"docker://{plain.address}/copied:x"]
+    assert skopeo("copy", "--all", "--preserve-digests", *source, f"oci:{tmp_path}/back:x")
+    back = {path.name for path in (tmp_path / "back/blobs/sha256").iterdir()}
+    assert back == {path.name for path in (sample / "blobs/sha256").iterdir()}
+    assert receipt.digest.removeprefix("sha256:") in back
+
+
+async def test_a_second_push_sends_nothing(sample: Path, faulty: Proxy) -> None:
+    address = f"{faulty.address}/twice:x"
+    first = await pushed(sample, address)
+    faulty.forget()
+    again = await pushed(sample, address)
+    assert faulty.uploads() == []
+    assert again.deliveries[0].present_blobs == 5 and again.deliveries[0].uploaded_bytes == 0
+    assert again.deliveries[0].present_bytes == first.deliveries[0].uploaded_bytes
+
+
+async def test_several_registries_and_repositories(sample: Path, plain: registry.Throwaway) -> None:
+    with registry.throwaway() as other:
+        where = [
+            f"{plain.address}/several/one:a",
+            f"{plain.address}/several/two:b",
+            f"{other.address}/three:c",
+        ]
+        receipt = await pushed(sample, *where, tags=("also",))
+        assert [d.tags for d in receipt.deliveries] == [("a", "also"), ("b", "also"), ("c", "also")]
+        one, two, three = receipt.deliveries
+        assert (one.uploaded_blobs, one.mounted_blobs) == (5, 0)
+        assert (two.uploaded_blobs, two.mounted_blobs) == (0, 5), "the same registry has them already"
+        assert (three.uploaded_blobs, three.mounted_blobs) == (5, 0)
+        for address in where:
+            assert inspect(address)["manifests"]
+
+
+async def test_an_image_of_one_platform(tmp_path: Path, plain: registry.Throwaway) -> None:
+    one = layouts.image(tmp_path, "linux/arm64", [b"only layer"])
+    receipt = await pushed(layouts.layout(tmp_path, one), f"{plain.address}/single:x")
+    assert [(p.platform, p.digest) for p in receipt.platforms] == [("linux/arm64", one.digest)]
+    assert json.loads(skopeo("inspect", "--tls-verify=false", "--override-arch=arm64",
+                             f"docker://{plain.address}/single:x"))["Architecture"] == "arm64"  # fmt: skip
+
+
+async def test_no_clobber(sample: Path, tmp_path: Path, faulty: Proxy) -> None:
+    address = f"{faulty.address}/immutable:1"
+    first = await pushed(sample, address, clobber=False)
+    other = layouts.sample(tmp_path / "other", salt="other")
+    faulty.forget()
+    with pytest.raises(errors.TagExists) as raised:
+        await pushed(other, f"{faulty.address}/immutable:new", address, clobber=False)
+    assert first.digest in str(raised.value) and raised.value.where == address
+    assert {seen.method for seen in faulty.seen} <= {"GET", "HEAD"}, "nothing was sent"
+    assert (await pushed(sample, address, clobber=False)).digest == first.digest, "the same image is fine"
+    moved = await pushed(other, address)
+    assert moved.digest != first.digest
+    assert inspect(address)["manifests"][0]["digest"] == moved.platforms[0].digest
+
+
+async def test_500_twice_and_then_it_works(sample: Path, faulty: Proxy) -> None:
+    said: list[str] = []
+    faulty.faults = [Fault("POST", BLOB, status=500, times=2), Fault("PUT", "/manifests/", status=503)]
+    await pushed(sample, f"{faulty.address}/flaky:x", said=said)
+    assert inspect(f"{faulty.address}/flaky:x")
+    assert sum("500" in line for line in said) == 2 and sum("503" in line for line in said) == 1
+
+
+async def test_500_forever(sample: Path, faulty: Proxy) -> None:
+    faulty.faults = [Fault("POST", BLOB, status=500, times=1000)]
+    with pytest.raises(errors.RegistryFailed, match=r"failed 4 times.*500"):
+        await pushed(sample, f"{faulty.address}/broken:x")
+    posts = [seen for seen in faulty.seen if seen.method == "POST"]
+    assert len(posts) <= QUICK.attempts * 4, "bounded: attempts for each of the four that run at once"
+    assert not inspect(f"{faulty.address}/broken:x")
+
+
+async def test_429_waits_as_long_as_asked(sample: Path, faulty: Proxy) -> None:
+    said: list[str] = []
+    faulty.faults = [Fault("PUT", BLOB, status=429, headers={"Retry-After": "1"})]
+    await pushed(sample, f"{faulty.address}/throttled:x", said=said)
+    assert any("429" in line and "in 1 s" in line for line in said)
+
+
+async def test_429_for_too_long(sample: Path, faulty: Proxy) -> None:
+    faulty.faults = [Fault("PUT", BLOB, status=429, headers={"Retry-After": "3600"}, times=1000)]
+    with pytest.raises(errors.RegistryFailed, match="asks to wait 3600 s"):
+        await pushed(sample, f"{faulty.address}/closed:x")
+
+
+async def test_a_connection_dropped_in_mid_blob(sample: Path, faulty: Proxy) -> None:
+    faulty.faults = [Fault("PUT", BLOB, after=20)]
+    receipt = await pushed(sample, f"{faulty.address}/dropped:x")
+    assert inspect(f"{faulty.address}/dropped:x")
+    whole = [seen for seen in faulty.uploads() if seen.status == 201]
+    assert len(whole) == 5 and sum(s.body_bytes for s in whole) == receipt.deliveries[0].uploaded_bytes
+
+
+async def test_dropped_every_time_and_the_next_run_sends_the_rest(sample: Path, faulty: Proxy) -> None:
+    address = f"{faulty.address}/resumed:x"
+    faulty.faults = [Fault("PUT", BLOB, after=10, times=1000)]
+    with pytest.raises(errors.RegistryFailed):
+        await pushed(sample, address)
+    assert not inspect(address)
+    # Now the small ones arrive, and the large one does not.
+    large = next(p for p in (sample / "blobs/sha256").iterdir() if p.stat().st_size == SHARED_BYTES).name
+    faulty.faults = [Fault("PUT", large, after=SHARED_BYTES // 2, times=1000)]
+    with pytest.raises(errors.RegistryFailed):
+        await pushed(sample, address)
+    assert not inspect(address)
+    arrived = [seen for seen in faulty.uploads() if seen.status == 201]
+    assert arrived and all(large not in seen.path for seen in arrived)
+    faulty.faults = []
+    faulty.forget()
+    receipt = await pushed(sample, address)
+    delivery = receipt.deliveries[0]
+    assert delivery.present_blobs >= len(arrived)
+    assert sum(seen.body_bytes for seen in faulty.uploads()) == delivery.uploaded_bytes
+    assert sum(large in seen.path for seen in faulty.uploads()) == 1
+    assert inspect(address)
+
+
+async def test_a_registry_that_dies_in_mid_push(sample: Path, faulty: Proxy) -> None:
+    address = f"{faulty.address}/dies:x"
+    large = next(p for p in (sample / "blobs/sha256").iterdir() if p.stat().st_size == SHARED_BYTES).name
+    faulty.faults = [Fault("PUT", large, after=SHARED_BYTES // 2, dies=True)]
+    with pytest.raises(errors.RegistryFailed) as raised:
+        await pushed(sample, address)
+    assert raised.value.where == faulty.address and "again" in raised.value.fix
+    faulty.revive()
+    assert not inspect(address)
+    faulty.forget()
+    receipt = await pushed(sample, address)
+    assert sum(seen.body_bytes for seen in faulty.uploads()) == receipt.deliveries[0].uploaded_bytes
+    assert inspect(address)
+
+
+async def test_a_manifest_that_never_arrives_leaves_no_tag(sample: Path, faulty: Proxy) -> None:
+    faulty.faults = [Fault("PUT", "/manifests/sha256", times=1000)]
+    with pytest.raises(errors.RegistryFailed):
+        await pushed(sample, f"{faulty.address}/partial:x")
+    assert not inspect(f"{faulty.address}/partial:x")
+
+
+async def test_a_refused_tag_puts_the_others_back(sample: Path, tmp_path: Path, faulty: Proxy) -> None:
+    with registry.throwaway() as other:
+        first = await pushed(sample, f"{other.address}/first:stable", f"{faulty.address}/second:stable")
+        newer = layouts.sample(tmp_path / "newer", salt="newer")
+        faulty.faults = [Fault("PUT", "/manifests/stable", status=409, times=1000)]
+        addresses = [f"{other.address}/first:stable", f"{other.address}/first:new"]
+        with pytest.raises(errors.TagRefused) as raised:
+            await pushed(newer, *addresses, f"{faulty.address}/second:stable")
+        assert raised.value.where == f"{faulty.address}/second:stable"
+        assert raised.value.output == "the proxy says so"
+        for address in (addresses[0], f"{faulty.address}/second:stable"):
+            assert inspect(address)["manifests"][0]["digest"] == first.platforms[0].digest
+        assert addresses[1] in raised.value.fix, "docker-registry cannot delete a tag: the message says so"
+
+
+async def test_a_damaged_layout_is_refused_before_a_tag(sample: Path, plain: registry.Throwaway) -> None:
+    large = next(p for p in (sample / "blobs/sha256").iterdir() if p.stat().st_size == SHARED_BYTES)
+    large.write_bytes(b"x" * SHARED_BYTES)
+    with pytest.raises(errors.PublishError, match="400") as raised:
+        await pushed(sample, f"{plain.address}/damaged:x")
+    assert "DIGEST_INVALID" in raised.value.output
+    assert not inspect(f"{plain.address}/damaged:x")
+
+
+async def test_an_unreachable_registry(sample: Path) -> None:
+    with pytest.raises(errors.RegistryUnreachable):
+        await pushed(sample, f"127.0.0.1:{registry.free_port()}/x:y")
+
+
+async def test_a_password_is_needed_and_never_told(sample: Path) -> None:
+    with registry.throwaway(users={"me": "s3cret-canary"}) as private:
+        address = f"{private.address}/private:x"
+        with pytest.raises(errors.RegistryDenied, match="wants credentials"):
+            await pushed(sample, address)
+        with pytest.raises(errors.RegistryDenied, match="refused") as raised:
+            await pushed(sample, address, keychain=signed_in("me", "wr0ng-canary"))
+        assert "canary" not in raised.value.render()
+        await pushed(sample, address, keychain=signed_in("me", "s3cret-canary"))
+        assert skopeo(
+            "inspect", "--raw", "--tls-verify=false", "--creds=me:s3cret-canary", f"docker://{address}"
+        )
+
+
+async def test_tls_with_a_certificate_authority_of_its_own(sample: Path) -> None:
+    with registry.throwaway(tls=True) as secure:
+        assert secure.certificate
+        with pytest.raises(errors.RegistryUnreachable, match="certificate"):
+            await pushed(sample, f"{secure.address}/secure:x")
+        receipt = await pushed(sample, f"{secure.address}/secure:x", certificates=secure.certificate)
+        assert receipt.deliveries[0].uploaded_blobs == 5
+        assert inspect(f"{secure.address}/secure:x")["manifests"]

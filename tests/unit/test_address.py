@@ -1,0 +1,96 @@
+import pytest
+
+from pipeline.address import Address, Destination, destinations, parse_address, parse_source, parse_tag
+from pipeline.errors import InvalidAddress
+
+DIGEST = "sha256:" + "0a" * 32
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("app", Address("docker.io", "app", "latest")),
+        ("me/app:1.2", Address("docker.io", "me/app", "1.2")),
+        ("ghcr.io/me/app:v1", Address("ghcr.io", "me/app", "v1")),
+        ("localhost:5000/app", Address("localhost:5000", "app", "latest")),
+        ("127.0.0.1:5000/a/b_c:dev-1", Address("127.0.0.1:5000", "a/b_c", "dev-1")),
+        ("registry:5000/app:x", Address("registry:5000", "app", "x")),
+        ("[::1]:5000/app", Address("[::1]:5000", "app", "latest")),
+    ],
+)
+def test_parse_address(text: str, address: Address) -> None:
+    assert parse_address(text) == address
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "empty"),
+        ("ghcr.io/Me/app", "character 9 ('M')"),
+        ("ghcr.io/me/app:", "character 15 (':')"),
+        ("ghcr.io/me/app:v 1", "character 17 (' ')"),
+        ("https://ghcr.io/me", "character 7 ('/')"),
+    ],
+)
+def test_an_invalid_address_names_the_character(text: str, fault: str) -> None:
+    with pytest.raises(InvalidAddress) as raised:
+        parse_address(text)
+    assert fault in str(raised.value)
+
+
+def test_a_source_may_have_a_digest() -> None:
+    assert parse_source(f"ghcr.io/me/app@{DIGEST}").reference == DIGEST
+    assert parse_source(f"ghcr.io/me/app:v1@{DIGEST}") == Address("ghcr.io", "me/app", "v1", DIGEST)
+    assert parse_source("ghcr.io/me/app:v1").reference == "v1"
+
+
+@pytest.mark.parametrize(
+    "text", ["app@", "app@sha256:0a", f"app@{DIGEST}0", "app@sha512:00", f"App@{DIGEST}"]
+)
+def test_a_source_that_is_none(text: str) -> None:
+    with pytest.raises(InvalidAddress):
+        parse_source(text)
+
+
+def test_an_address_reads_as_it_was_written() -> None:
+    assert str(parse_source(f"ghcr.io/me/app@{DIGEST}")) == f"ghcr.io/me/app@{DIGEST}"
+    assert str(parse_address("ghcr.io/me/app:v1")) == "ghcr.io/me/app:v1"
+
+
+@pytest.mark.parametrize("tag", ["1.2.3", "v1", "_x", "a" * 128, "A-b_c.d"])
+def test_a_tag(tag: str) -> None:
+    assert parse_tag(tag) == tag
+
+
+@pytest.mark.parametrize(
+    ("tag", "fault"),
+    [
+        ("", "it has 0 characters"),
+        ("-x", "character 1 ('-')"),
+        (".x", "character 1 ('.')"),
+        ("feature/x", "character 8 ('/')"),
+        ("1.0+build", "character 4 ('+')"),
+        ("ü", "character 1 ('ü')"),
+        ("a" * 129, "it has 129 characters"),
+    ],
+)
+def test_an_invalid_tag_names_the_character(tag: str, fault: str) -> None:
+    with pytest.raises(InvalidAddress) as raised:
+        parse_tag(tag)
+    assert fault in str(raised.value)
+
+
+def test_destinations_group_by_repository_and_keep_their_order() -> None:
+    found = destinations(["ghcr.io/a:1", "app:x", "ghcr.io/a:2", "ghcr.io/a:1"], ["x", "latest"])
+    assert found == (
+        Destination("ghcr.io", "a", ("1", "2", "x", "latest")),
+        Destination("docker.io", "app", ("x", "latest")),
+    )
+    assert found[0].name == "ghcr.io/a"
+
+
+def test_destinations_check_every_tag_and_want_an_address() -> None:
+    with pytest.raises(InvalidAddress, match="'a/b' is not a tag"):
+        destinations(["app"], ["a/b"])
+    with pytest.raises(InvalidAddress, match="no address"):
+        destinations([], ["x"])

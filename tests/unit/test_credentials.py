@@ -1,0 +1,160 @@
+import base64
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from pipeline import credentials
+from pipeline.credentials import DockerConfig, Login, config_paths, first_of, from_docker, from_secrets
+from pipeline.errors import CredentialsUnavailable
+
+pytestmark = pytest.mark.anyio
+
+CANARY = "s3cret-canary"
+
+
+def auth(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def test_logins_of_a_file() -> None:
+    entries = {
+        "ghcr.io": {"auth": auth("me:pa:ss")},
+        "https://quay.io/v2/": {"auth": auth("q:p\0\0")},
+        "https://index.docker.io/v1/": {"auth": auth("hub:h")},
+        "127.0.0.1:5000": {"username": "u", "password": "p"},
+        "x.azurecr.io": {"auth": auth("00000000-0000:"), "identitytoken": "token"},
+        "helped.io": {},
+    }
+    config = DockerConfig.parse(json.dumps({"auths": entries}))
+    assert config.logins == {
+        "ghcr.io": Login("me", "pa:ss"),
+        "quay.io": Login("q", "p"),
+        "docker.io": Login("hub", "h"),
+        "127.0.0.1:5000": Login("u", "p"),
+        "x.azurecr.io": Login(identity_token="token"),
+    }
+
+
+def test_an_empty_file_has_no_logins() -> None:
+    assert DockerConfig.parse("") == DockerConfig.parse('{"auths": null}') == DockerConfig()
+
+
+def test_programs() -> None:
+    config = DockerConfig.parse('{"credsStore": "pass", "credHelpers": {"gcr.io": "gcloud", "plain.io": ""}}')
+    programs = [config.program(host) for host in ("ghcr.io", "gcr.io", "plain.io")]
+    assert programs == ["docker-credential-pass", "docker-credential-gcloud", ""]
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "{", '{"auths": [1]}', '{"auths": {"a": {"auth": "%%"}}}', '{"auths": {"a": 1}}']
+)
+def test_a_file_that_is_none(text: str) -> None:
+    with pytest.raises(CredentialsUnavailable) as raised:
+        DockerConfig.parse(text, "/home/me/.docker/config.json")
+    assert raised.value.where == "/home/me/.docker/config.json"
+
+
+def test_a_broken_entry_is_not_quoted() -> None:
+    with pytest.raises(CredentialsUnavailable) as raised:
+        DockerConfig.parse(json.dumps({"auths": {"a": {"auth": CANARY + "%"}}}))
+    assert CANARY not in raised.value.render() and raised.value.__cause__ is None
+
+
+def test_a_login_does_not_print_its_secrets() -> None:
+    login = Login("me", CANARY, CANARY)
+    assert CANARY not in repr(login) + str(login) + repr(DockerConfig({"a": login}))
+
+
+def test_where_configurations_are() -> None:
+    home = Path("/home/me")
+    assert config_paths({}, home) == (home / ".docker/config.json", home / ".config/containers/auth.json")
+    named = {"DOCKER_CONFIG": "/d", "REGISTRY_AUTH_FILE": "/r.json", "XDG_RUNTIME_DIR": "/run/user/1"}
+    assert list(map(str, config_paths(named, home))) == [
+        "/d/config.json", "/r.json", "/run/user/1/containers/auth.json",
+        "/home/me/.config/containers/auth.json",
+    ]  # fmt: skip
+
+
+class Secret:
+    read = 0
+
+    async def plaintext(self) -> str:
+        self.read += 1
+        return CANARY
+
+
+async def test_a_secret_is_read_when_its_host_asks() -> None:
+    secret = Secret()
+    keychain = from_secrets({"ghcr.io": ("me", secret)})
+    assert await keychain("docker.io") is None and secret.read == 0
+    assert await keychain("ghcr.io") == Login("me", CANARY)
+
+
+async def test_the_first_keychain_that_has_something() -> None:
+    keychain = first_of(
+        credentials.anonymous,
+        from_secrets({"a.io": ("one", Secret())}),
+        from_secrets({"a.io": ("two", Secret()), "b.io": ("three", Secret())}),
+    )
+    logins = [await keychain(host) for host in ("a.io", "b.io", "c.io")]
+    assert [login and login.username for login in logins] == ["one", "three", None]
+
+
+def helper(directory: Path, name: str, script: str) -> dict[str, str]:
+    """A credential program, and the environment that finds it."""
+    path = directory / f"docker-credential-{name}"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return {"PATH": f"{directory}:/usr/bin:/bin", "DOCKER_CONFIG": str(directory)}
+
+
+def configure(directory: Path, **document: object) -> None:
+    (directory / "config.json").write_text(json.dumps(document))
+
+
+async def test_a_credential_program_is_asked_for_its_host(tmp_path: Path) -> None:
+    script = """[ "$1" = get ] || exit 3
+read -r key
+case "$key" in
+  ghcr.io) echo '{"ServerURL":"ghcr.io","Username":"me","Secret":"s3cret-canary"}' ;;
+  https://index.docker.io/v1/) echo '{"Username":"<token>","Secret":"s3cret-canary"}' ;;
+  *) echo "credentials not found in native keychain"; exit 1 ;;
+esac"""
+    environ = helper(tmp_path, "made", script)
+    configure(tmp_path, credsStore="made", auths={"quay.io": {"auth": auth("q:p")}})
+    keychain = from_docker(environ)
+    assert await keychain("ghcr.io") == Login("me", CANARY)
+    assert await keychain("docker.io") == Login(identity_token=CANARY)
+    assert await keychain("other.io") is None
+    assert await keychain("quay.io") == Login("q", "p"), "the file has what the program does not"
+
+
+@pytest.mark.parametrize(
+    ("script", "what"),
+    [("echo 'vault is locked' >&2; exit 4", "ended with 4"), ("echo s3cret-canary", "did not answer"),
+     ('echo \'["s3cret-canary"]\'', "did not answer")],
+)  # fmt: skip
+async def test_a_credential_program_that_fails(tmp_path: Path, script: str, what: str) -> None:
+    environ = helper(tmp_path, "made", script)
+    configure(tmp_path, credHelpers={"ghcr.io": "made"})
+    with pytest.raises(CredentialsUnavailable, match=what) as raised:
+        await from_docker(environ)("ghcr.io")
+    assert raised.value.where == "docker-credential-made"
+    assert CANARY not in raised.value.render()
+
+
+async def test_a_credential_program_that_is_not_there(tmp_path: Path) -> None:
+    configure(tmp_path, credsStore="gone")
+    with pytest.raises(CredentialsUnavailable, match="cannot be run"):
+        await from_docker({"PATH": str(tmp_path), "DOCKER_CONFIG": str(tmp_path)})("ghcr.io")
+
+
+async def test_the_first_configuration_that_exists_counts(tmp_path: Path) -> None:
+    keychain = from_docker({"DOCKER_CONFIG": str(tmp_path / "no")}, home=tmp_path)
+    assert await keychain("ghcr.io") is None
+    podman = tmp_path / ".config/containers/auth.json"
+    podman.parent.mkdir(parents=True)
+    podman.write_text(json.dumps({"auths": {"ghcr.io": {"auth": auth("pod:man")}}}))
+    assert await keychain("ghcr.io") == Login("pod", "man")

@@ -1,0 +1,49 @@
+import pytest
+
+from pipeline.transport import Challenge, Retry, parse_challenge, retry_after
+
+NOW = 1_700_000_000.0
+
+
+def test_waiting_doubles_up_to_a_bound_and_then_ends() -> None:
+    retry = Retry(attempts=5, first_seconds=1, longest_seconds=3)
+    assert [retry.wait(failures, None) for failures in range(1, 6)] == [1, 2, 3, 3, None]
+
+
+def test_what_the_registry_asks_for_goes_first_within_the_bound() -> None:
+    retry = Retry(attempts=5, first_seconds=1, longest_seconds=10)
+    assert retry.wait(1, 7) == 7
+    assert retry.wait(1, 0) == 1
+    assert retry.wait(1, 11) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("", None),
+        ("soon", None),
+        ("30", 30),
+        ("Tue, 14 Nov 2023 22:13:50 GMT", 30),
+        ("Tue, 14 Nov 2023 22:00:00 GMT", 0),
+    ],
+)
+def test_retry_after(header: str, seconds: float | None) -> None:
+    assert retry_after(header, NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("headers", "challenge"),
+    [
+        (
+            ['Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a:pull,push"'],
+            Challenge("bearer", {"realm": "https://auth.docker.io/token", "service": "registry.docker.io",
+                                 "scope": "repository:a:pull,push"}),
+        ),
+        (['Basic realm="a b"'], Challenge("basic", {"realm": "a b"})),
+        (["Basic realm=x", 'bearer Realm="y"'], Challenge("bearer", {"realm": "y"})),
+        (["Negotiate"], Challenge("", {})),
+        ([], Challenge("", {})),
+    ],
+)  # fmt: skip
+def test_challenges(headers: list[str], challenge: Challenge) -> None:
+    assert parse_challenge(headers) == challenge
