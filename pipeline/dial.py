@@ -22,7 +22,8 @@ import httpx
 
 from pipeline.address import DOCKER_HUB
 from pipeline.credentials import Keychain, anonymous
-from pipeline.transport import TIMEOUT, USER_AGENT, Registry, Retry, Say
+from pipeline.retry import Retry
+from pipeline.transport import TIMEOUT, USER_AGENT, Registry, Say
 
 DOCKER_HUB_API = "registry-1.docker.io"
 ENGINE_INIT = Path("/.init")

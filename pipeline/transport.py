@@ -7,65 +7,28 @@ gateway, where the embedded engine forwards its own registry's port and no other
 
 from __future__ import annotations
 
-import base64
-import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 import anyio
 import httpx
 
-from pipeline.credentials import Keychain, Login
+from pipeline.authorization import LOGIN_FIX, basic, parse_challenge, token_of, token_request
+from pipeline.credentials import Keychain
 from pipeline.errors import PublishError, RegistryDenied, RegistryFailed, RegistryUnreachable
+from pipeline.retry import PASSING, Passing, Retry, retry_after
 
 USER_AGENT = "rust-multiarch (+https://github.com/rust-multiarch/rust-multiarch)"
 TIMEOUT = httpx.Timeout(60, connect=15, pool=None)
 """Seconds without a byte; a registry may take a while to store what it got."""
 
-PASSING = frozenset({408, 429, 500, 502, 503, 504})
-"""Statuses that may be gone the next time."""
-
-LOGIN_FIX = "pass --username and --password, or log in with `docker login`"
-
 T = TypeVar("T")
 Body = Callable[[], AsyncIterator[bytes]]
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Retry:
-    """How often and how long apart. Waiting doubles; a registry's own Retry-After goes before it.
-
-    Attributes:
-        attempts: requests made at most, the first included.
-        first_seconds: the wait after the first failure.
-        longest_seconds: no wait is longer; a registry that asks for more is given up.
-    """
-
-    attempts: int = 5
-    first_seconds: float = 0.5
-    longest_seconds: float = 60.0
-
-    def wait(self, failures: int, asked: float | None) -> float | None:
-        """Seconds to wait after so many failures; None to give up."""
-        if failures >= self.attempts or (asked or 0) > self.longest_seconds:
-            return None
-        own = min(self.first_seconds * 2.0 ** (failures - 1), self.longest_seconds)
-        return max(asked or 0.0, own)
-
-
-class Passing(Exception):
-    """A failure that may be gone the next time."""
-
-    def __init__(self, what: str, *, after: float | None = None, contact: bool = True) -> None:
-        super().__init__(what)
-        self.after = after
-        self.contact = contact
 
 
 @dataclass
@@ -170,9 +133,16 @@ class Registry:
         response = await self._exchange(request, stream=True)
         try:
             self._judged(response, frozenset({200}))
-            yield _guarded(response)
+            yield self._pieces(response)
         finally:
             await response.aclose()
+
+    async def _pieces(self, response: httpx.Response) -> AsyncIterator[bytes]:
+        try:
+            async for piece in response.aiter_raw():
+                yield piece
+        except httpx.TransportError as error:
+            raise Passing(f"{self.host}: {_told(error)}") from error
 
     def _request(
         self,
@@ -248,68 +218,11 @@ class Registry:
             login = await self.keychain(self.host)
             if challenge.scheme == "basic":
                 if login:
-                    self._tokens[scope] = _basic(login)
+                    self._tokens[scope] = basic(login)
             elif challenge.scheme == "bearer":
-                self._tokens[scope] = "Bearer " + await self._token(challenge, scope, login)
-
-    async def _token(self, challenge: Challenge, scope: str, login: Login | None) -> str:
-        realm = self.base.join(challenge.parameters.get("realm", ""))
-        if realm.scheme != "https" and self.base.scheme == "https":
-            raise RegistryDenied(
-                "the registry sends credentials to a token service without TLS",
-                where=str(realm),
-                fix="have the registry's operator correct the realm it names",
-            )
-        asked = {"service": challenge.parameters.get("service", ""), "scope": scope.split(" ")}
-        if login and login.identity_token:
-            form = {**asked, "scope": scope, "grant_type": "refresh_token", "client_id": "rust-multiarch"}
-            form["refresh_token"] = login.identity_token
-            request = self.client.build_request("POST", realm, data=form)
-        else:
-            request = self.client.build_request("GET", realm, params=asked)
-            if login:
-                request.headers["Authorization"] = _basic(login)
-        response = self._judged(await self._exchange(request), frozenset({200}))
-        try:
-            document = response.json()
-            return str(document.get("token") or document["access_token"])
-        except (ValueError, KeyError, AttributeError):
-            raise PublishError(
-                "the token service did not answer with a token", where=str(realm), fix=LOGIN_FIX
-            ) from None
-
-
-@dataclass(frozen=True)
-class Challenge:
-    """How a registry wants to be signed in to."""
-
-    scheme: str
-    parameters: Mapping[str, str]
-
-
-def parse_challenge(headers: list[str]) -> Challenge:
-    """The first challenge of a WWW-Authenticate header that this program can meet; Bearer before Basic."""
-    found = {}
-    for header in headers:
-        scheme, _, rest = header.strip().partition(" ")
-        pairs = re.findall(r'([A-Za-z_]+)=(?:"([^"]*)"|([^\s,]+))', rest)
-        found[scheme.lower()] = {name.lower(): quoted or bare for name, quoted, bare in pairs}
-    scheme = next((known for known in ("bearer", "basic") if known in found), "")
-    return Challenge(scheme, found.get(scheme, {}))
-
-
-def retry_after(header: str, now: float) -> float | None:
-    """Seconds that a Retry-After header asks for: it is a number, or a date. None without one."""
-    if header.isdigit():
-        return float(header)
-    try:
-        return max(0.0, parsedate_to_datetime(header).timestamp() - now)
-    except ValueError:
-        return None
-
-
-def _basic(login: Login) -> str:
-    return "Basic " + base64.b64encode(f"{login.username}:{login.password}".encode()).decode()
+                request = token_request(self.client, self.base, challenge, scope, login)
+                answer = self._judged(await self._exchange(request), frozenset({200}))
+                self._tokens[scope] = f"Bearer {token_of(answer)}"
 
 
 def _told(error: Exception) -> str:
@@ -323,11 +236,3 @@ def _certificate_fault(error: BaseException | None) -> str:
             return error.verify_message or str(error)
         error = error.__cause__ or error.__context__
     return ""
-
-
-async def _guarded(response: httpx.Response) -> AsyncIterator[bytes]:
-    try:
-        async for piece in response.aiter_raw():
-            yield piece
-    except httpx.TransportError as error:
-        raise Passing(_told(error)) from error
