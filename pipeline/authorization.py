@@ -11,8 +11,8 @@ import httpx
 
 from pipeline.credentials import Login
 from pipeline.errors import PublishError, RegistryDenied
+from pipeline.refusals import LOGIN
 
-LOGIN_FIX = "pass --username and --password, or log in with `docker login`"
 CLIENT_ID = "rust-multiarch"
 
 
@@ -75,5 +75,5 @@ def token_of(answer: httpx.Response) -> str:
         return str(document.get("token") or document["access_token"])
     except (ValueError, KeyError, AttributeError):
         raise PublishError(
-            "the token service did not answer with a token", where=str(answer.request.url), fix=LOGIN_FIX
+            "the token service did not answer with a token", where=str(answer.request.url), fix=LOGIN
         ) from None

@@ -1,9 +1,4 @@
-"""Talking to one registry: where it listens, signing in, and trying again, boundedly.
-
-TLS everywhere. Only this machine itself (the loopback addresses) and hosts named by an option may be
-spoken to in plain HTTP. Inside an engine's container the machine's loopback is behind the default
-gateway, where the embedded engine forwards its own registry's port and no other.
-"""
+"""Talking to one registry: signing in, and trying again, boundedly."""
 
 from __future__ import annotations
 
@@ -17,14 +12,18 @@ from typing import TypeVar
 import anyio
 import httpx
 
-from pipeline.authorization import LOGIN_FIX, basic, parse_challenge, token_of, token_request
+from pipeline.authorization import basic, parse_challenge, token_of, token_request
 from pipeline.credentials import Keychain
-from pipeline.errors import PublishError, RegistryDenied, RegistryFailed, RegistryUnreachable
+from pipeline.errors import PublishError, RegistryFailed, RegistryUnreachable
+from pipeline.refusals import explain
 from pipeline.retry import PASSING, Passing, Retry, retry_after
 
 USER_AGENT = "rust-multiarch (+https://github.com/rust-multiarch/rust-multiarch)"
 TIMEOUT = httpx.Timeout(60, connect=15, pool=None)
 """Seconds without a byte; a registry may take a while to store what it got."""
+
+NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
+"""What OpenSSL calls an answer that is not TLS; its versions differ."""
 
 T = TypeVar("T")
 Body = Callable[[], AsyncIterator[bytes]]
@@ -69,7 +68,8 @@ class Registry:
             return RegistryUnreachable(
                 f"the registry cannot be reached: {error}",
                 where=self.host,
-                fix="check the host and port, and that this network reaches it",
+                fix="check the host and port, and that this network reaches it; from inside an engine a"
+                " registry on your machine is reached as a service (--registry tcp://127.0.0.1:5000)",
             )
         asked = f", and asks to wait {error.after:g} s" if error.after else ""
         return RegistryFailed(
@@ -170,12 +170,8 @@ class Registry:
                 request, stream=stream, follow_redirects=request.method in ("GET", "HEAD")
             )
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            if certificate := _certificate_fault(error):
-                raise RegistryUnreachable(
-                    f"the registry's certificate is not trusted: {certificate}",
-                    where=self.host,
-                    fix="add its authority to this system's certificates, or name its file in SSL_CERT_FILE",
-                ) from error
+            if fault := _tls_fault(error):
+                raise RegistryUnreachable(fault.what, where=self.host, fix=fault.fix) from error
             raise Passing(_told(error), contact=False) from error
         except httpx.TransportError as error:
             raise Passing(_told(error)) from error
@@ -193,21 +189,9 @@ class Registry:
             )
         # A streamed answer has not been read, and only blobs are streamed: their errors say no more.
         said = response.text if response.is_stream_consumed else ""
-        if status in (401, 403):
-            raise RegistryDenied(
-                f"the registry refused the credentials ({status})"
-                if "Authorization" in response.request.headers
-                else f"the registry wants credentials ({status})",
-                where=f"{self.host}{response.request.url.path}",
-                fix=LOGIN_FIX,
-                output=said,
-            )
-        raise PublishError(
-            f"the registry answered {status} {response.reason_phrase} to {response.request.method}",
-            where=f"{self.host}{response.request.url.path}",
-            fix="read the registry's answer above; nothing was tagged",
-            output=said,
-        )
+        where = f"{self.host}{response.request.url.path}"
+        signed = "Authorization" in response.request.headers
+        raise explain(status, response.reason_phrase, said, where=where, signed=signed)
 
     async def _sign_in(self, refused: httpx.Response, scope: str, used: str) -> None:
         """Get what the registry asks for in its 401, once for all requests that wait for it."""
@@ -229,10 +213,23 @@ def _told(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _certificate_fault(error: BaseException | None) -> str:
-    """What is wrong with a certificate, where that is what an error comes from."""
+@dataclass(frozen=True)
+class _TlsFault:
+    what: str
+    fix: str
+
+
+def _tls_fault(error: BaseException | None) -> _TlsFault | None:
+    """What is wrong with TLS, where that is what an error comes from; trying again would not help."""
     while error:
         if isinstance(error, ssl.SSLCertVerificationError):
-            return error.verify_message or str(error)
+            return _TlsFault(
+                f"the registry's certificate is not trusted: {error.verify_message or error}",
+                "add its authority to this system's certificates, or name its file in SSL_CERT_FILE",
+            )
+        if isinstance(error, ssl.SSLError) and error.reason in NO_TLS:
+            return _TlsFault(
+                "the registry does not speak TLS", "give it a certificate, or allow plain HTTP for this host"
+            )
         error = error.__cause__ or error.__context__
-    return ""
+    return None

@@ -272,6 +272,41 @@ async def test_an_unreachable_registry(sample: Path) -> None:
         await pushed(sample, f"127.0.0.1:{registry.free_port()}/x:y")
 
 
+async def test_a_host_that_answers_elsewhere(sample: Path, plain: registry.Throwaway) -> None:
+    """As a loopback registry does for a module: as a service of another name."""
+    host = "127.0.0.1:1"
+    async with registries(retry=QUICK, via={host: plain.address}) as all_of_them:
+        layout = await Layout.open(sample)
+        receipt = await push(layout, destinations([f"{host}/via:x"]), all_of_them)
+    assert receipt.references == (f"{host}/via:x@{layout.root.digest}",)
+    assert inspect(f"{plain.address}/via:x")["manifests"]
+
+
+async def test_a_certificate_is_for_the_name_in_the_address(sample: Path) -> None:
+    with registry.throwaway(tls=True) as secure:
+        for host, fine in (("localhost:1", True), ("registry.example:1", False)):
+            options = {"via": {host: secure.address}, "certificates": secure.certificate, "retry": QUICK}
+            async with registries(**options) as all_of_them:
+                sent = push(await Layout.open(sample), destinations([f"{host}/named:x"]), all_of_them)
+                if fine:
+                    assert (await sent).references
+                    continue
+                with pytest.raises(errors.RegistryUnreachable, match=r"certificate.*registry\.example"):
+                    await sent
+
+
+async def test_plain_http_only_where_it_is_named(sample: Path, plain: registry.Throwaway) -> None:
+    host = "registry.example:1"
+    for named, error in (((host,), None), ((), errors.RegistryUnreachable)):
+        async with registries(retry=QUICK, via={host: plain.address}, plain_http=named) as all_of_them:
+            sent = push(await Layout.open(sample), destinations([f"{host}/named:x"]), all_of_them)
+            if error is None:
+                assert (await sent).references
+                continue
+            with pytest.raises(error, match="does not speak TLS"):
+                await sent
+
+
 async def test_a_password_is_needed_and_never_told(sample: Path) -> None:
     with registry.throwaway(users={"me": "s3cret-canary"}) as private:
         address = f"{private.address}/private:x"
