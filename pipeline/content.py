@@ -116,7 +116,10 @@ class Manifest:
 class Store(Protocol):
     """Where an image comes from: a directory, or other repositories."""
 
-    root: Descriptor
+    @property
+    def root(self) -> Descriptor:
+        """The index, or the manifest of an image of one platform."""
+        ...
 
     async def manifest(self, descriptor: Descriptor) -> bytes:
         """The bytes of a manifest or an index."""

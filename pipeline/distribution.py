@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,9 @@ from pipeline.transport import Registry
 
 ACCEPT = {"Accept": ", ".join((INDEX, MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST))}
 OR_NOT = frozenset({200, 404})
+NO_SUCH_API = frozenset({400, 404, 405, 406, 501})
+"""What registries without the referrers API answer to it."""
+
 MAX_MANIFEST_BYTES = 4 << 20
 """What registries have to take, by the specification; what is larger is no manifest."""
 
@@ -91,6 +95,19 @@ class Repository:
         )
         return "uploaded"
 
+    def blob(self, digest: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """A blob's bytes, piece by piece, as they come."""
+        return self.registry.stream(f"{self.path}/blobs/{digest}", scope=self.scope)
+
+    async def small_blob(self, blob: Descriptor) -> bytes:
+        """A blob whole, for documents.
+
+        Raises:
+            PublishError: its bytes do not have its digest.
+        """
+        answer = await self._ask("GET", f"blobs/{blob.digest}", accept=frozenset({200}))
+        return self._checked(blob.digest, answer.content)
+
     async def manifest(self, reference: str) -> Fetched | None:
         """A manifest by tag or digest; None where there is none.
 
@@ -100,17 +117,9 @@ class Repository:
         answer = await self._ask("GET", f"manifests/{reference}", headers=ACCEPT, accept=OR_NOT)
         if answer.status_code == 404:
             return None
-        body = answer.content
-        digest = digest_of(body)
-        wrong = reference.startswith("sha256:") and digest != reference
-        if wrong or len(body) > MAX_MANIFEST_BYTES:
-            raise PublishError(
-                f"the registry gave {len(body)} bytes with the digest {digest}",
-                where=f"{self.registry.host}/{self.path}@{reference}",
-                fix="ask the registry's operator: what it has is not what was pushed",
-            )
+        body = self._checked(reference, answer.content)
         media_type = answer.headers.get("Content-Type", "").partition(";")[0]
-        return Fetched(Descriptor(media_type, digest, len(body)), body)
+        return Fetched(Descriptor(media_type, digest_of(body), len(body)), body)
 
     async def digest(self, reference: str) -> str:
         """The digest that a tag names; empty where there is no such tag."""
@@ -138,12 +147,38 @@ class Repository:
         answer = await self._ask("DELETE", f"manifests/{tag}", accept=frozenset({200, 202, 400, 404, 405}))
         return answer.status_code in (200, 202)
 
+    async def add_referrer(self, subject: str, referrer: Descriptor, body: bytes) -> None:
+        """Store a manifest that refers to a digest, where clients look for it.
+
+        A registry with the referrers API says that it took note of the subject, or at least lists it;
+        elsewhere the fallback tag has the list.
+        """
+        noted = await self.put_manifest(referrer.digest, referrer.media_type, body)
+        if noted == subject or referrer.digest in {
+            entry.digest for entry in await self._listed(subject) or ()
+        }:
+            return
+        await self.add_fallback(subject, referrer)
+
     async def referrers(self, subject: str) -> tuple[Descriptor, ...]:
         """What refers to a digest, by the referrers API, or by the fallback tag where there is none."""
-        answer = await self._ask("GET", f"referrers/{subject}", headers=ACCEPT, accept=OR_NOT)
-        if answer.status_code == 200:
-            return _entries(answer.json())
-        return await self.fallback(subject)
+        listed = await self._listed(subject)
+        return await self.fallback(subject) if listed is None else listed
+
+    async def _listed(self, subject: str) -> tuple[Descriptor, ...] | None:
+        """What the referrers API lists, all pages of it; None without that API."""
+        path = f"{self.path}/referrers/{subject}"
+        found: list[Descriptor] = []
+        while path:
+            answer = await self.registry.send(
+                "GET", path, scope=self.scope, headers=ACCEPT, accept=frozenset({200, *NO_SUCH_API})
+            )
+            if answer.status_code in NO_SUCH_API:
+                return None
+            found += _entries(answer.json())
+            further = answer.links.get("next", {}).get("url", "")
+            path = str(answer.request.url.join(further)) if further else ""
+        return tuple(found)
 
     async def fallback(self, subject: str) -> tuple[Descriptor, ...]:
         """What the fallback tag says refers to a digest."""
@@ -162,6 +197,17 @@ class Repository:
         manifests = [entry.as_json() for entry in (*entries, referrer)]
         index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
         await self.put_manifest(fallback_tag(subject), INDEX, compact(index))
+
+    def _checked(self, reference: str, body: bytes) -> bytes:
+        digest = digest_of(body)
+        wrong = reference.startswith("sha256:") and digest != reference
+        if wrong or len(body) > MAX_MANIFEST_BYTES:
+            raise PublishError(
+                f"the registry gave {len(body)} bytes with the digest {digest}",
+                where=f"{self.registry.host}/{self.path}@{reference}",
+                fix="ask the registry's operator: what it has is not what was pushed",
+            )
+        return body
 
     async def _ask(
         self,

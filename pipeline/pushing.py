@@ -109,7 +109,8 @@ async def _send_to_host(
     for target in targets:
         await _send_blobs(store, manifests, target, done, limit)
         for manifest in manifests:
-            await _put(target.repository, manifest.descriptor, manifest.body)
+            named = manifest.descriptor
+            await target.repository.put_manifest(named.digest, named.media_type, manifest.body)
         for artifact in artifacts:
             await _send_artifact(target, artifact, done)
         done = target.repository.path
@@ -136,13 +137,7 @@ async def _send_artifact(target: Target, artifact: Artifact, done: str) -> None:
             yield content
 
         target.ways.append((await target.repository.upload(blob, whole, done), blob.size))
-    noted = await _put(target.repository, artifact.descriptor, artifact.body)
-    if noted != artifact.subject:
-        await target.repository.add_fallback(artifact.subject, artifact.descriptor)
-
-
-async def _put(repository: Repository, descriptor: Descriptor, body: bytes) -> str:
-    return await repository.put_manifest(descriptor.digest, descriptor.media_type, body)
+    await target.repository.add_referrer(artifact.subject, artifact.descriptor, artifact.body)
 
 
 async def _tag(targets: Sequence[Target], root: Manifest) -> None:
@@ -191,15 +186,12 @@ async def _put_back(target: Target, tag: str) -> str:
 
 
 async def platforms(store: Store, manifests: Sequence[Manifest]) -> tuple[Platform, ...]:
-    """The platforms of an image's manifests; where the index does not say, the config does."""
-    root = manifests[-1]
-    images = {manifest.descriptor.digest: manifest for manifest in manifests if manifest.blobs}
-    order = [entry for entry in root.children if entry.digest in images] or [root.descriptor]
+    """The platforms of an image's manifests, in order; where the index does not say, the config does."""
     found = []
-    for entry in order:
-        image = images[entry.digest]
-        name = entry.platform or await _described(store, image)
-        found.append(Platform(name, entry.digest, image.layer_bytes))
+    for image in manifests:
+        if image.blobs:
+            name = image.descriptor.platform or await _described(store, image)
+            found.append(Platform(name, image.descriptor.digest, image.layer_bytes))
     return tuple(found)
 
 

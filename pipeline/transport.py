@@ -1,71 +1,33 @@
-"""Talking to one registry: where it listens, signing in, and trying again, boundedly.
-
-TLS everywhere. Only this machine itself (the loopback addresses) and hosts named by an option may be
-spoken to in plain HTTP. Inside an engine's container the machine's loopback is behind the default
-gateway, where the embedded engine forwards its own registry's port and no other.
-"""
+"""Talking to one registry: signing in, and trying again, boundedly."""
 
 from __future__ import annotations
 
-import base64
-import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 import anyio
 import httpx
 
-from pipeline.credentials import Keychain, Login
-from pipeline.errors import PublishError, RegistryDenied, RegistryFailed, RegistryUnreachable
+from pipeline.authorization import basic, parse_challenge, token_of, token_request
+from pipeline.credentials import Keychain
+from pipeline.errors import PublishError, RegistryFailed, RegistryUnreachable
+from pipeline.refusals import explain
+from pipeline.retry import PASSING, Passing, Retry, retry_after
 
 USER_AGENT = "rust-multiarch (+https://github.com/rust-multiarch/rust-multiarch)"
 TIMEOUT = httpx.Timeout(60, connect=15, pool=None)
 """Seconds without a byte; a registry may take a while to store what it got."""
 
-PASSING = frozenset({408, 429, 500, 502, 503, 504})
-"""Statuses that may be gone the next time."""
-
-LOGIN_FIX = "pass --username and --password, or log in with `docker login`"
+NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
+"""What OpenSSL calls an answer that is not TLS; its versions differ."""
 
 T = TypeVar("T")
 Body = Callable[[], AsyncIterator[bytes]]
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Retry:
-    """How often and how long apart. Waiting doubles; a registry's own Retry-After goes before it.
-
-    Attributes:
-        attempts: requests made at most, the first included.
-        first_seconds: the wait after the first failure.
-        longest_seconds: no wait is longer; a registry that asks for more is given up.
-    """
-
-    attempts: int = 5
-    first_seconds: float = 0.5
-    longest_seconds: float = 60.0
-
-    def wait(self, failures: int, asked: float | None) -> float | None:
-        """Seconds to wait after so many failures; None to give up."""
-        if failures >= self.attempts or (asked or 0) > self.longest_seconds:
-            return None
-        own = min(self.first_seconds * 2.0 ** (failures - 1), self.longest_seconds)
-        return max(asked or 0.0, own)
-
-
-class Passing(Exception):
-    """A failure that may be gone the next time."""
-
-    def __init__(self, what: str, *, after: float | None = None, contact: bool = True) -> None:
-        super().__init__(what)
-        self.after = after
-        self.contact = contact
 
 
 @dataclass
@@ -106,7 +68,8 @@ class Registry:
             return RegistryUnreachable(
                 f"the registry cannot be reached: {error}",
                 where=self.host,
-                fix="check the host and port, and that this network reaches it",
+                fix="check the host and port, and that this network reaches it; from inside an engine a"
+                " registry on your machine is reached as a service (--registry tcp://127.0.0.1:5000)",
             )
         asked = f", and asks to wait {error.after:g} s" if error.after else ""
         return RegistryFailed(
@@ -170,9 +133,16 @@ class Registry:
         response = await self._exchange(request, stream=True)
         try:
             self._judged(response, frozenset({200}))
-            yield _guarded(response)
+            yield self._pieces(response)
         finally:
             await response.aclose()
+
+    async def _pieces(self, response: httpx.Response) -> AsyncIterator[bytes]:
+        try:
+            async for piece in response.aiter_raw():
+                yield piece
+        except httpx.TransportError as error:
+            raise Passing(f"{self.host}: {_told(error)}") from error
 
     def _request(
         self,
@@ -200,12 +170,8 @@ class Registry:
                 request, stream=stream, follow_redirects=request.method in ("GET", "HEAD")
             )
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            if certificate := _certificate_fault(error):
-                raise RegistryUnreachable(
-                    f"the registry's certificate is not trusted: {certificate}",
-                    where=self.host,
-                    fix="add its authority to this system's certificates, or name its file in SSL_CERT_FILE",
-                ) from error
+            if fault := _tls_fault(error):
+                raise RegistryUnreachable(fault.what, where=self.host, fix=fault.fix) from error
             raise Passing(_told(error), contact=False) from error
         except httpx.TransportError as error:
             raise Passing(_told(error)) from error
@@ -223,21 +189,9 @@ class Registry:
             )
         # A streamed answer has not been read, and only blobs are streamed: their errors say no more.
         said = response.text if response.is_stream_consumed else ""
-        if status in (401, 403):
-            raise RegistryDenied(
-                f"the registry refused the credentials ({status})"
-                if "Authorization" in response.request.headers
-                else f"the registry wants credentials ({status})",
-                where=f"{self.host}{response.request.url.path}",
-                fix=LOGIN_FIX,
-                output=said,
-            )
-        raise PublishError(
-            f"the registry answered {status} {response.reason_phrase} to {response.request.method}",
-            where=f"{self.host}{response.request.url.path}",
-            fix="read the registry's answer above; nothing was tagged",
-            output=said,
-        )
+        where = f"{self.host}{response.request.url.path}"
+        signed = "Authorization" in response.request.headers
+        raise explain(status, response.reason_phrase, said, where=where, signed=signed)
 
     async def _sign_in(self, refused: httpx.Response, scope: str, used: str) -> None:
         """Get what the registry asks for in its 401, once for all requests that wait for it."""
@@ -248,86 +202,34 @@ class Registry:
             login = await self.keychain(self.host)
             if challenge.scheme == "basic":
                 if login:
-                    self._tokens[scope] = _basic(login)
+                    self._tokens[scope] = basic(login)
             elif challenge.scheme == "bearer":
-                self._tokens[scope] = "Bearer " + await self._token(challenge, scope, login)
-
-    async def _token(self, challenge: Challenge, scope: str, login: Login | None) -> str:
-        realm = self.base.join(challenge.parameters.get("realm", ""))
-        if realm.scheme != "https" and self.base.scheme == "https":
-            raise RegistryDenied(
-                "the registry sends credentials to a token service without TLS",
-                where=str(realm),
-                fix="have the registry's operator correct the realm it names",
-            )
-        asked = {"service": challenge.parameters.get("service", ""), "scope": scope.split(" ")}
-        if login and login.identity_token:
-            form = {**asked, "scope": scope, "grant_type": "refresh_token", "client_id": "rust-multiarch"}
-            form["refresh_token"] = login.identity_token
-            request = self.client.build_request("POST", realm, data=form)
-        else:
-            request = self.client.build_request("GET", realm, params=asked)
-            if login:
-                request.headers["Authorization"] = _basic(login)
-        response = self._judged(await self._exchange(request), frozenset({200}))
-        try:
-            document = response.json()
-            return str(document.get("token") or document["access_token"])
-        except (ValueError, KeyError, AttributeError):
-            raise PublishError(
-                "the token service did not answer with a token", where=str(realm), fix=LOGIN_FIX
-            ) from None
-
-
-@dataclass(frozen=True)
-class Challenge:
-    """How a registry wants to be signed in to."""
-
-    scheme: str
-    parameters: Mapping[str, str]
-
-
-def parse_challenge(headers: list[str]) -> Challenge:
-    """The first challenge of a WWW-Authenticate header that this program can meet; Bearer before Basic."""
-    found = {}
-    for header in headers:
-        scheme, _, rest = header.strip().partition(" ")
-        pairs = re.findall(r'([A-Za-z_]+)=(?:"([^"]*)"|([^\s,]+))', rest)
-        found[scheme.lower()] = {name.lower(): quoted or bare for name, quoted, bare in pairs}
-    scheme = next((known for known in ("bearer", "basic") if known in found), "")
-    return Challenge(scheme, found.get(scheme, {}))
-
-
-def retry_after(header: str, now: float) -> float | None:
-    """Seconds that a Retry-After header asks for: it is a number, or a date. None without one."""
-    if header.isdigit():
-        return float(header)
-    try:
-        return max(0.0, parsedate_to_datetime(header).timestamp() - now)
-    except ValueError:
-        return None
-
-
-def _basic(login: Login) -> str:
-    return "Basic " + base64.b64encode(f"{login.username}:{login.password}".encode()).decode()
+                request = token_request(self.client, self.base, challenge, scope, login)
+                answer = self._judged(await self._exchange(request), frozenset({200}))
+                self._tokens[scope] = f"Bearer {token_of(answer)}"
 
 
 def _told(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _certificate_fault(error: BaseException | None) -> str:
-    """What is wrong with a certificate, where that is what an error comes from."""
+@dataclass(frozen=True)
+class _TlsFault:
+    what: str
+    fix: str
+
+
+def _tls_fault(error: BaseException | None) -> _TlsFault | None:
+    """What is wrong with TLS, where that is what an error comes from; trying again would not help."""
     while error:
         if isinstance(error, ssl.SSLCertVerificationError):
-            return error.verify_message or str(error)
+            return _TlsFault(
+                f"the registry's certificate is not trusted: {error.verify_message or error}",
+                "add its authority to this system's certificates, or name its file in SSL_CERT_FILE",
+            )
+        if isinstance(error, ssl.SSLError) and error.reason in NO_TLS:
+            return _TlsFault(
+                "the registry does not speak TLS", "give it a certificate, or allow plain HTTP for this host"
+            )
         error = error.__cause__ or error.__context__
-    return ""
-
-
-async def _guarded(response: httpx.Response) -> AsyncIterator[bytes]:
-    try:
-        async for piece in response.aiter_raw():
-            yield piece
-    except httpx.TransportError as error:
-        raise Passing(_told(error)) from error
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 from collections.abc import Iterator
@@ -9,17 +10,19 @@ from pathlib import Path
 
 import layouts
 import pytest
+import tokens
 from faulty import Fault, Proxy, proxy
 
 from engine import registry
 from pipeline import errors
 from pipeline.address import destinations
 from pipeline.content import Layout
-from pipeline.credentials import Keychain, Login, anonymous
+from pipeline.credentials import Keychain, Login, anonymous, from_docker
 from pipeline.dial import registries
+from pipeline.distribution import Repository
 from pipeline.pushing import push
 from pipeline.receipt import Receipt
-from pipeline.transport import Retry
+from pipeline.retry import Retry
 
 pytestmark = pytest.mark.anyio
 
@@ -201,7 +204,7 @@ async def test_dropped_every_time_and_the_next_run_sends_the_rest(sample: Path, 
         await pushed(sample, address)
     assert not inspect(address)
     # Now the small ones arrive, and the large one does not.
-    large = next(p for p in (sample / "blobs/sha256").iterdir() if p.stat().st_size == SHARED_BYTES).name
+    large = layouts.largest(sample).name
     faulty.faults = [Fault("PUT", large, after=SHARED_BYTES // 2, times=1000)]
     with pytest.raises(errors.RegistryFailed):
         await pushed(sample, address)
@@ -220,7 +223,7 @@ async def test_dropped_every_time_and_the_next_run_sends_the_rest(sample: Path, 
 
 async def test_a_registry_that_dies_in_mid_push(sample: Path, faulty: Proxy) -> None:
     address = f"{faulty.address}/dies:x"
-    large = next(p for p in (sample / "blobs/sha256").iterdir() if p.stat().st_size == SHARED_BYTES).name
+    large = layouts.largest(sample).name
     faulty.faults = [Fault("PUT", large, after=SHARED_BYTES // 2, dies=True)]
     with pytest.raises(errors.RegistryFailed) as raised:
         await pushed(sample, address)
@@ -256,8 +259,8 @@ async def test_a_refused_tag_puts_the_others_back(sample: Path, tmp_path: Path, 
 
 
 async def test_a_damaged_layout_is_refused_before_a_tag(sample: Path, plain: registry.Throwaway) -> None:
-    large = next(p for p in (sample / "blobs/sha256").iterdir() if p.stat().st_size == SHARED_BYTES)
-    large.write_bytes(b"x" * SHARED_BYTES)
+    large = layouts.largest(sample)
+    large.write_bytes(b"x" * large.stat().st_size)
     with pytest.raises(errors.PublishError, match="400") as raised:
         await pushed(sample, f"{plain.address}/damaged:x")
     assert "DIGEST_INVALID" in raised.value.output
@@ -267,6 +270,41 @@ async def test_a_damaged_layout_is_refused_before_a_tag(sample: Path, plain: reg
 async def test_an_unreachable_registry(sample: Path) -> None:
     with pytest.raises(errors.RegistryUnreachable):
         await pushed(sample, f"127.0.0.1:{registry.free_port()}/x:y")
+
+
+async def test_a_host_that_answers_elsewhere(sample: Path, plain: registry.Throwaway) -> None:
+    """As a loopback registry does for a module: as a service of another name."""
+    host = "127.0.0.1:1"
+    async with registries(retry=QUICK, via={host: plain.address}) as all_of_them:
+        layout = await Layout.open(sample)
+        receipt = await push(layout, destinations([f"{host}/via:x"]), all_of_them)
+    assert receipt.references == (f"{host}/via:x@{layout.root.digest}",)
+    assert inspect(f"{plain.address}/via:x")["manifests"]
+
+
+async def test_a_certificate_is_for_the_name_in_the_address(sample: Path) -> None:
+    with registry.throwaway(tls=True) as secure:
+        for host, fine in (("localhost:1", True), ("registry.example:1", False)):
+            options = {"via": {host: secure.address}, "certificates": secure.certificate, "retry": QUICK}
+            async with registries(**options) as all_of_them:
+                sent = push(await Layout.open(sample), destinations([f"{host}/named:x"]), all_of_them)
+                if fine:
+                    assert (await sent).references
+                    continue
+                with pytest.raises(errors.RegistryUnreachable, match=r"certificate.*registry\.example"):
+                    await sent
+
+
+async def test_plain_http_only_where_it_is_named(sample: Path, plain: registry.Throwaway) -> None:
+    host = "registry.example:1"
+    for named, error in (((host,), None), ((), errors.RegistryUnreachable)):
+        async with registries(retry=QUICK, via={host: plain.address}, plain_http=named) as all_of_them:
+            sent = push(await Layout.open(sample), destinations([f"{host}/named:x"]), all_of_them)
+            if error is None:
+                assert (await sent).references
+                continue
+            with pytest.raises(error, match="does not speak TLS"):
+                await sent
 
 
 async def test_a_password_is_needed_and_never_told(sample: Path) -> None:
@@ -291,3 +329,67 @@ async def test_tls_with_a_certificate_authority_of_its_own(sample: Path) -> None
         receipt = await pushed(sample, f"{secure.address}/secure:x", certificates=secure.certificate)
         assert receipt.deliveries[0].uploaded_blobs == 5
         assert inspect(f"{secure.address}/secure:x")["manifests"]
+
+
+async def test_tokens_of_a_service(sample: Path, tmp_path: Path) -> None:
+    with tokens.service(tmp_path) as service, registry.throwaway(auth=service.auth()) as private:
+        one, two = f"{private.address}/token/one:x", f"{private.address}/token/two:x"
+        with pytest.raises(errors.RegistryDenied, match="401"):
+            await pushed(sample, one)
+        with pytest.raises(errors.RegistryDenied) as raised:
+            await pushed(sample, one, keychain=signed_in("me", "expired-canary"))
+        assert "canary" not in raised.value.render()
+        service.asked.clear()
+        receipt = await pushed(sample, one, two, keychain=signed_in("me", "s3cret-canary"))
+        assert receipt.deliveries[1].mounted_blobs == 5
+        scopes = {" ".join(asked.scopes) for asked in service.asked}
+        assert scopes == {
+            "repository:token/one:pull,push",
+            "repository:token/two:pull,push",
+            "repository:token/two:pull,push repository:token/one:pull",
+        }
+        assert len(service.asked) == 3, "each token was asked for once"
+
+
+async def test_a_token_that_expires_is_renewed(sample: Path, tmp_path: Path) -> None:
+    with tokens.service(tmp_path) as service, registry.throwaway(auth=service.auth()) as private:
+        address = f"{private.address}/renewed:x"
+        keychain = signed_in("me", "s3cret-canary")
+        async with registries(keychain, retry=QUICK) as all_of_them:
+            layout, where = await Layout.open(sample), destinations([address])
+            await push(layout, where, all_of_them)
+            repository = Repository(await all_of_them.registry(private.address), "renewed")
+            repository.registry._tokens[repository.scope] = "Bearer " + yesterdays(service)
+            assert await repository.digest("x") == layout.root.digest
+            assert len(service.asked) == 2
+
+
+def yesterdays(service: tokens.Tokens) -> str:
+    service.expired = 1
+    return service.token(["repository:renewed:pull,push"])
+
+
+async def test_a_token_that_is_never_good_is_no_endless_loop(sample: Path, tmp_path: Path) -> None:
+    with tokens.service(tmp_path) as service, registry.throwaway(auth=service.auth()) as private:
+        service.expired = 1000
+        with pytest.raises(errors.RegistryDenied, match="refused"):
+            await pushed(sample, f"{private.address}/x:y", keychain=signed_in("me", "s3cret-canary"))
+        assert len(service.asked) == 1
+
+
+async def test_an_identity_token_of_a_credential_program(sample: Path, tmp_path: Path) -> None:
+    async def look_up(host: str) -> Login:
+        return Login(identity_token="identity-canary")
+
+    with tokens.service(tmp_path) as service, registry.throwaway(auth=service.auth()) as private:
+        await pushed(sample, f"{private.address}/identity:x", keychain=look_up)
+        assert {asked.method for asked in service.asked} == {"POST"}
+
+
+async def test_the_docker_configuration_signs_in(sample: Path, tmp_path: Path) -> None:
+    with registry.throwaway(users={"me": "s3cret-canary"}) as private:
+        entry = {"auth": base64.b64encode(b"me:s3cret-canary").decode()}
+        (tmp_path / "config.json").write_text(json.dumps({"auths": {private.address: entry}}))
+        keychain = from_docker({"DOCKER_CONFIG": str(tmp_path)})
+        receipt = await pushed(sample, f"{private.address}/configured:x", keychain=keychain)
+        assert receipt.deliveries[0].uploaded_blobs == 5

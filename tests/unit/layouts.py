@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
+import tarfile
 from pathlib import Path
 
 from pipeline.content import INDEX, MANIFEST, Descriptor, compact, digest_of
 
 CONFIG = "application/vnd.oci.image.config.v1+json"
-LAYER = "application/vnd.oci.image.layer.v1.tar"
+LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 PLATFORMS = ("linux/amd64", "linux/arm64")
 
 
@@ -21,10 +24,25 @@ def store(path: Path, content: bytes, media_type: str, platform: str = "") -> De
     return Descriptor(media_type, digest, len(content), platform)
 
 
-def image(path: Path, platform: str, layers: list[bytes]) -> Descriptor:
-    """One platform's image in a layout."""
+def tarball(content: bytes) -> bytes:
+    """A tar archive of one file."""
+    output = io.BytesIO()
+    with tarfile.open(fileobj=output, mode="w") as tar:
+        entry = tarfile.TarInfo("app")
+        entry.size = len(content)
+        tar.addfile(entry, io.BytesIO(content))
+    return output.getvalue()
+
+
+def packed(content: bytes) -> bytes:
+    """A layer of one file, a little larger than it: nothing is compressed."""
+    return gzip.compress(tarball(content), compresslevel=0, mtime=0)
+
+
+def image(path: Path, platform: str, files: list[bytes]) -> Descriptor:
+    """One platform's image in a layout, with a layer for each of these files."""
     os, architecture = platform.split("/")
-    diffs = [digest_of(layer) for layer in layers]
+    diffs = [digest_of(tarball(file)) for file in files]
     config = {
         "architecture": architecture,
         "config": {"Entrypoint": ["/app"]},
@@ -35,7 +53,7 @@ def image(path: Path, platform: str, layers: list[bytes]) -> Descriptor:
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "config": store(path, compact(config), CONFIG).as_json(),
-        "layers": [store(path, layer, LAYER).as_json() for layer in layers],
+        "layers": [store(path, packed(file), LAYER).as_json() for file in files],
     }
     return store(path, compact(manifest), MANIFEST, platform)
 
@@ -60,7 +78,12 @@ def layout(path: Path, root: Descriptor) -> Path:
 
 
 def sample(path: Path, salt: str = "", size: int = 300_000) -> Path:
-    """An index of two platforms that share one layer of `size` bytes, and have a small one each."""
+    """An index of two platforms that share a layer with a file of `size` bytes, and have a small one each."""
     base = (f"base{salt}".encode() * size)[:size]
     images = [image(path, name, [base, f"program of {name}{salt}".encode()]) for name in PLATFORMS]
     return layout(path, index(path, images, {"org.opencontainers.image.title": "sample"}))
+
+
+def largest(path: Path) -> Path:
+    """The blob of a layout that has the most bytes."""
+    return max((path / "blobs/sha256").iterdir(), key=lambda blob: blob.stat().st_size)

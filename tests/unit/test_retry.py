@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.transport import Challenge, Retry, parse_challenge, retry_after
+from pipeline.retry import Retry, retry_after
 
 NOW = 1_700_000_000.0
 
@@ -29,21 +29,3 @@ def test_what_the_registry_asks_for_goes_first_within_the_bound() -> None:
 )
 def test_retry_after(header: str, seconds: float | None) -> None:
     assert retry_after(header, NOW) == seconds
-
-
-@pytest.mark.parametrize(
-    ("headers", "challenge"),
-    [
-        (
-            ['Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a:pull,push"'],
-            Challenge("bearer", {"realm": "https://auth.docker.io/token", "service": "registry.docker.io",
-                                 "scope": "repository:a:pull,push"}),
-        ),
-        (['Basic realm="a b"'], Challenge("basic", {"realm": "a b"})),
-        (["Basic realm=x", 'bearer Realm="y"'], Challenge("bearer", {"realm": "y"})),
-        (["Negotiate"], Challenge("", {})),
-        ([], Challenge("", {})),
-    ],
-)  # fmt: skip
-def test_challenges(headers: list[str], challenge: Challenge) -> None:
-    assert parse_challenge(headers) == challenge

@@ -1,0 +1,79 @@
+"""What registries ask for before they let somebody in: Basic credentials, or a token of their service."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import httpx
+
+from pipeline.credentials import Login
+from pipeline.errors import PublishError, RegistryDenied
+from pipeline.refusals import LOGIN
+
+CLIENT_ID = "rust-multiarch"
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """How a registry wants to be signed in to."""
+
+    scheme: str
+    parameters: Mapping[str, str]
+
+
+def parse_challenge(headers: list[str]) -> Challenge:
+    """The first challenge of a WWW-Authenticate header that this program can meet; Bearer before Basic."""
+    found = {}
+    for header in headers:
+        scheme, _, rest = header.strip().partition(" ")
+        pairs = re.findall(r'([A-Za-z_]+)=(?:"([^"]*)"|([^\s,]+))', rest)
+        found[scheme.lower()] = {name.lower(): quoted or bare for name, quoted, bare in pairs}
+    scheme = next((known for known in ("bearer", "basic") if known in found), "")
+    return Challenge(scheme, found.get(scheme, {}))
+
+
+def basic(login: Login) -> str:
+    """The Authorization header of a name and a password."""
+    return "Basic " + base64.b64encode(f"{login.username}:{login.password}".encode()).decode()
+
+
+def token_request(
+    client: httpx.AsyncClient, base: httpx.URL, challenge: Challenge, scope: str, login: Login | None
+) -> httpx.Request:
+    """The request to a registry's token service for these rights, as whom the login says.
+
+    Raises:
+        RegistryDenied: a registry with TLS names a service without.
+    """
+    realm = base.join(challenge.parameters.get("realm", ""))
+    if realm.scheme != "https" and base.scheme == "https":
+        raise RegistryDenied(
+            "the registry sends credentials to a token service without TLS",
+            where=str(realm),
+            fix="have the registry's operator correct the realm it names",
+        )
+    service = challenge.parameters.get("service", "")
+    if login and login.identity_token:
+        form = {"grant_type": "refresh_token", "service": service, "client_id": CLIENT_ID, "scope": scope}
+        return client.build_request("POST", realm, data={**form, "refresh_token": login.identity_token})
+    headers = {"Authorization": basic(login)} if login else {}
+    params = {"service": service, "scope": scope.split(" ")}
+    return client.build_request("GET", realm, params=params, headers=headers)
+
+
+def token_of(answer: httpx.Response) -> str:
+    """The token that a service answered with.
+
+    Raises:
+        PublishError: there is none in the answer.
+    """
+    try:
+        document = answer.json()
+        return str(document.get("token") or document["access_token"])
+    except (ValueError, KeyError, AttributeError):
+        raise PublishError(
+            "the token service did not answer with a token", where=str(answer.request.url), fix=LOGIN
+        ) from None

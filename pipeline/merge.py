@@ -1,0 +1,182 @@
+"""Joining images built elsewhere, one platform here and one there, into one index.
+
+No layer is pulled: within a registry blobs are mounted; to another registry they pass through, piece by
+piece, only where they are missing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pipeline.address import Address, Destination, parse_source
+from pipeline.content import INDEX, MANIFEST, Descriptor, Manifest, compact, digest_of, platform_name
+from pipeline.dial import Registries
+from pipeline.distribution import Fetched, Repository
+from pipeline.errors import DuplicatePlatform, MalformedPlatform, NotMergeable, UnsupportedPlatform
+from pipeline.pushing import push
+from pipeline.receipt import Receipt
+from pipeline.targets import parse
+
+UNKNOWN_FIX = (
+    "build it without attestations in the index (for docker buildx: --provenance=false --sbom=false)"
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One platform's image at its registry, and where it was asked for."""
+
+    descriptor: Descriptor
+    body: bytes
+    address: Address
+    repository: Repository
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The index of several parts, whose content stays in their repositories."""
+
+    root: Descriptor
+    body: bytes
+    parts: Mapping[str, Part]
+    owners: Mapping[str, Sequence[Repository]]
+
+    async def manifest(self, descriptor: Descriptor) -> bytes:
+        """The bytes of the index or of a part's manifest."""
+        return self.body if descriptor.digest == self.root.digest else self.parts[descriptor.digest].body
+
+    async def blob(self, descriptor: Descriptor) -> AsyncIterator[bytes]:
+        """The bytes of a config or a layer, as they come from the part's registry."""
+        async with self.owners[descriptor.digest][0].blob(descriptor.digest) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    def repository(self, host: str, digest: str) -> str:
+        """The repository of a part with this blob, where one is at this host."""
+        return next((owner.path for owner in self.owners[digest] if owner.registry.host == host), "")
+
+
+async def merge(
+    sources: Sequence[str],
+    destinations: Sequence[Destination],
+    registries: Registries,
+    *,
+    clobber: bool = True,
+    annotations: Mapping[str, str] | None = None,
+) -> Receipt:
+    """Push one index of images that registries have, under every tag.
+
+    The index lists its platforms in alphabetical order, so the same images give the same digest in
+    whatever order they are named. It gets the annotations that the sources' own indexes agree on.
+
+    Args:
+        sources: addresses with a tag or a digest, each of a manifest or an index.
+        destinations: repositories and tags; see `address.destinations`.
+        registries: the connection to all of them.
+        clobber: whether a tag that names another image may be moved.
+        annotations: of the index; they go before those of the sources.
+
+    Raises:
+        NotMergeable: a source is missing, or its platform is unknown.
+        DuplicatePlatform: two sources have an image for one platform.
+        PublishError: as `pushing.push`.
+    """
+    parts: list[Part] = []
+    shared: list[Mapping[str, str]] = []
+    for source in sources:
+        found, own = await _parts(parse_source(source), registries)
+        parts += found
+        shared += [own] if own is not None else []
+    merged = join(parts, {**common(shared), **(annotations or {})})
+    return await push(merged, destinations, registries, clobber=clobber)
+
+
+def join(parts: Sequence[Part], annotations: Mapping[str, str]) -> Merged:
+    """One index of these parts.
+
+    Raises:
+        NotMergeable: there is none.
+        DuplicatePlatform: two are for one platform.
+    """
+    if not parts:
+        raise NotMergeable("there is no image to merge", where="sources", fix="name at least one address")
+    by_platform: dict[str, Part] = {}
+    for part in parts:
+        other = by_platform.setdefault(part.descriptor.platform, part)
+        if other is not part:
+            raise DuplicatePlatform(
+                f"two images for {part.descriptor.platform}",
+                where=f"{other.address} and {part.address}",
+                fix="name each platform's image once",
+            )
+    ordered = [by_platform[name] for name in sorted(by_platform)]
+    document = {
+        "schemaVersion": 2,
+        "mediaType": INDEX,
+        "manifests": [part.descriptor.as_json() for part in ordered],
+        "annotations": dict(sorted(annotations.items())),
+    }
+    body = compact(document if annotations else {k: v for k, v in document.items() if k != "annotations"})
+    owners: dict[str, list[Repository]] = {}
+    for part in ordered:
+        for blob in Manifest.parse(part.descriptor, part.body).blobs:
+            owners.setdefault(blob.digest, []).append(part.repository)
+    by_digest = {part.descriptor.digest: part for part in ordered}
+    return Merged(Descriptor(INDEX, digest_of(body), len(body)), body, by_digest, owners)
+
+
+def common(documents: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """What all of them say alike."""
+    first, *rest = documents or [{}]
+    return {key: value for key, value in first.items() if all(other.get(key) == value for other in rest)}
+
+
+async def _parts(address: Address, registries: Registries) -> tuple[list[Part], Mapping[str, str] | None]:
+    """The images at an address, and the annotations of the index, where it is one."""
+    registry = await registries.registry(address.host)
+    repository = Repository(registry, address.repository, actions="pull")
+    found = await _fetch(repository, address, address.reference)
+    manifest = Manifest.parse(found.descriptor, found.body)
+    if manifest.blobs:
+        config = json.loads(await repository.small_blob(manifest.blobs[0]))
+        return [_part(found, platform_name(config), {}, address, repository)], None
+    parts = []
+    for entry in manifest.children:
+        child = await _fetch(repository, address, entry.digest)
+        parts.append(_part(child, entry.platform, entry.annotations, address, repository))
+    return parts, json.loads(found.body).get("annotations") or {}
+
+
+async def _fetch(repository: Repository, address: Address, reference: str) -> Fetched:
+    found = await repository.manifest(reference)
+    if not found:
+        raise NotMergeable(
+            f"the registry has no such image: {reference}",
+            where=str(address),
+            fix="push it first, and name it by the digest that the push printed",
+        )
+    return found
+
+
+def _part(
+    found: Fetched, platform: str, annotations: Mapping[str, str], address: Address, repository: Repository
+) -> Part:
+    try:
+        known = parse(platform).platform
+    except (MalformedPlatform, UnsupportedPlatform) as error:
+        raise NotMergeable(
+            f"{platform or 'an empty platform'!r} is not a platform this program knows",
+            where=f"{address}, {found.descriptor.digest}",
+            fix=UNKNOWN_FIX,
+        ) from error
+    if not Manifest.parse(found.descriptor, found.body).blobs:
+        raise NotMergeable(
+            f"the entry for {platform} is an index itself",
+            where=str(address),
+            fix="name its images one by one",
+        )
+    media_type = found.descriptor.media_type or MANIFEST
+    described = replace(found.descriptor, media_type=media_type, platform=known, annotations=annotations)
+    return Part(described, found.body, address, repository)

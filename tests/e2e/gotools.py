@@ -1,0 +1,58 @@
+"""Independent registries and clients of OCI images, built from Go modules once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from engine import registry
+from engine.locks import exclusive
+from engine.paths import default_root
+
+CLIENTS = {
+    "crane": "github.com/google/go-containerregistry/cmd/crane@v0.20.6",
+    "oras": "oras.land/oras/cmd/oras@v1.3.6",
+}
+REGISTRIES = Path(__file__).with_name("registries")
+
+
+def client(name: str) -> str:
+    """The path of a client."""
+    module = CLIENTS[name]
+    return _built(name, module.rpartition("@")[2], ["go", "install", module], Path.home())
+
+
+def _built(name: str, version: str, command: list[str], directory: Path) -> str:
+    if not shutil.which("go"):
+        pytest.skip(f"{name} is built with Go, which is not installed")
+    home = default_root() / "tools" / f"{name}-{version}"
+    home.mkdir(parents=True, exist_ok=True)
+    with exclusive(home / "lock"):
+        if not (home / name).exists():
+            env = {**os.environ, "GOBIN": str(home), "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"}
+            done = subprocess.run(command, cwd=directory, env=env, capture_output=True, text=True)
+            if done.returncode:
+                pytest.skip(f"{name} cannot be built here: {done.stderr[-300:]}")
+    return str(home / name)
+
+
+@contextmanager
+def referrers_registry(kind: str, directory: Path) -> Iterator[str]:
+    """The address of a registry with the referrers API, in memory; see registries/main.go."""
+    version = str((REGISTRIES / "main.go").stat().st_mtime_ns)
+    program = _built("registries", version, ["go", "install", "."], REGISTRIES)
+    address = registry.address_of(registry.free_port())
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen([program, kind, address], stdout=log, stderr=log)
+    try:
+        assert registry._wait_answering(int(address.rpartition(":")[2]), 10)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(10)

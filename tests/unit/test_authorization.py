@@ -1,0 +1,76 @@
+import json
+
+import httpx
+import pytest
+
+from pipeline.authorization import Challenge, basic, parse_challenge, token_of, token_request
+from pipeline.credentials import Login
+from pipeline.errors import PublishError, RegistryDenied
+
+BEARER = Challenge("bearer", {"realm": "https://auth.example/token", "service": "registry"})
+SCOPE = "repository:a:pull,push repository:b:pull"
+BASE = httpx.URL("https://registry.example/v2/")
+
+
+@pytest.mark.parametrize(
+    ("headers", "challenge"),
+    [
+        (
+            ['Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a:pull,push"'],
+            Challenge("bearer", {"realm": "https://auth.docker.io/token", "service": "registry.docker.io",
+                                 "scope": "repository:a:pull,push"}),
+        ),
+        (['Basic realm="a b"'], Challenge("basic", {"realm": "a b"})),
+        (["Basic realm=x", 'bearer Realm="y"'], Challenge("bearer", {"realm": "y"})),
+        (["Negotiate"], Challenge("", {})),
+        ([], Challenge("", {})),
+    ],
+)  # fmt: skip
+def test_challenges(headers: list[str], challenge: Challenge) -> None:
+    assert parse_challenge(headers) == challenge
+
+
+def asked(login: Login | None) -> httpx.Request:
+    return token_request(httpx.AsyncClient(), BASE, BEARER, SCOPE, login)
+
+
+def test_a_token_is_asked_for_by_nobody_and_by_somebody() -> None:
+    request = asked(None)
+    assert request.method == "GET" and "Authorization" not in request.headers
+    assert request.url.params.get_list("scope") == ["repository:a:pull,push", "repository:b:pull"]
+    assert request.url.params["service"] == "registry"
+    assert (
+        asked(Login("me", "pass")).headers["Authorization"]
+        == basic(Login("me", "pass"))
+        == "Basic bWU6cGFzcw=="
+    )
+
+
+def test_an_identity_token_goes_into_a_form_and_not_into_the_address() -> None:
+    request = asked(Login(identity_token="canary"))
+    form = dict(httpx.QueryParams(request.read().decode()))
+    assert request.method == "POST" and "canary" not in str(request.url)
+    assert form["refresh_token"] == "canary" and form["grant_type"] == "refresh_token"
+    assert form["scope"] == SCOPE and form["service"] == "registry" and form["client_id"]
+
+
+def test_a_token_service_without_tls_gets_nothing() -> None:
+    challenge = Challenge("bearer", {"realm": "http://auth.example/token"})
+    with pytest.raises(RegistryDenied, match="without TLS"):
+        token_request(httpx.AsyncClient(), BASE, challenge, SCOPE, Login("me", "pass"))
+
+
+def answer(body: str) -> httpx.Response:
+    return httpx.Response(200, text=body, request=httpx.Request("GET", "https://auth.example/token"))
+
+
+@pytest.mark.parametrize("name", ["token", "access_token"])
+def test_a_token(name: str) -> None:
+    assert token_of(answer(json.dumps({name: "t"}))) == "t"
+
+
+@pytest.mark.parametrize("body", ["", "[]", "{}", "<html>"])
+def test_no_token(body: str) -> None:
+    with pytest.raises(PublishError) as raised:
+        token_of(answer(body))
+    assert raised.value.where == "https://auth.example/token"
