@@ -25,6 +25,11 @@ UsernameArgument = Annotated[str, Doc("User name at the registry.")]
 TagsArgument = Annotated[list[str] | None, Doc("Further tags of the image, at every address.")]
 AlsoArgument = Annotated[list[str] | None, Doc("Further addresses to push the same image to.")]
 NoClobberArgument = Annotated[bool, Doc("Move no tag that names another image already.")]
+PlainHttpArgument = Annotated[list[str] | None, Doc("Registries that are spoken to without TLS.")]
+RegistryArgument = Annotated[
+    dagger.Service | None,
+    Doc("What the address's registry is reached through, for one on your machine tcp://127.0.0.1:5000."),
+]
 ReceiptArgument = Annotated[bool, Doc("Return all that was done, as JSON, instead of the address.")]
 PasswordArgument = Annotated[dagger.Secret | None, Doc("Password or token at the registry.")]
 
@@ -122,6 +127,8 @@ class Image:
         username: UsernameArgument = "",
         password: PasswordArgument = None,
         no_clobber: NoClobberArgument = False,
+        plain_http: PlainHttpArgument = None,
+        registry: RegistryArgument = None,
         as_json: ReceiptArgument = False,
     ) -> str:
         """Push one OCI index with exactly these variants; returns its address with the digest."""
@@ -129,7 +136,9 @@ class Image:
         logins = self.logins
         if password is not None:
             logins = [RegistryLogin(to[0].host, username, password), *logins]
-        receipt = await deliver(self.layout(), to, logins, clobber=not no_clobber)
+        receipt = await deliver(
+            self.layout(), to, logins, clobber=not no_clobber, plain_http=plain_http or (), service=registry
+        )
         print(receipt.as_text(), file=sys.stderr, flush=True)
         return receipt.as_json() if as_json else receipt.references[0]
 

@@ -22,7 +22,9 @@ from pipeline.image import (
     Image,
     NoClobberArgument,
     PasswordArgument,
+    PlainHttpArgument,
     ReceiptArgument,
+    RegistryArgument,
     TagsArgument,
     UsernameArgument,
 )
@@ -142,12 +144,16 @@ class RustMultiarch:
         username: UsernameArgument = "",
         password: PasswordArgument = None,
         no_clobber: NoClobberArgument = False,
+        plain_http: PlainHttpArgument = None,
+        registry: RegistryArgument = None,
         as_json: ReceiptArgument = False,
     ) -> str:
         """Build, then push one index with exactly these platforms; returns its address with the digest."""
         destinations([address, *(also or [])], tags or [])
         built = await self.build()
-        return await built.publish(address, tags, also, username, password, no_clobber, as_json)
+        return await built.publish(
+            address, tags, also, username, password, no_clobber, plain_http, registry, as_json
+        )
 
     @function
     async def builder(

@@ -30,9 +30,20 @@ async def deliver(
     logins: Sequence[RegistryLogin] = (),
     *,
     clobber: bool = True,
+    plain_http: Sequence[str] = (),
+    service: dagger.Service | None = None,
     artifacts: Sequence[Artifact] = (),
 ) -> Receipt:
     """Push a layout to every destination; credentials not given are looked up where docker keeps its own.
+
+    Args:
+        layout: the sealed image.
+        destinations: where to.
+        logins: credentials by host.
+        clobber: whether a tag that names another image may be moved.
+        plain_http: hosts that are spoken to without TLS.
+        service: what the first destination's registry is reached through.
+        artifacts: what refers to the image.
 
     Raises:
         PublishError and its kin: see `pushing.push`.
@@ -41,7 +52,12 @@ async def deliver(
     keychain = credentials.first_of(given, credentials.from_docker())
     with tempfile.TemporaryDirectory(prefix="rust-multiarch-") as folder:
         await layout.export(folder)
-        async with dial.registries(keychain) as registries:
+        via = {destinations[0].host: await _endpoint(service)} if service else {}
+        async with dial.registries(keychain, plain_http=plain_http, via=via) as registries:
             return await pushing.push(
                 await Layout.open(folder), destinations, registries, clobber=clobber, artifacts=artifacts
             )
+
+
+async def _endpoint(service: dagger.Service) -> str:
+    return await (await service.start()).endpoint()
