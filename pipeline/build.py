@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import dagger
 from dagger import dag
 
-from pipeline import access, cargo, toolchain
+from pipeline import access, cargo, toolchain, zig
 from pipeline.access import Access
 from pipeline.cargo import Binary, Choice, Project
 from pipeline.errors import LockMissing, NotACargoProject
@@ -37,6 +37,7 @@ class Order:
         targets: what to build for.
         choice: which binaries and how.
         libc: C library of the binaries.
+        glibc: oldest glibc they run on; empty means the distribution's.
         rust: Rust version; empty means the project's own, else this module's.
         build_args: environment of the compile, `NAME=value`.
         packages: further Debian packages of the builder.
@@ -47,6 +48,7 @@ class Order:
     targets: tuple[Target, ...]
     choice: Choice = field(default_factory=Choice)
     libc: Libc = Libc.GNU
+    glibc: str = ""
     rust: str = ""
     build_args: tuple[tuple[str, str], ...] = ()
     packages: tuple[str, ...] = ()
@@ -73,10 +75,12 @@ async def plan(order: Order) -> Plan:
     """What an order amounts to, from the manifests alone.
 
     Raises:
+        UnsupportedLibc: a target cannot be built with the C library.
         NotACargoProject, LockMissing: a file that every build needs is not there.
         ProjectError: see `cargo.choose` and `cargo.explain`.
         BaseImageUnavailable: no builder image for the Rust version.
     """
+    zig.check(order.targets, order.libc, order.glibc)
     names = await order.source.entries()
     _check_source(names)
     rust = order.rust or await _pinned(order.source, names) or toolchain.RUST
@@ -125,7 +129,7 @@ async def _describe(order: Order, rust: str) -> Project:
 def builder(plan: Plan) -> dagger.Container:
     """The builder of a plan, ready to run cargo on the source."""
     order = plan.order
-    container = toolchain.builder(plan.rust, order.targets, order.libc, order.packages)
+    container = toolchain.builder(plan.rust, order.targets, order.libc, order.packages, glibc=order.glibc)
     container = (
         container.with_mounted_directory(toolchain.SOURCE, order.source)
         .with_mounted_cache(
@@ -147,7 +151,7 @@ def cache_key(plan: Plan) -> str:
     Profiles and triples have directories of their own inside; different sources of one project may
     share it, since sources enter by content.
     """
-    text = "\n".join([plan.project.identity, plan.rust, plan.order.libc.value])
+    text = "\n".join([plan.project.identity, plan.rust, plan.order.libc.value + plan.order.glibc])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -117,6 +117,12 @@ class DuplicatePlatform(PlatformError):
     exit_code = 13
 
 
+class UnsupportedLibc(PlatformError):
+    """A C library, or a version of it, that a platform cannot be built with."""
+
+    exit_code = 14
+
+
 class ProjectError(RustMultiarchError):
     """The source is not something cargo can build as asked."""
 

@@ -151,14 +151,14 @@ async def assemble(plan: Plan, setup: runtime.Runtime, output: dagger.Directory,
         BaseImageUnavailable: see `runtime.assemble`.
     """
     names = [binary.name for binary in plan.binaries]
-    roots = toolchain.native(plan.rust).file(runtime.CERTIFICATES)
+    host = toolchain.native(plan.rust)
     variants = []
     for target in plan.order.targets:
         triple = target.triple(plan.order.libc)
         binaries = output.directory(triple)
         programs = {name: binaries.file(name) for name in names}
         base = await runtime.base_image(setup.base, target)
-        container = await runtime.assemble(setup, base, programs, roots)
+        container = await runtime.assemble(setup, base, programs, host)
         variants.append(
             Variant(
                 platform=target.platform,

@@ -6,7 +6,7 @@ import sys
 from typing import Annotated, Any, Self
 
 import dagger
-from dagger import Doc, Ignore, check, dag, function, object_type
+from dagger import Doc, Ignore, check, function, object_type
 
 from pipeline import checks, image, runtime, seal
 from pipeline import verify as gate
@@ -17,7 +17,7 @@ from pipeline.cargo import Choice
 from pipeline.errors import InvalidArgument
 from pipeline.image import AddressArgument, Image, PasswordArgument, UsernameArgument
 from pipeline.publish import parse_address
-from pipeline.targets import DEFAULT_PLATFORMS, parse, select
+from pipeline.targets import DEFAULT_PLATFORMS, Libc, parse, select
 
 
 @object_type
@@ -51,7 +51,12 @@ class RustMultiarch:
     rust_version: Annotated[
         str, Doc("Rust version; the project's rust-toolchain.toml decides where this is empty.")
     ] = ""
-    runtime_base: Annotated[str, Doc("Image the final image starts from.")] = runtime.BASE
+    libc: Annotated[Libc, Doc("C library of the binaries: gnu, or musl for static ones.")] = Libc.GNU
+    glibc: Annotated[str, Doc("Oldest glibc the binaries run on, for example 2.17.")] = ""
+    runtime_base: Annotated[
+        str,
+        Doc("Image the final image starts from; empty: debian for gnu, scratch (no files at all) for musl."),
+    ] = ""
     user: Annotated[str, Doc("User the program runs as; the default has no rights.")] = runtime.USER
     ports: Annotated[list[int], Doc("TCP ports the image declares.")] = dataclasses.field(
         default_factory=list
@@ -158,9 +163,7 @@ class RustMultiarch:
     ) -> str:
         """Check any program against any image: architecture, loader, libraries, symbol versions."""
         target = parse(platform)
-        container = dag.container(platform=dagger.Platform(target.platform))
-        if image != "scratch":
-            container = await runtime.base_image(image, target)
+        container = await runtime.base_image(image, target)
         verified = [await gate.verify_file(binary, container, target, image, static)]
         return gate.as_json(verified) if as_json else gate.as_text(verified)
 
@@ -209,6 +212,8 @@ class RustMultiarch:
                 profile=self.profile,
                 arguments=tuple(self.cargo_args),
             ),
+            libc=self.libc,
+            glibc=self.glibc,
             rust=self.rust_version,
             build_args=(
                 ("SOURCE_DATE_EPOCH", str(self.source_date_epoch)),
@@ -233,7 +238,7 @@ class RustMultiarch:
             "org.opencontainers.image.version": first.version,
         }
         return runtime.Runtime(
-            base=self.runtime_base,
+            base=self.runtime_base or runtime.BASES[self.libc],
             user=self.user,
             ports=tuple(self.ports),
             args=tuple(self.args),
