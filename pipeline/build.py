@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 import dagger
 from dagger import dag
 
-from pipeline import access, cargo, toolchain, zig
+from pipeline import access, cargo, debian, preflight, toolchain, tree, zig
 from pipeline.access import Access
 from pipeline.cargo import Binary, Choice, Project
 from pipeline.errors import LockMissing, NotACargoProject
+from pipeline.natives import Needs
 from pipeline.targets import Libc, Target
 
 IGNORED = ["**/target", "**/.git", "**/node_modules", "**/.venv"]
@@ -42,6 +43,7 @@ class Order:
         build_args: environment of the compile, `NAME=value`.
         packages: further Debian packages of the builder.
         access: what private dependencies are fetched with.
+        target_packages: further Debian packages to link with, installed for each target.
     """
 
     source: dagger.Directory
@@ -53,6 +55,7 @@ class Order:
     build_args: tuple[tuple[str, str], ...] = ()
     packages: tuple[str, ...] = ()
     access: Access = field(default_factory=Access)
+    target_packages: tuple[str, ...] = ()
 
     @property
     def triples(self) -> list[str]:
@@ -69,13 +72,16 @@ class Plan:
     project: Project
     binaries: tuple[Binary, ...]
     command: tuple[str, ...]
+    needs: tuple[Needs, ...] = ()
+    """What the native dependencies imply, in the order of the targets."""
 
 
 async def plan(order: Order) -> Plan:
-    """What an order amounts to, from the manifests alone.
+    """What an order amounts to, from the manifests and the lock file.
 
     Raises:
         UnsupportedLibc: a target cannot be built with the C library.
+        CannotCrossCompile: a native dependency that cannot be built; all are named at once.
         NotACargoProject, LockMissing: a file that every build needs is not there.
         ProjectError: see `cargo.choose` and `cargo.explain`.
         BaseImageUnavailable: no builder image for the Rust version.
@@ -87,7 +93,8 @@ async def plan(order: Order) -> Plan:
     project = await _describe(order, rust)
     binaries = cargo.choose(project, order.choice)
     command = cargo.build_command(order.choice, binaries, order.triples)
-    return Plan(order, rust, project, binaries, tuple(command))
+    needs = await _examine(order, rust, binaries)
+    return Plan(order, rust, project, binaries, tuple(command), needs)
 
 
 def _check_source(names: Sequence[str]) -> None:
@@ -126,10 +133,22 @@ async def _describe(order: Order, rust: str) -> Project:
         raise cargo.explain(error.stderr, shlex.join(command), otherwise=cargo.DESCRIBING) from error
 
 
+async def _examine(order: Order, rust: str, binaries: Sequence[Binary]) -> tuple[Needs, ...]:
+    selection = [*cargo.package_arguments(binaries), *cargo.feature_arguments(order.choice)]
+    commands = [tree.command(selection, triple) for triple in order.triples]
+    container = toolchain.native(rust).with_mounted_directory(toolchain.SOURCE, order.source)
+    container = container.with_workdir(toolchain.SOURCE)
+    try:
+        return await preflight.examine(container, fetch_command(), commands, order.targets, order.libc)
+    except dagger.ExecError as error:
+        raise cargo.explain(printed(error), shlex.join(commands[0])) from error
+
+
 def builder(plan: Plan) -> dagger.Container:
     """The builder of a plan, ready to run cargo on the source."""
     order = plan.order
     container = toolchain.builder(plan.rust, order.targets, order.libc, order.packages, glibc=order.glibc)
+    container = preflight.prepared(container, order.targets, plan.needs, order.target_packages)
     container = (
         container.with_mounted_directory(toolchain.SOURCE, order.source)
         .with_mounted_cache(
@@ -189,7 +208,8 @@ def compile_script(plan: Plan) -> str:
     """The shell program that compiles and collects, for `sh -e`.
 
     Binaries land in `/output/<triple>/`, stripped, with their symbols beside them in
-    `/output/symbols/<triple>/` and linked to by build id and debug link.
+    `/output/symbols/<triple>/` and linked to by build id and debug link; `/output/packages/<triple>` names
+    the Debian packages with the libraries they link.
     """
     lines = [*sync_lines(), f"mkdir -p {OUTPUT}", shlex.join(plan.command)]
     directory = cargo.profile_directory(plan.order.choice.profile)
@@ -198,6 +218,8 @@ def compile_script(plan: Plan) -> str:
         for binary in plan.binaries:
             built = f"{toolchain.BUILD}/target/{triple}/{directory}/{binary.name}"
             lines += _collect(target.tools, built, triple, binary.name)
+        programs = [f"{OUTPUT}/{triple}/{binary.name}" for binary in plan.binaries]
+        lines += debian.needed_script(target, programs, f"{OUTPUT}/packages/{triple}")
     return "\n".join(lines)
 
 

@@ -211,6 +211,12 @@ class ChecksFailed(RustMultiarchError):
     exit_code = 33
 
 
+class CannotCrossCompile(CompileError):
+    """A native dependency that cannot be built for a platform as it is; found before any compile."""
+
+    exit_code = 34
+
+
 class VerificationError(RustMultiarchError):
     """What was built does not fit the platform or the image it would ship in."""
 

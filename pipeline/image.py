@@ -6,7 +6,7 @@ from typing import Annotated
 import dagger
 from dagger import Doc, dag, field, function, object_type
 
-from pipeline import runtime, seal, toolchain
+from pipeline import debian, runtime, seal, toolchain
 from pipeline import smoke as smoke_run
 from pipeline import verify as gate
 from pipeline.build import Plan
@@ -153,12 +153,15 @@ async def assemble(plan: Plan, setup: runtime.Runtime, output: dagger.Directory,
     names = [binary.name for binary in plan.binaries]
     host = toolchain.native(plan.rust)
     variants = []
-    for target in plan.order.targets:
+    for target, needs in zip(plan.order.targets, plan.needs, strict=True):
         triple = target.triple(plan.order.libc)
         binaries = output.directory(triple)
         programs = {name: binaries.file(name) for name in names}
         base = await runtime.base_image(setup.base, target)
-        container = await runtime.assemble(setup, base, programs, host)
+        linked = (await output.file(f"packages/{triple}").contents()).split()
+        packages = [*needs.runtime, *linked]
+        added = await debian.runtime_files(base, dag.container().from_(runtime.BASE), target, packages)
+        container = await runtime.assemble(setup, base, programs, host, added)
         variants.append(
             Variant(
                 platform=target.platform,

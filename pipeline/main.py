@@ -53,6 +53,9 @@ class RustMultiarch:
     ] = ""
     libc: Annotated[Libc, Doc("C library of the binaries: gnu, or musl for static ones.")] = Libc.GNU
     glibc: Annotated[str, Doc("Oldest glibc the binaries run on, for example 2.17.")] = ""
+    target_packages: Annotated[
+        list[str], Doc("Further Debian packages to link with, installed for each platform: libfoo-dev.")
+    ] = dataclasses.field(default_factory=list)
     runtime_base: Annotated[
         str,
         Doc("Image the final image starts from; empty: debian for gnu, scratch (no files at all) for musl."),
@@ -220,6 +223,7 @@ class RustMultiarch:
                 *pairs("build-args", self.build_args),
             ),
             access=self.access,
+            target_packages=tuple(self.target_packages),
         )
 
     def _terms(self) -> seal.Terms:

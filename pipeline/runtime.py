@@ -57,6 +57,7 @@ async def assemble(
     base: dagger.Container,
     programs: Mapping[str, dagger.File],
     host: dagger.Container,
+    added: dagger.Directory | None = None,
 ) -> dagger.Container:
     """One platform's image: the base with root certificates, a user and the programs added.
 
@@ -67,10 +68,13 @@ async def assemble(
         base: the image it starts from, of its platform.
         programs: the files to put on PATH, by name; the first is the entrypoint.
         host: a native container, for the files that are the same on every platform.
+        added: Debian packages that the programs need, as `debian.runtime_files` gives them.
     """
     bare = runtime.base == SCRATCH
     system = _ordinary(host) if bare else dag.directory()
     system = system.with_file(CERTIFICATES, host.file(CERTIFICATES), permissions=0o644)
+    if added is not None:
+        system = added.with_directory("/", system)
     if bare or runtime.user == USER:
         system = await _with_accounts(system, base)
     folder = dag.directory()

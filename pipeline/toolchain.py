@@ -71,7 +71,7 @@ def environment(target: Target, libc: Libc = Libc.GNU, glibc: str = "") -> dict[
         f"PKG_CONFIG_SYSROOT_DIR_{low}": "/",
         f"BINDGEN_EXTRA_CLANG_ARGS_{low}": chosen.bindgen,
         f"CMAKE_TOOLCHAIN_FILE_{low}": f"{FILES}/{triple}.cmake",
-    } | ({f"JEMALLOC_SYS_WITH_LG_PAGE_{low}": "16"} if target.arch == "arm64" else {})
+    }
 
 
 def cmake_toolchain(target: Target, libc: Libc = Libc.GNU, glibc: str = "") -> str:

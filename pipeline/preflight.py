@@ -1,0 +1,83 @@
+"""The native dependencies of a build, found out before any compile, and a builder made ready for them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+import dagger
+
+from pipeline import debian, natives, toolchain, tree
+from pipeline.errors import CannotCrossCompile
+from pipeline.natives import Needs
+from pipeline.targets import Libc, Target
+
+_NEXT = "== next target"
+
+
+async def examine(
+    container: dagger.Container,
+    fetch: Sequence[str],
+    commands: Sequence[Sequence[str]],
+    targets: Sequence[Target],
+    libc: Libc,
+) -> tuple[Needs, ...]:
+    """What the crates that will really be built need, for each target.
+
+    Args:
+        container: has cargo and the source.
+        fetch: the command that downloads the dependencies: in one with the rest, so that a registry cache
+            that was emptied is filled again.
+        commands: `tree.command` for each target.
+        targets: what is built for.
+        libc: the C library of all targets.
+
+    Raises:
+        CannotCrossCompile: crates that cannot be built; all are named at once.
+        dagger.ExecError: cargo failed.
+    """
+    lines = [shlex.join(fetch)]
+    for command in commands:
+        lines += [shlex.join(["echo", _NEXT]), shlex.join(command)]
+    output = await container.with_exec(["sh", "-ec", "\n".join(lines)]).stdout()
+    texts = output.split(f"{_NEXT}\n")[1:]
+    found = [
+        natives.needs(tree.read(text), target, libc) for text, target in zip(texts, targets, strict=True)
+    ]
+    problems = [problem for needs in found for problem in needs.problems]
+    if problems:
+        raise CannotCrossCompile(
+            "native dependencies cannot be built as they are: " + "; ".join(map(str, problems)),
+            where="Cargo.lock",
+            fix="; ".join(dict.fromkeys(problem.fix for problem in problems)),
+        )
+    return tuple(found)
+
+
+def prepared(
+    container: dagger.Container, targets: Sequence[Target], found: Sequence[Needs], extra: Sequence[str]
+) -> dagger.Container:
+    """A builder with everything the native dependencies need; what changes least is installed first.
+
+    Args:
+        container: the builder, with the cross compilers.
+        targets: what is built for.
+        found: what each of them needs.
+        extra: further packages to link with, for each target.
+    """
+    wanted = [
+        (target, list(dict.fromkeys([*needs.target, *extra])))
+        for target, needs in zip(targets, found, strict=True)
+    ]
+    for target, packages in wanted:
+        if packages:
+            container = debian.with_lists(container, target)
+    host = list(dict.fromkeys(package for needs in found for package in needs.host))
+    if host:
+        container = toolchain.with_packages(container, host)
+    for target, packages in wanted:
+        container = debian.with_development(container, target, packages)
+    for needs in found:
+        for name, value in needs.env.items():
+            container = container.with_env_variable(name, value)
+    return container
