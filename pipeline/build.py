@@ -139,7 +139,7 @@ async def _examine(order: Order, rust: str, binaries: Sequence[Binary]) -> tuple
     container = toolchain.native(rust).with_mounted_directory(toolchain.SOURCE, order.source)
     container = container.with_workdir(toolchain.SOURCE)
     try:
-        return await preflight.examine(container, fetch_command(), commands, order.targets, order.libc)
+        return await preflight.examine(container, FETCH, commands, order.targets, order.libc)
     except dagger.ExecError as error:
         raise cargo.explain(printed(error), shlex.join(commands[0])) from error
 
