@@ -19,7 +19,7 @@ from dagger import dag
 from pipeline import access, cargo, debian, preflight, toolchain, tree, zig
 from pipeline.access import Access
 from pipeline.cargo import Binary, Choice, Project
-from pipeline.errors import LockMissing, NotACargoProject
+from pipeline.errors import LockMissing, NotACargoProject, UnsupportedLibc
 from pipeline.natives import Needs
 from pipeline.targets import Libc, Target
 
@@ -44,6 +44,7 @@ class Order:
         packages: further Debian packages of the builder.
         access: what private dependencies are fetched with.
         target_packages: further Debian packages to link with, installed for each target.
+        tests: the builder is for the whole workspace and its tests too.
     """
 
     source: dagger.Directory
@@ -56,6 +57,7 @@ class Order:
     packages: tuple[str, ...] = ()
     access: Access = field(default_factory=Access)
     target_packages: tuple[str, ...] = ()
+    tests: bool = False
 
     @property
     def triples(self) -> list[str]:
@@ -71,7 +73,8 @@ class Plan:
     rust: str
     project: Project
     binaries: tuple[Binary, ...]
-    command: tuple[str, ...]
+    commands: tuple[tuple[str, ...], ...]
+    """The cargo calls: one, unless targets disagree about a variable that all of one call read."""
     needs: tuple[Needs, ...] = ()
     """What the native dependencies imply, in the order of the targets."""
 
@@ -80,21 +83,47 @@ async def plan(order: Order) -> Plan:
     """What an order amounts to, from the manifests and the lock file.
 
     Raises:
-        UnsupportedLibc: a target cannot be built with the C library.
+        UnsupportedLibc: a target cannot be built with the C library, or a package not linked with it.
         CannotCrossCompile: a native dependency that cannot be built; all are named at once.
         NotACargoProject, LockMissing: a file that every build needs is not there.
         ProjectError: see `cargo.choose` and `cargo.explain`.
         BaseImageUnavailable: no builder image for the Rust version.
     """
     zig.check(order.targets, order.libc, order.glibc)
+    _check_target_packages(order)
     names = await order.source.entries()
     _check_source(names)
     rust = order.rust or await _pinned(order.source, names) or toolchain.RUST
     project = await _describe(order, rust)
     binaries = cargo.choose(project, order.choice)
-    command = cargo.build_command(order.choice, binaries, order.triples)
     needs = await _examine(order, rust, binaries)
-    return Plan(order, rust, project, binaries, tuple(command), needs)
+    return Plan(order, rust, project, binaries, build_commands(order, binaries, needs), needs)
+
+
+def build_commands(
+    order: Order, binaries: Sequence[Binary], needs: Sequence[Needs]
+) -> tuple[tuple[str, ...], ...]:
+    """One `cargo build` for all targets, or one for each set of targets that agree on `Needs.common`."""
+    if preflight.agree(needs):
+        return (tuple(cargo.build_command(order.choice, binaries, order.triples)),)
+    sets: dict[tuple[str, ...], list[str]] = {}
+    for triple, of_target in zip(order.triples, needs, strict=True):
+        variables = tuple(f"{name}={value}" for name, value in of_target.common.items())
+        sets.setdefault(variables, []).append(triple)
+    return tuple(
+        ("env", *variables, *cargo.build_command(order.choice, binaries, triples))
+        for variables, triples in sets.items()
+    )
+
+
+def _check_target_packages(order: Order) -> None:
+    reason = toolchain.compilers(order.targets[0], order.libc, order.glibc).not_debian
+    if order.target_packages and reason:
+        raise UnsupportedLibc(
+            f"{', '.join(order.target_packages)} cannot be linked: {reason}",
+            where="target packages",
+            fix="leave the packages out, or build with libc gnu and no glibc version",
+        )
 
 
 def _check_source(names: Sequence[str]) -> None:
@@ -134,12 +163,13 @@ async def _describe(order: Order, rust: str) -> Project:
 
 
 async def _examine(order: Order, rust: str, binaries: Sequence[Binary]) -> tuple[Needs, ...]:
-    selection = [*cargo.package_arguments(binaries), *cargo.feature_arguments(order.choice)]
-    commands = [tree.command(selection, triple) for triple in order.triples]
+    packages = ["--workspace"] if order.tests else cargo.package_arguments(binaries)
+    selection = [*packages, *cargo.feature_arguments(order.choice)]
+    commands = [tree.command(selection, triple, order.tests) for triple in order.triples]
     container = toolchain.native(rust).with_mounted_directory(toolchain.SOURCE, order.source)
     container = container.with_workdir(toolchain.SOURCE)
     try:
-        return await preflight.examine(container, FETCH, commands, order.targets, order.libc)
+        return await preflight.examine(container, FETCH, commands, order.targets, order.libc, order.glibc)
     except dagger.ExecError as error:
         raise cargo.explain(printed(error), shlex.join(commands[0])) from error
 
@@ -211,7 +241,7 @@ def compile_script(plan: Plan) -> str:
     `/output/symbols/<triple>/` and linked to by build id and debug link; `/output/packages/<triple>` names
     the Debian packages with the libraries they link.
     """
-    lines = [*sync_lines(), f"mkdir -p {OUTPUT}", shlex.join(plan.command)]
+    lines = [*sync_lines(), f"mkdir -p {OUTPUT}", *map(shlex.join, plan.commands)]
     directory = cargo.profile_directory(plan.order.choice.profile)
     for target in plan.order.targets:
         triple = target.triple(plan.order.libc)
@@ -242,12 +272,14 @@ async def compile(plan: Plan) -> dagger.Directory:
         CompileError, LinkError, BuildScriptRanTarget: cargo failed; its output is carried whole.
         ProjectError: see `cargo.explain`.
     """
-    container = await fetched(plan)
-    where = shlex.join(plan.command)
+    container = builder(plan)
+    where = "; ".join(map(shlex.join, plan.commands))
     try:
         return await container.with_exec(["sh", "-ec", compile_script(plan)]).directory(OUTPUT).sync()
     except dagger.ExecError as error:
-        raise cargo.explain(printed(error), where) from error
+        first = plan.order.targets[0]
+        chosen = toolchain.compilers(first, plan.order.libc, plan.order.glibc)
+        raise cargo.explain(printed(error), where, debian=not chosen.not_debian) from error
 
 
 def printed(error: dagger.ExecError) -> str:

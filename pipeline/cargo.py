@@ -267,17 +267,20 @@ COMPILING = Failure(
 )  # fmt: skip
 
 
-def explain(output: str, where: str, otherwise: Failure = COMPILING) -> RustMultiarchError:
+def explain(
+    output: str, where: str, otherwise: Failure = COMPILING, debian: bool = True
+) -> RustMultiarchError:
     """The error that a failed cargo command's output means, carrying that output whole.
 
     Args:
         output: all that the command printed.
         where: the command.
         otherwise: what the failure means where no row of `FAILURES` knows it.
+        debian: whether Debian's libraries can be linked, for what to do next.
     """
     known = (failure for failure in FAILURES if re.search(failure.pattern, output))
     failure = next(known, otherwise)
     match = re.search(failure.pattern, output)
     names = {name: text for name, text in match.groupdict().items() if text} if match else {}
-    fix = failure.fix.format(**names, suggestion=suggest(names.get("name", "")))
+    fix = failure.fix.format(**names, suggestion=suggest(names.get("name", ""), debian))
     return failure.error(failure.what.format(**names), where=where, fix=fix, output=output)

@@ -30,6 +30,9 @@ class Compilers:
         bindgen: arguments that show libclang the headers `cc` uses.
         cmake: variables of the CMake toolchain file that only this toolchain sets.
         scripts: executables to put into the builder, by path.
+        cxx_packages: Debian packages that C++ needs besides.
+        cxx_libraries: Debian packages that a program with C++ in it needs where it runs.
+        not_debian: why Debian's own libraries cannot be linked with what it makes; empty if they can.
     """
 
     cc: str
@@ -39,6 +42,9 @@ class Compilers:
     bindgen: str
     cmake: Mapping[str, str] = field(default_factory=dict)
     scripts: Mapping[str, str] = field(default_factory=dict)
+    cxx_packages: tuple[str, ...] = ()
+    cxx_libraries: tuple[str, ...] = ()
+    not_debian: str = ""
 
 
 def debian_name(tools: str) -> str:
@@ -53,11 +59,14 @@ def gnu(target: Target) -> Compilers:
     every build platform (Debian's `gcc` provides `gcc-<its own prefix>`).
     """
     tools = target.tools
+    name = debian_name(tools)
     return Compilers(
         cc=f"{tools}-gcc",
         cxx=f"{tools}-g++",
-        packages=(f"gcc-{debian_name(tools)}", f"libc6-dev-{target.debian}-cross"),
+        packages=(f"gcc-{name}", f"libc6-dev-{target.debian}-cross"),
         pkg_config=f"/usr/lib/{target.multiarch}/pkgconfig:/usr/share/pkgconfig",
         bindgen=(f"--target={tools} -isystem /usr/include/{target.multiarch} -isystem /usr/{tools}/include"),
         cmake={"CMAKE_LIBRARY_ARCHITECTURE": target.multiarch},
+        cxx_packages=(f"g++-{name}",),
+        cxx_libraries=("libstdc++6",),
     )

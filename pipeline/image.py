@@ -167,7 +167,7 @@ async def assemble(plan: Plan, setup: runtime.Runtime, output: dagger.Directory,
                 platform=target.platform,
                 triple=triple,
                 container=await container.sync(),
-                base=base,
+                base=None if setup.base == runtime.SCRATCH else base,
                 binaries=binaries,
                 symbols=output.directory(f"symbols/{triple}"),
                 size=sum([await file.size() for file in programs.values()]),
@@ -175,7 +175,9 @@ async def assemble(plan: Plan, setup: runtime.Runtime, output: dagger.Directory,
         )
     paths = tuple(f"{runtime.PROGRAMS}/{name}" for name in names)
     static = plan.order.libc is Libc.MUSL
-    verified = await gate.verify(
-        [gate.Subject(v.container, parse(v.platform), paths, setup.base, static) for v in variants]
-    )
+    subjects = [
+        gate.Subject(v.container, parse(v.platform), paths, setup.base, static, plan.order.glibc)
+        for v in variants
+    ]
+    verified = await gate.verify(subjects)
     return Image(variants=variants, verified=gate.as_json(verified), terms=terms.as_json())

@@ -6,9 +6,9 @@ import sys
 from typing import Annotated, Any, Self
 
 import dagger
-from dagger import Doc, Ignore, check, function, object_type
+from dagger import Doc, Ignore, check, dag, function, object_type
 
-from pipeline import checks, image, runtime, seal
+from pipeline import checks, image, preflight, runtime, seal
 from pipeline import verify as gate
 from pipeline.access import Access, GitToken, RegistryToken, gitconfig, registry_variable
 from pipeline.build import IGNORED, Order, Plan, compile, plan
@@ -116,6 +116,7 @@ class RustMultiarch:
         """Compile every platform and assemble the image; the log ends with a summary."""
         terms = self._terms()
         planned = await plan(self._order())
+        print(preflight.as_text(planned.order.targets, planned.needs), file=sys.stderr, flush=True)
         built = await image.assemble(planned, self._runtime(planned), await compile(planned), terms)
         print(await built.report(), file=sys.stderr, flush=True)
         return built
@@ -156,6 +157,13 @@ class RustMultiarch:
         return native_builder(await plan(order))
 
     @function
+    async def natives(self, as_json: Annotated[bool, Doc("As JSON instead of lines.")] = False) -> str:
+        """What the native dependencies need for each platform and why, found out without compiling."""
+        planned = await plan(self._order())
+        shown = preflight.as_json if as_json else preflight.as_text
+        return shown(planned.order.targets, planned.needs)
+
+    @function
     async def verify(
         self,
         binary: Annotated[dagger.File, Doc("The program.")],
@@ -179,9 +187,10 @@ class RustMultiarch:
         ] = None,
     ) -> str:
         """Run the project's own tests."""
-        order = dataclasses.replace(self._order(), targets=select(platforms)) if platforms else self._order()
-        planned = await plan(order)
-        return await checks.test(planned, order.targets if platforms else ())
+        if not platforms:
+            return await checks.test(await self._checked())
+        order = dataclasses.replace(self._order(), targets=select(platforms), tests=True)
+        return await checks.test(await plan(order), order.targets)
 
     @function
     @check
@@ -189,13 +198,19 @@ class RustMultiarch:
         self, deny_warnings: Annotated[bool, Doc("Treat every warning as an error.")] = False
     ) -> str:
         """Run clippy over the whole workspace."""
-        return await checks.lint(await plan(self._order()), deny_warnings)
+        return await checks.lint(await self._checked(), deny_warnings)
 
     @function
     @check
     async def fmt(self) -> str:
         """Check the formatting of the whole workspace; changes no file."""
-        return await checks.fmt(await plan(self._order()))
+        return await checks.fmt(await self._checked())
+
+    async def _checked(self) -> Plan:
+        """The plan of the project's own checks: on the build platform, whatever is built for."""
+        here = parse(await dag.default_platform())
+        order = dataclasses.replace(self._order(), targets=(here,), libc=Libc.GNU, glibc="", tests=True)
+        return await plan(order)
 
     def _with_access(self, **opened: Any) -> Self:
         changed = copy.copy(self)

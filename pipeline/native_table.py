@@ -1,9 +1,11 @@
 """The native crate table: one row per crate and way of building it. Adding a crate is adding a row.
 
-The source of a row is the crate's own build script (`build.rs`) at the version that the zoo's lock files
-name (`tests/data/zoo`), or at its newest version; rows of a `-sys` crate without a note say what its
-`pkg-config` probe asks for, under the name Debian bookworm has it by. A crate that builds its own copy of a
-library where it finds none is given none, so nothing is added to the image.
+Rows of crates in the zoo (`tests/data/zoo`) were checked by building them;
+`docs/targets-and-native-libraries.md` says on which platforms and with what result. All other rows are
+written from the crates' documentation and build scripts, with the names that Debian bookworm has the
+libraries by, and nothing was built to check them: a wrong one shows as a package that apt does not know or a
+library that the linker does not find, by name. A crate that builds its own copy of a library where it finds
+none is given none, so nothing is added to the image.
 """
 
 from __future__ import annotations
@@ -217,7 +219,7 @@ NATIVES: tuple[Native, ...] = (
     Native("tikv-jemalloc-sys", "pages of up to 64 KiB", platforms=_BIG_PAGES,
            env=(("{upper}_JEMALLOC_SYS_WITH_LG_PAGE", "16"),)),
     _builds("jemalloc-sys", "make"),
-    # It reads no variable of the target's own: all platforms of one build get the larger page.
+    # It reads no variable of the target's own, so other platforms are compiled in a cargo call of their own.
     Native("jemalloc-sys", "pages of up to 64 KiB", platforms=_BIG_PAGES,
            env=(("JEMALLOC_SYS_WITH_LG_PAGE", "16"),)),
     Native("libmimalloc-sys", "compiles mimalloc that it carries"),
@@ -255,6 +257,8 @@ NATIVES: tuple[Native, ...] = (
     Native("v8", "downloads a built V8", platforms=_NO_PREBUILT,
            impossible="V8 is prebuilt for amd64 and arm64 alone",
            advice="leave this platform out"),
+    Native("v8", "downloads a built V8", libc=Libc.MUSL,
+           impossible="V8 is prebuilt for glibc alone", advice="build with libc gnu"),
     _builds("luajit-src", "make", "builds LuaJIT: its generator runs on the build platform"),
     Native("luajit-src", "builds LuaJIT", platforms=_BITS32,
            impossible="LuaJIT's generator has to be a 32-bit program of the build platform",
@@ -272,6 +276,8 @@ NATIVES: tuple[Native, ...] = (
     _builds("llama-cpp-sys-2", _CMAKE, cxx=True),
     Native("ort-sys", "downloads a built ONNX Runtime", when=("download-binaries",), platforms=_NO_PREBUILT,
            impossible="ONNX Runtime is prebuilt for amd64 and arm64 alone", advice="leave this platform out"),
+    Native("ort-sys", "downloads a built ONNX Runtime", when=("download-binaries",), libc=Libc.MUSL,
+           impossible="ONNX Runtime is prebuilt for glibc alone", advice="build with libc gnu"),
     Native("torch-sys", "links libtorch", platforms=_NOT_X86, impossible="libtorch is prebuilt for x86 alone",
            advice="leave this platform out, or set LIBTORCH to a copy of this platform"),
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from pipeline.compilers import Compilers
 from pipeline.native_table import LINKER_NAMES, NATIVES, Native
 from pipeline.targets import Libc, Target
 from pipeline.tree import Crate
@@ -50,7 +51,8 @@ class Needs:
         host: Debian packages of the build platform.
         target: Debian packages of the target's architecture, for linking.
         runtime: Debian packages of the final image.
-        env: variables of the compile, named for the target's triple.
+        env: variables of the compile that are named for the target's triple.
+        common: variables that are not, so that every target of one cargo call would read them.
         reasons: which crate wants what and why.
         problems: what cannot work.
         unknown: `-sys` crates that have no row; they are tried as they are.
@@ -60,16 +62,24 @@ class Needs:
     target: tuple[str, ...] = ()
     runtime: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
+    common: Mapping[str, str] = field(default_factory=dict)
     reasons: tuple[Reason, ...] = ()
     problems: tuple[Problem, ...] = ()
     unknown: tuple[str, ...] = ()
 
 
-def needs(crates: Iterable[Crate], target: Target, libc: Libc = Libc.GNU) -> Needs:
-    """What the crates of one target's graph need, by the table."""
+def needs(crates: Iterable[Crate], target: Target, libc: Libc, compilers: Compilers) -> Needs:
+    """What the crates of one target's graph need, by the table.
+
+    Args:
+        crates: the graph, as `tree.read` reads it.
+        target: what is built for.
+        libc: with which C library.
+        compilers: by which C toolchain.
+    """
     graph = list(crates)
     names = {crate.name for crate in graph}
-    collected = _Collected(target, libc)
+    collected = _Collected(target, libc, compilers)
     for row in NATIVES:
         for crate in graph:
             if crate.name == row.crate and _applies(row, crate, names, target, libc):
@@ -103,6 +113,8 @@ def _applies(row: Native, crate: Crate, names: set[str], target: Target, libc: L
     )
 
 
+_WITH_DEBIAN = "build with libc gnu and no glibc version"
+
 # A crate with rows of its own says what it needs of a build tool; the tool's own row is for all others.
 _SPOKEN_FOR = {row.crate for row in NATIVES}
 
@@ -113,10 +125,12 @@ class _Collected:
 
     place: Target
     libc: Libc
+    compilers: Compilers
     host: dict[str, None] = field(default_factory=dict)
     target: dict[str, None] = field(default_factory=dict)
     runtime: dict[str, None] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
+    common: dict[str, str] = field(default_factory=dict)
     reasons: dict[Reason, None] = field(default_factory=dict)
     problems: dict[Problem, None] = field(default_factory=dict)
 
@@ -127,9 +141,9 @@ class _Collected:
         if row.impossible:
             self._problem(row, crate, row.impossible, row.advice)
             return
-        if row.target and False in places and self.libc is Libc.MUSL:
-            what = f"Debian has {', '.join(row.target)} for glibc alone"
-            self._problem(row, crate, what, row.advice or "build for glibc")
+        if row.target and False in places and self.compilers.not_debian:
+            what = f"it links {', '.join(row.target)}; {self.compilers.not_debian}"
+            self._problem(row, crate, what, row.advice or _WITH_DEBIAN)
             return
         self._want(self.host, row.host, row, crate, "on the build platform")
         if True in places:
@@ -137,16 +151,19 @@ class _Collected:
             self._want(self.host, native, row, crate, "on the build platform, for build scripts")
         if False in places:
             self._for_target(row, crate)
+        if not any((reason.crate, reason.why) == (crate.name, row.why) for reason in self.reasons):
+            self.reasons[Reason(crate.name, crate.version, "nothing to install", row.why)] = None
 
     def _for_target(self, row: Native, crate: Crate) -> None:
-        debian = self.place.debian
-        self._want(self.target, row.target, row, crate, f"of {debian}, to link with")
+        self._want(self.target, row.target, row, crate, "of the target, to link with")
         if row.cxx:
-            compiler = f"g++-{self.place.tools.replace('_', '-')}"
-            self._want(self.host, (compiler,), row, crate, "on the build platform")
-        runtime = (*row.runtime, *(("libstdc++6",) if row.cxx else ()))
+            self._want(self.host, self.compilers.cxx_packages, row, crate, "on the build platform")
+        runtime = (*row.runtime, *(self.compilers.cxx_libraries if row.cxx else ()))
         self._want(self.runtime, runtime, row, crate, "in the image")
-        self.env |= {expand(k, self.place, self.libc): expand(v, self.place, self.libc) for k, v in row.env}
+        for template, value in row.env:
+            name = expand(template, self.place, self.libc)
+            (self.common if name == template else self.env)[name] = expand(value, self.place, self.libc)
+            self.reasons[Reason(crate.name, crate.version, f"{name} set", row.why)] = None
 
     def _want(
         self, into: dict[str, None], packages: Iterable[str], row: Native, crate: Crate, where: str
@@ -167,6 +184,7 @@ class _Collected:
             tuple(self.target),
             tuple(self.runtime),
             dict(self.env),
+            dict(self.common),
             tuple(self.reasons),
             tuple(self.problems),
             unknown,
@@ -182,12 +200,15 @@ def expand(template: str, target: Target, libc: Libc) -> str:
     )
 
 
-def suggest(library: str) -> str:
+def suggest(library: str, debian: bool = True) -> str:
     """What to do where a library or header is not found: the package by name where a row knows it.
 
     Args:
         library: what the linker (`ssl`), pkg-config (`libssl`) or the compiler (`zlib.h`) did not find.
+        debian: whether Debian's libraries can be linked (`Compilers.not_debian`).
     """
+    if not debian:
+        return f"switch on the vendored or bundled feature of the crate, or {_WITH_DEBIAN}"
     names = {library, library.removeprefix("lib"), library.removesuffix(".h")}
     for name in sorted(names & LINKER_NAMES.keys()):
         return f"{library} is in Debian's {LINKER_NAMES[name]}: pass --target-packages {LINKER_NAMES[name]}"

@@ -6,13 +6,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-ARGUMENTS = ("--locked", "--offline", "--edges", "normal,build", "--charset", "ascii")
+ARGUMENTS = ("--locked", "--offline", "--charset", "ascii")
 FORMAT = ("--format", "{p}|{f}")
 
 _NODE = re.compile(
     r"(?P<indent>[|` -]*)(?P<name>[\w-]+) v(?P<version>\S+)(?P<notes>[^|]*)\|(?P<features>[^ ]*)"
 )
-_SECTION = re.compile(r"(?P<indent>[|` -]*)\[build-dependencies\]")
+_SECTION = re.compile(r"(?P<indent>[|` -]*)\[(?P<kind>build|dev)-dependencies\]")
 _INDENT = 4
 
 
@@ -35,14 +35,16 @@ class Crate:
     users: frozenset[tuple[str, bool]] = frozenset()
 
 
-def command(selection: Sequence[str], triple: str) -> list[str]:
-    """The `cargo tree` whose output `read` reads: no dev-dependencies, features as they resolve.
+def command(selection: Sequence[str], triple: str, tests: bool = False) -> list[str]:
+    """The `cargo tree` whose output `read` reads, features as they resolve.
 
     Args:
         selection: the package and feature arguments that `cargo build` gets.
         triple: what is built for.
+        tests: with the dev-dependencies.
     """
-    return ["cargo", "tree", *ARGUMENTS, *selection, "--target", triple, *FORMAT]
+    edges = "normal,build,dev" if tests else "normal,build"
+    return ["cargo", "tree", *ARGUMENTS, "--edges", edges, *selection, "--target", triple, *FORMAT]
 
 
 def read(text: str) -> tuple[Crate, ...]:
@@ -56,7 +58,7 @@ def read(text: str) -> tuple[Crate, ...]:
     building: dict[int, bool] = {}
     for line in text.splitlines():
         if section := _SECTION.match(line):
-            building[len(section["indent"]) // _INDENT + 1] = True
+            building[len(section["indent"]) // _INDENT + 1] = section["kind"] == "build"
             continue
         node = _NODE.match(line)
         if node is None:

@@ -139,7 +139,8 @@ def compilers(target: Target, libc: Libc, glibc: str = "") -> Compilers:
     """zig for a target and a libc.
 
     Debian's own libraries are linked with Debian's glibc, so pkg-config is shown none of them: a crate
-    that asks for one fails at once and by name instead of linking what would not start.
+    that has its own copy builds that, and one that has not is refused by name (`pipeline.natives`) instead
+    of linking what would not start. zig brings a C++ library too, and links it in.
     """
     folder = f"{FILES}/{name(target, libc, glibc)}"
     commands = {f"{folder}/cc": "cc", f"{folder}/c++": "c++"}
@@ -150,6 +151,11 @@ def compilers(target: Target, libc: Libc, glibc: str = "") -> Compilers:
         pkg_config=f"{folder}/pkgconfig",
         bindgen=shlex.join(_headers(target, libc, glibc)),
         scripts={path: _script(command, target, libc, glibc) for path, command in commands.items()},
+        not_debian=(
+            "Debian has it for glibc alone"
+            if libc is Libc.MUSL
+            else f"Debian has it for its own glibc alone, which is newer than {glibc}"
+        ),
     )
 
 

@@ -1,14 +1,15 @@
 """The native crate table and what follows from it, without cargo and without an engine."""
 
+import json
 import re
 import subprocess
 from collections import Counter
 
 import pytest
 
-from pipeline import cargo, debian, errors, natives, tree
+from pipeline import cargo, debian, errors, natives, preflight, toolchain, tree
 from pipeline.native_table import LINKER_NAMES, NATIVES
-from pipeline.natives import needs, suggest
+from pipeline.natives import Needs, suggest
 from pipeline.targets import TARGETS, Libc, parse
 from pipeline.tree import Crate
 
@@ -39,6 +40,10 @@ app v0.1.0 (/source/app)|
 """
 
 
+def needs(crates, target, libc=Libc.GNU, glibc="") -> Needs:
+    return natives.needs(crates, target, libc, toolchain.compilers(target, libc, glibc))
+
+
 def crate(name: str, *features: str, host: bool = False, users: tuple[tuple[str, bool], ...] = ()) -> Crate:
     return Crate(name, "1.0.0", frozenset(features), host, frozenset(users))
 
@@ -61,6 +66,11 @@ def test_what_follows_a_section_of_build_dependencies_is_for_the_host_alone() ->
     assert ("rusqlite", False) in places, "a node after the section, one level up"
     assert ("syn", True) in places, "what a proc-macro is made of"
     assert ("syn", False) not in places
+
+
+def test_what_tests_use_is_built_for_the_target() -> None:
+    text = "a v0.1.0 (/x)|\n[build-dependencies]\n`-- cc v1.11.3|\n[dev-dependencies]\n`-- ring v0.17.14|\n"
+    assert {(c.name, c.host) for c in tree.read(text)} == {("a", False), ("cc", True), ("ring", False)}
 
 
 def test_several_roots_in_one_tree() -> None:
@@ -127,9 +137,36 @@ def test_environment_is_named_for_the_target() -> None:
     assert needs([crate("tikv-jemalloc-sys")], AMD64).env == {}
 
 
+def test_a_variable_that_names_no_target_is_kept_apart() -> None:
+    old = needs([crate("jemalloc-sys")], ARM64)
+    assert (old.env, old.common) == ({}, {"JEMALLOC_SYS_WITH_LG_PAGE": "16"})
+    assert not preflight.agree([old, needs([crate("jemalloc-sys")], AMD64)])
+    assert preflight.agree([old, old])
+
+
 def test_reasons_name_the_crate() -> None:
     reasons = [str(reason) for reason in needs([crate("openssl-sys")], ARM64).reasons]
-    assert reasons[0] == "openssl-sys 1.0.0: libssl-dev of arm64, to link with (links the system's OpenSSL)"
+    assert (
+        reasons[0] == "openssl-sys 1.0.0: libssl-dev of the target, to link with (links the system's OpenSSL)"
+    )
+
+
+def test_what_is_needed_is_shown_with_its_platforms() -> None:
+    graph = [crate("openssl-sys"), crate("ring"), crate("tikv-jemalloc-sys"), crate("frobnicate-sys")]
+    targets = [AMD64, ARM64]
+    found = [needs(graph, target) for target in targets]
+    lines = preflight.as_text(targets, found).splitlines()
+    assert "openssl-sys 1.0.0: libssl3 in the image (links the system's OpenSSL)" in lines
+    assert "ring 1.0.0: nothing to install (compiles C and assembly that it carries)" in lines
+    assert "frobnicate-sys: not in the table of native crates, tried as it is" in lines
+    page = "tikv-jemalloc-sys 1.0.0: AARCH64_UNKNOWN_LINUX_GNU_JEMALLOC_SYS_WITH_LG_PAGE set"
+    assert [line for line in lines if line.startswith(page)] == [
+        f"{page} (pages of up to 64 KiB) [linux/arm64]"
+    ]
+    document = json.loads(preflight.as_json(targets, found))["natives"]
+    assert document["linux/arm64"]["runtime"] == ["libssl3"]
+    assert document["linux/amd64"]["unknown"] == ["frobnicate-sys"]
+    assert preflight.as_text(targets, [Needs(), Needs()]) == ""
 
 
 def test_the_systems_libraries_are_a_problem_with_musl() -> None:
@@ -138,6 +175,26 @@ def test_the_systems_libraries_are_a_problem_with_musl() -> None:
         ("openssl-sys", "switch on the `vendored` feature of openssl")
     ]
     assert needs([crate("openssl-sys", "vendored")], ARM64, Libc.MUSL).problems == ()
+
+
+def test_the_systems_libraries_are_a_problem_with_an_older_glibc() -> None:
+    (problem,) = needs([crate("pcap")], ARM64, glibc="2.28").problems
+    assert "2.28" in problem.what and "libpcap-dev" in problem.what
+    assert problem.fix == "build with libc gnu and no glibc version"
+
+
+@pytest.mark.parametrize(("libc", "glibc"), [(Libc.MUSL, ""), (Libc.GNU, "2.28")])
+def test_zig_brings_what_cplusplus_needs(libc, glibc) -> None:
+    found = needs([crate("cxx")], ARM64, libc, glibc)
+    assert (found.host, found.runtime, found.problems) == ((), (), ())
+    assert [str(reason) for reason in found.reasons] == ["cxx 1.0.0: nothing to install (compiles C++)"]
+
+
+@pytest.mark.parametrize("name", ["v8", "ort-sys"])
+def test_what_is_prebuilt_for_glibc_is_a_problem_with_musl(name) -> None:
+    one = crate(name, "download-binaries")
+    assert needs([one], ARM64).problems == ()
+    assert needs([one], ARM64, Libc.MUSL).problems[0].fix == "build with libc gnu"
 
 
 def test_what_cannot_work_is_a_problem_with_a_fix() -> None:
@@ -189,6 +246,12 @@ def test_an_unknown_library_comes_with_the_way_to_find_it() -> None:
     assert "apt-file search frobnicate" in suggest("frobnicate")
 
 
+def test_no_package_is_suggested_that_could_not_be_linked() -> None:
+    assert "--target-packages" not in suggest("ssl", debian=False)
+    error = cargo.explain("/usr/bin/ld: cannot find -lpq", where="cargo build", debian=False)
+    assert "bundled feature" in error.fix and "libpq-dev" not in error.fix
+
+
 def test_linker_names_are_not_in_the_table_too() -> None:
     in_rows = {name for row in NATIVES if row.target for name in row.links}
     assert in_rows & LINKER_NAMES.keys() <= {"z", "gmp", "zstd", "usb-1.0"}
@@ -215,6 +278,7 @@ def test_the_tree_is_asked_for_what_is_built() -> None:
     command = tree.command(["--package", "app", "--features", "x"], ARM64.gnu)
     assert command[:4] == ["cargo", "tree", "--locked", "--offline"]
     assert "normal,build" in command
+    assert "normal,build,dev" in tree.command(["--workspace"], ARM64.gnu, tests=True)
     assert command[command.index("--target") + 1] == ARM64.gnu
 
 
