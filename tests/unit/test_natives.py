@@ -202,6 +202,7 @@ def test_what_cannot_work_is_a_problem_with_a_fix() -> None:
     problem = needs([crate("intel-mkl-src")], ARM64).problems[0]
     assert problem.platform == "linux/arm64"
     assert "openblas-src" in problem.fix
+    assert str(problem) == "intel-mkl-src 1.0.0 for linux/arm64: Intel MKL exists for x86 alone"
 
 
 def test_a_sys_crate_without_a_row_is_named_and_tried() -> None:
