@@ -7,6 +7,7 @@ from pathlib import Path
 import crates
 import dagger
 import pytest
+import zoo
 from conftest import PLATFORMS, ROOT
 from dagger import dag
 from elftools.elf.elffile import ELFFile
@@ -178,6 +179,18 @@ async def test_cplusplus_is_linked_in(session, tmp_path: Path) -> None:
     for platform in PLATFORMS:
         assert await started(image, platform) == ["HELLO", "caught=true"]
         assert_static(await elf(image.variant(platform).binaries.file("hello"), tmp_path / "hello"))
+
+
+async def test_a_library_that_a_crate_carries_is_linked_in(session) -> None:
+    image = await musl(dag.host().directory(str(zoo.ZOO / "lz4"), exclude=IGNORED))
+    for platform in PLATFORMS:
+        assert zoo.expected("lz4") in "\n".join(await started(image, platform))
+
+
+async def test_a_systems_library_is_refused_with_the_feature_that_makes_it_the_crates_own(session) -> None:
+    with pytest.raises(errors.CannotCrossCompile, match="libssl-dev") as raised:
+        await musl(dag.host().directory(str(zoo.ZOO / "openssl"), exclude=IGNORED))
+    assert raised.value.fix == "switch on the `vendored` feature of openssl"
 
 
 @pytest.fixture(scope="module")
