@@ -80,13 +80,14 @@ class Plan:
 
 
 async def plan(order: Order) -> Plan:
-    """What an order amounts to, from the manifests and the lock file.
+    """What an order amounts to, from the manifests and the lock file; its dependencies are fetched for that.
 
     Raises:
         UnsupportedLibc: a target cannot be built with the C library, or a package not linked with it.
         CannotCrossCompile: a native dependency that cannot be built; all are named at once.
         NotACargoProject, LockMissing: a file that every build needs is not there.
         ProjectError: see `cargo.choose` and `cargo.explain`.
+        MissingCredentials: a private dependency; see `cargo.explain`.
         BaseImageUnavailable: no builder image for the Rust version.
     """
     zig.check(order.targets, order.libc, order.glibc)
@@ -96,6 +97,7 @@ async def plan(order: Order) -> Plan:
     rust = order.rust or await _pinned(order.source, names) or toolchain.RUST
     project = await _describe(order, rust)
     binaries = cargo.choose(project, order.choice)
+    await _fetch(order, rust)
     needs = await _examine(order, rust, binaries)
     return Plan(order, rust, project, binaries, build_commands(order, binaries, needs), needs)
 
@@ -155,21 +157,34 @@ async def _describe(order: Order, rust: str) -> Project:
     except dagger.QueryError as error:
         raise toolchain.unavailable(rust, str(error)) from error
     command = ["cargo", "metadata", "--no-deps", "--offline", "--format-version", "1"]
-    described = image.with_mounted_directory(toolchain.SOURCE, order.source).with_workdir(toolchain.SOURCE)
     try:
-        return cargo.read_metadata(await described.with_exec(command).stdout())
+        return cargo.read_metadata(await _with_project(image, order).with_exec(command).stdout())
     except dagger.ExecError as error:
         raise cargo.explain(error.stderr, shlex.join(command), otherwise=cargo.DESCRIBING) from error
+
+
+async def _fetch(order: Order, rust: str) -> None:
+    """Have all dependencies in cargo's home, which every builder shares; only this sees the credentials."""
+    container = _with_project(toolchain.native(rust), order)
+    needed = access.programs(await order.source.file("Cargo.lock").contents())
+    container = toolchain.with_packages(container, needed) if needed else container
+    try:
+        await order.access.grant(container).with_exec(FETCH).sync()
+    except dagger.ExecError as error:
+        raise cargo.explain(printed(error), shlex.join(FETCH)) from error
+
+
+def _with_project(container: dagger.Container, order: Order) -> dagger.Container:
+    return container.with_mounted_directory(toolchain.SOURCE, order.source).with_workdir(toolchain.SOURCE)
 
 
 async def _examine(order: Order, rust: str, binaries: Sequence[Binary]) -> tuple[Needs, ...]:
     packages = ["--workspace"] if order.tests else cargo.package_arguments(binaries)
     selection = [*packages, *cargo.feature_arguments(order.choice)]
     commands = [tree.command(selection, triple, order.tests) for triple in order.triples]
-    container = toolchain.native(rust).with_mounted_directory(toolchain.SOURCE, order.source)
-    container = container.with_workdir(toolchain.SOURCE)
+    container = _with_project(toolchain.native(rust), order)
     try:
-        return await preflight.examine(container, FETCH, commands, order.targets, order.libc, order.glibc)
+        return await preflight.examine(container, commands, order.targets, order.libc, order.glibc)
     except dagger.ExecError as error:
         raise cargo.explain(printed(error), shlex.join(commands[0])) from error
 
@@ -205,23 +220,7 @@ def cache_key(plan: Plan) -> str:
 
 
 FETCH = ["cargo", "fetch", "--locked"]
-"""The download of everything the lock file names, once, before any compile."""
-
-
-async def fetched(plan: Plan) -> dagger.Container:
-    """The builder of a plan, without credentials, once all dependencies are in cargo's home, which it shares.
-
-    Raises:
-        MissingCredentials, LockOutOfDate, ProjectError: see `cargo.explain`.
-    """
-    container = builder(plan)
-    needed = access.programs(await plan.order.source.file("Cargo.lock").contents())
-    fetching = toolchain.with_packages(container, needed) if needed else container
-    try:
-        await plan.order.access.grant(fetching).with_exec(FETCH).sync()
-    except dagger.ExecError as error:
-        raise cargo.explain(printed(error), shlex.join(FETCH)) from error
-    return container
+"""The download of everything the lock file names, once, before anything else asks for it."""
 
 
 def sync_lines() -> list[str]:
@@ -266,7 +265,7 @@ def _collect(tools: str, built: str, triple: str, name: str) -> list[str]:
 
 
 async def compile(plan: Plan) -> dagger.Directory:
-    """Fetch, compile and collect: `<triple>/<binary>` and `symbols/<triple>/<binary>.debug`.
+    """Compile and collect: `<triple>/<binary>` and `symbols/<triple>/<binary>.debug`.
 
     Raises:
         CompileError, LinkError, BuildScriptRanTarget: cargo failed; its output is carried whole.

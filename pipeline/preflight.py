@@ -19,7 +19,6 @@ _NEXT = "== next target"
 
 async def examine(
     container: dagger.Container,
-    fetch: Sequence[str],
     commands: Sequence[Sequence[str]],
     targets: Sequence[Target],
     libc: Libc,
@@ -28,9 +27,7 @@ async def examine(
     """What the crates that will really be built need, for each target.
 
     Args:
-        container: has cargo and the source.
-        fetch: the command that downloads the dependencies: in one with the rest, so that a registry cache
-            that was emptied is filled again.
+        container: has cargo, the source and the dependencies.
         commands: `tree.command` for each target.
         targets: what is built for.
         libc: the C library of all targets.
@@ -40,7 +37,7 @@ async def examine(
         CannotCrossCompile: crates that cannot be built; all are named at once.
         dagger.ExecError: cargo failed.
     """
-    lines = [shlex.join(fetch)]
+    lines = []
     for command in commands:
         lines += [shlex.join(["echo", _NEXT]), shlex.join(command)]
     output = await container.with_exec(["sh", "-ec", "\n".join(lines)]).stdout()

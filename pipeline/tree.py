@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-ARGUMENTS = ("--locked", "--offline", "--charset", "ascii")
+ARGUMENTS = ("--locked", "--charset", "ascii")
 FORMAT = ("--format", "{p}|{f}")
 
 _NODE = re.compile(

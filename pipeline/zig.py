@@ -161,7 +161,7 @@ def compilers(target: Target, libc: Libc, glibc: str = "") -> Compilers:
 
 def _script(command: str, target: Target, libc: Libc, glibc: str) -> str:
     # zig leaves out debug information and a build id unless it is asked, traps on undefined behaviour unless
-    # it is told not to, makes code for musl that a position independent program (rustc's default) cannot have,
+    # it is told not to, makes code for musl that no position independent program (rustc's default) can have,
     # and has no word of its own for a static program that is position independent.
     cpu = ROWS[target.platform].cpu
     arguments = ["-g", "-fPIC", "-fno-sanitize=all", "-Wl,--build-id=sha1"]

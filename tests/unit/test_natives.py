@@ -277,7 +277,7 @@ def test_the_error_of_an_unknown_crate_becomes_a_suggestion(output, fix) -> None
 
 def test_the_tree_is_asked_for_what_is_built() -> None:
     command = tree.command(["--package", "app", "--features", "x"], ARM64.gnu)
-    assert command[:4] == ["cargo", "tree", "--locked", "--offline"]
+    assert command[:3] == ["cargo", "tree", "--locked"]
     assert "normal,build" in command
     assert "normal,build,dev" in tree.command(["--workspace"], ARM64.gnu, tests=True)
     assert command[command.index("--target") + 1] == ARM64.gnu
