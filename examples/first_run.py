@@ -90,7 +90,8 @@ def main() -> None:
     run([*project, "build", "report"])
     registry_host = os.environ.get("REGISTRY") or (registry.address_of() if chosen.kind == "embedded" else "")
     if registry_host:
-        address = run([*project, "publish", "--address", f"{registry_host}/sample-app:dev"]).strip()
+        publish = ["publish", "--address", f"{registry_host}/sample-app:dev"]
+        address = run([*project, *publish, "--registry", f"tcp://{registry_host}"]).strip()
         if registry_host == registry.address_of():
             show_index(address)
     else:

@@ -44,6 +44,7 @@ class Case:
         target: the platform it ships for.
         runtime: what to call the runtime in a message.
         static: the program was asked to be static.
+        glibc: the oldest glibc it was asked to run on, for example 2.17; empty if that was not asked.
     """
 
     path: str
@@ -51,6 +52,7 @@ class Case:
     target: Target
     runtime: str
     static: bool = False
+    glibc: str = ""
 
     @property
     def name(self) -> str:
@@ -102,6 +104,19 @@ def is_static(case: Case) -> Iterator[Finding]:
             "static",
             f"{case.name} should be static and needs {wants}",
             f"compile it for {case.target.musl}, and link its native libraries statically as well",
+        )
+
+
+def is_within_the_floor(case: Case) -> Iterator[Finding]:
+    """It needs no newer glibc than the one it was asked to run on, whatever the runtime has."""
+    floor = tuple(map(int, case.glibc.split("."))) if case.glibc else ()
+    glibc = [need for need in case.elf.needs if numbered(need.version)[0] == "GLIBC" and not need.weak]
+    newer = [need for need in glibc if floor and numbered(need.version)[1] > floor]
+    if newer:
+        yield Finding(
+            "floor",
+            f"{case.name} should run on glibc {case.glibc} and needs {_wanted(newer)}",
+            f"ask for glibc {_dotted(newer)} or newer, or leave out what links the symbols",
         )
 
 
@@ -185,11 +200,10 @@ def has_its_versions(case: Case) -> Iterator[Finding]:
 
 
 def _too_old(case: Case, subject: str, lacking: Sequence[Need], provider: Elf) -> Finding:
-    lacking = sorted(lacking, key=lambda need: numbered(need.version)[1], reverse=True)
-    symbols = [f"{symbol}@{n.version}".lstrip("@") for n in lacking for symbol in n.symbols or ("",)]
+    lacking = _newest_first(lacking)
     family, number = numbered(lacking[0].version)
     has = highest(provider.defines, family) or _some(provider.defines)
-    what = f"{subject} needs {_some(symbols)} of {lacking[0].library}; {case.runtime} has up to {has}"
+    what = f"{subject} needs {_wanted(lacking)} of {lacking[0].library}; {case.runtime} has up to {has}"
     if not f"{family}_".startswith("GLIBC_"):
         newer = f"use a runtime base with a newer {lacking[0].library}, or link that library statically"
         return Finding("versions", what, newer)
@@ -201,6 +215,19 @@ def _too_old(case: Case, subject: str, lacking: Sequence[Need], provider: Elf) -
         f"use a runtime base with {glibc}{base}, compile in a builder of the runtime's own distribution, "
         "or build with libc musl",
     )
+
+
+def _newest_first(needs: Sequence[Need]) -> list[Need]:
+    return sorted(needs, key=lambda need: numbered(need.version)[1], reverse=True)
+
+
+def _wanted(needs: Sequence[Need]) -> str:
+    newest = _newest_first(needs)
+    return _some([f"{symbol}@{n.version}".lstrip("@") for n in newest for symbol in n.symbols or ("",)])
+
+
+def _dotted(needs: Sequence[Need]) -> str:
+    return ".".join(map(str, numbered(_newest_first(needs)[0].version)[1]))
 
 
 def has_its_symbols(case: Case) -> Iterator[Finding]:
@@ -232,7 +259,7 @@ def _label(case: Case, path: str) -> str:
 RULES: tuple[tuple[Callable[[Case], Iterator[Finding]], ...], ...] = (
     (is_program,),
     (is_of_the_platform,),
-    (is_static,),
+    (is_static, is_within_the_floor),
     (has_its_interpreter,),
     (has_its_libraries, has_its_versions),
     (has_its_symbols,),

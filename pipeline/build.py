@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 import dagger
 from dagger import dag
 
-from pipeline import access, cargo, toolchain
+from pipeline import access, cargo, debian, preflight, toolchain, tree, zig
 from pipeline.access import Access
 from pipeline.cargo import Binary, Choice, Project
-from pipeline.errors import LockMissing, NotACargoProject
+from pipeline.errors import LockMissing, NotACargoProject, UnsupportedLibc
+from pipeline.natives import Needs
 from pipeline.targets import Libc, Target
 
 IGNORED = ["**/target", "**/.git", "**/node_modules", "**/.venv"]
@@ -37,20 +38,26 @@ class Order:
         targets: what to build for.
         choice: which binaries and how.
         libc: C library of the binaries.
+        glibc: oldest glibc they run on; empty means the distribution's.
         rust: Rust version; empty means the project's own, else this module's.
         build_args: environment of the compile, `NAME=value`.
         packages: further Debian packages of the builder.
         access: what private dependencies are fetched with.
+        target_packages: further Debian packages to link with, installed for each target.
+        tests: the builder is for the whole workspace and its tests too.
     """
 
     source: dagger.Directory
     targets: tuple[Target, ...]
     choice: Choice = field(default_factory=Choice)
     libc: Libc = Libc.GNU
+    glibc: str = ""
     rust: str = ""
     build_args: tuple[tuple[str, str], ...] = ()
     packages: tuple[str, ...] = ()
     access: Access = field(default_factory=Access)
+    target_packages: tuple[str, ...] = ()
+    tests: bool = False
 
     @property
     def triples(self) -> list[str]:
@@ -66,24 +73,59 @@ class Plan:
     rust: str
     project: Project
     binaries: tuple[Binary, ...]
-    command: tuple[str, ...]
+    commands: tuple[tuple[str, ...], ...]
+    """The cargo calls: one, unless targets disagree about a variable that all of one call read."""
+    needs: tuple[Needs, ...] = ()
+    """What the native dependencies imply, in the order of the targets."""
 
 
 async def plan(order: Order) -> Plan:
-    """What an order amounts to, from the manifests alone.
+    """What an order amounts to, from the manifests and the lock file; its dependencies are fetched for that.
 
     Raises:
+        UnsupportedLibc: a target cannot be built with the C library, or a package not linked with it.
+        CannotCrossCompile: a native dependency that cannot be built; all are named at once.
         NotACargoProject, LockMissing: a file that every build needs is not there.
         ProjectError: see `cargo.choose` and `cargo.explain`.
+        MissingCredentials: a private dependency; see `cargo.explain`.
         BaseImageUnavailable: no builder image for the Rust version.
     """
+    zig.check(order.targets, order.libc, order.glibc)
+    _check_target_packages(order)
     names = await order.source.entries()
     _check_source(names)
     rust = order.rust or await _pinned(order.source, names) or toolchain.RUST
     project = await _describe(order, rust)
     binaries = cargo.choose(project, order.choice)
-    command = cargo.build_command(order.choice, binaries, order.triples)
-    return Plan(order, rust, project, binaries, tuple(command))
+    await _fetch(order, rust)
+    needs = await _examine(order, rust, binaries)
+    return Plan(order, rust, project, binaries, build_commands(order, binaries, needs), needs)
+
+
+def build_commands(
+    order: Order, binaries: Sequence[Binary], needs: Sequence[Needs]
+) -> tuple[tuple[str, ...], ...]:
+    """One `cargo build` for all targets, or one for each set of targets that agree on `Needs.common`."""
+    if preflight.agree(needs):
+        return (tuple(cargo.build_command(order.choice, binaries, order.triples)),)
+    sets: dict[tuple[str, ...], list[str]] = {}
+    for triple, of_target in zip(order.triples, needs, strict=True):
+        variables = tuple(f"{name}={value}" for name, value in of_target.common.items())
+        sets.setdefault(variables, []).append(triple)
+    return tuple(
+        ("env", *variables, *cargo.build_command(order.choice, binaries, triples))
+        for variables, triples in sets.items()
+    )
+
+
+def _check_target_packages(order: Order) -> None:
+    reason = toolchain.compilers(order.targets[0], order.libc, order.glibc).not_debian
+    if order.target_packages and reason:
+        raise UnsupportedLibc(
+            f"{', '.join(order.target_packages)} cannot be linked: {reason}",
+            where="target packages",
+            fix="leave the packages out, or build with libc gnu and no glibc version",
+        )
 
 
 def _check_source(names: Sequence[str]) -> None:
@@ -115,17 +157,43 @@ async def _describe(order: Order, rust: str) -> Project:
     except dagger.QueryError as error:
         raise toolchain.unavailable(rust, str(error)) from error
     command = ["cargo", "metadata", "--no-deps", "--offline", "--format-version", "1"]
-    described = image.with_mounted_directory(toolchain.SOURCE, order.source).with_workdir(toolchain.SOURCE)
     try:
-        return cargo.read_metadata(await described.with_exec(command).stdout())
+        return cargo.read_metadata(await _with_project(image, order).with_exec(command).stdout())
     except dagger.ExecError as error:
         raise cargo.explain(error.stderr, shlex.join(command), otherwise=cargo.DESCRIBING) from error
+
+
+async def _fetch(order: Order, rust: str) -> None:
+    """Have all dependencies in cargo's home, which every builder shares; only this sees the credentials."""
+    container = _with_project(toolchain.native(rust), order)
+    needed = access.programs(await order.source.file("Cargo.lock").contents())
+    container = toolchain.with_packages(container, needed) if needed else container
+    try:
+        await order.access.grant(container).with_exec(FETCH).sync()
+    except dagger.ExecError as error:
+        raise cargo.explain(printed(error), shlex.join(FETCH)) from error
+
+
+def _with_project(container: dagger.Container, order: Order) -> dagger.Container:
+    return container.with_mounted_directory(toolchain.SOURCE, order.source).with_workdir(toolchain.SOURCE)
+
+
+async def _examine(order: Order, rust: str, binaries: Sequence[Binary]) -> tuple[Needs, ...]:
+    packages = ["--workspace"] if order.tests else cargo.package_arguments(binaries)
+    selection = [*packages, *cargo.feature_arguments(order.choice)]
+    commands = [tree.command(selection, triple, order.tests) for triple in order.triples]
+    container = _with_project(toolchain.native(rust), order)
+    try:
+        return await preflight.examine(container, commands, order.targets, order.libc, order.glibc)
+    except dagger.ExecError as error:
+        raise cargo.explain(printed(error), shlex.join(commands[0])) from error
 
 
 def builder(plan: Plan) -> dagger.Container:
     """The builder of a plan, ready to run cargo on the source."""
     order = plan.order
-    container = toolchain.builder(plan.rust, order.targets, order.libc, order.packages)
+    container = toolchain.builder(plan.rust, order.targets, order.libc, order.packages, glibc=order.glibc)
+    container = preflight.prepared(container, order.targets, plan.needs, order.target_packages)
     container = (
         container.with_mounted_directory(toolchain.SOURCE, order.source)
         .with_mounted_cache(
@@ -147,28 +215,12 @@ def cache_key(plan: Plan) -> str:
     Profiles and triples have directories of their own inside; different sources of one project may
     share it, since sources enter by content.
     """
-    text = "\n".join([plan.project.identity, plan.rust, plan.order.libc.value])
+    text = "\n".join([plan.project.identity, plan.rust, plan.order.libc.value + plan.order.glibc])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 FETCH = ["cargo", "fetch", "--locked"]
-"""The download of everything the lock file names, once, before any compile."""
-
-
-async def fetched(plan: Plan) -> dagger.Container:
-    """The builder of a plan, without credentials, once all dependencies are in cargo's home, which it shares.
-
-    Raises:
-        MissingCredentials, LockOutOfDate, ProjectError: see `cargo.explain`.
-    """
-    container = builder(plan)
-    needed = access.programs(await plan.order.source.file("Cargo.lock").contents())
-    fetching = toolchain.with_packages(container, needed) if needed else container
-    try:
-        await plan.order.access.grant(fetching).with_exec(FETCH).sync()
-    except dagger.ExecError as error:
-        raise cargo.explain(printed(error), shlex.join(FETCH)) from error
-    return container
+"""The download of everything the lock file names, once, before anything else asks for it."""
 
 
 def sync_lines() -> list[str]:
@@ -185,15 +237,18 @@ def compile_script(plan: Plan) -> str:
     """The shell program that compiles and collects, for `sh -e`.
 
     Binaries land in `/output/<triple>/`, stripped, with their symbols beside them in
-    `/output/symbols/<triple>/` and linked to by build id and debug link.
+    `/output/symbols/<triple>/` and linked to by build id and debug link; `/output/packages/<triple>` names
+    the Debian packages with the libraries they link.
     """
-    lines = [*sync_lines(), f"mkdir -p {OUTPUT}", shlex.join(plan.command)]
+    lines = [*sync_lines(), f"mkdir -p {OUTPUT}", *map(shlex.join, plan.commands)]
     directory = cargo.profile_directory(plan.order.choice.profile)
     for target in plan.order.targets:
         triple = target.triple(plan.order.libc)
         for binary in plan.binaries:
             built = f"{toolchain.BUILD}/target/{triple}/{directory}/{binary.name}"
             lines += _collect(target.tools, built, triple, binary.name)
+        programs = [f"{OUTPUT}/{triple}/{binary.name}" for binary in plan.binaries]
+        lines += debian.needed_script(target, programs, f"{OUTPUT}/packages/{triple}")
     return "\n".join(lines)
 
 
@@ -210,18 +265,20 @@ def _collect(tools: str, built: str, triple: str, name: str) -> list[str]:
 
 
 async def compile(plan: Plan) -> dagger.Directory:
-    """Fetch, compile and collect: `<triple>/<binary>` and `symbols/<triple>/<binary>.debug`.
+    """Compile and collect: `<triple>/<binary>` and `symbols/<triple>/<binary>.debug`.
 
     Raises:
         CompileError, LinkError, BuildScriptRanTarget: cargo failed; its output is carried whole.
         ProjectError: see `cargo.explain`.
     """
-    container = await fetched(plan)
-    where = shlex.join(plan.command)
+    container = builder(plan)
+    where = "; ".join(map(shlex.join, plan.commands))
     try:
         return await container.with_exec(["sh", "-ec", compile_script(plan)]).directory(OUTPUT).sync()
     except dagger.ExecError as error:
-        raise cargo.explain(printed(error), where) from error
+        first = plan.order.targets[0]
+        chosen = toolchain.compilers(first, plan.order.libc, plan.order.glibc)
+        raise cargo.explain(printed(error), where, debian=not chosen.not_debian) from error
 
 
 def printed(error: dagger.ExecError) -> str:

@@ -26,6 +26,7 @@ from pipeline.errors import (
     UnknownFeature,
     UnknownPackage,
 )
+from pipeline.natives import suggest
 
 
 @dataclass(frozen=True)
@@ -245,7 +246,11 @@ FAILURES: tuple[Failure, ...] = (
             "use release, dev or a profile that Cargo.toml defines"),
     Failure(r"(?:cannot find|unable to find library) -l ?(?P<name>[\w.+-]+)",
             LinkError, "the linker found no library {name!r} for the target",
-            "add its -dev package for the target, or switch on the crate's vendored or bundled feature"),
+            "{suggestion}"),
+    Failure(r"The system library `(?P<name>[^`]+)` required by crate `(?P<crate>[^`]+)` was not found",
+            LinkError, "the crate {crate} found no library {name!r} for the target", "{suggestion}"),
+    Failure(r"fatal error: '?(?P<name>[\w./+-]+\.h(?:pp)?)'?:? (?:No such file or directory|file not found)",
+            LinkError, "a C header is missing for the target: {name}", "{suggestion}"),
     Failure(r"Exec format error|cannot execute binary file",
             BuildScriptRanTarget, "a build script ran a program of the target on the build platform",
             "the project cannot cross-compile as it is: build it with the emulated strategy"),
@@ -262,16 +267,20 @@ COMPILING = Failure(
 )  # fmt: skip
 
 
-def explain(output: str, where: str, otherwise: Failure = COMPILING) -> RustMultiarchError:
+def explain(
+    output: str, where: str, otherwise: Failure = COMPILING, debian: bool = True
+) -> RustMultiarchError:
     """The error that a failed cargo command's output means, carrying that output whole.
 
     Args:
         output: all that the command printed.
         where: the command.
         otherwise: what the failure means where no row of `FAILURES` knows it.
+        debian: whether Debian's libraries can be linked, for what to do next.
     """
     known = (failure for failure in FAILURES if re.search(failure.pattern, output))
     failure = next(known, otherwise)
     match = re.search(failure.pattern, output)
     names = {name: text for name, text in match.groupdict().items() if text} if match else {}
-    return failure.error(failure.what.format(**names), where=where, fix=failure.fix, output=output)
+    fix = failure.fix.format(**names, suggestion=suggest(names.get("name", ""), debian))
+    return failure.error(failure.what.format(**names), where=where, fix=fix, output=output)

@@ -44,7 +44,7 @@ async def test(plan: Plan, targets: Sequence[Target] = ()) -> str:
         ChecksFailed: a test fails; its output is carried whole.
         CompileError and its kin: see `cargo.explain`.
     """
-    container = await build.fetched(plan)
+    container = build.builder(plan)
     if not targets:
         return await _run(container, test_command(plan), TESTS)
     printed = []
@@ -61,7 +61,7 @@ async def lint(plan: Plan, deny_warnings: bool = False) -> str:
     Raises:
         ChecksFailed: clippy finds an error, or anything at all with `deny_warnings`.
     """
-    container = (await build.fetched(plan)).with_exec(["rustup", "component", "add", "clippy"])
+    container = build.builder(plan).with_exec(["rustup", "component", "add", "clippy"])
     return await _run(container, lint_command(plan, deny_warnings), LINTS)
 
 

@@ -136,6 +136,13 @@ async def build(
     return as_json(rows) if json else as_table(rows)
 
 
+@app.command("natives")
+@project_command
+async def natives(module: RustMultiarch, *, json: _JSON = False) -> str:
+    """Print what the native dependencies need for each platform and why; compiles nothing."""
+    return await module.natives(json)
+
+
 @app.command("publish")
 @project_command
 async def publish(

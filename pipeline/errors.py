@@ -117,6 +117,12 @@ class DuplicatePlatform(PlatformError):
     exit_code = 13
 
 
+class UnsupportedLibc(PlatformError):
+    """A C library, or a version of it, that a platform cannot be built with."""
+
+    exit_code = 14
+
+
 class ProjectError(RustMultiarchError):
     """The source is not something cargo can build as asked."""
 
@@ -203,6 +209,12 @@ class ChecksFailed(RustMultiarchError):
     """The project's own tests, clippy or formatting fail."""
 
     exit_code = 33
+
+
+class CannotCrossCompile(CompileError):
+    """A native dependency that cannot be built for a platform as it is; found before any compile."""
+
+    exit_code = 34
 
 
 class VerificationError(RustMultiarchError):

@@ -9,7 +9,7 @@ from typing import Annotated, Self
 import dagger
 from dagger import Doc, dag, field, function, object_type
 
-from pipeline import runtime, seal, toolchain
+from pipeline import debian, runtime, seal, toolchain
 from pipeline import smoke as smoke_run
 from pipeline import verify as gate
 from pipeline.address import destinations
@@ -192,20 +192,23 @@ async def assemble(plan: Plan, setup: runtime.Runtime, output: dagger.Directory,
         BaseImageUnavailable: see `runtime.assemble`.
     """
     names = [binary.name for binary in plan.binaries]
-    roots = toolchain.native(plan.rust).file(runtime.CERTIFICATES)
+    host = toolchain.native(plan.rust)
     variants = []
-    for target in plan.order.targets:
+    for target, needs in zip(plan.order.targets, plan.needs, strict=True):
         triple = target.triple(plan.order.libc)
         binaries = output.directory(triple)
         programs = {name: binaries.file(name) for name in names}
         base = await runtime.base_image(setup.base, target)
-        container = await runtime.assemble(setup, base, programs, roots)
+        linked = (await output.file(f"packages/{triple}").contents()).split()
+        packages = [*needs.runtime, *linked]
+        added = await debian.runtime_files(base, dag.container().from_(runtime.BASE), target, packages)
+        container = await runtime.assemble(setup, base, programs, host, added)
         variants.append(
             Variant(
                 platform=target.platform,
                 triple=triple,
                 container=await container.sync(),
-                base=base,
+                base=None if setup.base == runtime.SCRATCH else base,
                 binaries=binaries,
                 symbols=output.directory(f"symbols/{triple}"),
                 size=sum([await file.size() for file in programs.values()]),
@@ -213,7 +216,9 @@ async def assemble(plan: Plan, setup: runtime.Runtime, output: dagger.Directory,
         )
     paths = tuple(f"{runtime.PROGRAMS}/{name}" for name in names)
     static = plan.order.libc is Libc.MUSL
-    verified = await gate.verify(
-        [gate.Subject(v.container, parse(v.platform), paths, setup.base, static) for v in variants]
-    )
+    subjects = [
+        gate.Subject(v.container, parse(v.platform), paths, setup.base, static, plan.order.glibc)
+        for v in variants
+    ]
+    verified = await gate.verify(subjects)
     return Image(variants=variants, verified=gate.as_json(verified), terms=terms.as_json())

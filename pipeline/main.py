@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 import dagger
 from dagger import Doc, Ignore, check, dag, function, object_type
 
-from pipeline import checks, image, runtime, seal
+from pipeline import checks, image, preflight, runtime, seal
 from pipeline import verify as gate
 from pipeline.access import Access, GitToken, RegistryToken, gitconfig, registry_variable
 from pipeline.address import destinations
@@ -28,7 +28,7 @@ from pipeline.image import (
     TagsArgument,
     UsernameArgument,
 )
-from pipeline.targets import DEFAULT_PLATFORMS, parse, select
+from pipeline.targets import DEFAULT_PLATFORMS, Libc, parse, select
 
 
 @object_type
@@ -62,7 +62,15 @@ class RustMultiarch:
     rust_version: Annotated[
         str, Doc("Rust version; the project's rust-toolchain.toml decides where this is empty.")
     ] = ""
-    runtime_base: Annotated[str, Doc("Image the final image starts from.")] = runtime.BASE
+    libc: Annotated[Libc, Doc("C library of the binaries: gnu, or musl for static ones.")] = Libc.GNU
+    glibc: Annotated[str, Doc("Oldest glibc the binaries run on, for example 2.17.")] = ""
+    target_packages: Annotated[
+        list[str], Doc("Further Debian packages to link with, installed for each platform: libfoo-dev.")
+    ] = dataclasses.field(default_factory=list)
+    runtime_base: Annotated[
+        str,
+        Doc("Image the final image starts from; empty: debian for gnu, scratch (no files at all) for musl."),
+    ] = ""
     user: Annotated[str, Doc("User the program runs as; the default has no rights.")] = runtime.USER
     ports: Annotated[list[int], Doc("TCP ports the image declares.")] = dataclasses.field(
         default_factory=list
@@ -119,6 +127,7 @@ class RustMultiarch:
         """Compile every platform and assemble the image; the log ends with a summary."""
         terms = self._terms()
         planned = await plan(self._order())
+        print(preflight.as_text(planned.order.targets, planned.needs), file=sys.stderr, flush=True)
         built = await image.assemble(planned, self._runtime(planned), await compile(planned), terms)
         print(await built.report(), file=sys.stderr, flush=True)
         return built
@@ -167,6 +176,13 @@ class RustMultiarch:
         return native_builder(await plan(order))
 
     @function
+    async def natives(self, as_json: Annotated[bool, Doc("As JSON instead of lines.")] = False) -> str:
+        """What the native dependencies need for each platform and why, found out without compiling."""
+        planned = await plan(self._order())
+        shown = preflight.as_json if as_json else preflight.as_text
+        return shown(planned.order.targets, planned.needs)
+
+    @function
     async def verify(
         self,
         binary: Annotated[dagger.File, Doc("The program.")],
@@ -177,9 +193,7 @@ class RustMultiarch:
     ) -> str:
         """Check any program against any image: architecture, loader, libraries, symbol versions."""
         target = parse(platform)
-        container = dag.container(platform=dagger.Platform(target.platform))
-        if image != "scratch":
-            container = await runtime.base_image(image, target)
+        container = await runtime.base_image(image, target)
         verified = [await gate.verify_file(binary, container, target, image, static)]
         return gate.as_json(verified) if as_json else gate.as_text(verified)
 
@@ -192,9 +206,10 @@ class RustMultiarch:
         ] = None,
     ) -> str:
         """Run the project's own tests."""
-        order = dataclasses.replace(self._order(), targets=select(platforms)) if platforms else self._order()
-        planned = await plan(order)
-        return await checks.test(planned, order.targets if platforms else ())
+        if not platforms:
+            return await checks.test(await self._checked())
+        order = dataclasses.replace(self._order(), targets=select(platforms), tests=True)
+        return await checks.test(await plan(order), order.targets)
 
     @function
     @check
@@ -202,13 +217,19 @@ class RustMultiarch:
         self, deny_warnings: Annotated[bool, Doc("Treat every warning as an error.")] = False
     ) -> str:
         """Run clippy over the whole workspace."""
-        return await checks.lint(await plan(self._order()), deny_warnings)
+        return await checks.lint(await self._checked(), deny_warnings)
 
     @function
     @check
     async def fmt(self) -> str:
         """Check the formatting of the whole workspace; changes no file."""
-        return await checks.fmt(await plan(self._order()))
+        return await checks.fmt(await self._checked())
+
+    async def _checked(self) -> Plan:
+        """The plan of the project's own checks: on the build platform, whatever is built for."""
+        here = parse(await dag.default_platform())
+        order = dataclasses.replace(self._order(), targets=(here,), libc=Libc.GNU, glibc="", tests=True)
+        return await plan(order)
 
     def _with_access(self, **opened: Any) -> Self:
         changed = copy.copy(self)
@@ -228,12 +249,15 @@ class RustMultiarch:
                 profile=self.profile,
                 arguments=tuple(self.cargo_args),
             ),
+            libc=self.libc,
+            glibc=self.glibc,
             rust=self.rust_version,
             build_args=(
                 ("SOURCE_DATE_EPOCH", str(self.source_date_epoch)),
                 *pairs("build-args", self.build_args),
             ),
             access=self.access,
+            target_packages=tuple(self.target_packages),
         )
 
     def _terms(self) -> seal.Terms:
@@ -252,7 +276,7 @@ class RustMultiarch:
             "org.opencontainers.image.version": first.version,
         }
         return runtime.Runtime(
-            base=self.runtime_base,
+            base=self.runtime_base or runtime.BASES[self.libc],
             user=self.user,
             ports=tuple(self.ports),
             args=tuple(self.args),

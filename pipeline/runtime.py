@@ -9,12 +9,26 @@ import dagger
 from dagger import dag
 
 from pipeline.errors import BaseImageUnavailable
-from pipeline.targets import Target
+from pipeline.targets import Libc, Target
 
 BASE = "debian:bookworm-slim"
+SCRATCH = "scratch"
+"""Not an image: a base without any file."""
+
+BASES = {Libc.GNU: BASE, Libc.MUSL: SCRATCH}
+"""What the final image starts from where nothing else is asked."""
+
 USER, UID = "app", 10001
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 PROGRAMS = "/usr/local/bin"
+ACCOUNTS = {
+    "/etc/passwd": (
+        "root:x:0:0:root:/root:/usr/sbin/nologin\n",
+        f"{USER}:x:{UID}:{UID}::/nonexistent:/usr/sbin/nologin\n",
+    ),
+    "/etc/group": ("root:x:0:\n", f"{USER}:x:{UID}:\n"),
+}
+"""Account files: root's line, for a base that has none, and our own user's."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +36,7 @@ class Runtime:
     """How the final image is set up.
 
     Attributes:
-        base: image to start from; pulled for each target platform.
+        base: image to start from; pulled for each target platform. `scratch` starts from nothing.
         user: who the process runs as; the default is a user of our own without any rights.
         ports: TCP ports the image declares.
         args: default arguments after the entrypoint.
@@ -42,7 +56,8 @@ async def assemble(
     runtime: Runtime,
     base: dagger.Container,
     programs: Mapping[str, dagger.File],
-    roots: dagger.File,
+    host: dagger.Container,
+    added: dagger.Directory | None = None,
 ) -> dagger.Container:
     """One platform's image: the base with root certificates, a user and the programs added.
 
@@ -52,10 +67,15 @@ async def assemble(
         runtime: how it is set up.
         base: the image it starts from, of its platform.
         programs: the files to put on PATH, by name; the first is the entrypoint.
-        roots: the bundle of root certificates, which is the same on every platform.
+        host: a native container, for the files that are the same on every platform.
+        added: Debian packages that the programs need, as `debian.runtime_files` gives them.
     """
-    system = dag.directory().with_file(CERTIFICATES, roots, permissions=0o644)
-    if runtime.user == USER:
+    bare = runtime.base == SCRATCH
+    system = _ordinary(host) if bare else dag.directory()
+    system = system.with_file(CERTIFICATES, host.file(CERTIFICATES), permissions=0o644)
+    if added is not None:
+        system = added.with_directory("/", system)
+    if bare or runtime.user == USER:
         system = await _with_accounts(system, base)
     folder = dag.directory()
     for name, program in programs.items():
@@ -77,12 +97,13 @@ def _configured(container: dagger.Container, runtime: Runtime, entrypoint: str) 
 
 
 async def base_image(image: str, target: Target) -> dagger.Container:
-    """An image for a platform.
+    """An image for a platform; `scratch` is an empty one.
 
     Raises:
         BaseImageUnavailable: the engine cannot pull it for the platform.
     """
-    container = dag.container(platform=dagger.Platform(target.platform)).from_(image)
+    empty = dag.container(platform=dagger.Platform(target.platform))
+    container = empty.with_rootfs(dag.directory()) if image == SCRATCH else empty.from_(image)
     try:
         return await container.sync()
     except dagger.QueryError as error:
@@ -95,13 +116,23 @@ async def base_image(image: str, target: Target) -> dagger.Container:
         ) from error
 
 
+def _ordinary(host: dagger.Container) -> dagger.Directory:
+    """What a program may expect of any system and an empty base lacks: time zones and `/tmp`."""
+    script = """
+    apt-get update -q && apt-get install -y --no-install-recommends tzdata
+    mkdir -p /system/usr/share /system/tmp
+    chmod 1777 /system/tmp
+    cp -a /usr/share/zoneinfo /system/usr/share/
+    rm -rf /system/usr/share/zoneinfo/posix /system/usr/share/zoneinfo/right
+    find /system -depth -exec touch --no-dereference --date=@0 {} +
+    """
+    quiet = host.with_env_variable("DEBIAN_FRONTEND", "noninteractive")
+    return quiet.with_exec(["sh", "-ec", script]).directory("/system")
+
+
 async def _with_accounts(system: dagger.Directory, base: dagger.Container) -> dagger.Directory:
-    """The base's account files with our own user added, as files to lay over it."""
-    lines = {
-        "/etc/passwd": f"{USER}:x:{UID}:{UID}::/nonexistent:/usr/sbin/nologin\n",
-        "/etc/group": f"{USER}:x:{UID}:\n",
-    }
-    for path, line in lines.items():
-        present = await base.file(path).contents() if await base.exists(path) else ""
-        system = system.with_new_file(path, present + line, permissions=0o644)
+    """The base's account files, or root's lines alone, with our own user added: files to lay over it."""
+    for path, (root, own) in ACCOUNTS.items():
+        present = await base.file(path).contents() if await base.exists(path) else root
+        system = system.with_new_file(path, present + own, permissions=0o644)
     return system

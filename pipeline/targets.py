@@ -14,6 +14,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from dagger import enum_type
+
 from pipeline.errors import DuplicatePlatform, MalformedPlatform, NoPlatforms, UnsupportedPlatform
 
 DEFAULT_PLATFORMS = ("linux/amd64", "linux/arm64")
@@ -21,11 +23,15 @@ DEFAULT_PLATFORMS = ("linux/amd64", "linux/arm64")
 _PLATFORM = re.compile(r"(?P<os>[a-z]+)/(?P<arch>[a-z0-9]+)(?:/(?P<variant>v[0-9]+))?")
 
 
+@enum_type
 class Libc(enum.Enum):
     """Which C library the binary is linked with."""
 
     GNU = "gnu"
+    """glibc, which the runtime has to have."""
+
     MUSL = "musl"
+    """musl, linked in: the binary is static and needs no runtime at all."""
 
 
 @dataclass(frozen=True)

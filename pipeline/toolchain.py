@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import dagger
 from dagger import dag
 
+from pipeline import zig
+from pipeline.compilers import FILES, Compilers, gnu
 from pipeline.errors import BaseImageUnavailable
 from pipeline.targets import Libc, Target
 
@@ -25,7 +27,6 @@ HOST_PACKAGES = ("ca-certificates", "pkgconf", "rsync")
 CARGO_HOME = "/cargo"
 SOURCE = "/source"
 BUILD = "/build"
-TOOLCHAIN_FILES = "/opt/rust-multiarch"
 
 
 def rust_image(version: str) -> str:
@@ -33,19 +34,22 @@ def rust_image(version: str) -> str:
     return f"rust:{version}-slim-{DISTRIBUTION}"
 
 
-def cross_packages(targets: Iterable[Target]) -> list[str]:
-    """Debian packages with the C toolchain of each target.
-
-    On the target's own platform the same names are met by the native compiler, so one list serves every
-    build platform (Debian's `gcc` provides `gcc-<its own prefix>`).
-    """
-    packages = list(HOST_PACKAGES)
-    for target in targets:
-        packages += [f"gcc-{target.tools.replace('_', '-')}", f"libc6-dev-{target.debian}-cross"]
-    return packages
+def compilers(target: Target, libc: Libc = Libc.GNU, glibc: str = "") -> Compilers:
+    """The C toolchain of a target: Debian's gcc, or zig for musl and for a glibc older than Debian's."""
+    return zig.compilers(target, libc, glibc) if _needs_zig(libc, glibc) else gnu(target)
 
 
-def environment(target: Target, libc: Libc = Libc.GNU) -> dict[str, str]:
+def _needs_zig(libc: Libc, glibc: str) -> bool:
+    return libc is Libc.MUSL or glibc != ""
+
+
+def cross_packages(targets: Sequence[Target], libc: Libc = Libc.GNU, glibc: str = "") -> list[str]:
+    """Debian packages with what every builder needs and the C toolchain of each target."""
+    chosen = [compilers(target, libc, glibc) for target in targets]
+    return [*HOST_PACKAGES, *(package for one in chosen for package in one.packages)]
+
+
+def environment(target: Target, libc: Libc = Libc.GNU, glibc: str = "") -> dict[str, str]:
     """Every variable that points cargo, `cc`, `pkg-config`, `bindgen` and `cmake` at a target.
 
     Names follow the cargo book (`CARGO_TARGET_<TRIPLE>_LINKER`) and the crates' own documentation
@@ -53,36 +57,35 @@ def environment(target: Target, libc: Libc = Libc.GNU) -> dict[str, str]:
     """
     triple = target.triple(libc)
     low, tools = triple.replace("-", "_"), target.tools
-    libraries = f"/usr/lib/{target.multiarch}"
+    chosen = compilers(target, libc, glibc)
     return {
-        f"CARGO_TARGET_{low.upper()}_LINKER": f"{tools}-gcc",
-        f"CC_{low}": f"{tools}-gcc",
-        f"CXX_{low}": f"{tools}-g++",
+        f"CARGO_TARGET_{low.upper()}_LINKER": chosen.cc,
+        f"CC_{low}": chosen.cc,
+        f"CXX_{low}": chosen.cxx,
         f"AR_{low}": f"{tools}-ar",
         f"RANLIB_{low}": f"{tools}-ranlib",
         f"STRIP_{low}": f"{tools}-strip",
         f"PKG_CONFIG_{low}": "pkg-config",
         f"PKG_CONFIG_ALLOW_CROSS_{low}": "1",
-        f"PKG_CONFIG_LIBDIR_{low}": f"{libraries}/pkgconfig:/usr/share/pkgconfig",
+        f"PKG_CONFIG_LIBDIR_{low}": chosen.pkg_config,
         f"PKG_CONFIG_SYSROOT_DIR_{low}": "/",
-        f"BINDGEN_EXTRA_CLANG_ARGS_{low}": (
-            f"--target={tools} -isystem /usr/include/{target.multiarch} -isystem /usr/{tools}/include"
-        ),
-        f"CMAKE_TOOLCHAIN_FILE_{low}": f"{TOOLCHAIN_FILES}/{triple}.cmake",
-    } | ({f"JEMALLOC_SYS_WITH_LG_PAGE_{low}": "16"} if target.arch == "arm64" else {})
+        f"BINDGEN_EXTRA_CLANG_ARGS_{low}": chosen.bindgen,
+        f"CMAKE_TOOLCHAIN_FILE_{low}": f"{FILES}/{triple}.cmake",
+    }
 
 
-def cmake_toolchain(target: Target) -> str:
+def cmake_toolchain(target: Target, libc: Libc = Libc.GNU, glibc: str = "") -> str:
     """The text of a CMake toolchain file (cmake-toolchains(7)) for a target."""
+    chosen = compilers(target, libc, glibc)
     lines = {
         "CMAKE_SYSTEM_NAME": "Linux",
         "CMAKE_SYSTEM_PROCESSOR": target.gnu.split("-")[0],
-        "CMAKE_C_COMPILER": f"{target.tools}-gcc",
-        "CMAKE_CXX_COMPILER": f"{target.tools}-g++",
+        "CMAKE_C_COMPILER": chosen.cc,
+        "CMAKE_CXX_COMPILER": chosen.cxx,
         "CMAKE_AR": f"/usr/bin/{target.tools}-ar",
         "CMAKE_RANLIB": f"/usr/bin/{target.tools}-ranlib",
-        "CMAKE_LIBRARY_ARCHITECTURE": target.multiarch,
         "CMAKE_FIND_ROOT_PATH_MODE_PROGRAM": "NEVER",
+        **chosen.cmake,
     }
     return "".join(f"set({name} {value})\n" for name, value in lines.items())
 
@@ -117,6 +120,7 @@ def builder(
     targets: Sequence[Target],
     libc: Libc = Libc.GNU,
     packages: Sequence[str] = (),
+    glibc: str = "",
 ) -> dagger.Container:
     """The builder container for some targets.
 
@@ -125,13 +129,19 @@ def builder(
         targets: what it can build for.
         libc: C library of every target.
         packages: further Debian packages, for native libraries.
+        glibc: oldest glibc the programs run on; empty means the distribution's.
     """
-    container = with_packages(native(version), [*cross_packages(targets), *packages])
+    needed = [*cross_packages(targets, libc, glibc), *packages]
+    container = with_packages(native(version), needed)
     container = container.with_exec(["rustup", "target", "add", *(t.triple(libc) for t in targets)])
+    if _needs_zig(libc, glibc):
+        container = zig.install(container, targets, libc)
     for target in targets:
-        path = f"{TOOLCHAIN_FILES}/{target.triple(libc)}.cmake"
-        container = container.with_new_file(path, cmake_toolchain(target))
-        for name, value in environment(target, libc).items():
+        path = f"{FILES}/{target.triple(libc)}.cmake"
+        container = container.with_new_file(path, cmake_toolchain(target, libc, glibc))
+        for script, text in compilers(target, libc, glibc).scripts.items():
+            container = container.with_new_file(script, text, permissions=0o755)
+        for name, value in environment(target, libc, glibc).items():
             container = container.with_env_variable(name, value)
     return container
 

@@ -36,6 +36,7 @@ class Subject:
         programs: absolute paths in the image.
         runtime: what to call the image's base in a message, for example `debian:bookworm-slim`.
         static: the programs were asked to be static.
+        glibc: the oldest glibc they were asked to run on; empty if that was not asked.
     """
 
     container: dagger.Container
@@ -43,6 +44,7 @@ class Subject:
     programs: tuple[str, ...]
     runtime: str
     static: bool = False
+    glibc: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ async def verify(subjects: Sequence[Subject]) -> list[Verified]:
         async with limiter:
             root = await rootfs.bring(subject.container, subject.programs, subject.target)
         cases[index] = [
-            Case(path, root, subject.target, subject.runtime, subject.static) for path in subject.programs
+            Case(path, root, subject.target, subject.runtime, subject.static, subject.glibc)
+            for path in subject.programs
         ]
 
     try:

@@ -18,14 +18,31 @@ PLATFORMS = ["linux/amd64", "linux/arm64"]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--zoo", action="store_true", help="build all of tests/data/zoo, for every platform")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "zoo: one of the many builds that only --zoo runs")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--zoo"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("zoo")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
 
 
 @pytest.fixture(scope="session")
-def engine() -> choice.Choice:
-    chosen = choice.choose(platforms=PLATFORMS)
+def engine(request: pytest.FixtureRequest) -> choice.Choice:
+    further = ["linux/arm/v7"] if request.config.getoption("--zoo") else []
+    chosen = choice.choose(platforms=[*PLATFORMS, *further])
     os.environ.update(chosen.environment)
     return chosen
 

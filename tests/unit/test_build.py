@@ -1,10 +1,14 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
+import anyio
 import pytest
 
-from pipeline import build, cargo
+from pipeline import build
 from pipeline.build import Order, Plan
 from pipeline.cargo import Binary, Choice, Package, Project
+from pipeline.errors import UnsupportedLibc
+from pipeline.natives import Needs
 from pipeline.targets import Libc, select
 
 PROJECT = Project((Package("app", "1.0.0", ("app", "two"), frozenset(), None, True),))
@@ -18,8 +22,8 @@ def plan(project: Project = PROJECT, rust: str = "1.96", libc: Libc = Libc.GNU, 
         choice=Choice(**choice),
         libc=libc,
     )
-    command = tuple(cargo.build_command(order.choice, BINARIES, order.triples))
-    return Plan(order, rust, project, BINARIES, command)
+    needs = (Needs(), Needs())
+    return Plan(order, rust, project, BINARIES, build.build_commands(order, BINARIES, needs), needs)
 
 
 def test_the_script_syncs_by_content_then_compiles_once() -> None:
@@ -59,3 +63,33 @@ def test_the_cache_is_apart_for_projects_and_toolchains_and_shared_otherwise() -
 
 def test_triples_follow_the_libc() -> None:
     assert plan(libc=Libc.MUSL).order.triples == ["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"]
+
+
+def commands(*common: dict[str, str]) -> list[str]:
+    order = plan().order
+    found = build.build_commands(order, BINARIES, [Needs(common=one) for one in common])
+    return [" ".join(command) for command in found]
+
+
+def test_one_cargo_call_where_targets_agree_about_common_variables() -> None:
+    (command,) = commands({"LIBGSSAPI_IMPL": "mit"}, {"LIBGSSAPI_IMPL": "mit"})
+    assert command.startswith("cargo build")
+    assert command.count("--target") == 2
+
+
+def test_a_cargo_call_for_each_where_they_do_not() -> None:
+    first, second = commands({}, {"JEMALLOC_SYS_WITH_LG_PAGE": "16"})
+    assert "x86_64" in first and "aarch64" not in first and "JEMALLOC" not in first
+    assert second.startswith("env JEMALLOC_SYS_WITH_LG_PAGE=16 cargo build")
+    assert "aarch64" in second and "x86_64" not in second
+
+
+async def _planned(order: Order) -> None:
+    await build.plan(order)
+
+
+@pytest.mark.parametrize("further", [{"libc": Libc.MUSL}, {"glibc": "2.28"}], ids=str)
+def test_debians_packages_are_refused_where_they_cannot_be_linked(further) -> None:
+    order = replace(plan().order, target_packages=("uuid-dev",), **further)
+    with pytest.raises(UnsupportedLibc, match="uuid-dev"):
+        anyio.run(_planned, order)

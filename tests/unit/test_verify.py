@@ -35,10 +35,14 @@ def app(target: Target = AMD64, needed: tuple[str, ...] = ("libc.so.6",), **rest
 
 
 def findings(
-    binary: Elf | None, files: Mapping[str, Elf], target: Target = AMD64, static: bool = False
+    binary: Elf | None,
+    files: Mapping[str, Elf],
+    target: Target = AMD64,
+    static: bool = False,
+    floor: str = "",
 ) -> list[Finding]:
     root = Root({**files, **({APP: binary} if binary else {})})
-    return check(Case(APP, root, target, BUSTER, static))
+    return check(Case(APP, root, target, BUSTER, static, floor))
 
 
 def only(found: list[Finding], rule: str) -> Finding:
@@ -60,6 +64,24 @@ def test_a_program_that_fits(target: Target) -> None:
 @pytest.mark.parametrize("kind", ["ET_EXEC", "ET_DYN"])
 def test_a_static_program_needs_nothing(kind: str) -> None:
     assert findings(made(kind=kind), {}, static=True) == []
+
+
+@pytest.mark.parametrize("floor", ["", "2.34", "2.36", "3.0"])
+def test_a_program_within_its_floor(floor: str) -> None:
+    assert findings(app(needs=FSTAT, imports=frozenset({"fstat@GLIBC_2.34"})), GOOD, floor=floor) == []
+
+
+@pytest.mark.parametrize("floor", ["2.17", "2.28", "2.33"])
+def test_a_program_above_its_floor_though_the_runtime_has_it(floor: str) -> None:
+    old = Need("libc.so.6", "GLIBC_2.17", ("read",))
+    finding = only(findings(app(needs=(old, *FSTAT)), GOOD, floor=floor), "floor")
+    assert finding.what == f"sample-app should run on glibc {floor} and needs fstat@GLIBC_2.34"
+    assert "glibc 2.34 or newer" in finding.fix
+
+
+def test_a_weak_need_is_no_need_of_the_floor() -> None:
+    weak = (Need("libc.so.6", "GLIBC_2.34", ("fstat",), weak=True),)
+    assert findings(app(needs=weak), GOOD, floor="2.17") == []
 
 
 def test_not_in_the_image() -> None:

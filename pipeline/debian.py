@@ -1,0 +1,204 @@
+"""Debian packages of a target, got by the build platform's own apt and unpacked without running them.
+
+A foreign architecture is never added to the builder's dpkg: packages that are not `Multi-Arch: same` could
+then be installed for one target alone, and maintainer scripts would run. Instead apt resolves in a state of
+its own for the target's architecture, and what it downloads is unpacked. Debian keeps libraries of each
+architecture in a directory of their own, where the cross compilers and pkg-config look for them.
+
+Maintainer scripts do not run. What only they create (links of update-alternatives, users, caches) is not
+there; the loader needs no cache for Debian's library directories.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+import dagger
+from dagger import dag
+
+from pipeline.errors import VerificationError
+from pipeline.targets import Target
+
+SONAMES = "/opt/rust-multiarch/sonames"
+"""Per architecture, in the builder: which package has which shared library."""
+
+DPKG = "/var/lib/dpkg"
+
+# ARCHITECTURE: have its package lists, in an apt of their own. A command by itself, so that every project
+# shares its result.
+_LISTS = r"""
+set -eu
+state=/opt/rust-multiarch/apt/$1
+mkdir -p "$state/lists/partial"
+cat >"$state/apt.conf" <<CONF
+APT::Architecture "$1";
+APT::Architectures { "$1"; };
+APT::Install-Recommends "false";
+APT::Sandbox::User "root";
+Dir::State "$state";
+Dir::State::status "/dev/null";
+Dir::Cache "$state";
+CONF
+# A suite that cannot be had for this architecture shows in a package that is then not found.
+APT_CONFIG=$state/apt.conf apt-get update -qq ||
+    echo "warning: not every package list for $1 could be had" >&2
+"""
+
+# fetch ARCHITECTURE PACKAGE...: have the packages and all they depend on in $tmp/archives; $tmp/status says
+# what is there already. Lists of another day may name packages that are gone, so it tries anew with new ones.
+_FETCH = r"""
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+mkdir -p "$tmp/archives/partial"
+: >"$tmp/status"
+
+fetch() {
+    export APT_CONFIG=/opt/rust-multiarch/apt/$1/apt.conf
+    shift
+    set -- -y -qq -o "Dir::State::status=$tmp/status" -o "Dir::Cache::archives=$tmp/archives" \
+        --download-only install "$@"
+    apt-get "$@" || { apt-get update -qq && apt-get "$@"; }
+}
+"""
+
+# ARCHITECTURE PACKAGE...: into the builder, for compilers and linkers alone: no programs, no configuration.
+_DEVELOPMENT = (
+    "set -eu\n"
+    + _FETCH
+    + r"""
+architecture=$1
+shift
+names=/opt/rust-multiarch/sonames/$architecture
+mkdir -p /opt/rust-multiarch/sonames
+if [ "$architecture" = "$(dpkg --print-architecture)" ]; then
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    apt-get install -y -qq --no-install-recommends "$@"
+    rm -rf /var/lib/apt/lists/*
+    for list in /var/lib/dpkg/info/*.list; do
+        package=$(basename "${list%.list}")
+        sed -n "s#.*/\(lib[^/]*\.so\.[^/]*\)\$#\1 ${package%:*}#p" "$list"
+    done >"$names"
+    exit
+fi
+fetch "$architecture" "$@"
+for deb in "$tmp"/archives/*.deb; do
+    dpkg-deb --fsys-tarfile "$deb" | tar -x -C / --keep-directory-symlink --no-same-owner \
+        --exclude='./bin' --exclude='./sbin' --exclude='./usr/bin' --exclude='./usr/sbin' \
+        --exclude='./usr/games' --exclude='./usr/libexec' --exclude='./etc' --exclude='./var' \
+        --exclude='./usr/share/doc' --exclude='./usr/share/man' --exclude='./usr/share/locale'
+    package=$(dpkg-deb --field "$deb" Package)
+    dpkg-deb --contents "$deb" | awk -v package="$package" \
+        '$6 ~ /\/lib[^\/]*\.so\.[^\/]*$/ { sub(/.*\//, "", $6); print $6, package }'
+done >"$names"
+"""
+)
+
+# ARCHITECTURE PACKAGE...: into /packages, what the base described by /base lacks of them.
+_RUNTIME = (
+    "set -eu\n"
+    + _FETCH
+    + r"""
+root=/packages
+[ ! -f /base/status ] || cp /base/status "$tmp/status"
+for file in /base/status.d/*; do
+    case $file in *.md5sums | *'*') continue ;; esac
+    sed '/^Status:/d; /^$/d' "$file"
+    printf 'Status: install ok installed\n\n'
+done >>"$tmp/status"
+fetch "$@"
+mkdir -p "$root/usr/bin" "$root/usr/sbin" "$root/usr/lib" "$root/var/lib/dpkg/status.d"
+# The base's /lib is a link in every current Debian; through links here nothing is put beside it.
+for name in bin sbin lib; do ln -s "usr/$name" "$root/$name"; done
+for deb in "$tmp"/archives/*.deb; do
+    [ -f "$deb" ] || continue
+    dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$root" --keep-directory-symlink \
+        --exclude='./usr/share/man' --exclude='./usr/share/locale' --exclude='./usr/share/lintian'
+    dpkg-deb --field "$deb" >"$root/var/lib/dpkg/status.d/$(dpkg-deb --field "$deb" Package)"
+done
+[ ! -d "$root/usr/share/doc" ] || find "$root/usr/share/doc" -type f ! -name copyright -delete
+if [ -d /base ] && [ -n "$(ls /base)" ]; then rm "$root/bin" "$root/sbin" "$root/lib"; fi
+find "$root" -depth -type d -empty -delete
+find "$root" \( -type d -o -path '*/status.d/*' \) -exec touch -d @0 {} +
+mkdir -p "$root"
+"""
+)
+
+_INSTALLED = re.compile(r"^Package: (\S+)$", re.MULTILINE)
+
+
+def with_development(
+    container: dagger.Container, target: Target, packages: Sequence[str]
+) -> dagger.Container:
+    """A builder with packages of a target's architecture to compile and link with."""
+    if not packages:
+        return container
+    return container.with_exec(["sh", "-c", _DEVELOPMENT, "packages", target.debian, *packages])
+
+
+def with_lists(container: dagger.Container, target: Target) -> dagger.Container:
+    """A Debian of the build platform that knows the packages of a target's architecture."""
+    return container.with_exec(["sh", "-c", _LISTS, "lists", target.debian])
+
+
+def needed_script(target: Target, programs: Iterable[str], into: str) -> list[str]:
+    """Shell lines that write which packages have the libraries some programs name, for `sh -e`.
+
+    What the programs really link decides, whatever was planned: a crate that finds a library that another
+    crate asked for links it too.
+    """
+    names = f"{SONAMES}/{target.debian}"
+    read = f"{target.tools}-readelf --dynamic {' '.join(programs)}"
+    return [
+        f"mkdir -p $(dirname {into}) {SONAMES}",
+        f"touch {names}",
+        f"{read} | sed -n 's/.*(NEEDED).*\\[\\(.*\\)\\]/\\1/p' | sort -u >{into}.sonames",
+        f"awk 'NR == FNR {{ wanted[$1] = 1; next }} wanted[$1] && !seen[$1]++ {{ print $2 }}'"
+        f" {into}.sonames {names} | sort -u >{into}",
+        f"rm {into}.sonames",
+    ]
+
+
+async def runtime_files(
+    base: dagger.Container, native: dagger.Container, target: Target, packages: Iterable[str]
+) -> dagger.Directory | None:
+    """What a base image lacks of some packages, as files to lay over it; None if it lacks nothing.
+
+    Resolved against the base's own record of what it has. Each package is recorded in
+    `/var/lib/dpkg/status.d`, as distroless images do, so that scanners see it.
+
+    Args:
+        base: the image of the target's platform; nothing of it runs.
+        native: a Debian of the build platform, whose apt does the work.
+        target: the platform.
+        packages: what is needed, without architectures.
+
+    Raises:
+        VerificationError: the base is some other system than Debian.
+    """
+    present = await _present(base)
+    missing = sorted(set(packages) - present)
+    if not missing:
+        return None
+    if not present and await base.exists("/etc/os-release"):
+        raise VerificationError(
+            f"the base image is not Debian, so it cannot be given {', '.join(missing)}",
+            where=f"runtime base, {target.platform}",
+            fix="use a Debian base, or switch on the crates' vendored or bundled features",
+        )
+    described = base.directory(DPKG) if present else dag.directory()
+    command = ["sh", "-c", _RUNTIME, "packages", target.debian, *missing]
+    native = with_lists(native, target)
+    return native.with_mounted_directory("/base", described).with_exec(command).directory("/packages")
+
+
+async def _present(base: dagger.Container) -> set[str]:
+    """The packages a base image says it has, in dpkg's way or in distroless images'."""
+    texts = []
+    if await base.exists(f"{DPKG}/status"):
+        texts.append(await base.file(f"{DPKG}/status").contents())
+    if await base.exists(f"{DPKG}/status.d"):
+        folder = base.directory(f"{DPKG}/status.d")
+        texts += [await folder.file(name).contents() for name in await folder.entries() if "." not in name]
+    return {name for text in texts for name in _INSTALLED.findall(text)}

@@ -1,0 +1,222 @@
+"""What the native crates of a dependency graph imply, known before any compile.
+
+`tree` says which crates are really built, with which features, for the target or for the build
+platform; the table in `native_table` says what such a crate needs. From the two, `needs` has every package
+to install, every variable to set, why, and what cannot work. Nothing here runs anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from pipeline.compilers import Compilers
+from pipeline.native_table import LINKER_NAMES, NATIVES, Native
+from pipeline.targets import Libc, Target
+from pipeline.tree import Crate
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Which crate wants something, and what."""
+
+    crate: str
+    version: str
+    wants: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.crate} {self.version}: {self.wants} ({self.why})"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A crate that cannot be built as it is, and what to do about it."""
+
+    crate: str
+    version: str
+    platform: str
+    what: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.crate} {self.version} for {self.platform}: {self.what}"
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Everything the native crates of one target imply; names in the order of the table.
+
+    Attributes:
+        host: Debian packages of the build platform.
+        target: Debian packages of the target's architecture, for linking.
+        runtime: Debian packages of the final image.
+        env: variables of the compile that are named for the target's triple.
+        common: variables that are not, so that every target of one cargo call would read them.
+        reasons: which crate wants what and why.
+        problems: what cannot work.
+        unknown: `-sys` crates that have no row; they are tried as they are.
+    """
+
+    host: tuple[str, ...] = ()
+    target: tuple[str, ...] = ()
+    runtime: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    common: Mapping[str, str] = field(default_factory=dict)
+    reasons: tuple[Reason, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+def needs(crates: Iterable[Crate], target: Target, libc: Libc, compilers: Compilers) -> Needs:
+    """What the crates of one target's graph need, by the table.
+
+    Args:
+        crates: the graph, as `tree.read` reads it.
+        target: what is built for.
+        libc: with which C library.
+        compilers: by which C toolchain.
+    """
+    graph = list(crates)
+    names = {crate.name for crate in graph}
+    collected = _Collected(target, libc, compilers)
+    for row in NATIVES:
+        for crate in graph:
+            if crate.name == row.crate and _applies(row, crate, names, target, libc):
+                collected.add(row, crate)
+    known = {row.crate for row in NATIVES}
+    unknown = {c.name for c in graph if not c.host and c.name.endswith(_SYS) and c.name not in known}
+    return collected.needs(tuple(sorted(unknown - _NOT_NATIVE)))
+
+
+_SYS = ("-sys", "_sys")
+# Bindings to operating systems other than Linux, and raw tables of numbers: nothing is linked.
+_NOT_NATIVE = {
+    "windows-sys",
+    "linux-raw-sys",
+    "js-sys",
+    "web-sys",
+    "core-foundation-sys",
+    "security-framework-sys",
+}
+
+
+def _applies(row: Native, crate: Crate, names: set[str], target: Target, libc: Libc) -> bool:
+    if row.generic and crate.users and {name for name, _ in crate.users} <= _SPOKEN_FOR:
+        return False
+    return (
+        set(row.when) <= crate.features
+        and not set(row.without) & crate.features
+        and not set(row.unless) & names
+        and (not row.platforms or target.platform in row.platforms)
+        and (row.libc is None or row.libc is libc)
+    )
+
+
+_WITH_DEBIAN = "build with libc gnu and no glibc version"
+
+# A crate with rows of its own says what it needs of a build tool; the tool's own row is for all others.
+_SPOKEN_FOR = {row.crate for row in NATIVES}
+
+
+@dataclass
+class _Collected:
+    """Needs while they are being put together; dictionaries stand in for ordered sets."""
+
+    place: Target
+    libc: Libc
+    compilers: Compilers
+    host: dict[str, None] = field(default_factory=dict)
+    target: dict[str, None] = field(default_factory=dict)
+    runtime: dict[str, None] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
+    common: dict[str, str] = field(default_factory=dict)
+    reasons: dict[Reason, None] = field(default_factory=dict)
+    problems: dict[Problem, None] = field(default_factory=dict)
+
+    def add(self, row: Native, crate: Crate) -> None:
+        """Take in one row that applies to one crate."""
+        # A build tool is itself built for the build platform; what it makes is for its users'.
+        places = {host for _, host in crate.users} if row.tool and crate.users else {crate.host}
+        if row.impossible:
+            self._problem(row, crate, row.impossible, row.advice)
+            return
+        if row.target and False in places and self.compilers.not_debian:
+            what = f"it links {', '.join(row.target)}; {self.compilers.not_debian}"
+            self._problem(row, crate, what, row.advice or _WITH_DEBIAN)
+            return
+        self._want(self.host, row.host, row, crate, "on the build platform")
+        if True in places:
+            native = (*row.target, *(("g++",) if row.cxx else ()))
+            self._want(self.host, native, row, crate, "on the build platform, for build scripts")
+        if False in places:
+            self._for_target(row, crate)
+        if not any((reason.crate, reason.why) == (crate.name, row.why) for reason in self.reasons):
+            self.reasons[Reason(crate.name, crate.version, "nothing to install", row.why)] = None
+
+    def _for_target(self, row: Native, crate: Crate) -> None:
+        self._want(self.target, row.target, row, crate, "of the target, to link with")
+        if row.cxx:
+            self._want(self.host, self.compilers.cxx_packages, row, crate, "on the build platform")
+        runtime = (*row.runtime, *(self.compilers.cxx_libraries if row.cxx else ()))
+        self._want(self.runtime, runtime, row, crate, "in the image")
+        for template, value in row.env:
+            name = expand(template, self.place, self.libc)
+            (self.common if name == template else self.env)[name] = expand(value, self.place, self.libc)
+            self.reasons[Reason(crate.name, crate.version, f"{name} set", row.why)] = None
+
+    def _want(
+        self, into: dict[str, None], packages: Iterable[str], row: Native, crate: Crate, where: str
+    ) -> None:
+        names = list(packages)
+        into.update(dict.fromkeys(names))
+        if names:
+            reason = Reason(crate.name, crate.version, f"{' '.join(names)} {where}", row.why)
+            self.reasons[reason] = None
+
+    def _problem(self, row: Native, crate: Crate, what: str, fix: str) -> None:
+        self.problems[Problem(crate.name, crate.version, self.place.platform, what, fix)] = None
+
+    def needs(self, unknown: tuple[str, ...]) -> Needs:
+        """The finished record."""
+        return Needs(
+            tuple(self.host),
+            tuple(self.target),
+            tuple(self.runtime),
+            dict(self.env),
+            dict(self.common),
+            tuple(self.reasons),
+            tuple(self.problems),
+            unknown,
+        )
+
+
+def expand(template: str, target: Target, libc: Libc) -> str:
+    """A name or value of a row's environment, for one target."""
+    triple = target.triple(libc)
+    low = triple.replace("-", "_")
+    return template.format(
+        triple=triple, low=low, upper=low.upper(), tools=target.tools, multiarch=target.multiarch
+    )
+
+
+def suggest(library: str, debian: bool = True) -> str:
+    """What to do where a library or header is not found: the package by name where a row knows it.
+
+    Args:
+        library: what the linker (`ssl`), pkg-config (`libssl`) or the compiler (`zlib.h`) did not find.
+        debian: whether Debian's libraries can be linked (`Compilers.not_debian`).
+    """
+    if not debian:
+        return f"switch on the vendored or bundled feature of the crate, or {_WITH_DEBIAN}"
+    names = {library, library.removeprefix("lib"), library.removesuffix(".h")}
+    for name in sorted(names & LINKER_NAMES.keys()):
+        return f"{library} is in Debian's {LINKER_NAMES[name]}: pass --target-packages {LINKER_NAMES[name]}"
+    for row in NATIVES:
+        if row.target and not names.isdisjoint(row.links):
+            switch = f", or {row.advice}" if row.advice else ""
+            return f"{library} is in Debian's {row.target[0]}: pass --target-packages {row.target[0]}{switch}"
+    return (
+        f"find Debian's package with `apt-file search {library}` (its name ends in -dev) and pass it with "
+        "--target-packages, or switch on the crate's vendored or bundled feature"
+    )

@@ -1,0 +1,112 @@
+"""The native dependencies of a build, found out before any compile, and a builder made ready for them."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import dagger
+
+from pipeline import debian, natives, toolchain, tree
+from pipeline.errors import CannotCrossCompile
+from pipeline.natives import Needs
+from pipeline.targets import Libc, Target
+
+_NEXT = "== next target"
+
+
+async def examine(
+    container: dagger.Container,
+    commands: Sequence[Sequence[str]],
+    targets: Sequence[Target],
+    libc: Libc,
+    glibc: str,
+) -> tuple[Needs, ...]:
+    """What the crates that will really be built need, for each target.
+
+    Args:
+        container: has cargo, the source and the dependencies.
+        commands: `tree.command` for each target.
+        targets: what is built for.
+        libc: the C library of all targets.
+        glibc: oldest glibc the programs run on; empty means the distribution's.
+
+    Raises:
+        CannotCrossCompile: crates that cannot be built; all are named at once.
+        dagger.ExecError: cargo failed.
+    """
+    lines = []
+    for command in commands:
+        lines += [shlex.join(["echo", _NEXT]), shlex.join(command)]
+    output = await container.with_exec(["sh", "-ec", "\n".join(lines)]).stdout()
+    texts = output.split(f"{_NEXT}\n")[1:]
+    found = [
+        natives.needs(tree.read(text), target, libc, toolchain.compilers(target, libc, glibc))
+        for text, target in zip(texts, targets, strict=True)
+    ]
+    problems = [problem for needs in found for problem in needs.problems]
+    if problems:
+        raise CannotCrossCompile(
+            "native dependencies cannot be built as they are: " + "; ".join(map(str, problems)),
+            where="Cargo.lock",
+            fix="; ".join(dict.fromkeys(problem.fix for problem in problems)),
+        )
+    return tuple(found)
+
+
+def prepared(
+    container: dagger.Container, targets: Sequence[Target], found: Sequence[Needs], extra: Sequence[str]
+) -> dagger.Container:
+    """A builder with everything the native dependencies need; what changes least is installed first.
+
+    Args:
+        container: the builder, with the cross compilers.
+        targets: what is built for.
+        found: what each of them needs.
+        extra: further packages to link with, for each target.
+    """
+    wanted = [
+        (target, list(dict.fromkeys([*needs.target, *extra])))
+        for target, needs in zip(targets, found, strict=True)
+    ]
+    for target, packages in wanted:
+        if packages:
+            container = debian.with_lists(container, target)
+    host = list(dict.fromkeys(package for needs in found for package in needs.host))
+    if host:
+        container = toolchain.with_packages(container, host)
+    for target, packages in wanted:
+        container = debian.with_development(container, target, packages)
+    for needs in found:
+        for name, value in needs.env.items():
+            container = container.with_env_variable(name, value)
+    if agree(found):
+        for name, value in found[0].common.items():
+            container = container.with_env_variable(name, value)
+    return container
+
+
+def agree(found: Sequence[Needs]) -> bool:
+    """Whether all targets want the same of the variables that name no target, so one cargo call will do."""
+    return all(needs.common == found[0].common for needs in found)
+
+
+def as_text(targets: Sequence[Target], found: Sequence[Needs]) -> str:
+    """What the native dependencies imply and why, one line for each want; empty if there are none."""
+    lines: dict[str, list[str]] = {}
+    for target, needs in zip(targets, found, strict=True):
+        unknown = [f"{name}: not in the table of native crates, tried as it is" for name in needs.unknown]
+        for line in (*map(str, needs.reasons), *unknown):
+            lines.setdefault(line, []).append(target.platform)
+    return "\n".join(
+        line if len(platforms) == len(targets) else f"{line} [{', '.join(platforms)}]"
+        for line, platforms in lines.items()
+    )
+
+
+def as_json(targets: Sequence[Target], found: Sequence[Needs]) -> str:
+    """The same as a JSON document: `{"natives": {platform: fields of Needs}}`."""
+    by_platform = {t.platform: asdict(needs) for t, needs in zip(targets, found, strict=True)}
+    return json.dumps({"natives": by_platform}, indent=2)

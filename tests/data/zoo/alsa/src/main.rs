@@ -1,0 +1,3 @@
+fn main() {
+    println!("cards {}", alsa::card::Iter::new().count());
+}

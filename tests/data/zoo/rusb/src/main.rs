@@ -1,0 +1,3 @@
+fn main() {
+    println!("libusb {}", rusb::version().major());
+}

@@ -1,0 +1,3 @@
+fn main() -> std::io::Result<()> {
+    tonic_build::configure().build_client(false).compile_protos(&["zoo.proto"], &["."])
+}

@@ -1,0 +1,3 @@
+fn main() {
+    println!("fourcc {}", v4l::FourCC::new(b"YUYV"));
+}
