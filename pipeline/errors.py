@@ -4,7 +4,7 @@ An error says what is wrong, where, and what to do next. Exit codes are stable a
 listed in the README; the families are spaced so that a new member never moves an old one:
 
     1x platforms   2x the Cargo project   3x compiling   4x checking what was built
-    5x publishing  6x the engine
+    5x publishing  6x the engine   7x git and attestations
 """
 
 from __future__ import annotations
@@ -311,3 +311,21 @@ class BaseImageUnavailable(EngineError):
     """A base image cannot be pulled for a platform, nor a stand-in made."""
 
     exit_code = 64
+
+
+class NotAGitRepository(RustMultiarchError):
+    """There is no git repository with a commit to take tags and labels from."""
+
+    exit_code = 70
+
+
+class ShallowClone(RustMultiarchError):
+    """The clone lacks tags, so which release is the newest cannot be known."""
+
+    exit_code = 71
+
+
+class DirtyTree(RustMultiarchError):
+    """The working tree differs from its commit and `--require-clean` was given."""
+
+    exit_code = 72

@@ -1,0 +1,62 @@
+"""Versions as Semantic Versioning 2.0.0 writes and orders them, and tags that are one."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_NUMBER = r"(?:0|[1-9]\d*)"
+_IDENTIFIER = rf"(?:{_NUMBER}|\d*[a-zA-Z-][0-9a-zA-Z-]*)"
+_VERSION = re.compile(
+    rf"(?P<major>{_NUMBER})\.(?P<minor>{_NUMBER})\.(?P<patch>{_NUMBER})"
+    rf"(?:-(?P<prerelease>{_IDENTIFIER}(?:\.{_IDENTIFIER})*))?"
+    r"(?:\+(?P<build>[0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?"
+)
+
+
+@functools.total_ordering
+@dataclass(frozen=True)
+class Version:
+    """One version. The order is semver's precedence, which does not look at the build part."""
+
+    major: int
+    minor: int
+    patch: int
+    prerelease: str = ""
+    build: str = ""
+
+    @property
+    def stable(self) -> bool:
+        """Whether it is a release rather than a prerelease."""
+        return not self.prerelease
+
+    def __str__(self) -> str:
+        text = f"{self.major}.{self.minor}.{self.patch}"
+        return (
+            text + (f"-{self.prerelease}" if self.prerelease else "") + (f"+{self.build}" * bool(self.build))
+        )
+
+    def __lt__(self, other: Version) -> bool:
+        return self._precedence() < other._precedence()
+
+    def _precedence(self) -> tuple[object, ...]:
+        # Numbers come before words and are compared as numbers; a release comes after its prereleases.
+        parts = self.prerelease.split(".") if self.prerelease else []
+        identifiers = [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
+        return (self.major, self.minor, self.patch, self.stable, identifiers)
+
+
+def of_tag(tag: str) -> Version | None:
+    """The version that a git tag names, with or without a leading `v`; None for any other tag."""
+    match = _VERSION.fullmatch(tag.removeprefix("v"))
+    if match is None:
+        return None
+    major, minor, patch = (int(match[name]) for name in ("major", "minor", "patch"))
+    return Version(major, minor, patch, match["prerelease"] or "", match["build"] or "")
+
+
+def of_tags(tags: Iterable[str]) -> list[Version]:
+    """The versions among some tags, the lowest first."""
+    return sorted(version for tag in tags if (version := of_tag(tag)))

@@ -1,0 +1,50 @@
+"""What is being built, as git and CI say it together: all that tags and labels are derived from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pipeline import semver
+from pipeline.ci import Event
+from pipeline.errors import ShallowClone
+from pipeline.git import Facts
+from pipeline.semver import Version
+
+
+@dataclass(frozen=True)
+class Situation:
+    """The facts of git and the event of CI, and what follows from both."""
+
+    facts: Facts
+    event: Event = field(default_factory=Event)
+
+    @property
+    def branch(self) -> str:
+        """The branch that is built, as CI or else git says it."""
+        return self.event.branch or ("" if self.event.tag or self.event.pull_request else self.facts.branch)
+
+    @property
+    def version(self) -> Version | None:
+        """The version that is built: of the tag that was pushed, else the highest that names the commit."""
+        if self.event.tag:
+            return semver.of_tag(self.event.tag)
+        # What CI builds for a branch or a request is not the release, even if it is the same commit.
+        pushed = self.event.branch or self.event.pull_request
+        return None if pushed else max(semver.of_tags(self.facts.tags), default=None)
+
+    @property
+    def releases(self) -> list[Version]:
+        """Every stable version of the repository, the lowest first.
+
+        Raises:
+            ShallowClone: the history is cut off and no other version is known, so others may exist.
+        """
+        known = {version for version in semver.of_tags(self.facts.all_tags) if version.stable}
+        if self.facts.shallow and not known - {self.version}:
+            raise ShallowClone(
+                "the clone is shallow and has no other version's tag, so it cannot be known which is newest",
+                where="the git repository",
+                fix="fetch all tags (`git fetch --unshallow --tags`, or `fetch-depth: 0` of the checkout "
+                "action), or give tag rules with latest=false and pattern={{version}} alone",
+            )
+        return sorted(known | ({self.version} if self.version and self.version.stable else set()))

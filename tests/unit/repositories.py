@@ -1,0 +1,38 @@
+"""Real git repositories, made where a test wants one."""
+
+import os
+import subprocess
+from pathlib import Path
+
+EPOCH = 1_700_000_000
+_IDENTITY = {
+    **{f"GIT_{who}_{what}": "me" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+    **{f"GIT_{who}_DATE": f"{EPOCH} +0000" for who in ("AUTHOR", "COMMITTER")},
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_SYSTEM": os.devnull,
+}
+
+
+def git(directory: Path, *arguments: str) -> str:
+    """Run git there, as nobody in particular at a known time; what it printed."""
+    command = ["git", "-c", "protocol.file.allow=always", *arguments]
+    ran = subprocess.run(
+        command, cwd=directory, env={**os.environ, **_IDENTITY}, capture_output=True, text=True, check=True
+    )
+    return ran.stdout.strip()
+
+
+def commit(directory: Path, name: str, text: str = "") -> str:
+    """Write a file and commit it; the commit."""
+    (directory / name).write_text(text)
+    git(directory, "add", "--force", name)
+    git(directory, "commit", "--quiet", "--message", name)
+    return git(directory, "rev-parse", "HEAD")
+
+
+def repository(directory: Path) -> Path:
+    """A repository with one commit on main."""
+    directory.mkdir(parents=True, exist_ok=True)
+    git(directory, "init", "--quiet", "--initial-branch", "main")
+    commit(directory, "first")
+    return directory
