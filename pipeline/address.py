@@ -132,6 +132,16 @@ def destinations(addresses: Iterable[str], tags: Sequence[str] = ()) -> tuple[De
     )
 
 
+def tagged(addresses: Iterable[str], tags: Sequence[str]) -> list[str]:
+    """The addresses, those without a tag once with each of the tags; all as they are where there are none."""
+    found = []
+    for address in addresses:
+        match = _ADDRESS.fullmatch(address)
+        open_to_tags = tags and match is not None and match["tag"] is None
+        found += [f"{address}:{tag}" for tag in tags] if open_to_tags else [address]
+    return found
+
+
 def _fault(address: str) -> str:
     """The first character that no address has at its place, else the first that does not fit the rest."""
     host = re.match(rf"(?:{_HOST})/", address, re.ASCII)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.errors import (
@@ -66,9 +66,10 @@ class Package:
 
 @dataclass(frozen=True)
 class Project:
-    """The workspace: its members in cargo's order."""
+    """The workspace: its members in cargo's order, and all that cargo says of them as JSON."""
 
     packages: tuple[Package, ...]
+    metadata: str = field(default="", repr=False)
 
     @property
     def identity(self) -> str:
@@ -89,7 +90,8 @@ def read_metadata(text: str) -> Project:
     """The project from the JSON of `cargo metadata --no-deps --format-version 1`."""
     document = json.loads(text)
     defaults = set(document.get("workspace_default_members") or document["workspace_members"])
-    return Project(tuple(_package(entry, entry["id"] in defaults) for entry in document["packages"]))
+    packages = (_package(entry, entry["id"] in defaults) for entry in document["packages"])
+    return Project(tuple(packages), text)
 
 
 def _package(entry: dict[str, Any], is_default: bool) -> Package:

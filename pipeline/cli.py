@@ -23,11 +23,13 @@ import typer
 from dagger import Doc, dag
 
 from engine import choice, lifecycle
+from pipeline import ci, git
 from pipeline.build import IGNORED
-from pipeline.errors import EngineError, RustMultiarchError, first
+from pipeline.errors import EngineError, NotAGitRepository, RustMultiarchError, first
 from pipeline.image import Image
 from pipeline.main import RustMultiarch
 from pipeline.report import as_json, as_table
+from pipeline.situation import Situation
 from pipeline.targets import DEFAULT_PLATFORMS, select
 
 app = typer.Typer(
@@ -112,7 +114,17 @@ async def _in_session(
     os.environ.update(choice.choose(say, platforms).environment)
     async with dagger.connection(dagger.Config(log_output=sys.stderr)):
         directory = dag.host().directory(str(source), exclude=IGNORED, gitignore=True)
-        return await run(RustMultiarch(source=directory, **chosen), **rest)
+        module = RustMultiarch(source=directory, **chosen)
+        module.situation = await anyio.to_thread.run_sync(_situation, Path(source))
+        return await run(module, **rest)
+
+
+def _situation(source: Path) -> Situation | None:
+    """What git and the environment say of the source; None outside a repository."""
+    try:
+        return Situation(git.read_here(source), ci.event(os.environ))
+    except NotAGitRepository:
+        return None
 
 
 def say(line: str) -> None:

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -12,7 +13,7 @@ from dagger import Doc, dag, field, function, object_type
 from pipeline import debian, runtime, seal, toolchain
 from pipeline import smoke as smoke_run
 from pipeline import verify as gate
-from pipeline.address import destinations
+from pipeline.address import destinations, tagged
 from pipeline.build import Plan
 from pipeline.errors import UnsupportedPlatform
 from pipeline.publish import RegistryLogin, deliver
@@ -20,7 +21,10 @@ from pipeline.report import Row, as_table, manifests
 from pipeline.report import as_json as rows_as_json
 from pipeline.targets import Libc, parse
 
-AddressArgument = Annotated[str, Doc("Where to push, for example ghcr.io/me/app:1.2.3.")]
+AddressArgument = Annotated[
+    str,
+    Doc("Where to push, for example ghcr.io/me/app:1.2.3; without a tag, git and the tag rules give them."),
+]
 UsernameArgument = Annotated[str, Doc("User name at the registry.")]
 TagsArgument = Annotated[list[str] | None, Doc("Further tags of the image, at every address.")]
 AlsoArgument = Annotated[list[str] | None, Doc("Further addresses to push the same image to.")]
@@ -60,6 +64,9 @@ class Image:
     variants: Annotated[list[Variant], Doc("One image per platform, in the order asked for.")] = field()
     verified: Annotated[str, Doc("What was verified of every program, as JSON.")] = field()
     terms: Annotated[str, Doc("The time and the annotations it is sealed with, as JSON.")] = field()
+    tags: Annotated[list[str], Doc("What git and the tag rules call it; none without a repository.")] = field(
+        default=list
+    )
     # State of `with_registry_auth`, no part of the interface.
     logins: list[RegistryLogin] = dataclasses.field(init=False, default_factory=list)
 
@@ -132,7 +139,7 @@ class Image:
         as_json: ReceiptArgument = False,
     ) -> str:
         """Push one OCI index with exactly these variants; returns its address with the digest."""
-        to = destinations([address, *(also or [])], tags or [])
+        to = destinations(tagged([address, *(also or [])], self.tags), tags or [])
         logins = self.logins
         if password is not None:
             logins = [RegistryLogin(to[0].host, username, password), *logins]
@@ -178,7 +185,13 @@ def _sealed_base(base: dagger.Container) -> dagger.Directory:
     return sealing.with_exec([*SEAL, "base", LAYOUT, "/base.tar"]).directory(LAYOUT)
 
 
-async def assemble(plan: Plan, setup: runtime.Runtime, output: dagger.Directory, terms: seal.Terms) -> Image:
+async def assemble(
+    plan: Plan,
+    setup: runtime.Runtime,
+    output: dagger.Directory,
+    terms: seal.Terms,
+    tags: Sequence[str] = (),
+) -> Image:
     """The image of what `build.compile` put out for a plan, every program held against its runtime.
 
     Args:
@@ -186,6 +199,7 @@ async def assemble(plan: Plan, setup: runtime.Runtime, output: dagger.Directory,
         setup: how the image is set up.
         output: the compile's output.
         terms: the time and annotations of the image.
+        tags: what it is to be called where an address names no tag.
 
     Raises:
         VerificationError: a program does not fit the root file system it would ship in.
@@ -221,4 +235,4 @@ async def assemble(plan: Plan, setup: runtime.Runtime, output: dagger.Directory,
         for v in variants
     ]
     verified = await gate.verify(subjects)
-    return Image(variants=variants, verified=gate.as_json(verified), terms=terms.as_json())
+    return Image(variants=variants, verified=gate.as_json(verified), terms=terms.as_json(), tags=list(tags))

@@ -8,13 +8,14 @@ from typing import Annotated, Any, Self
 import dagger
 from dagger import Doc, Ignore, check, dag, function, object_type
 
-from pipeline import checks, image, preflight, runtime, seal
+from pipeline import checks, git, image, metadata, preflight, runtime, seal, tags
 from pipeline import verify as gate
 from pipeline.access import Access, GitToken, RegistryToken, gitconfig, registry_variable
 from pipeline.address import destinations
 from pipeline.build import IGNORED, Order, Plan, compile, plan
 from pipeline.build import builder as native_builder
 from pipeline.cargo import Choice
+from pipeline.ci import of_ref
 from pipeline.errors import InvalidArgument
 from pipeline.image import (
     AddressArgument,
@@ -28,6 +29,7 @@ from pipeline.image import (
     TagsArgument,
     UsernameArgument,
 )
+from pipeline.situation import Situation
 from pipeline.targets import DEFAULT_PLATFORMS, Libc, parse, select
 
 
@@ -85,10 +87,24 @@ class RustMultiarch:
         default_factory=list
     )
     source_date_epoch: Annotated[
-        int, Doc("Time of everything in the image, in seconds since 1970: the commit's, for example.")
+        int, Doc("Time of everything in the image, in seconds since 1970; the commit's where it is 0.")
     ] = 0
+    repository: Annotated[
+        dagger.Directory | None,
+        Doc("The git checkout with its .git, for tags, labels and the time; usually the source again."),
+        Ignore(["**/target", "**/node_modules", "**/.venv"]),
+    ] = None
+    ref: Annotated[
+        str, Doc("The git ref that CI builds, for example refs/tags/v1.2.3; git's own checkout if empty.")
+    ] = ""
+    tag_rules: Annotated[
+        list[str], Doc("Rules of the tags, as docker's metadata action has them, for example type=sha.")
+    ] = dataclasses.field(default_factory=list)
+    require_clean: Annotated[bool, Doc("Refuse a checkout with changes that are not committed.")] = False
     # State of the `with_…` functions; no argument of the constructor.
     access: Access = dataclasses.field(init=False, default_factory=Access)
+    # Set where git and the environment of CI can be asked directly, which is on the command line.
+    situation: Situation | None = dataclasses.field(init=False, default=None)
 
     @function
     def with_registry_token(
@@ -125,10 +141,15 @@ class RustMultiarch:
     @function
     async def build(self) -> Image:
         """Compile every platform and assemble the image; the log ends with a summary."""
-        terms = self._terms()
-        planned = await plan(self._order())
+        at = await self._situation()
+        epoch = self.source_date_epoch or (at.facts.time if at else 0)
+        names = tags.from_text(self.tag_rules, at) if at else ()
+        planned = await plan(self._order(epoch))
         print(preflight.as_text(planned.order.targets, planned.needs), file=sys.stderr, flush=True)
-        built = await image.assemble(planned, self._runtime(planned), await compile(planned), terms)
+        setup, annotations = await self._runtime(planned, at)
+        manifests = {target.platform: annotations for target in planned.order.targets}
+        terms = seal.Terms(epoch, annotations, manifests)
+        built = await image.assemble(planned, setup, await compile(planned), terms, names)
         print(await built.report(), file=sys.stderr, flush=True)
         return built
 
@@ -236,7 +257,7 @@ class RustMultiarch:
         changed.access = dataclasses.replace(self.access, **opened)
         return changed
 
-    def _order(self) -> Order:
+    def _order(self, epoch: int = 0) -> Order:
         return Order(
             source=self.source,
             targets=select(self.platforms),
@@ -253,36 +274,48 @@ class RustMultiarch:
             glibc=self.glibc,
             rust=self.rust_version,
             build_args=(
-                ("SOURCE_DATE_EPOCH", str(self.source_date_epoch)),
+                ("SOURCE_DATE_EPOCH", str(epoch)),
                 *pairs("build-args", self.build_args),
             ),
             access=self.access,
             target_packages=tuple(self.target_packages),
         )
 
-    def _terms(self) -> seal.Terms:
+    async def _situation(self) -> Situation | None:
+        """What git and CI say, checked; None where nothing can be asked."""
         if self.source_date_epoch < 0:
             raise InvalidArgument(
                 f"{self.source_date_epoch} is before 1970",
                 where="--source-date-epoch",
                 fix="give seconds since 1970, as `git log -1 --format=%ct` prints them",
             )
-        return seal.Terms(epoch=self.source_date_epoch)
+        at = self.situation
+        if at is None and self.repository is not None:
+            at = Situation(await git.read(self.repository), of_ref(self.ref))
+        if at is not None and self.require_clean:
+            git.require_clean(at.facts)
+        return at
 
-    def _runtime(self, plan: Plan) -> runtime.Runtime:
-        first = plan.binaries[0]
-        described = {
-            "org.opencontainers.image.title": first.name,
-            "org.opencontainers.image.version": first.version,
-        }
-        return runtime.Runtime(
-            base=self.runtime_base or runtime.BASES[self.libc],
+    async def _runtime(self, plan: Plan, at: Situation | None) -> tuple[runtime.Runtime, dict[str, str]]:
+        """How the final image is set up, and its annotations, which are its labels again."""
+        base = self.runtime_base or runtime.BASES[self.libc]
+        found = await runtime.resolved(base, plan.order.targets[0])
+        labels = metadata.labels(
+            metadata.describe(plan.project.metadata, plan.binaries[0].package),
+            at,
+            metadata.Base.of(found),
+            dict(pairs("labels", self.labels)),
+            self.source_date_epoch or None,
+        )
+        setup = runtime.Runtime(
+            base=base,
             user=self.user,
             ports=tuple(self.ports),
             args=tuple(self.args),
             env=dict(pairs("env", self.env)),
-            labels=described | dict(pairs("labels", self.labels)),
+            labels=labels,
         )
+        return setup, labels
 
 
 def listed(items: list[str]) -> tuple[str, ...]:

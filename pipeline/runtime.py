@@ -116,6 +116,15 @@ async def base_image(image: str, target: Target) -> dagger.Container:
         ) from error
 
 
+async def resolved(image: str, target: Target) -> str:
+    """The full name of a base with the digest that its tag has now; empty for `scratch`.
+
+    Raises:
+        BaseImageUnavailable: see `base_image`.
+    """
+    return "" if image == SCRATCH else await (await base_image(image, target)).image_ref()
+
+
 def _ordinary(host: dagger.Container) -> dagger.Directory:
     """What a program may expect of any system and an empty base lacks: time zones and `/tmp`."""
     script = """

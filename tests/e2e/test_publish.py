@@ -1,9 +1,12 @@
 """What arrives at a real registry, read back over its own API."""
 
 import json
+import os
+import subprocess
 import tarfile
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import crates
 import pytest
@@ -129,6 +132,47 @@ async def test_the_time_given_is_the_time_of_everything(loopback: str, session) 
         assert layer_times(f"http://{loopback}/v2/e2e/time/blobs/{layer['digest']}") == {86400}
     with pytest.raises(errors.InvalidArgument):
         await RustMultiarch(source=crates.hello(), source_date_epoch=-1).build()
+
+
+async def test_tags_labels_and_the_time_come_from_git(loopback: str, session, tmp_path: Path) -> None:
+    await crates.hello().export(str(tmp_path))
+    commit = tagged_repository(tmp_path, "v1.2.3")
+    checkout = dag.host().directory(str(tmp_path))
+    chosen = {"platforms": ["linux/amd64"], "labels": ["org.opencontainers.image.vendor=me"]}
+    module = RustMultiarch(source=checkout, repository=checkout, ref="refs/tags/v1.2.3", **chosen)
+    await module.publish(f"{loopback}/e2e/git")
+    tags, _ = get(loopback, "e2e/git/tags/list")
+    assert set(tags["tags"]) == {"1.2.3", "1.2", "1", "latest", f"sha-{commit[:7]}"}
+    index, _ = get(loopback, "e2e/git/manifests/1.2.3")
+    manifest, _ = get(loopback, f"e2e/git/manifests/{index['manifests'][0]['digest']}", MANIFEST)
+    config, _ = get(loopback, f"e2e/git/blobs/{manifest['config']['digest']}")
+    labels = config["config"]["Labels"]
+    assert labels == index["annotations"] == manifest["annotations"]
+    names = ("revision", "version", "created", "vendor", "title", "base.name")
+    assert [labels[f"org.opencontainers.image.{name}"] for name in names] == [
+        commit, "1.2.3", "1970-01-02T00:00:00Z", "me", "hello", "docker.io/library/debian:bookworm-slim",
+    ]  # fmt: skip
+    assert labels["org.opencontainers.image.base.digest"].startswith("sha256:")
+    assert config["created"] == "1970-01-02T00:00:00Z"
+
+    (tmp_path / "new").write_text("x")
+    dirty = dag.host().directory(str(tmp_path), no_cache=True)
+    chosen |= {"tag_rules": ["type=sha,prefix=c-"]}
+    module = RustMultiarch(source=dirty, repository=dirty, require_clean=True, **chosen)
+    with pytest.raises(errors.DirtyTree):
+        await module.publish(f"{loopback}/e2e/git")
+    module.require_clean = False
+    assert (await module.build()).tags == [f"c-{commit[:7]}-dirty"]
+
+
+def tagged_repository(path: Path, tag: str) -> str:
+    """Commit what lies in a directory, a day after the epoch, and tag it; the commit."""
+    date = {"GIT_AUTHOR_DATE": "86400 +0000", "GIT_COMMITTER_DATE": "86400 +0000"}
+    author = ["-c", "user.name=me", "-c", "user.email=me@example.com"]
+    for command in (["init", "-q"], ["add", "."], [*author, "commit", "-qm", "x"], ["tag", tag]):
+        subprocess.run(["git", *command], cwd=path, env=os.environ | date, check=True)
+    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=path, check=True, capture_output=True, text=True)
+    return found.stdout.strip()
 
 
 async def test_wrong_and_right_credentials(private_registry, session) -> None:

@@ -1,6 +1,14 @@
 import pytest
 
-from pipeline.address import Address, Destination, destinations, parse_address, parse_source, parse_tag
+from pipeline.address import (
+    Address,
+    Destination,
+    destinations,
+    parse_address,
+    parse_source,
+    parse_tag,
+    tagged,
+)
 from pipeline.errors import InvalidAddress
 
 DIGEST = "sha256:" + "0a" * 32
@@ -94,3 +102,14 @@ def test_destinations_check_every_tag_and_want_an_address() -> None:
         destinations(["app"], ["a/b"])
     with pytest.raises(InvalidAddress, match="no address"):
         destinations([], ["x"])
+
+
+def test_an_address_without_a_tag_gets_each_of_the_tags() -> None:
+    addresses = ["localhost:5000/app", "ghcr.io/me/app:1.2.3", "NOT/an:address:"]
+    assert tagged(addresses, ["1", "latest"]) == [
+        "localhost:5000/app:1",
+        "localhost:5000/app:latest",
+        "ghcr.io/me/app:1.2.3",
+        "NOT/an:address:",
+    ]
+    assert tagged(addresses, []) == addresses
