@@ -92,7 +92,6 @@ class RustMultiarch:
     repository: Annotated[
         dagger.Directory | None,
         Doc("The git checkout with its .git, for tags, labels and the time; usually the source again."),
-        Ignore(["**/target", "**/node_modules", "**/.venv"]),
     ] = None
     ref: Annotated[
         str, Doc("The git ref that CI builds, for example refs/tags/v1.2.3; git's own checkout if empty.")

@@ -1,5 +1,6 @@
 """Private dependencies from a real git host, a real ssh server and a real cargo registry."""
 
+import gzip
 import hashlib
 import io
 import json
@@ -50,15 +51,17 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _registry(host: Path) -> None:
     out = io.BytesIO()
     texts = {"Cargo.toml": crates.MANIFEST.format(name="secret"), "src/lib.rs": LIBRARY % "registry"}
-    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+    with tarfile.open(fileobj=out, mode="w") as tar:
         for name, text in texts.items():
             info = tarfile.TarInfo(f"secret-0.1.0/{name}")
             info.size = len(text)
             tar.addfile(info, io.BytesIO(text.encode()))
+    # No time in it: cargo remembers the checksum of a crate it has seen.
+    crate = gzip.compress(out.getvalue(), mtime=0)
     for folder in ("crates", "index/se/cr"):
         (host / folder).mkdir(parents=True)
-    (host / "crates/secret.crate").write_bytes(out.getvalue())
-    checksum = hashlib.sha256(out.getvalue()).hexdigest()
+    (host / "crates/secret.crate").write_bytes(crate)
+    checksum = hashlib.sha256(crate).hexdigest()
     entry = {
         "name": "secret",
         "vers": "0.1.0",

@@ -167,7 +167,7 @@ async def test_tags_labels_and_the_time_come_from_git(loopback: str, session, tm
 
 def tagged_repository(path: Path, tag: str) -> str:
     """Commit what lies in a directory, a day after the epoch, and tag it; the commit."""
-    date = {"GIT_AUTHOR_DATE": "86400 +0000", "GIT_COMMITTER_DATE": "86400 +0000"}
+    date = {"GIT_AUTHOR_DATE": "@86400 +0000", "GIT_COMMITTER_DATE": "@86400 +0000"}
     author = ["-c", "user.name=me", "-c", "user.email=me@example.com"]
     for command in (["init", "-q"], ["add", "."], [*author, "commit", "-qm", "x"], ["tag", tag]):
         subprocess.run(["git", *command], cwd=path, env=os.environ | date, check=True)
