@@ -87,7 +87,7 @@ class Repository:
             return "mounted"
         await self.registry.send_once(
             "PUT",
-            str(location(begun).copy_merge_params({"digest": blob.digest})),
+            upload_url(begun, blob.digest),
             scope=scope,
             headers={"Content-Type": "application/octet-stream", "Content-Length": str(blob.size)},
             content=content,
@@ -120,16 +120,6 @@ class Repository:
         body = self._checked(reference, answer.content)
         media_type = answer.headers.get("Content-Type", "").partition(";")[0]
         return Fetched(Descriptor(media_type, digest_of(body), len(body)), body)
-
-    async def digest(self, reference: str) -> str:
-        """The digest that a tag names; empty where there is no such tag."""
-        answer = await self._ask("HEAD", f"manifests/{reference}", headers=ACCEPT, accept=OR_NOT)
-        if answer.status_code == 404:
-            return ""
-        if digest := answer.headers.get("Docker-Content-Digest", ""):
-            return str(digest)
-        found = await self.manifest(reference)
-        return found.descriptor.digest if found else ""
 
     async def put_manifest(self, reference: str, media_type: str, body: bytes) -> str:
         """Store a manifest under a digest or a tag; the subject that the registry took note of, if any."""
@@ -223,9 +213,13 @@ class Repository:
         )
 
 
-def location(answer: httpx.Response) -> httpx.URL:
-    """Where a registry says to go on; it may be relative to what was asked."""
-    return answer.request.url.join(answer.headers.get("Location", ""))
+def upload_url(begun: httpx.Response, digest: str) -> str:
+    """Where a registry says an upload goes on, with the digest that ends it.
+
+    The location may be relative, and its query is left as it is: it may be signed.
+    """
+    url = str(begun.request.url.join(begun.headers.get("Location", "")))
+    return f"{url}{'&' if '?' in url else '?'}digest={digest}"
 
 
 def fallback_tag(subject: str) -> str:
