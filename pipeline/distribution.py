@@ -13,6 +13,7 @@ import httpx
 from pipeline.address import DOCKER_HUB
 from pipeline.content import DOCKER_INDEX, DOCKER_MANIFEST, INDEX, MANIFEST, Descriptor, compact, digest_of
 from pipeline.errors import PublishError
+from pipeline.retry import Passing
 from pipeline.transport import Registry
 
 ACCEPT = {"Accept": ", ".join((INDEX, MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST))}
@@ -123,13 +124,23 @@ class Repository:
 
     async def put_manifest(self, reference: str, media_type: str, body: bytes) -> str:
         """Store a manifest under a digest or a tag; the subject that the registry took note of, if any."""
-        answer = await self._ask(
+        return await self.registry.persist(lambda: self._put_manifest_once(reference, media_type, body))
+
+    async def _put_manifest_once(self, reference: str, media_type: str, body: bytes) -> str:
+        answer = await self.registry.send_once(
             "PUT",
-            f"manifests/{reference}",
+            f"{self.path}/manifests/{reference}",
+            scope=self.scope,
             headers={"Content-Type": media_type},
             content=body,
-            accept=frozenset({200, 201, 202}),
+            accept=frozenset({200, 201, 202, 400}),
         )
+        if answer.status_code == 400:
+            # docker-registry 2.8 says so, too, where another push of the same content is writing at the
+            # moment; that the digest is right is known here.
+            if "DIGEST_INVALID" in answer.text:
+                raise Passing("it answered 400 DIGEST_INVALID to a manifest with the right digest")
+            raise self.registry.refusal(answer)
         return str(answer.headers.get("OCI-Subject", ""))
 
     async def delete_tag(self, tag: str) -> bool:

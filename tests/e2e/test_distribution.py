@@ -9,6 +9,7 @@ import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import anyio
 import layouts
 import pytest
 import tokens
@@ -27,7 +28,7 @@ from pipeline.retry import Retry
 
 pytestmark = pytest.mark.anyio
 
-QUICK = Retry(attempts=4, first_seconds=0.01, longest_seconds=3)
+QUICK = Retry(attempts=4, first_seconds=0.02, longest_seconds=3)
 SHARED_BYTES = 300_000
 BLOB = r"/blobs/uploads/"
 
@@ -65,9 +66,10 @@ async def pushed(
     keychain: Keychain = anonymous,
     certificates: Path | None = None,
     said: list[str] | None = None,
+    retry: Retry = QUICK,
 ) -> Receipt:
     say = said.append if said is not None else print
-    async with registries(keychain, retry=QUICK, certificates=certificates, say=say) as all_of_them:
+    async with registries(keychain, retry=retry, certificates=certificates, say=say) as all_of_them:
         return await push(
             await Layout.open(layout), destinations(addresses, tags), all_of_them, clobber=clobber
         )
@@ -118,6 +120,21 @@ async def test_a_second_push_sends_nothing(sample: Path, faulty: Proxy) -> None:
     assert faulty.uploads() == []
     assert again.deliveries[0].present_blobs == 5 and again.deliveries[0].uploaded_bytes == 0
     assert again.deliveries[0].present_bytes == first.deliveries[0].uploaded_bytes
+
+
+async def test_one_image_pushed_by_many_at_one_time(sample: Path, plain: registry.Throwaway) -> None:
+    address, digests = f"{plain.address}/crowd:x", []
+
+    async def one() -> None:
+        # docker-registry answers 400 and 500 while another push writes the same tag.
+        patient = Retry(attempts=10, first_seconds=0.05, longest_seconds=1)
+        digests.append((await pushed(sample, address, retry=patient)).digest)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(6):
+            group.start_soon(one)
+    assert len(digests) == 6 and len(set(digests)) == 1
+    assert inspect(address)["manifests"]
 
 
 async def test_several_registries_and_repositories(sample: Path, plain: registry.Throwaway) -> None:
@@ -415,8 +432,9 @@ async def test_a_tag_that_appears_meanwhile_is_not_overwritten(
         """Somebody else tags while this image is read."""
 
         async def blob(self, descriptor: Descriptor) -> AsyncIterator[bytes]:
-            async with registries() as all_of_them:
-                await push(other, destinations([f"{plain.address}/race:x"]), all_of_them)
+            if descriptor.size > SHARED_BYTES:
+                async with registries() as all_of_them:
+                    await push(other, destinations([f"{plain.address}/race:x"]), all_of_them)
             async for piece in super().blob(descriptor):
                 yield piece
 
