@@ -13,6 +13,7 @@ import httpx
 from pipeline.address import DOCKER_HUB
 from pipeline.content import DOCKER_INDEX, DOCKER_MANIFEST, INDEX, MANIFEST, Descriptor, compact, digest_of
 from pipeline.errors import PublishError
+from pipeline.retry import Passing
 from pipeline.transport import Registry
 
 ACCEPT = {"Accept": ", ".join((INDEX, MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST))}
@@ -87,7 +88,7 @@ class Repository:
             return "mounted"
         await self.registry.send_once(
             "PUT",
-            str(location(begun).copy_merge_params({"digest": blob.digest})),
+            upload_url(begun, blob.digest),
             scope=scope,
             headers={"Content-Type": "application/octet-stream", "Content-Length": str(blob.size)},
             content=content,
@@ -121,25 +122,25 @@ class Repository:
         media_type = answer.headers.get("Content-Type", "").partition(";")[0]
         return Fetched(Descriptor(media_type, digest_of(body), len(body)), body)
 
-    async def digest(self, reference: str) -> str:
-        """The digest that a tag names; empty where there is no such tag."""
-        answer = await self._ask("HEAD", f"manifests/{reference}", headers=ACCEPT, accept=OR_NOT)
-        if answer.status_code == 404:
-            return ""
-        if digest := answer.headers.get("Docker-Content-Digest", ""):
-            return str(digest)
-        found = await self.manifest(reference)
-        return found.descriptor.digest if found else ""
-
     async def put_manifest(self, reference: str, media_type: str, body: bytes) -> str:
         """Store a manifest under a digest or a tag; the subject that the registry took note of, if any."""
-        answer = await self._ask(
+        return await self.registry.persist(lambda: self._put_manifest_once(reference, media_type, body))
+
+    async def _put_manifest_once(self, reference: str, media_type: str, body: bytes) -> str:
+        answer = await self.registry.send_once(
             "PUT",
-            f"manifests/{reference}",
+            f"{self.path}/manifests/{reference}",
+            scope=self.scope,
             headers={"Content-Type": media_type},
             content=body,
-            accept=frozenset({200, 201, 202}),
+            accept=frozenset({200, 201, 202, 400}),
         )
+        if answer.status_code == 400:
+            # docker-registry 2.8 says so, too, where another push of the same content is writing at the
+            # moment; that the digest is right is known here.
+            if "DIGEST_INVALID" in answer.text:
+                raise Passing("it answered 400 DIGEST_INVALID to a manifest with the right digest")
+            raise self.registry.refusal(answer)
         return str(answer.headers.get("OCI-Subject", ""))
 
     async def delete_tag(self, tag: str) -> bool:
@@ -223,9 +224,13 @@ class Repository:
         )
 
 
-def location(answer: httpx.Response) -> httpx.URL:
-    """Where a registry says to go on; it may be relative to what was asked."""
-    return answer.request.url.join(answer.headers.get("Location", ""))
+def upload_url(begun: httpx.Response, digest: str) -> str:
+    """Where a registry says an upload goes on, with the digest that ends it.
+
+    The location may be relative, and its query is left as it is: it may be signed.
+    """
+    url = str(begun.request.url.join(begun.headers.get("Location", "")))
+    return f"{url}{'&' if '?' in url else '?'}digest={digest}"
 
 
 def fallback_tag(subject: str) -> str:

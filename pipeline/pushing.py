@@ -2,7 +2,7 @@
 
     1. look    the tags as they are now; `--no-clobber` refuses here, before anything is sent
     2. send    blobs, manifests, the index and what refers to it, by digest, everywhere
-    3. tag     one tag after the other; if one is refused, those that moved go back
+    3. tag     a last look, then one tag after the other; if one is refused, those that moved go back
 
 So a tag names something complete at any moment, and a push that fails in 1 or 2 has moved none.
 """
@@ -55,7 +55,8 @@ async def push(
         artifacts: what refers to the image; pushed before any tag.
 
     Raises:
-        TagExists: a tag names another image and `clobber` is false; nothing was sent.
+        TagExists: a tag names another image and `clobber` is false; no tag was moved, and nothing was sent
+            unless the tag appeared meanwhile.
         TagRefused: a registry refused a tag; the others were put back as far as registries can.
         RegistryDenied, RegistryUnreachable, RegistryFailed, PublishError: no tag was moved.
     """
@@ -65,14 +66,14 @@ async def push(
         for where in destinations
     ]
     try:
-        async with anyio.create_task_group() as group:
-            for target in targets:
-                group.start_soon(_look, target, store.root.digest, clobber)
+        await _look_everywhere(targets, store.root.digest, clobber)
         limit = anyio.CapacityLimiter(CONCURRENT)
         async with anyio.create_task_group() as group:
             for host in dict.fromkeys(target.destination.host for target in targets):
                 same = [target for target in targets if target.destination.host == host]
                 group.start_soon(_send_to_host, store, manifests, artifacts, same, limit)
+        # Sending may have taken long, and somebody else may have tagged meanwhile.
+        await _look_everywhere(targets, store.root.digest, clobber)
     except BaseExceptionGroup as error:
         raise first(error) from None
     await _tag(targets, manifests[-1])
@@ -83,6 +84,12 @@ async def push(
         referrers=tuple(artifact.descriptor.digest for artifact in artifacts),
         deliveries=tuple(Delivery.of(t.destination.name, t.destination.tags, t.ways) for t in targets),
     )
+
+
+async def _look_everywhere(targets: Sequence[Target], digest: str, clobber: bool) -> None:
+    async with anyio.create_task_group() as group:
+        for target in targets:
+            group.start_soon(_look, target, digest, clobber)
 
 
 async def _look(target: Target, digest: str, clobber: bool) -> None:

@@ -187,11 +187,15 @@ class Registry:
                 f"it answered {status} {response.reason_phrase}",
                 after=retry_after(response.headers.get("Retry-After", ""), time.time()),
             )
+        raise self.refusal(response)
+
+    def refusal(self, response: httpx.Response) -> PublishError:
+        """The error that an answer means."""
         # A streamed answer has not been read, and only blobs are streamed: their errors say no more.
         said = response.text if response.is_stream_consumed else ""
         where = f"{self.host}{response.request.url.path}"
         signed = "Authorization" in response.request.headers
-        raise explain(status, response.reason_phrase, said, where=where, signed=signed)
+        return explain(response.status_code, response.reason_phrase, said, where=where, signed=signed)
 
     async def _sign_in(self, refused: httpx.Response, scope: str, used: str) -> None:
         """Get what the registry asks for in its 401, once for all requests that wait for it."""

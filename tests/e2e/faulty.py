@@ -39,12 +39,21 @@ class Fault:
 
 @dataclass(frozen=True)
 class Seen:
-    """A request that arrived: its body's bytes as far as they came, and the answer's status (0: none)."""
+    """A request that arrived.
+
+    Attributes:
+        method: of the request.
+        path: with its query.
+        body_bytes: of its body, as far as they came.
+        status: of the answer; 0 for none.
+        headers: of the request.
+    """
 
     method: str
     path: str
     body_bytes: int
     status: int
+    headers: dict[str, str]
 
 
 class Proxy:
@@ -182,7 +191,7 @@ class Handler(BaseHTTPRequestHandler):
     def note(self, got: int, status: int) -> None:
         """Count a request."""
         with self.proxy.lock:
-            self.proxy.seen.append(Seen(self.command, self.path, got, status))
+            self.proxy.seen.append(Seen(self.command, self.path, got, status, dict(self.headers)))
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = pass_on  # noqa: N815
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import anyio
 import layouts
 import pytest
 import tokens
@@ -16,7 +18,7 @@ from faulty import Fault, Proxy, proxy
 from engine import registry
 from pipeline import errors
 from pipeline.address import destinations
-from pipeline.content import Layout
+from pipeline.content import Descriptor, Layout
 from pipeline.credentials import Keychain, Login, anonymous, from_docker
 from pipeline.dial import registries
 from pipeline.distribution import Repository
@@ -26,7 +28,7 @@ from pipeline.retry import Retry
 
 pytestmark = pytest.mark.anyio
 
-QUICK = Retry(attempts=4, first_seconds=0.01, longest_seconds=3)
+QUICK = Retry(attempts=4, first_seconds=0.02, longest_seconds=3)
 SHARED_BYTES = 300_000
 BLOB = r"/blobs/uploads/"
 
@@ -64,9 +66,10 @@ async def pushed(
     keychain: Keychain = anonymous,
     certificates: Path | None = None,
     said: list[str] | None = None,
+    retry: Retry = QUICK,
 ) -> Receipt:
     say = said.append if said is not None else print
-    async with registries(keychain, retry=QUICK, certificates=certificates, say=say) as all_of_them:
+    async with registries(keychain, retry=retry, certificates=certificates, say=say) as all_of_them:
         return await push(
             await Layout.open(layout), destinations(addresses, tags), all_of_them, clobber=clobber
         )
@@ -117,6 +120,21 @@ async def test_a_second_push_sends_nothing(sample: Path, faulty: Proxy) -> None:
     assert faulty.uploads() == []
     assert again.deliveries[0].present_blobs == 5 and again.deliveries[0].uploaded_bytes == 0
     assert again.deliveries[0].present_bytes == first.deliveries[0].uploaded_bytes
+
+
+async def test_one_image_pushed_by_many_at_one_time(sample: Path, plain: registry.Throwaway) -> None:
+    address, digests = f"{plain.address}/crowd:x", []
+
+    async def one() -> None:
+        # docker-registry answers 400 and 500 while another push writes the same tag.
+        patient = Retry(attempts=10, first_seconds=0.05, longest_seconds=1)
+        digests.append((await pushed(sample, address, retry=patient)).digest)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(6):
+            group.start_soon(one)
+    assert len(digests) == 6 and len(set(digests)) == 1
+    assert inspect(address)["manifests"]
 
 
 async def test_several_registries_and_repositories(sample: Path, plain: registry.Throwaway) -> None:
@@ -360,7 +378,8 @@ async def test_a_token_that_expires_is_renewed(sample: Path, tmp_path: Path) -> 
             await push(layout, where, all_of_them)
             repository = Repository(await all_of_them.registry(private.address), "renewed")
             repository.registry._tokens[repository.scope] = "Bearer " + yesterdays(service)
-            assert await repository.digest("x") == layout.root.digest
+            found = await repository.manifest("x")
+            assert found and found.descriptor.digest == layout.root.digest
             assert len(service.asked) == 2
 
 
@@ -393,3 +412,74 @@ async def test_the_docker_configuration_signs_in(sample: Path, tmp_path: Path) -
         keychain = from_docker({"DOCKER_CONFIG": str(tmp_path)})
         receipt = await pushed(sample, f"{private.address}/configured:x", keychain=keychain)
         assert receipt.deliveries[0].uploaded_blobs == 5
+
+
+async def test_a_registry_that_denies_keeps_the_tags_of_the_others(
+    sample: Path, plain: registry.Throwaway
+) -> None:
+    with registry.throwaway(users={"me": "s3cret"}) as private:
+        with pytest.raises(errors.RegistryDenied):
+            await pushed(sample, f"{plain.address}/half:x", f"{private.address}/half:x")
+        assert not inspect(f"{plain.address}/half:x")
+
+
+async def test_a_tag_that_appears_meanwhile_is_not_overwritten(
+    sample: Path, tmp_path: Path, faulty: Proxy, plain: registry.Throwaway
+) -> None:
+    other = await Layout.open(layouts.sample(tmp_path / "other", salt="other"))
+
+    class Interrupted(Layout):
+        """Somebody else tags while this image is read."""
+
+        async def blob(self, descriptor: Descriptor) -> AsyncIterator[bytes]:
+            if descriptor.size > SHARED_BYTES:
+                async with registries() as all_of_them:
+                    await push(other, destinations([f"{plain.address}/race:x"]), all_of_them)
+            async for piece in super().blob(descriptor):
+                yield piece
+
+    layout = await Layout.open(sample)
+    async with registries(retry=QUICK) as all_of_them:
+        with pytest.raises(errors.TagExists):
+            where = destinations([f"{faulty.address}/race:x"])
+            await push(Interrupted(layout.path, layout.root), where, all_of_them, clobber=False)
+    kept = inspect(f"{plain.address}/race:x")["manifests"][0]["digest"]
+    assert kept in (await other.manifest(other.root)).decode()
+
+
+async def test_credentials_stay_with_their_host(sample: Path, faulty: Proxy) -> None:
+    """A registry may send an upload, or a download, on to another host: storage, say."""
+    with registry.throwaway(users={"me": "s3cret"}) as private, proxy(private.address) as front:
+        name = f"{front.address}/moved"
+        elsewhere = f"http://{faulty.address}/v2/moved/blobs/uploads/"
+        front.faults = [Fault("POST", BLOB, status=202, headers={"Location": elsewhere}, times=1000)]
+        with pytest.raises(errors.PublishError):
+            await pushed(sample, f"{name}:x", keychain=signed_in("me", "s3cret"))
+        assert faulty.seen and all("Authorization" not in seen.headers for seen in faulty.seen)
+        front.faults = [Fault("GET", "/manifests/x", status=307, headers={"Location": f"{elsewhere}x"})]
+        faulty.forget()
+        async with registries(signed_in("me", "s3cret"), retry=QUICK) as all_of_them:
+            repository = Repository(await all_of_them.registry(front.address), "moved")
+            await repository.manifest("other")
+            assert await repository.manifest("x") is None
+        (download,) = [seen for seen in faulty.seen if seen.method == "GET"]
+        assert "Authorization" not in download.headers
+        assert any("Authorization" in seen.headers for seen in front.seen)
+
+
+async def test_requests_say_who_they_are_from(sample: Path, faulty: Proxy) -> None:
+    await pushed(sample, f"{faulty.address}/named:x")
+    assert {seen.headers["User-Agent"].split()[0] for seen in faulty.seen} == {"rust-multiarch"}
+
+
+async def test_a_large_layer_is_never_whole_in_memory(tmp_path: Path, plain: registry.Throwaway) -> None:
+    image = layouts.image(tmp_path, "linux/amd64", [b"x" * (96 << 20)])
+    layout = layouts.layout(tmp_path, image)
+    tracemalloc.start()
+    try:
+        receipt = await pushed(layout, f"{plain.address}/large:x")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert receipt.deliveries[0].uploaded_bytes > 96 << 20
+    assert peak < 16 << 20
