@@ -21,7 +21,7 @@ from pipeline.access import Access
 from pipeline.cargo import Binary, Choice, Project
 from pipeline.errors import LockMissing, NotACargoProject, UnsupportedLibc
 from pipeline.natives import Needs
-from pipeline.targets import Libc, Target
+from pipeline.targets import TARGETS, Libc, Target
 
 IGNORED = ["**/target", "**/.git", "**/node_modules", "**/.venv"]
 """Left out of the source: build output and history, which no compile reads."""
@@ -215,7 +215,9 @@ def cache_key(plan: Plan) -> str:
     Profiles and triples have directories of their own inside; different sources of one project may
     share it, since sources enter by content.
     """
-    text = "\n".join([plan.project.identity, plan.rust, plan.order.libc.value + plan.order.glibc])
+    chosen = [toolchain.compilers(target, plan.order.libc, plan.order.glibc) for target in TARGETS]
+    # What build scripts compiled with other flags would be linked again: cargo looks at names alone.
+    text = "\n".join([plan.project.identity, plan.rust, zig.VERSION, *map(repr, chosen)])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -173,6 +173,7 @@ async def test_a_base_of_the_callers_own_is_used(session) -> None:
     assert "shell=true" in await started(image, "linux/amd64")
 
 
+@pytest.mark.zoo
 async def test_cplusplus_is_linked_in(session, tmp_path: Path) -> None:
     source = crates.hello(main=CALLER).with_new_file("build.rs", BUILD).with_new_file("shout.cc", SHOUT)
     image = await musl(source)
@@ -204,6 +205,7 @@ def upstream(session) -> dagger.Service:
     return container.as_service(args=["python3", "/upstream.py"])
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize(("platform", "arch"), ARCHITECTURES)
 async def test_sample_app_finds_hosts_and_speaks_tls(
     static_sample, upstream, platform: str, arch: str, tmp_path: Path
@@ -230,7 +232,7 @@ async def test_sample_app_finds_hosts_and_speaks_tls(
     assert "unreachable" in json.dumps(answers["https://upstream:8443/"])
 
 
-@pytest.mark.parametrize("floor", ["2.17", "2.28"])
+@pytest.mark.parametrize("floor", ["2.17", pytest.param("2.28", marks=pytest.mark.zoo)])
 async def test_an_older_glibc_is_enough(session, floor: str, tmp_path: Path) -> None:
     image = await RustMultiarch(
         source=crates.hello(main=SYSTEM), platforms=PLATFORMS, glibc=floor, cargo_args=["-v"]
