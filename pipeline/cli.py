@@ -25,6 +25,8 @@ from dagger import Doc, dag
 from engine import choice, lifecycle
 from pipeline import ci, git
 from pipeline.build import IGNORED
+from pipeline.cli_ci import ci_app
+from pipeline.cli_merge import merge
 from pipeline.errors import EngineError, NotAGitRepository, RustMultiarchError, first
 from pipeline.image import Image
 from pipeline.main import RustMultiarch
@@ -41,6 +43,8 @@ engine_app = typer.Typer(
     no_args_is_help=True, help="The embedded Dagger engine, for machines without Docker."
 )
 app.add_typer(engine_app, name="engine")
+app.add_typer(ci_app, name="ci")
+app.command("merge")(merge)
 
 # The option names that cargo and docker users type, where they differ from the module's plural lists.
 _SPELLINGS = {

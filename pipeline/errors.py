@@ -83,6 +83,12 @@ def first(error: BaseException) -> BaseException:
     return first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
+class WouldOverwrite(RustMultiarchError):
+    """A file that exists and that would be overwritten."""
+
+    exit_code = 8
+
+
 class InvalidArgument(RustMultiarchError):
     """An option's value that does not have the form the option asks for."""
 

@@ -49,15 +49,18 @@ def directory(files: dict[str, str]) -> dagger.Directory:
     return made
 
 
+def hello_files(name: str = "hello", main: str = MAIN, extra: str = FEATURES) -> dict[str, str]:
+    """One package with one binary and no dependencies, as text by path."""
+    return {
+        "Cargo.toml": MANIFEST.format(name=name) + extra,
+        "Cargo.lock": LOCK.format(name=name),
+        "src/main.rs": main,
+    }
+
+
 def hello(name: str = "hello", main: str = MAIN, extra: str = FEATURES) -> dagger.Directory:
     """One package with one binary and no dependencies."""
-    return directory(
-        {
-            "Cargo.toml": MANIFEST.format(name=name) + extra,
-            "Cargo.lock": LOCK.format(name=name),
-            "src/main.rs": main,
-        }
-    )
+    return directory(hello_files(name, main, extra))
 
 
 def workspace() -> dagger.Directory:

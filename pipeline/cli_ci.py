@@ -1,0 +1,79 @@
+"""`rust-multiarch ci …`: writes CI configurations."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline import ci_config
+from pipeline.errors import InvalidArgument
+from pipeline.targets import DEFAULT_PLATFORMS, select
+
+ci_app = typer.Typer(no_args_is_help=True, help="Configurations for CI systems.")
+
+
+@ci_app.callback()
+def _group() -> None:
+    """Keeps `init` a command of its own: typer drops the name of an only command."""
+
+
+@ci_app.command("init")
+def init(
+    system: Annotated[
+        str, typer.Argument(help="One of " + ", ".join(row.name for row in ci_config.SYSTEMS) + ".")
+    ],
+    *,
+    image: Annotated[
+        str, typer.Option(help="Image address without a tag; by default the one of the git remote.")
+    ] = "",
+    platform: Annotated[list[str] | None, typer.Option("--platform", help="Platforms to build for.")] = None,
+    branch: Annotated[str, typer.Option(help="Branch whose pushes are published.")] = "main",
+    matrix: Annotated[
+        bool, typer.Option("--matrix", help="A native runner per platform, and a job that merges.")
+    ] = False,
+    directory: Annotated[Path, typer.Option(help="The repository's directory.")] = Path(),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+    stdout: Annotated[bool, typer.Option("--stdout", help="Print the configuration, write nothing.")] = False,
+) -> None:
+    """Write a CI configuration: pull requests build, the main branch and tags publish."""
+    row = ci_config.system(system)
+    options = ci_config.Options(
+        image=image or _image(directory),
+        platforms=tuple(target.platform for target in select(platform or DEFAULT_PLATFORMS)),
+        version=importlib.metadata.version("rust-multiarch"),
+        branch=branch,
+        matrix=matrix,
+    )
+    files = ci_config.render(row, options)
+    if stdout:
+        typer.echo("".join(files.values()), nl=False)
+        return
+    for path in ci_config.write(files, directory, force=force):
+        typer.echo(f"wrote {path}", err=True)
+    for need in row.needs:
+        typer.echo(f"it needs {need}", err=True)
+
+
+def _image(directory: Path) -> str:
+    """The image address of a repository's git remote.
+
+    Raises:
+        InvalidArgument: it has none, or its host has no registry that is known.
+    """
+    command = ["git", "-C", str(directory), "remote", "get-url", "origin"]
+    try:
+        remote = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except FileNotFoundError:
+        remote = ""
+    address = ci_config.image_of(remote)
+    if not address:
+        raise InvalidArgument(
+            "no image address is given, and the git remote names no known registry",
+            where=remote or str(directory.resolve()),
+            fix="pass --image, for example ghcr.io/me/app",
+        )
+    return address

@@ -1,0 +1,284 @@
+"""What `ci init` writes, and the GitHub action: checked by the systems' own tools, and run."""
+
+import gzip
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import crates
+import pytest
+from conftest import ROOT
+from ruamel.yaml import YAML
+
+from pipeline import ci_config, errors
+from pipeline.targets import DEFAULT_PLATFORMS
+
+ACTIONLINT = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12"
+INDEX = "application/vnd.oci.image.index.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+SECONDS = 600
+USER, PASSWORD = "me", "s3cret"
+MODES = [
+    ci_config.Options(image="ghcr.io/me/app", platforms=DEFAULT_PLATFORMS, version="0.1.0", matrix=matrix)
+    for matrix in (False, True)
+]
+
+
+def text_of(name: str, options: ci_config.Options) -> str:
+    (text,) = ci_config.render(ci_config.system(name), options).values()
+    return text
+
+
+def run(command: list[str], **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, **options)
+
+
+@pytest.fixture(scope="session")
+def actionlint() -> list[str]:
+    if not shutil.which("go"):
+        pytest.skip("actionlint is compiled with Go, which is not here")
+    return ["go", "run", ACTIONLINT]
+
+
+def test_actionlint_accepts_what_github_gets(actionlint, tmp_path: Path) -> None:
+    paths = [str(ROOT / ".github/workflows/ci.yml")]
+    for number, options in enumerate(MODES):
+        (tmp_path / f"{number}.yml").write_text(text_of("github", options))
+        paths.append(str(tmp_path / f"{number}.yml"))
+    done = run([*actionlint, *paths])
+    assert done.returncode == 0, done.stdout
+
+
+def test_actionlint_can_refuse(actionlint, tmp_path: Path) -> None:
+    wrong = text_of("github", MODES[1]).replace("needs: variant", "needs: variants")
+    (tmp_path / "wrong.yml").write_text(wrong)
+    assert "variants" in run([*actionlint, str(tmp_path / "wrong.yml")]).stdout
+
+
+@pytest.fixture(scope="session")
+def jdp(request) -> str:
+    """A checker of declarative pipelines: Jenkins' own needs a running Jenkins."""
+    if not shutil.which("cargo"):
+        pytest.skip("jdp is compiled with cargo, which is not here")
+    root = request.config.cache.mkdir("jdp")
+    if not (root / "bin/jdp").exists():
+        done = run(["cargo", "install", "--quiet", "--root", str(root), "jdp@0.2.2"])
+        assert done.returncode == 0, done.stderr
+    return str(root / "bin/jdp")
+
+
+@pytest.mark.parametrize("options", MODES, ids=["single", "matrix"])
+def test_the_jenkinsfile_is_a_declarative_pipeline(jdp: str, options, tmp_path: Path) -> None:
+    path = tmp_path / "Jenkinsfile"
+    text = text_of("jenkins", options)
+    path.write_text(text)
+    assert run([jdp, "check", str(path)]).returncode == 0
+    path.write_text(text.replace("steps {", "step {", 1))
+    assert run([jdp, "check", str(path)]).returncode != 0, "the checker can refuse"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A small cargo project in a git repository, at a tag."""
+    for path, text in crates.hello_files().items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    git = ["git", "-c", "user.name=me", "-c", "user.email=me@example.com"]
+    for words in (["init", "-q", "-b", "trunk"], ["add", "."], ["commit", "-qm", "first"], ["tag", "v1.2.3"]):
+        subprocess.run([*git, *words], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def environment(**more: str) -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, **more}
+
+
+def shell(line: str, cwd: Path, **more: str) -> str:
+    done = run(["sh", "-ec", line], cwd=cwd, env=environment(**more))
+    assert done.returncode == 0, f"{line}\n{done.stderr}"
+    return done.stdout.strip()
+
+
+def lines(options: ci_config.Options, verb: str) -> list[str]:
+    """The distinct command lines with a verb that the systems' files have, as the shell gets them."""
+    found: dict[str, None] = {}
+    for row in ci_config.SYSTEMS:
+        for line in text_of(row.name, options).splitlines():
+            match = re.search(rf"rust-multiarch {verb} [^>\n]*", line)
+            if match:
+                found[match[0].replace("$$", "$").strip()] = None
+    return list(found)
+
+
+LOGIN = {"REGISTRY_USER": USER, "REGISTRY_TOKEN": PASSWORD, "REGISTRY_USR": USER, "REGISTRY_PSW": PASSWORD}
+
+
+def index_of(address: str, tag: str) -> dict:
+    """An index of a registry that wants the user's password."""
+    host, _, repository = address.partition("/")
+    passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+    passwords.add_password(None, f"http://{host}/", USER, PASSWORD)
+    opener = urllib.request.build_opener(urllib.request.HTTPBasicAuthHandler(passwords))
+    url = f"http://{host}/v2/{repository}/manifests/{tag}"
+    with opener.open(urllib.request.Request(url, headers={"Accept": INDEX})) as answer:
+        return json.load(answer)
+
+
+def platforms_of(index: dict) -> list[str]:
+    return [f"{m['platform']['os']}/{m['platform']['architecture']}" for m in index["manifests"]]
+
+
+def manifests_of(index: dict) -> dict[str, str]:
+    """Digests by platform."""
+    return dict(zip(platforms_of(index), [entry["digest"] for entry in index["manifests"]], strict=True))
+
+
+def test_the_command_lines_of_one_runner(project: Path, private_registry) -> None:
+    builds, publishes = lines(MODES[0], "build"), lines(MODES[0], "publish")
+    assert len(builds) == 1 and len(publishes) == 2, "Jenkins has variables of its own"
+    report = shell(builds[0], project)
+    assert [line.split()[0] for line in report.splitlines()] == ["PLATFORM", *DEFAULT_PLATFORMS]
+    for number, line in enumerate(publishes):
+        image = f"{private_registry.address}/ci/single{number}"
+        address = shell(line, project, IMAGE=image, **LOGIN)
+        assert re.fullmatch(rf"{image}:1\.2\.3@sha256:[0-9a-f]{{64}}", address)
+        for tag in ("1.2.3", "1.2", "1", "latest"):
+            assert platforms_of(index_of(image, tag)) == list(DEFAULT_PLATFORMS)
+
+
+def test_the_command_lines_of_a_matrix(project: Path, private_registry, tmp_path_factory) -> None:
+    builds, publishes, merges = (lines(MODES[1], verb) for verb in ("build", "publish", "merge"))
+    assert len(builds) == 1 and len(publishes) == len(merges) == 2
+    legs = [{"PLATFORM": platform, "SLUG": platform.replace("/", "-")} for platform in DEFAULT_PLATFORMS]
+    for leg in legs:
+        assert leg["PLATFORM"] in shell(builds[0], project, **leg)
+    for number, (publish, merge) in enumerate(zip(publishes, merges, strict=True)):
+        image = f"{private_registry.address}/ci/matrix{number}"
+        digests, wanted = tmp_path_factory.mktemp("digests"), {}
+        for leg in legs:
+            address = shell(publish, project, IMAGE=image, **LOGIN, **leg)
+            assert re.fullmatch(rf"{image}:sha-[0-9a-f]{{7}}-{leg['SLUG']}@sha256:[0-9a-f]{{64}}", address)
+            (digests / leg["SLUG"]).write_text(address + "\n")
+            wanted |= manifests_of(index_of(image, address.split("@")[1]))
+        given = f"cat {digests}/* | xargs {merge}"
+        assert shell(given, project, IMAGE=image, **LOGIN).startswith(f"{image}:1.2.3@sha256:")
+        for tag in ("1.2.3", "1.2", "1", "latest"):
+            index = index_of(image, tag)
+            assert manifests_of(index) == wanted and list(wanted) == list(DEFAULT_PLATFORMS)
+    more = "merge --no-clobber --json --tag-rules type=ref,event=branch --tag-rules type=raw,value=other"
+    again = given.replace("merge", more, 1)
+    told = json.loads(shell(again, project, IMAGE=image, **LOGIN))
+    tags = [reference.removeprefix(f"{image}:").split("@")[0] for reference in told["references"]]
+    assert set(tags) == {"trunk", "other"}
+    one = next(iter(digests.iterdir())).read_text().strip()
+    refused = [f"{image}:1.2.3", "--no-clobber", "--username", USER, "--password", "REGISTRY_TOKEN"]
+    done = run(["rust-multiarch", "merge", one, "--tag", *refused], env=environment(**LOGIN))
+    assert done.returncode == errors.TagExists.exit_code, done.stderr
+
+
+@pytest.fixture(scope="session")
+def action() -> dict:
+    return YAML(typ="safe").load((ROOT / "action.yml").read_text())
+
+
+def script_of(action: dict, name: str) -> str:
+    (step,) = [step for step in action["runs"]["steps"] if step["name"] == name]
+    assert step["shell"] == "bash"
+    return step["run"]
+
+
+def run_action(action: dict, project: Path, *, code: int = 0, **inputs: str) -> dict[str, str]:
+    """The outputs of the action's build step, run as GitHub runs it: bash, and inputs in the environment."""
+    given = {name: value.get("default", "") for name, value in action["inputs"].items()}
+    given |= {name.replace("_", "-"): value for name, value in inputs.items()}
+    assert given.keys() == action["inputs"].keys()
+    variables = {f"INPUT_{name.upper().replace('-', '_')}": value for name, value in given.items()}
+    output = project / "outputs.txt"
+    output.write_text("")
+    done = run(
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script_of(action, "Build the image")],
+        cwd=project.parent,
+        env=environment(**variables, GITHUB_OUTPUT=str(output)),
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    single = re.sub(r"(\w+)<<(\S+)\n(.*?)\n\2\n", lambda m: f"{m[1]}={json.dumps(json.loads(m[3]))}\n",
+                    output.read_text(), flags=re.DOTALL)  # fmt: skip
+    return dict(line.split("=", 1) for line in single.splitlines())
+
+
+def document(host: str, path: str) -> dict:
+    request = urllib.request.Request(f"http://{host}/v2/{path}", headers={"Accept": f"{INDEX}, {MANIFEST}"})
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)
+
+
+def layer(host: str, digest: str) -> bytes:
+    """The unpacked tar of a layer."""
+    with urllib.request.urlopen(f"http://{host}/v2/ci/action/blobs/{digest}") as answer:
+        return gzip.decompress(answer.read())
+
+
+def test_the_action_builds_without_pushing(action, project: Path, engine) -> None:
+    given = {"context": project.name, "platforms": "linux/arm64", "tags": "UPPER/never:used"}
+    outputs = run_action(action, project, **given)
+    assert outputs["digest"] == ""
+    (built,) = json.loads(outputs["metadata"])["variants"]
+    assert built["platform"] == "linux/arm64"
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"bin": "hello,nonesuch"}, errors.UnknownBinary),
+        ({"package": "nonesuch"}, errors.UnknownPackage),
+        ({"features": "extra\nnonesuch"}, errors.UnknownFeature),
+        ({"platforms": "linux/amd64,linux/nonesuch"}, errors.UnsupportedPlatform),
+        ({"push": "true", "tags": "UPPER/case"}, errors.InvalidAddress),
+        ({"push": "true"}, errors.RustMultiarchError),
+    ],
+    ids=lambda value: "" if isinstance(value, dict) else value.__name__,
+)
+def test_the_action_fails_as_the_command_does(action, project: Path, engine, given, error) -> None:
+    run_action(action, project, context=project.name, **given, code=error.exit_code)
+
+
+def test_the_action_takes_the_inputs_of_build_push_action(action, project: Path, loopback: str) -> None:
+    outputs = run_action(
+        action,
+        project,
+        context=project.name,
+        platforms="linux/amd64\nlinux/arm64",
+        push="true",
+        tags=f"{loopback}/ci/action:a\n{loopback}/ci/action:b,{loopback}/ci/action:c",
+        labels="org.example.one=1 and more\norg.example.two=2",
+        build_args="GIT_COMMIT_SHA=c0ffee",
+        features="extra",
+    )
+    for tag in "abc":
+        index = document(loopback, f"ci/action/manifests/{tag}")
+        assert platforms_of(index) == ["linux/amd64", "linux/arm64"]
+    assert document(loopback, f"ci/action/manifests/{outputs['digest']}") == index
+    manifest = document(loopback, f"ci/action/manifests/{index['manifests'][0]['digest']}")
+    config = document(loopback, f"ci/action/blobs/{manifest['config']['digest']}")["config"]
+    assert config["Labels"]["org.example.one"] == "1 and more"
+    assert config["Labels"]["org.example.two"] == "2"
+    program = layer(loopback, manifest["layers"][-1]["digest"])
+    assert b"c0ffee" in program, "the compile saw GIT_COMMIT_SHA"
+
+
+def test_the_installer_installs_what_the_action_needs(engine, tmp_path: Path) -> None:
+    """From this working tree, as the action does; `dagger` is here already, and kept."""
+    target = tmp_path / "tools"
+    installing = run(
+        ["sh", str(ROOT / "install.sh"), str(target)], env=environment(RUST_MULTIARCH_SOURCE=f"file://{ROOT}")
+    )
+    assert installing.returncode == 0, installing.stderr
+    assert "is in" in installing.stdout and not (target / "bin/dagger").exists()
+    command = [str(target / "bin/rust-multiarch"), "ci", "init", "github", "--image", "ghcr.io/me/app"]
+    assert run([*command, "--stdout"], cwd=tmp_path).stdout == text_of("github", MODES[0])

@@ -1,0 +1,214 @@
+"""CI configurations as text: each against its system's published schema, and what all have in common."""
+
+import itertools
+import json
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from check_jsonschema.cli.main_command import main as check_jsonschema
+from click.testing import CliRunner as Click
+from ruamel.yaml import YAML
+from typer.testing import CliRunner
+
+from pipeline import ci_config, errors
+from pipeline.cli_ci import ci_app
+
+ROOT = Path(__file__).parents[2]
+BOTH = ("linux/amd64", "linux/arm64")
+OPTIONS = ci_config.Options(image="ghcr.io/me/app", platforms=BOTH, version="1.2.3")
+MATRIX = ci_config.Options(image="ghcr.io/me/app", platforms=BOTH, version="1.2.3", matrix=True)
+CASES = [(row, options) for row in ci_config.SYSTEMS for options in (OPTIONS, MATRIX)]
+YAML_CASES = [(row, options) for row, options in CASES if row.path.endswith(".yml")]
+
+
+def named(value: object) -> str:
+    return value.name if isinstance(value, ci_config.System) else "matrix" if value.matrix else "single"
+
+
+def text_of(row: ci_config.System, options: ci_config.Options) -> str:
+    (text,) = ci_config.render(row, options).values()
+    return text
+
+
+def accepted(schema: str, text: str, directory: Path) -> str:
+    """What the schema has against a text; empty where nothing."""
+    path = directory / "config.yml"
+    path.write_text(text)
+    arguments = ["--builtin-schema", f"vendor.{schema}", "--regex-variant", "nonunicode", str(path)]
+    done = Click().invoke(check_jsonschema, arguments)
+    return "" if done.exit_code == 0 else done.output or repr(done.exception)
+
+
+@pytest.mark.parametrize(("row", "options"), YAML_CASES, ids=named)
+def test_its_systems_schema_accepts_it(row, options, tmp_path: Path) -> None:
+    assert accepted(row.schema, text_of(row, options), tmp_path) == ""
+
+
+WRONG = {
+    "github-workflows": ("runs-on:", "run-on:"),
+    "gitlab-ci": ("paths: [.rust-multiarch]", "paths: .rust-multiarch"),
+    "circle-ci": ("version: 2.1", "version: 7"),
+    "azure-pipelines": ("displayName: Build", "displayNames: Build"),
+    "buildkite": ("command: |", "commanding: |"),
+}
+
+
+@pytest.mark.parametrize("row", [row for row in ci_config.SYSTEMS if row.path.endswith(".yml")], ids=named)
+def test_its_systems_schema_can_refuse(row, tmp_path: Path) -> None:
+    right, wrong = WRONG[row.schema]
+    text = text_of(row, OPTIONS)
+    assert right in text
+    assert accepted(row.schema, text.replace(right, wrong), tmp_path)
+
+
+@pytest.mark.parametrize(("row", "options"), CASES, ids=named)
+def test_nothing_is_left_to_fill_in(row, options) -> None:
+    text = text_of(row, options)
+    assert not re.search(r"@\w+@|^#\|", text, re.MULTILINE)
+    assert len(text.splitlines()) < 125
+
+
+@pytest.mark.parametrize(("row", "options"), CASES, ids=named)
+def test_every_option_reaches_the_text(row, options) -> None:
+    text = text_of(row, options)
+    for name, value in (("image", "other.example/a/b"), ("branch", "trunk"), ("version", "9.8.7")):
+        changed = text_of(row, ci_config.Options(**{**vars(options), name: value}))
+        assert value in changed and value not in text
+    seven = text_of(row, ci_config.Options(**{**vars(options), "platforms": (*BOTH, "linux/riscv64")}))
+    assert "linux/riscv64" in seven and "linux/riscv64" not in text
+
+
+@pytest.mark.parametrize("row", ci_config.SYSTEMS, ids=named)
+def test_a_matrix_has_a_native_runner_for_each_platform_and_a_merge(row) -> None:
+    text = text_of(row, MATRIX)
+    for platform in BOTH:
+        assert platform in text and row.runners[platform] in text
+    assert "rust-multiarch merge" in text and platform.replace("/", "-") in text
+    assert "rust-multiarch merge" not in text_of(row, OPTIONS)
+
+
+@pytest.mark.parametrize("row", ci_config.SYSTEMS, ids=named)
+def test_a_platform_without_a_native_runner_is_cross_compiled(row) -> None:
+    options = ci_config.Options("ghcr.io/me/app", ("linux/s390x",), "1.2.3", matrix=True)
+    assert row.runners["linux/amd64"] in text_of(row, options)
+
+
+@pytest.mark.parametrize(("row", "options"), CASES, ids=named)
+def test_what_others_make_is_pinned(row, options) -> None:
+    text = text_of(row, options)
+    for used in re.findall(r"uses: \S+@(\S+)", text):
+        assert re.fullmatch(r"[0-9a-f]{40}", used)
+    assert "latest" not in text
+    for image in re.findall(r"image: (\S+)", text):
+        assert image == "ghcr.io/me/app" or re.search(r":\d+\.\d+\.\d+", image), image
+
+
+@pytest.mark.parametrize(("row", "options"), CASES, ids=named)
+def test_no_secret_is_on_a_command_line(row, options) -> None:
+    for line in text_of(row, options).splitlines():
+        if "rust-multiarch publish" in line or "rust-multiarch merge" in line:
+            assert f"--password {row.token}" in line, "the name of a variable, not its value"
+
+
+@pytest.mark.parametrize(("row", "options"), YAML_CASES, ids=named)
+def test_a_command_survives_the_file_it_is_in(row, options) -> None:
+    """A colon, a hash or a quote could end a YAML scalar early."""
+    strings = list(_strings(YAML(typ="safe").load(text_of(row, options))))
+    commands = ci_config.commands(row, options)
+    for name in ("build_one", "publish_one", "merge") if options.matrix else ("build", "publish"):
+        command = commands[name].replace("$", row.dollar)
+        assert any(command in text for text in strings), name
+
+
+def _strings(value: object):
+    if isinstance(value, dict):
+        yield from itertools.chain.from_iterable(map(_strings, value.values()))
+    elif isinstance(value, list):
+        yield from itertools.chain.from_iterable(map(_strings, value))
+    elif isinstance(value, str):
+        yield value
+
+
+def test_an_unknown_system() -> None:
+    with pytest.raises(errors.InvalidArgument, match="github, gitlab"):
+        ci_config.system("travis")
+
+
+@pytest.mark.parametrize(
+    ("remote", "image"),
+    [
+        ("https://github.com/Me/App.git", "ghcr.io/me/app"),
+        ("git@github.com:me/app.git", "ghcr.io/me/app"),
+        ("ssh://git@gitlab.com:22/group/sub/app", "registry.gitlab.com/group/sub/app"),
+        ("https://token@codeberg.org/me/app/", "codeberg.org/me/app"),
+        ("https://git.example.com/me/app", ""),
+        ("/srv/git/app", ""),
+        ("", ""),
+    ],
+)
+def test_image_of_a_remote(remote: str, image: str) -> None:
+    assert ci_config.image_of(remote) == image
+
+
+def test_files_are_not_overwritten_unless_forced(tmp_path: Path) -> None:
+    files = {"new.yml": "new", "a/there.yml": "new"}
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/there.yml").write_text("old")
+    with pytest.raises(errors.WouldOverwrite, match=r"there\.yml"):
+        ci_config.write(files, tmp_path)
+    assert not (tmp_path / "new.yml").exists()
+    assert (tmp_path / "a/there.yml").read_text() == "old"
+    assert ci_config.write(files, tmp_path, force=True) == [tmp_path / "new.yml", tmp_path / "a/there.yml"]
+    assert (tmp_path / "a/there.yml").read_text() == "new"
+
+
+def init(*words: str, directory: Path):
+    return CliRunner().invoke(ci_app, ["init", *words, "--directory", str(directory)])
+
+
+def test_init_writes_what_render_gives_and_says_what_is_needed(tmp_path: Path) -> None:
+    done = init("jenkins", "--image", "ghcr.io/me/app", "--branch", "trunk", directory=tmp_path)
+    assert done.exit_code == 0, done.output
+    text = (tmp_path / "Jenkinsfile").read_text()
+    assert "branch 'trunk'" in text and "IMAGE = 'ghcr.io/me/app'" in text
+    assert "labelled docker" in done.stderr
+
+
+def test_init_takes_the_image_from_the_git_remote(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    missing = init("github", "--stdout", directory=tmp_path)
+    assert isinstance(missing.exception, errors.InvalidArgument)
+    remote = ["git", "-C", str(tmp_path), "remote", "add", "origin", "git@github.com:Me/App.git"]
+    subprocess.run(remote, check=True)
+    assert "IMAGE: ghcr.io/me/app\n" in init("github", "--stdout", directory=tmp_path).stdout
+    assert list(tmp_path.iterdir()) == [tmp_path / ".git"], "--stdout writes nothing"
+
+
+def test_init_without_git(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert isinstance(init("github", directory=tmp_path).exception, errors.InvalidArgument)
+
+
+def test_init_for_other_platforms_in_a_matrix(tmp_path: Path) -> None:
+    words = ["github", "--image", "ghcr.io/me/app", "--matrix", "--platform", "linux/arm64,linux/s390x"]
+    assert init(*words, directory=tmp_path).exit_code == 0
+    text = (tmp_path / ".github/workflows/image.yml").read_text()
+    assert (
+        "platform: linux/s390x, slug: linux-s390x, runner: ubuntu-24.04 " in text
+        and "linux/amd64" not in text
+    )
+    again = init(*words, directory=tmp_path)
+    assert isinstance(again.exception, errors.WouldOverwrite)
+    assert init(*words, "--force", directory=tmp_path).exit_code == 0
+
+
+def test_the_installer_installs_this_release() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    engine = json.loads((ROOT / "dagger.json").read_text())["engineVersion"].removeprefix("v")
+    script = (ROOT / "install.sh").read_text()
+    assert f"\nversion={project['version']}\n" in script
+    assert f"\ndagger={engine}\n" in script
+    assert project["optional-dependencies"]["cli"] == [f"dagger-io=={engine}"]
