@@ -83,6 +83,12 @@ def first(error: BaseException) -> BaseException:
     return first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
+class InvalidSetting(RustMultiarchError):
+    """A setting of Cargo.toml or of the environment that does not exist, or has no value of its type."""
+
+    exit_code = 7
+
+
 class InvalidArgument(RustMultiarchError):
     """An option's value that does not have the form the option asks for."""
 
