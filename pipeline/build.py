@@ -198,7 +198,7 @@ def builder(plan: Plan) -> dagger.Container:
         container.with_mounted_directory(toolchain.SOURCE, order.source)
         .with_mounted_cache(
             toolchain.BUILD,
-            dag.cache_volume(f"rust-multiarch-build-{cache_key(plan)}"),
+            dag.cache_volume(cache_volume(plan)),
             sharing=dagger.CacheSharingMode.LOCKED,
         )
         .with_env_variable("CARGO_TARGET_DIR", f"{toolchain.BUILD}/target")
@@ -207,6 +207,11 @@ def builder(plan: Plan) -> dagger.Container:
     for name, value in order.build_args:
         container = container.with_env_variable(name, value)
     return container
+
+
+def cache_volume(plan: Plan) -> str:
+    """The name of the volume with a project's compiled state."""
+    return f"rust-multiarch-build-{cache_key(plan)}"
 
 
 def cache_key(plan: Plan) -> str:

@@ -83,6 +83,12 @@ def first(error: BaseException) -> BaseException:
     return first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
+class InvalidSetting(RustMultiarchError):
+    """A setting of Cargo.toml or of the environment that does not exist, or has no value of its type."""
+
+    exit_code = 7
+
+
 class WouldOverwrite(RustMultiarchError):
     """A file that exists and that would be overwritten."""
 

@@ -8,15 +8,13 @@ from typing import Annotated, Any, Self
 import dagger
 from dagger import Doc, Ignore, check, dag, function, object_type
 
-from pipeline import checks, git, image, metadata, preflight, runtime, seal, tags
+from pipeline import checks, image, orders, preflight, runtime, seal
+from pipeline import plan as preview
 from pipeline import verify as gate
 from pipeline.access import Access, GitToken, RegistryToken, gitconfig, registry_variable
-from pipeline.address import destinations
+from pipeline.address import destinations, tagged
 from pipeline.build import IGNORED, Order, Plan, compile, plan
 from pipeline.build import builder as native_builder
-from pipeline.cargo import Choice
-from pipeline.ci import of_ref
-from pipeline.errors import InvalidArgument
 from pipeline.image import (
     AddressArgument,
     AlsoArgument,
@@ -29,7 +27,9 @@ from pipeline.image import (
     TagsArgument,
     UsernameArgument,
 )
+from pipeline.settings import InEngine, Merged, Settings, from_project, given, merge
 from pipeline.situation import Situation
+from pipeline.tags import from_text as from_rules
 from pipeline.targets import DEFAULT_PLATFORMS, Libc, parse, select
 
 
@@ -42,68 +42,72 @@ class RustMultiarch:
         Doc("The cargo project: the directory with Cargo.toml and Cargo.lock."),
         Ignore(IGNORED),
     ]
+    # None means not given: Cargo.toml decides then, else the default in `Settings`.
     platforms: Annotated[
-        list[str], Doc("OCI platforms to build for, for example linux/amd64,linux/arm64.")
-    ] = dataclasses.field(default_factory=lambda: list(DEFAULT_PLATFORMS))
-    package: Annotated[str, Doc("Workspace member to build from.")] = ""
-    bin: Annotated[list[str], Doc("Binaries to put into the image; the first is its entrypoint.")] = (
-        dataclasses.field(default_factory=list)
+        list[str] | None,
+        Doc("OCI platforms to build for; " + ",".join(DEFAULT_PLATFORMS) + " by default."),
+    ] = None
+    package: Annotated[str | None, Doc("Workspace member to build from.")] = None
+    bin: Annotated[list[str] | None, Doc("Binaries to put into the image; the first is its entrypoint.")] = (
+        None
     )
-    features: Annotated[list[str], Doc("Cargo features to switch on.")] = dataclasses.field(
-        default_factory=list
-    )
-    all_features: Annotated[bool, Doc("Switch on every cargo feature.")] = False
-    no_default_features: Annotated[bool, Doc("Leave the default cargo features out.")] = False
-    profile: Annotated[str, Doc("Cargo profile: release, dev or one of the project's own.")] = "release"
-    cargo_args: Annotated[list[str], Doc("Further arguments of `cargo build`, passed on as they are.")] = (
-        dataclasses.field(default_factory=list)
-    )
-    build_args: Annotated[list[str], Doc("Environment of the compile, each NAME=value.")] = dataclasses.field(
-        default_factory=list
-    )
+    features: Annotated[list[str] | None, Doc("Cargo features to switch on.")] = None
+    all_features: Annotated[bool | None, Doc("Switch on every cargo feature.")] = None
+    no_default_features: Annotated[bool | None, Doc("Leave the default cargo features out.")] = None
+    profile: Annotated[
+        str | None, Doc("Cargo profile: release (the default), dev or one of the project's own.")
+    ] = None
+    cargo_args: Annotated[
+        list[str] | None, Doc("Further arguments of `cargo build`, passed on as they are.")
+    ] = None
+    build_args: Annotated[list[str] | None, Doc("Environment of the compile, each NAME=value.")] = None
     rust_version: Annotated[
-        str, Doc("Rust version; the project's rust-toolchain.toml decides where this is empty.")
-    ] = ""
-    libc: Annotated[Libc, Doc("C library of the binaries: gnu, or musl for static ones.")] = Libc.GNU
-    glibc: Annotated[str, Doc("Oldest glibc the binaries run on, for example 2.17.")] = ""
+        str | None, Doc("Rust version; the project's rust-toolchain.toml decides where this is empty.")
+    ] = None
+    libc: Annotated[
+        Libc | None, Doc("C library of the binaries: gnu (the default), or musl for static ones.")
+    ] = None
+    glibc: Annotated[str | None, Doc("Oldest glibc the binaries run on, for example 2.17.")] = None
     target_packages: Annotated[
-        list[str], Doc("Further Debian packages to link with, installed for each platform: libfoo-dev.")
-    ] = dataclasses.field(default_factory=list)
+        list[str] | None,
+        Doc("Further Debian packages to link with, installed for each platform: libfoo-dev."),
+    ] = None
     runtime_base: Annotated[
-        str,
+        str | None,
         Doc("Image the final image starts from; empty: debian for gnu, scratch (no files at all) for musl."),
-    ] = ""
-    user: Annotated[str, Doc("User the program runs as; the default has no rights.")] = runtime.USER
-    ports: Annotated[list[int], Doc("TCP ports the image declares.")] = dataclasses.field(
-        default_factory=list
-    )
-    args: Annotated[list[str], Doc("Default arguments of the program.")] = dataclasses.field(
-        default_factory=list
-    )
-    env: Annotated[list[str], Doc("Environment of the program, each NAME=value.")] = dataclasses.field(
-        default_factory=list
-    )
-    labels: Annotated[list[str], Doc("Labels of the image, each NAME=value.")] = dataclasses.field(
-        default_factory=list
-    )
+    ] = None
+    user: Annotated[
+        str | None, Doc(f"User the program runs as; the default, {runtime.USER}, has no rights.")
+    ] = None
+    ports: Annotated[list[int] | None, Doc("TCP ports the image declares.")] = None
+    args: Annotated[list[str] | None, Doc("Default arguments of the program.")] = None
+    env: Annotated[list[str] | None, Doc("Environment of the program, each NAME=value.")] = None
+    labels: Annotated[list[str] | None, Doc("Labels of the image, each NAME=value.")] = None
     source_date_epoch: Annotated[
-        int, Doc("Time of everything in the image, in seconds since 1970; the commit's where it is 0.")
-    ] = 0
+        int | None,
+        Doc("Time of everything in the image, in seconds since 1970; the commit's where it is 0."),
+    ] = None
+    ref: Annotated[
+        str | None,
+        Doc("The git ref that CI builds, for example refs/tags/v1.2.3; git's own checkout if empty."),
+    ] = None
+    tag_rules: Annotated[
+        list[str] | None,
+        Doc("Rules of the tags, as docker's metadata action has them, for example type=sha."),
+    ] = None
+    require_clean: Annotated[bool | None, Doc("Refuse a checkout with changes that are not committed.")] = (
+        None
+    )
     repository: Annotated[
         dagger.Directory | None,
         Doc("The git checkout with its .git, for tags, labels and the time; usually the source again."),
     ] = None
-    ref: Annotated[
-        str, Doc("The git ref that CI builds, for example refs/tags/v1.2.3; git's own checkout if empty.")
-    ] = ""
-    tag_rules: Annotated[
-        list[str], Doc("Rules of the tags, as docker's metadata action has them, for example type=sha.")
-    ] = dataclasses.field(default_factory=list)
-    require_clean: Annotated[bool, Doc("Refuse a checkout with changes that are not committed.")] = False
     # State of the `with_…` functions; no argument of the constructor.
     access: Access = dataclasses.field(init=False, default_factory=Access)
     # Set where git and the environment of CI can be asked directly, which is on the command line.
     situation: Situation | None = dataclasses.field(init=False, default=None)
+    # Where the command line got what it gives: names of options and of environment variables.
+    origins: dict[str, str] = dataclasses.field(init=False, default_factory=dict)
 
     @function
     def with_registry_token(
@@ -140,17 +144,40 @@ class RustMultiarch:
     @function
     async def build(self) -> Image:
         """Compile every platform and assemble the image; the log ends with a summary."""
-        at = await self._situation()
-        epoch = self.source_date_epoch or (at.facts.time if at else 0)
-        names = tags.from_text(self.tag_rules, at) if at else ()
-        planned = await plan(self._order(epoch))
+        settings, at = await self._asked()
+        names = from_rules(settings.tag_rules, at) if at else ()
+        planned = await plan(self._order(settings, at))
         print(preflight.as_text(planned.order.targets, planned.needs), file=sys.stderr, flush=True)
-        setup, annotations = await self._runtime(planned, at)
-        manifests = {target.platform: annotations for target in planned.order.targets}
-        terms = seal.Terms(epoch, annotations, manifests)
+        setup = await orders.setup(settings, planned, at)
+        manifests = {target.platform: setup.labels for target in planned.order.targets}
+        terms = seal.Terms(orders.time_of(settings, at), setup.labels, manifests)
         built = await image.assemble(planned, setup, await compile(planned), terms, names)
         print(await built.report(), file=sys.stderr, flush=True)
         return built
+
+    @function
+    async def plan(
+        self,
+        tags: Annotated[list[str] | None, Doc("Addresses it would be pushed to.")] = None,
+        as_json: Annotated[bool, Doc("As JSON, described by docs/plan.schema.json.")] = False,
+        matrix: Annotated[bool, Doc("Only a CI matrix: a platform, triple and native runner each.")] = False,
+    ) -> str:
+        """What would happen and why, without compiling anything."""
+        merged = await self.merged()
+        if matrix:
+            return preview.as_matrix(select(merged.settings.platforms), merged.settings.libc)
+        at = await orders.situation(merged.settings, self.situation, self.repository)
+        planned = await plan(self._order(merged.settings, at))
+        setup = await orders.setup(merged.settings, planned, at)
+        names = from_rules(merged.settings.tag_rules, at) if at else ()
+        shown = await preview.of(planned, setup, merged, tagged(tags or [], names) or names)
+        return preview.as_json(shown) if as_json else preview.as_text(shown)
+
+    async def compiled(self) -> tuple[Plan, dagger.Directory]:
+        """The plan and what `build.compile` put out for it, without any image."""
+        settings, at = await self._asked()
+        planned = await plan(self._order(settings, at))
+        return planned, await compile(planned)
 
     @function
     async def binary(
@@ -160,7 +187,8 @@ class RustMultiarch:
     ) -> dagger.File:
         """One platform's compiled binary, stripped."""
         target = parse(platform)
-        planned = await plan(dataclasses.replace(self._order(), targets=(target,)))
+        settings, at = await self._asked()
+        planned = await plan(dataclasses.replace(self._order(settings, at), targets=(target,)))
         output = await compile(planned)
         return output.file(f"{target.triple(planned.order.libc)}/{name or planned.binaries[0].name}")
 
@@ -190,15 +218,12 @@ class RustMultiarch:
         platform: Annotated[str, Doc("Platform it can build for; all that were asked for when empty.")] = "",
     ) -> dagger.Container:
         """The native build container, with the project in it and every variable set."""
-        order = self._order()
-        if platform:
-            order = dataclasses.replace(order, targets=(parse(platform),))
-        return native_builder(await plan(order))
+        return native_builder(await self._planned(**({"targets": (parse(platform),)} if platform else {})))
 
     @function
     async def natives(self, as_json: Annotated[bool, Doc("As JSON instead of lines.")] = False) -> str:
         """What the native dependencies need for each platform and why, found out without compiling."""
-        planned = await plan(self._order())
+        planned = await self._planned()
         shown = preflight.as_json if as_json else preflight.as_text
         return shown(planned.order.targets, planned.needs)
 
@@ -228,8 +253,8 @@ class RustMultiarch:
         """Run the project's own tests."""
         if not platforms:
             return await checks.test(await self._checked())
-        order = dataclasses.replace(self._order(), targets=select(platforms), tests=True)
-        return await checks.test(await plan(order), order.targets)
+        planned = await self._planned(targets=select(platforms), tests=True)
+        return await checks.test(planned, planned.order.targets)
 
     @function
     @check
@@ -248,90 +273,32 @@ class RustMultiarch:
     async def _checked(self) -> Plan:
         """The plan of the project's own checks: on the build platform, whatever is built for."""
         here = parse(await dag.default_platform())
-        order = dataclasses.replace(self._order(), targets=(here,), libc=Libc.GNU, glibc="", tests=True)
-        return await plan(order)
+        return await self._planned(targets=(here,), libc=Libc.GNU, glibc="", tests=True)
 
     def _with_access(self, **opened: Any) -> Self:
         changed = copy.copy(self)
         changed.access = dataclasses.replace(self.access, **opened)
         return changed
 
-    def _order(self, epoch: int = 0) -> Order:
-        return Order(
-            source=self.source,
-            targets=select(self.platforms),
-            choice=Choice(
-                package=self.package,
-                bins=listed(self.bin),
-                features=listed(self.features),
-                all_features=self.all_features,
-                no_default_features=self.no_default_features,
-                profile=self.profile,
-                arguments=tuple(self.cargo_args),
-            ),
-            libc=self.libc,
-            glibc=self.glibc,
-            rust=self.rust_version,
-            build_args=(
-                ("SOURCE_DATE_EPOCH", str(epoch)),
-                *pairs("build-args", self.build_args),
-            ),
-            access=self.access,
-            target_packages=tuple(self.target_packages),
-        )
+    async def merged(self) -> Merged:
+        """The settings: what was given, over the tables of the project's Cargo.toml.
 
-    async def _situation(self) -> Situation | None:
-        """What git and CI say, checked; None where nothing can be asked."""
-        if self.source_date_epoch < 0:
-            raise InvalidArgument(
-                f"{self.source_date_epoch} is before 1970",
-                where="--source-date-epoch",
-                fix="give seconds since 1970, as `git log -1 --format=%ct` prints them",
-            )
-        at = self.situation
-        if at is None and self.repository is not None:
-            at = Situation(await git.read(self.repository), of_ref(self.ref))
-        if at is not None and self.require_clean:
-            git.require_clean(at.facts)
-        return at
+        Raises:
+            InvalidSetting: a table has a key or a value that no setting has.
+        """
+        outright = given(vars(self), lambda name: self.origins.get(name, f"argument {name}"))
+        package = outright["package"].value if "package" in outright else ""
+        return merge(*await from_project(InEngine(self.source), package), outright)
 
-    async def _runtime(self, plan: Plan, at: Situation | None) -> tuple[runtime.Runtime, dict[str, str]]:
-        """How the final image is set up, and its annotations, which are its labels again."""
-        base = self.runtime_base or runtime.BASES[self.libc]
-        found = await runtime.resolved(base, plan.order.targets[0])
-        labels = metadata.labels(
-            metadata.describe(plan.project.metadata, plan.binaries[0].package),
-            at,
-            metadata.Base.of(found),
-            dict(pairs("labels", self.labels)),
-            self.source_date_epoch or None,
-        )
-        setup = runtime.Runtime(
-            base=base,
-            user=self.user,
-            ports=tuple(self.ports),
-            args=tuple(self.args),
-            env=dict(pairs("env", self.env)),
-            labels=labels,
-        )
-        return setup, labels
+    async def _asked(self) -> tuple[Settings, Situation | None]:
+        """The settings, and what git and CI say."""
+        settings = (await self.merged()).settings
+        return settings, await orders.situation(settings, self.situation, self.repository)
 
+    async def _planned(self, **changes: Any) -> Plan:
+        """The plan of what is not shipped: git is not asked; some of the order's fields may be changed."""
+        settings = (await self.merged()).settings
+        return await plan(dataclasses.replace(self._order(settings, None), **changes))
 
-def listed(items: list[str]) -> tuple[str, ...]:
-    """Items that may be comma-separated, as cargo takes its own lists, one by one."""
-    return tuple(name for item in items for name in item.split(",") if name)
-
-
-def pairs(option: str, items: list[str]) -> tuple[tuple[str, str], ...]:
-    """`NAME=value` items taken apart at the first `=`.
-
-    Raises:
-        InvalidArgument: an item has no `=` or no name.
-    """
-    found = []
-    for item in items:
-        name, equals, value = item.partition("=")
-        if not equals or not name:
-            raise InvalidArgument(f"{item!r} is not NAME=value", where=f"--{option}", fix="write NAME=value")
-        found.append((name, value))
-    return tuple(found)
+    def _order(self, settings: Settings, at: Situation | None) -> Order:
+        return orders.order(settings, self.source, self.access, orders.time_of(settings, at))

@@ -72,10 +72,13 @@ def as_table(rows: Sequence[Row]) -> str:
         cells.append(
             (row.platform, row.triple, mebibytes(row.binary_bytes), mebibytes(row.image_bytes), row.digest)
         )
-    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
-    return "\n".join(
-        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells
-    )
+    return "\n".join(columns(cells))
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of equally many cells as aligned lines."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def mebibytes(size: int) -> str:

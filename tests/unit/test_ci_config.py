@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from pipeline import ci_config, errors
-from pipeline.cli_ci import ci_app
+from pipeline.cli.ci import app
 
 ROOT = Path(__file__).parents[2]
 BOTH = ("linux/amd64", "linux/arm64")
@@ -166,7 +166,7 @@ def test_files_are_not_overwritten_unless_forced(tmp_path: Path) -> None:
 
 
 def init(*words: str, directory: Path):
-    return CliRunner().invoke(ci_app, ["init", *words, "--directory", str(directory)])
+    return CliRunner().invoke(app, ["init", *words, "--directory", str(directory)])
 
 
 def test_init_writes_what_render_gives_and_says_what_is_needed(tmp_path: Path) -> None:
@@ -212,3 +212,12 @@ def test_the_installer_installs_this_release() -> None:
     assert f"\nversion={project['version']}\n" in script
     assert f"\ndagger={engine}\n" in script
     assert project["optional-dependencies"]["cli"] == [f"dagger-io=={engine}"]
+
+
+def test_init_as_json_names_the_files_and_what_they_need(tmp_path: Path) -> None:
+    arguments = ["init", "github", "--image", "ghcr.io/me/app", "--directory", str(tmp_path), "--json"]
+    done = CliRunner().invoke(app, arguments)
+    document = json.loads(done.stdout)
+    assert document["files"], "nothing was rendered"
+    assert {path: (tmp_path / path).read_text() for path in document["files"]} == document["files"]
+    assert document["needs"] == list(ci_config.system("github").needs)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import errors
-from pipeline.cli_merge import FromEnvironment, _names
+from pipeline.cli.merge import FromEnvironment, _names
 
 pytestmark = pytest.mark.anyio
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json as json_module
 import subprocess
 from pathlib import Path
 from typing import Annotated
@@ -10,18 +11,19 @@ from typing import Annotated
 import typer
 
 from pipeline import ci_config
+from pipeline.cli.options import JSON
 from pipeline.errors import InvalidArgument
 from pipeline.targets import DEFAULT_PLATFORMS, select
 
-ci_app = typer.Typer(no_args_is_help=True, help="Configurations for CI systems.")
+app = typer.Typer(no_args_is_help=True, help="Configurations for CI systems.")
 
 
-@ci_app.callback()
+@app.callback()
 def _group() -> None:
     """Keeps `init` a command of its own: typer drops the name of an only command."""
 
 
-@ci_app.command("init")
+@app.command("init")
 def init(
     system: Annotated[
         str, typer.Argument(help="One of " + ", ".join(row.name for row in ci_config.SYSTEMS) + ".")
@@ -38,6 +40,7 @@ def init(
     directory: Annotated[Path, typer.Option(help="The repository's directory.")] = Path(),
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
     stdout: Annotated[bool, typer.Option("--stdout", help="Print the configuration, write nothing.")] = False,
+    json: JSON = False,
 ) -> None:
     """Write a CI configuration: pull requests build, the main branch and tags publish."""
     row = ci_config.system(system)
@@ -49,11 +52,13 @@ def init(
         matrix=matrix,
     )
     files = ci_config.render(row, options)
-    if stdout:
+    if not stdout:
+        for path in ci_config.write(files, directory, force=force):
+            typer.echo(f"wrote {path}", err=True)
+    if json:
+        typer.echo(json_module.dumps({"files": files, "needs": row.needs}, indent=2))
+    elif stdout:
         typer.echo("".join(files.values()), nl=False)
-        return
-    for path in ci_config.write(files, directory, force=force):
-        typer.echo(f"wrote {path}", err=True)
     for need in row.needs:
         typer.echo(f"it needs {need}", err=True)
 

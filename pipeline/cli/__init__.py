@@ -1,0 +1,61 @@
+"""The command line: options in, the same core as the module's, results and exit codes out.
+
+Only this package knows typer and `dagger.connection` (which the SDK inside an engine does not have).
+A new group of commands is one line in `GROUPS`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import typer
+
+from pipeline.cli import ci, engine, merge, project
+from pipeline.errors import RustMultiarchError, first
+
+INTERRUPTED = 130
+"""What a shell reports for a program that Ctrl-C ended."""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Multi-platform container images of Rust projects, compiled natively.",
+)
+
+for _name, _command in (project.COMMANDS | {"merge": merge.merge}).items():
+    app.command(_name)(_command)
+
+GROUPS: dict[str, typer.Typer] = {"ci": ci.app, "engine": engine.app}
+"""Commands with commands of their own, by name."""
+
+for _name, _group in GROUPS.items():
+    app.add_typer(_group, name=_name)
+
+
+def main() -> None:
+    """Run the command line; an error of ours ends in its message and its exit code."""
+    try:
+        app(prog_name="rust-multiarch")
+    except (RustMultiarchError, BaseExceptionGroup) as error:
+        inner = first(error)
+        if not isinstance(inner, RustMultiarchError):
+            raise
+        typer.echo(inner.render(), err=True)
+        if "--json" in sys.argv:
+            typer.echo(as_json(inner))
+        sys.exit(inner.exit_code)
+
+
+def as_json(error: RustMultiarchError) -> str:
+    """An error as a JSON document, for a program that asked for JSON and has to know why there is none."""
+    fields = {
+        "type": type(error).__name__,
+        "exit_code": error.exit_code,
+        "what": error.what,
+        "where": error.where,
+        "fix": error.fix,
+        "output": error.output,
+    }
+    return json.dumps({"error": fields}, indent=2)

@@ -1,0 +1,68 @@
+"""`rust-multiarch engine …`: the embedded Dagger engine, for machines without Docker."""
+
+from __future__ import annotations
+
+import dataclasses
+import json as json_module
+from typing import Annotated, Any
+
+import typer
+
+from engine import choice, lifecycle
+from pipeline.cli.options import JSON, Platforms
+from pipeline.cli.session import say
+from pipeline.errors import EngineError
+from pipeline.targets import DEFAULT_PLATFORMS, select
+
+app = typer.Typer(no_args_is_help=True, help="The embedded Dagger engine, for machines without Docker.")
+
+
+def _as_lines(record: Any) -> str:
+    fields = dataclasses.asdict(record).items()
+    return "\n".join(f"{name}: {' '.join(v) if isinstance(v, list) else v}" for name, v in fields)
+
+
+def _as_json(document: Any) -> str:
+    return json_module.dumps(document, indent=2, default=str)
+
+
+@app.command("start")
+def start(platform: Platforms = None, json: JSON = False) -> None:
+    """Build the engine once, make the base images that are needed, and start it."""
+    status = lifecycle.start([target.platform for target in select(platform or DEFAULT_PLATFORMS)], say)
+    if json:
+        typer.echo(_as_json(dataclasses.asdict(status)))
+
+
+@app.command("stop")
+def stop(json: JSON = False) -> None:
+    """Stop the engine; its cache is kept."""
+    stopped = lifecycle.stop(say)
+    if json:
+        typer.echo(_as_json({"stopped": stopped}))
+
+
+@app.command("status")
+def status(json: JSON = False) -> None:
+    """Whether the engine runs, since when, and what it keeps."""
+    found = lifecycle.status()
+    typer.echo(_as_json(dataclasses.asdict(found)) if json else _as_lines(found))
+    if not found.running:
+        raise typer.Exit(EngineError.exit_code)
+
+
+@app.command("logs")
+def logs(
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as the log grows.")] = False,
+    json: JSON = False,
+) -> None:
+    """The engine's own log; as JSON, a string a line."""
+    for line in lifecycle.logs(follow=follow):
+        typer.echo(json_module.dumps(line.rstrip("\n")) if json else line, nl=json)
+
+
+@app.command("env")
+def env(json: JSON = False) -> None:
+    """Shell exports that point `dagger` at the engine this machine has; use with eval."""
+    variables = choice.choose(say).environment
+    typer.echo(_as_json(variables) if json else lifecycle.export_lines(variables))

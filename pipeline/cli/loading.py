@@ -1,0 +1,82 @@
+"""`--load`: one platform's image into the docker or podman of this machine."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import anyio
+
+from pipeline.errors import InvalidArgument, RustMultiarchError
+from pipeline.image import Image, Variant
+from pipeline.targets import BY_PLATFORM
+
+TOOLS = ("docker", "podman")
+
+# Python's `platform.machine()` -> OCI platform
+MACHINES = {"x86_64": "linux/amd64", "arm64": "linux/arm64"} | {
+    target.gnu.split("-")[0]: name for name, target in BY_PLATFORM.items()
+}
+
+
+def tool() -> str:
+    """The program that an image is loaded with.
+
+    Raises:
+        InvalidArgument: neither docker nor podman is there.
+    """
+    found = next(filter(shutil.which, TOOLS), None)
+    if not found:
+        raise InvalidArgument(
+            "neither docker nor podman is on the PATH",
+            where="--load",
+            fix="leave --load out and write an archive with --output image.tar",
+        )
+    return found
+
+
+def chosen(image: Image) -> Variant:
+    """The variant to load: this machine's own, else the only one.
+
+    Raises:
+        InvalidArgument: several variants, none of them this machine's.
+    """
+    here = MACHINES.get(platform.machine(), "")
+    for variant in image.variants:
+        if variant.platform == here or len(image.variants) == 1:
+            return variant
+    raise InvalidArgument(
+        f"none of the platforms is this machine's own ({here or platform.machine()})",
+        where="--load",
+        fix="choose the one to load with --platform",
+    )
+
+
+async def load(image: Image, tags: Sequence[str]) -> str:
+    """Load the variant of this machine and give it its tags; what the program says it is called."""
+    program, variant = tool(), chosen(image)
+    with tempfile.TemporaryDirectory() as folder:
+        archive = str(Path(folder) / "image.tar")
+        await variant.container.as_tarball().export(archive)
+        said = await _run([program, "load", "--input", archive])
+    name = said.strip().splitlines()[-1].rpartition(": ")[2]
+    for tag in tags:
+        await _run([program, "tag", name, tag])
+    return tags[0] if tags else name
+
+
+async def _run(command: list[str]) -> str:
+    done = await anyio.run_process(command, check=False, stderr=subprocess.STDOUT)
+    said = done.stdout.decode(errors="replace")
+    if done.returncode:
+        raise RustMultiarchError(
+            f"{command[0]} did not take the image",
+            where=" ".join(command),
+            fix=f"see that {command[0]} runs, or write an archive with --output image.tar",
+            output=said,
+        )
+    return said

@@ -1,0 +1,95 @@
+"""Options made of the module's own interface, so that their names, types and help texts exist once."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from dagger import Doc
+
+from pipeline.main import RustMultiarch
+from pipeline.settings import NAMES, key
+from pipeline.targets import BY_PLATFORM
+
+# The option names that cargo and docker users type, where they differ from the module's plural lists.
+_SPELLINGS = {
+    "platforms": ("--platform", "--platforms"),
+    "package": ("--package", "-p"),
+    "features": ("--features", "-F"),
+    "cargo_args": ("--cargo-arg",),
+    "build_args": ("--build-arg",),
+    "ports": ("--port",),
+    "args": ("--arg",),
+    "labels": ("--label",),
+    "target_packages": ("--target-package", "--target-packages"),
+    "tag_rules": ("--tag-rule",),
+}
+
+PANEL = "Project and image"
+"""The heading in help of what Cargo.toml and the environment can set too."""
+
+JSON = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def platform_names(incomplete: str) -> list[str]:
+    """The platforms that a shell completes to."""
+    return [name for name in BY_PLATFORM if name.startswith(incomplete)]
+
+
+Platforms = Annotated[
+    list[str] | None,
+    typer.Option("--platform", help="Platforms to do it for.", autocompletion=platform_names),
+]
+
+
+def flags(name: str) -> tuple[str, ...]:
+    """The spellings of a setting's option, the usual one first."""
+    return _SPELLINGS.get(name, (f"--{key(name)}",))
+
+
+def doc(described: Callable[..., Any], argument: str) -> str:
+    """The description of a function's argument, or of a class's field."""
+    hints = typing.get_type_hints(described, include_extras=True)
+    notes = typing.get_args(hints[argument])[1:]
+    return next(note.documentation for note in notes if isinstance(note, Doc))
+
+
+def project_parameters(without: frozenset[str] = frozenset()) -> list[inspect.Parameter]:
+    """A typer parameter for the source and each setting; None where it is not given.
+
+    Args:
+        without: arguments that the command has a meaning of its own for.
+    """
+    hints = typing.get_type_hints(RustMultiarch, include_extras=True)
+    parameters: list[inspect.Parameter] = []
+    for field in dataclasses.fields(RustMultiarch):  # type: ignore[arg-type]
+        if field.name not in ("source", *NAMES) or field.name in without:
+            continue
+        help_text = doc(RustMultiarch, field.name)
+        if field.name == "source":
+            annotation: Any = Annotated[Path, typer.Argument(help=help_text, show_default="here")]
+            default: object = Path()
+        else:
+            complete = platform_names if field.name == "platforms" else None
+            option = typer.Option(
+                *flags(field.name), help=help_text, autocompletion=complete, rich_help_panel=PANEL
+            )
+            annotation = Annotated[typing.get_args(hints[field.name])[0], option]
+            default = None
+        parameters.append(
+            inspect.Parameter(
+                field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+            )
+        )
+    return parameters
+
+
+def split(options: Mapping[str, Any], names: frozenset[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Options by those names, and the others."""
+    chosen = {name: value for name, value in options.items() if name in names}
+    return chosen, {name: value for name, value in options.items() if name not in names}

@@ -1,0 +1,287 @@
+"""The commands over a project: thin over `RustMultiarch`, whose descriptions are their help texts."""
+
+from __future__ import annotations
+
+import dataclasses
+import json as json_module
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from dagger import dag
+
+from pipeline import plan as preview
+from pipeline import runtime
+from pipeline import smoke as smoke_run
+from pipeline.address import destinations
+from pipeline.cli import loading, output, session
+from pipeline.cli.options import JSON, doc, platform_names
+from pipeline.errors import InvalidArgument
+from pipeline.image import Image
+from pipeline.main import RustMultiarch
+from pipeline.report import Row, as_table
+from pipeline.settings import Settings
+from pipeline.targets import parse, select
+
+Tags = Annotated[
+    list[str] | None, typer.Option("--tag", "-t", help=doc(RustMultiarch.publish, "address") + " Repeatable.")
+]
+Username = Annotated[str, typer.Option(help=doc(RustMultiarch.publish, "username"))]
+Password = Annotated[
+    str, typer.Option(help="Name of the environment variable with the password or token at the registry.")
+]
+NoClobber = Annotated[bool, typer.Option("--no-clobber", help=doc(RustMultiarch.publish, "no_clobber"))]
+PlainHttp = Annotated[list[str] | None, typer.Option(help=doc(RustMultiarch.publish, "plain_http"))]
+
+
+async def build(
+    module: RustMultiarch,
+    *,
+    tag: Tags = None,
+    push: Annotated[bool, typer.Option("--push", help="Push the image to every --tag.")] = False,
+    load: Annotated[bool, typer.Option("--load", help="Load this machine's platform into docker.")] = False,
+    outputs: Annotated[
+        list[str] | None,
+        typer.Option("--output", "-o", help="A path, or type=oci,dest=PATH[,tar=false], as buildx has it."),
+    ] = None,
+    file: Annotated[str, typer.Option("--file", "-f", hidden=True)] = "",
+    username: Username = "",
+    password: Password = "",
+    no_clobber: NoClobber = False,
+    plain_http: PlainHttp = None,
+    json: JSON = False,
+) -> str:
+    """Compile every platform and assemble the image; push, load or write it where asked."""
+    ways = _ways(push, load, outputs)
+    kinds = {way.kind for way in ways}
+    image: Image = await module.build()
+    for way in ways:
+        if way.kind == "archive":
+            await image.tarball().export(way.path)
+        if way.kind == "layout":
+            await image.layout().export(way.path)
+    document: dict[str, Any] = {"variants": await image.rows()}
+    if "push" in kinds and tag:
+        receipt = await _publish(image, tag, username, password, no_clobber, plain_http)
+        document["published"] = json_module.loads(receipt)
+    if "load" in kinds:
+        document["loaded"] = await loading.load(image, tag or [])
+    return _json(document) if json else _built(document)
+
+
+def _ways(push: bool, load: bool, outputs: list[str] | None) -> list[output.Output]:
+    """Every way out that was asked for, once each."""
+    flagged = [output.Output(kind) for kind, wanted in (("push", push), ("load", load)) if wanted]
+    return list(dict.fromkeys([*map(output.parse, outputs or []), *flagged]))
+
+
+def check_build(
+    _settings: Settings,
+    *,
+    tag: list[str] | None,
+    push: bool,
+    load: bool,
+    outputs: list[str] | None,
+    file: str,
+    **_: object,
+) -> None:
+    """Refuse what `build` cannot do.
+
+    Raises:
+        InvalidArgument: a Dockerfile; a push to nowhere; a load without docker; an address or output of
+            the wrong form.
+    """
+    if file:
+        raise output.dockerfile()
+    kinds = {way.kind for way in _ways(push, load, outputs)}
+    if "push" in kinds:
+        check_publish(_settings, tag=tag)
+    if "load" in kinds:
+        loading.tool()
+
+
+def check_publish(_settings: Settings, *, tag: list[str] | None, **_: object) -> None:
+    """Refuse a push to nowhere.
+
+    Raises:
+        InvalidArgument, InvalidAddress: no address, or one that no registry would take.
+    """
+    if not tag:
+        raise InvalidArgument("nowhere to push to", where="--tag", fix="pass --tag host/name:tag")
+    destinations(tag, [])
+
+
+def _built(document: dict[str, Any]) -> str:
+    rows: Sequence[Row] = document["variants"]
+    lines = [as_table(rows)]
+    lines += document["published"]["references"] if "published" in document else []
+    lines += [document["loaded"]] if "loaded" in document else []
+    return "\n".join(lines)
+
+
+async def _publish(
+    target: RustMultiarch | Image,
+    tags: Sequence[str],
+    username: str,
+    password: str,
+    no_clobber: bool,
+    plain_http: list[str] | None,
+) -> str:
+    """Push to every address; the receipt, as JSON."""
+    return await target.publish(
+        tags[0],
+        also=list(tags[1:]),
+        username=username,
+        password=dag.secret(f"env://{password}") if password else None,
+        no_clobber=no_clobber,
+        plain_http=plain_http,
+        as_json=True,
+    )
+
+
+async def publish(
+    module: RustMultiarch,
+    *,
+    tag: Tags = None,
+    username: Username = "",
+    password: Password = "",
+    no_clobber: NoClobber = False,
+    plain_http: PlainHttp = None,
+    json: JSON = False,
+) -> str:
+    """Build, push one index to every --tag and print its addresses with the digest."""
+    receipt = await _publish(module, tag or [], username, password, no_clobber, plain_http)
+    return receipt if json else "\n".join(json_module.loads(receipt)["references"])
+
+
+def matrix_alone(settings: Settings, *, matrix: bool, **_: object) -> str | None:
+    """The CI matrix, which needs no engine."""
+    return preview.as_matrix(select(settings.platforms), settings.libc) if matrix else None
+
+
+async def plan(
+    module: RustMultiarch,
+    *,
+    tag: Tags = None,
+    matrix: Annotated[bool, typer.Option("--matrix", help=doc(RustMultiarch.plan, "matrix"))] = False,
+    json: JSON = False,
+) -> str:
+    """Print what would happen and why, without compiling anything."""
+    return await module.plan(tag, as_json=json, matrix=matrix)
+
+
+async def natives(module: RustMultiarch, *, json: JSON = False) -> str:
+    """Print what the native dependencies need for each platform and why; compiles nothing."""
+    return await module.natives(json)
+
+
+async def binary(
+    module: RustMultiarch,
+    *,
+    directory: Annotated[str, typer.Option("--output", "-o", help="Directory to write to.")] = ".",
+    json: JSON = False,
+) -> str:
+    """Write the stripped binaries of every platform to `<output>/<os>-<arch>/`; no image is made."""
+    planned, compiled = await module.compiled()
+    written = []
+    for target in planned.order.targets:
+        folder = Path(directory) / target.platform.replace("/", "-")
+        await compiled.directory(target.triple(planned.order.libc)).export(str(folder))
+        for each in planned.binaries:
+            path = folder / each.name
+            written.append({"platform": target.platform, "path": str(path), "bytes": path.stat().st_size})
+    return _json({"binaries": written}) if json else "\n".join(str(each["path"]) for each in written)
+
+
+async def smoke(
+    module: RustMultiarch,
+    *,
+    command: Annotated[
+        list[str] | None, typer.Option("--command", help=doc(Image.smoke, "command") + " Repeatable.")
+    ] = None,
+    json: JSON = False,
+) -> str:
+    """Build, then start every variant once; says which were skipped for want of an emulator."""
+    image: Image = await module.build()
+    variants = [(variant.platform, variant.container) for variant in image.variants]
+    outcomes = await smoke_run.run(variants, command or [])
+    return _json({"outcomes": outcomes}) if json else smoke_run.as_text(outcomes)
+
+
+async def test(
+    module: RustMultiarch,
+    *,
+    platforms: Annotated[
+        list[str] | None,
+        typer.Option("--platform", help=doc(RustMultiarch.test, "platforms"), autocompletion=platform_names),
+    ] = None,
+    json: JSON = False,
+) -> str:
+    """Run the project's own tests."""
+    return _passed(await module.test(platforms), json)
+
+
+async def lint(
+    module: RustMultiarch,
+    *,
+    deny_warnings: Annotated[
+        bool, typer.Option("--deny-warnings", help=doc(RustMultiarch.lint, "deny_warnings"))
+    ] = False,
+    json: JSON = False,
+) -> str:
+    """Run clippy over the whole workspace."""
+    return _passed(await module.lint(deny_warnings), json)
+
+
+async def fmt(module: RustMultiarch, *, json: JSON = False) -> str:
+    """Check the formatting of the whole workspace; changes no file."""
+    return _passed(await module.fmt(), json)
+
+
+def verify(
+    file: Annotated[Path, typer.Argument(help=doc(RustMultiarch.verify, "binary"))],
+    *,
+    platform: Annotated[
+        str,
+        typer.Option(help=doc(RustMultiarch.verify, "platform"), autocompletion=platform_names),
+    ],
+    image: Annotated[str, typer.Option(help=doc(RustMultiarch.verify, "image"))] = runtime.BASE,
+    static: Annotated[bool, typer.Option("--static", help=doc(RustMultiarch.verify, "static"))] = False,
+    json: JSON = False,
+) -> None:
+    """Check any program against any image: architecture, loader, libraries, symbol versions."""
+    if not file.is_file():
+        raise InvalidArgument("there is no such file", where=str(file), fix="name the program to check")
+
+    async def run() -> str:
+        program = dag.host().file(str(file.resolve()))
+        return await RustMultiarch(source=dag.directory()).verify(program, platform, image, static, json)
+
+    session.answer([parse(platform).platform], run)
+
+
+def _passed(printed: str, json: bool) -> str:
+    return _json({"passed": True, "output": printed}) if json else printed
+
+
+def _json(document: dict[str, Any]) -> str:
+    def plain(record: Any) -> Any:
+        return dataclasses.asdict(record)
+
+    return json_module.dumps(document, indent=2, default=plain)
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "build": session.project_command(build, before=check_build),
+    "publish": session.project_command(publish, before=check_publish),
+    "plan": session.project_command(plan, before=matrix_alone),
+    "natives": session.project_command(natives),
+    "binary": session.project_command(binary),
+    "verify": verify,
+    "smoke": session.project_command(smoke),
+    "test": session.project_command(test, without=frozenset({"platforms"})),
+    "lint": session.project_command(lint),
+    "fmt": session.project_command(fmt),
+}
+"""In the order in which help lists them."""

@@ -1,0 +1,110 @@
+"""A command over a project: settings merged, an engine chosen, the command run in its session."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import anyio
+import dagger
+import typer
+from dagger import dag
+
+from engine import choice
+from pipeline import ci, git, settings
+from pipeline.build import IGNORED
+from pipeline.cli import options
+from pipeline.errors import NotAGitRepository
+from pipeline.main import RustMultiarch
+from pipeline.settings import Layer, Merged
+from pipeline.situation import Situation
+from pipeline.targets import select
+
+Run = Callable[..., Awaitable[str]]
+"""What a command does: the module and the command's own options in, its answer out."""
+
+Before = Callable[..., str | None]
+"""What can be said without an engine: it refuses what cannot work, or has the answer already."""
+
+
+def say(line: str) -> None:
+    """A line of progress, on stderr: stdout is for the answer."""
+    typer.echo(line, err=True)
+
+
+def project_command(
+    run: Run, without: frozenset[str] = frozenset(), before: Before | None = None
+) -> Callable[..., None]:
+    """A command over a project: `run(module, …)` inside an engine session, its answer on stdout.
+
+    Args:
+        run: what it does. The command's options are those of the module's constructor and then its own.
+        without: constructor arguments that the command has a meaning of its own for.
+        before: called with the settings and the command's own options while there is no engine yet.
+    """
+    own = list(inspect.signature(run, eval_str=True).parameters.values())[1:]
+    project = options.project_parameters(without)
+    names = frozenset(parameter.name for parameter in project)
+
+    def command(**given: Any) -> None:
+        chosen, rest = options.split(given, names)
+        source = Path(chosen.pop("source")).resolve()
+        given_outright = settings.given(chosen, lambda name: f"option {options.flags(name)[0]}")
+        outright = {**settings.from_environment(os.environ), **given_outright}
+        merged = anyio.run(_merged, source, outright)
+        targets = select(merged.settings.platforms)
+        if before and (known := before(merged.settings, **rest)):
+            typer.echo(known)
+            return
+        work = functools.partial(_over_project, run, source, outright, rest)
+        answer([target.platform for target in targets], work)
+
+    command.__doc__ = run.__doc__
+    command.__signature__ = inspect.Signature([*project, *own])
+    return command
+
+
+async def _merged(source: Path, outright: Layer) -> Merged:
+    """The settings, known before there is an engine: what is wrong with them is said at once."""
+    package = outright["package"].value if "package" in outright else ""
+    return settings.merge(*await settings.from_project(settings.OnDisk(source), package), outright)
+
+
+async def _over_project(run: Run, source: Path, outright: Layer, rest: Mapping[str, Any]) -> str:
+    directory = dag.host().directory(str(source), exclude=IGNORED, gitignore=True)
+    module = RustMultiarch(source=directory, **{name: each.value for name, each in outright.items()})
+    module.origins = {name: each.origin for name, each in outright.items()}
+    ref = (await module.merged()).settings.ref
+    module.situation = await anyio.to_thread.run_sync(_situation, source, ref)
+    return await run(module, **rest)
+
+
+def _situation(source: Path, ref: str) -> Situation | None:
+    """What git and the environment say of the source; None outside a repository."""
+    try:
+        return Situation(git.read_here(source), ci.of_ref(ref) if ref else ci.event(os.environ))
+    except NotAGitRepository:
+        return None
+
+
+def answer(platforms: list[str], work: Callable[[], Awaitable[str]]) -> None:
+    """Print what some work in an engine session returns.
+
+    Args:
+        platforms: what base images will be needed for.
+        work: run in the session.
+    """
+    os.environ.update(choice.choose(say, platforms).environment)
+    printed = anyio.run(_in_session, work)
+    if printed:
+        typer.echo(printed)
+
+
+async def _in_session(work: Callable[[], Awaitable[str]]) -> str:
+    async with dagger.connection(dagger.Config(log_output=sys.stderr)):
+        return await work()

@@ -1,0 +1,175 @@
+"""The command line as a person runs it: a project on disk, options, files and exit codes."""
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import crates
+import jsonschema
+import pytest
+from conftest import ROOT
+
+from pipeline import errors
+
+PROGRAM = Path(sys.executable).parent / "rust-multiarch"
+SETTINGS = """
+[package.metadata.rust-multiarch]
+platforms = ["linux/arm64", "linux/amd64"]
+ports = [8080]
+user = "root"
+"""
+SECONDS = 600
+
+
+def write(folder: Path, name: str, main: str = crates.MAIN, extra: str = crates.FEATURES) -> Path:
+    """A crate of one binary on disk."""
+    (folder / "src").mkdir()
+    (folder / "Cargo.toml").write_text(crates.MANIFEST.format(name=name) + extra)
+    (folder / "Cargo.lock").write_text(crates.LOCK.format(name=name))
+    (folder / "src/main.rs").write_text(main)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def project(engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A crate with settings of its own in Cargo.toml."""
+    return write(tmp_path_factory.mktemp("settled"), "settled", extra=crates.FEATURES + SETTINGS)
+
+
+def run(*words: object, cwd: Path, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [str(word) for word in (PROGRAM, *words)]
+    env = {**os.environ, **environment}
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=SECONDS)
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def origins(document: dict) -> dict[str, tuple[object, str]]:
+    return {each["name"]: (each["value"], each["origin"]) for each in document["settings"]}
+
+
+def test_plan_is_quick_and_says_where_each_value_came_from(project: Path, loopback: str) -> None:
+    started = time.monotonic()
+    words = ["plan", "--json", "--platform", "linux/amd64,linux/arm/v7", "--tag", f"{loopback}/cli/a:1"]
+    done = run(*words, cwd=project, RUST_MULTIARCH_ENV="A=1", RUST_MULTIARCH_USER="app")
+    assert time.monotonic() - started < 60
+    assert "cargo build" not in done.stderr and "cargo build" not in json.dumps(done.stderr)
+    document = json.loads(done.stdout)
+    jsonschema.validate(document, json.loads((ROOT / "docs/plan.schema.json").read_text()))
+    found = origins(document)
+    assert found["platforms"] == (["linux/amd64,linux/arm/v7"], "option --platform")
+    assert found["env"] == (["A=1"], "environment RUST_MULTIARCH_ENV")
+    assert found["user"] == ("app", "environment RUST_MULTIARCH_USER")
+    assert found["ports"] == ([8080], "Cargo.toml [package.metadata.rust-multiarch]")
+    assert found["profile"] == ("release", "default")
+    assert [target["platform"] for target in document["targets"]] == ["linux/amd64", "linux/arm/v7"]
+    assert document["tags"] == [f"{loopback}/cli/a:1"]
+
+
+def test_the_plan_as_text_and_as_a_matrix(project: Path) -> None:
+    text = run("plan", cwd=project).stdout
+    assert "linux/arm64: aarch64-unknown-linux-gnu, armv8-a or newer" in text
+    assert "the program runs as root" in text
+    matrix = json.loads(run("plan", "--matrix", cwd=project).stdout)
+    assert [row["runner"] for row in matrix["include"]] == ["ubuntu-24.04-arm", "ubuntu-24.04"]
+
+
+def test_the_module_has_the_same_settings(project: Path, engine) -> None:
+    command = [os.environ.get("_EXPERIMENTAL_DAGGER_CLI_BIN", "dagger"), "call", "-m", str(ROOT)]
+    command += ["--source", str(project), "--user", "app", "plan", "--as-json"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=SECONDS)
+    assert done.returncode == 0, done.stderr
+    found = origins(json.loads(done.stdout))
+    assert found["user"] == ("app", "argument user")
+    assert found["ports"] == ([8080], "Cargo.toml [package.metadata.rust-multiarch]")
+    assert found["platforms"][0] == ["linux/arm64", "linux/amd64"]
+
+
+def test_binary_writes_programs_and_makes_no_image(project: Path, tmp_path: Path) -> None:
+    done = run("binary", project, "--output", tmp_path, "--json", cwd=tmp_path)
+    written = json.loads(done.stdout)["binaries"]
+    assert [Path(each["path"]).relative_to(tmp_path).as_posix() for each in written] == [
+        "linux-arm64/settled",
+        "linux-amd64/settled",
+    ]
+    assert [Path(each["path"]).stat().st_size for each in written] == [each["bytes"] for each in written]
+    printed = subprocess.run([tmp_path / "linux-amd64/settled", "x"], capture_output=True, text=True).stdout
+    assert "arguments=x" in printed
+    assert "debian:bookworm-slim" not in done.stderr
+
+
+def test_build_writes_an_archive_and_a_layout(project: Path, tmp_path: Path) -> None:
+    outputs = [
+        "--output",
+        tmp_path / "image.tar",
+        "--output",
+        f"type=oci,tar=false,dest={tmp_path / 'layout'}",
+    ]
+    done = run("build", "--json", "--label", "a=b", *outputs, cwd=project)
+    rows = json.loads(done.stdout)["variants"]
+    assert [row["platform"] for row in rows] == ["linux/arm64", "linux/amd64"]
+    with tarfile.open(tmp_path / "image.tar") as archive:
+        assert "./index.json" in archive.getnames()
+    blobs = tmp_path / "layout/blobs/sha256"
+    manifest = json.loads((blobs / rows[0]["digest"].removeprefix("sha256:")).read_text())
+    config = json.loads((blobs / manifest["config"]["digest"].removeprefix("sha256:")).read_text())["config"]
+    assert config["Labels"]["a"] == "b"
+    assert config["ExposedPorts"] == {"8080/tcp": {}}
+    assert config["User"] == "root"
+
+
+def test_build_pushes_to_every_tag(project: Path, loopback: str) -> None:
+    tags = [f"{loopback}/cli/pushed:1", f"{loopback}/cli/pushed:latest"]
+    words = ["build", "--push", "-t", tags[0], "-t", tags[1]]
+    printed = run(*words, cwd=project).stdout.splitlines()
+    assert printed[0].startswith("PLATFORM")
+    digests = {line.partition("@")[2] for line in printed[3:]}
+    assert len(digests) == 1 and digests != {""}
+    document = json.loads(run(*words, "--json", cwd=project).stdout)
+    assert document["published"]["digest"] in digests
+    assert [row["platform"] for row in document["variants"]] == ["linux/arm64", "linux/amd64"]
+    receipt = json.loads(run("publish", *words[2:], "--json", cwd=project).stdout)
+    assert receipt["digest"] == document["published"]["digest"]
+
+
+def test_build_loads_this_machines_variant(project: Path, tmp_path: Path) -> None:
+    """A stand-in for docker: it reads the archive with a real reader of docker's format, and keeps notes."""
+    (tmp_path / "docker").write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/notes\n'
+        "case $1 in info) exit 1;; load)\n"
+        f'skopeo inspect --config "docker-archive:$3" > {tmp_path}/config || exit;\n'
+        "echo 'Loaded image ID: sha256:cafe';; esac\n"
+    )
+    (tmp_path / "docker").chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = run("build", "--load", "-t", "me/app:1", "--json", cwd=project, PATH=path)
+    assert json.loads(done.stdout)["loaded"] == "me/app:1"
+    assert (
+        json.loads((tmp_path / "config").read_text())["architecture"]
+        == {"x86_64": "amd64"}[os.uname().machine]
+    )
+    assert (tmp_path / "notes").read_text().splitlines()[-1] == "tag sha256:cafe me/app:1"
+
+
+def test_smoke_verify_and_checks_as_json(project: Path, tmp_path: Path) -> None:
+    outcomes = json.loads(run("smoke", "--command", "--flag", "--json", cwd=project).stdout)["outcomes"]
+    assert [outcome["state"] for outcome in outcomes] == ["ok", "ok"]
+    assert all("arguments=--flag" in outcome["output"] for outcome in outcomes)
+    run("binary", "--output", tmp_path, cwd=project)
+    words = ["verify", tmp_path / "linux-arm64/settled", "--platform", "linux/arm64", "--json"]
+    assert json.loads(run(*words, cwd=tmp_path).stdout)["verified"][0]["platform"] == "linux/arm64"
+    for command in (["test"], ["lint"], ["test", "--platform", "linux/arm64"]):
+        assert json.loads(run(*command, "--json", cwd=project).stdout)["passed"] is True
+
+
+def test_a_compile_error_ends_with_the_compilers_own_words(engine, tmp_path: Path) -> None:
+    broken = write(tmp_path, "broken", main='fn main() { let x: u8 = "no"; }')
+    done = run("build", "--json", cwd=broken, code=errors.CompileError.exit_code)
+    assert "Traceback" not in done.stderr
+    assert "error[E0308]: mismatched types" in done.stderr
+    error = json.loads(done.stdout)["error"]
+    assert error["type"] == "CompileError" and "src/main.rs:1:25" in error["output"]
