@@ -35,6 +35,10 @@ unit: setup ## the tests that need no engine, with coverage of the pure core
 e2e: setup ## the tests on a real engine and a real registry
 	@$(BIN)/python -m pytest tests/e2e
 
+.PHONY: emulated
+emulated: setup ## the compiler itself under QEMU: each platform's own, and an arm64 machine that crosses to amd64
+	@$(BIN)/python -m pytest tests/e2e/test_emulated.py --emulated
+
 .PHONY: zoo
 zoo: setup ## build and start a crate of each native library (CRATES="ring or openssl"), record what came of it
 	@$(BIN)/python -m pytest tests/e2e/test_natives.py --zoo -m zoo -k '$(CRATES)'; $(BIN)/python tests/e2e/zoo.py

@@ -18,7 +18,7 @@ from engine.locks import exclusive
 from engine.log import Log, to_stderr
 from engine.making import Maker, check_programs
 from engine.paths import Paths, default_root
-from engine.recipes import ARCHITECTURES, BASES, DEBIAN, SUITE, Base, Job, host
+from engine.recipes import ARCHITECTURES, BASES, DEBIAN, RUST, SUITE, Base, Job, host
 from pipeline.errors import BaseImageUnavailable
 from pipeline.targets import TARGETS, Target, parse
 
@@ -31,6 +31,7 @@ def ensure(
     *,
     registry: str,
     cache: Path | None = None,
+    builders: Iterable[str] = (),
     log: Log = to_stderr,
 ) -> list[str]:
     """Have the stand-ins in the registry: builder and Python for this machine, Debian for the platforms.
@@ -41,6 +42,7 @@ def ensure(
         platforms: whose runtime image is needed, besides this machine's own.
         registry: `host:port` of the loopback registry.
         cache: the project's cache directory.
+        builders: platforms besides this machine's own that the compiler will run on, under QEMU.
         log: takes a line of progress.
 
     Returns:
@@ -52,8 +54,10 @@ def ensure(
     """
     store = Paths(cache or default_root()).bases
     store.mkdir(parents=True, exist_ok=True)
-    wanted = list(dict.fromkeys([host(), *map(_portable, platforms)]))
+    foreign = list(map(_portable, builders))
+    wanted = list(dict.fromkeys([host(), *map(_portable, platforms), *foreign]))
     jobs = [Job(DEBIAN, target, store) for target in wanted]
+    jobs += [Job(RUST, target, store) for target in foreign if target != host()]
     jobs += [Job(base, host(), store) for base in BASES if base.parent]
     with exclusive(store / "lock"):
         missing = [job for job in jobs if not job.made]
@@ -85,21 +89,22 @@ def _push(store: Path, base: Base, registry: str, log: Log) -> bool:
 
 
 def _make(store: Path, missing: list[Job], log: Log) -> None:
-    """Make what is missing: this machine's Debian first, the rest side by side on top of or beside it."""
+    """Make what is missing: the systems that others are layers on first, then the rest side by side."""
     check_programs()
     # Only the holder of the lock makes anything, so what is there was left by a run that died.
     for leftover in store.glob("making-*"):
         shutil.rmtree(leftover)
     maker = Maker(store, [apt.release(source) for source in apt.sources(SUITE)], log)
-    own = Job(DEBIAN, host(), store)
-    if own in missing:
-        maker.make(own)
+    parents = list(dict.fromkeys(job.parent for job in missing if job.parent))
+    for parent in parents:
+        if not parent.made:
+            maker.make(parent)
     # The long ones first.
-    rest = sorted((job for job in missing if job != own), key=lambda job: job.base is DEBIAN)
+    rest = sorted((job for job in missing if job not in parents), key=lambda job: job.base is DEBIAN)
     with ExitStack() as stack:
-        lower = stack.enter_context(maker.lower(own)) if any(job.parent for job in rest) else None
+        lowers = {parent: stack.enter_context(maker.lower(parent)) for parent in parents}
         pool = stack.enter_context(ThreadPoolExecutor(WORKERS))
-        for done in [pool.submit(maker.make, job, lower) for job in rest]:
+        for done in [pool.submit(maker.make, job, lowers.get(job.parent)) for job in rest]:
             done.result()
     for old in _outdated(store):
         shutil.rmtree(old)

@@ -38,6 +38,7 @@ def choose(
     log: Log = to_stderr,
     platforms: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
+    builders: Sequence[str] = (),
 ) -> Choice:
     """The engine to use: a runner host that is set, else Docker or Podman that works, else our own.
 
@@ -47,14 +48,16 @@ def choose(
         log: told which engine it is and why.
         platforms: what will be built for; our own engine makes base images ready for them.
         environ: the environment to look in, the process's own by default.
+        builders: platforms besides this machine's own that the compiler will run on.
     """
     host = (environ if environ is not None else os.environ).get(RUNNER, "")
     ours = config.address(Paths.default())
     if host == ours:
-        return _embedded(f"{RUNNER} is its address", platforms, log)
+        return _embedded(f"{RUNNER} is its address", platforms, builders, log)
     choice = _named(host) if host else _container_tool(log)
     if choice is None:
-        return _embedded("no runner host is set, and neither docker nor podman answers", platforms, log)
+        why = "no runner host is set, and neither docker nor podman answers"
+        return _embedded(why, platforms, builders, log)
     log(f"engine: {choice.kind} ({choice.why})")
     return choice
 
@@ -63,12 +66,13 @@ def _named(host: str) -> Choice:
     return Choice("named", f"{RUNNER} is {host}", {RUNNER: host})
 
 
-def _embedded(why: str, platforms: Sequence[str], log: Log) -> Choice:
+def _embedded(why: str, platforms: Sequence[str], builders: Sequence[str], log: Log) -> Choice:
     """Our own engine, started unless it runs already and has the base images that will be needed."""
     log(f"engine: embedded ({why})")
     status = lifecycle.status()
-    if not status.running or not set(platforms) <= set(status.platforms):
-        lifecycle.start(platforms, log)
+    ready = set(platforms) <= set(status.platforms) and set(builders) <= set(status.builders)
+    if not status.running or not ready:
+        lifecycle.start(platforms, log, builders=builders)
     return Choice("embedded", why, lifecycle.env())
 
 

@@ -39,6 +39,7 @@ class Status:
     build: str = ""
     registry: str = ""
     platforms: list[str] = field(default_factory=list)
+    builders: list[str] = field(default_factory=list)
     state: Path = Path()
 
     @property
@@ -62,8 +63,11 @@ def start(
     *,
     paths: Paths | None = None,
     registry_port: int = registry.PORT,
+    builders: Sequence[str] = (),
 ) -> Status:
     """Have an engine running that builds for these platforms, whatever state the last one left.
+
+    `builders` are the platforms besides this machine's own that the compiler is to run on, under QEMU.
 
     Raises:
         PrerequisitesMissing: this machine lacks something that cannot be installed from here.
@@ -79,14 +83,14 @@ def start(
     prerequisites.install(log, stand_ins=mirror)
     with _locked(paths, log):
         old = Record.read(paths.record)
-        wanted = _plan(paths, old, platforms, registry_port, mirror=mirror)
+        wanted = _plan(paths, old, platforms, builders, registry_port, mirror=mirror)
         if old and old.registry_port != registry_port:
             registry.stop(old.registry_port, cache=paths.root)
         if not supervisor.running(paths):
             # Before anything is changed on this machine: stop undoes what the record says.
             wanted.write(paths.record)
-        binfmt.register(platforms, paths.instance, log)
-        _make(paths, wanted, platforms, log)
+        binfmt.register([*platforms, *builders], paths.instance, log)
+        _make(paths, wanted, platforms, builders, log)
         if _must_launch(paths, old, wanted, log):
             _remove_leftovers(paths, old)
             wanted.write(paths.record)
@@ -96,7 +100,15 @@ def start(
     return status(paths=paths)
 
 
-def _plan(paths: Paths, old: Record | None, platforms: Sequence[str], port: int, *, mirror: bool) -> Record:
+def _plan(
+    paths: Paths,
+    old: Record | None,
+    platforms: Sequence[str],
+    builders: Sequence[str],
+    port: int,
+    *,
+    mirror: bool,
+) -> Record:
     return Record(
         build=str(paths.builds / build.build_key()),
         # The engine that runs keeps its network; a new one looks where there is room.
@@ -107,22 +119,23 @@ def _plan(paths: Paths, old: Record | None, platforms: Sequence[str], port: int,
         # After an engine that was killed the switch is still on, and its record still says how it was.
         forwarding_before=old.forwarding_before if old else network.forwarding(),
         platforms=sorted({*platforms, *(old.platforms if old else [])}),
+        builders=sorted({*builders, *(old.builders if old else [])}),
     )
 
 
-def _make(paths: Paths, wanted: Record, platforms: Sequence[str], log: Log) -> None:
+def _make(paths: Paths, wanted: Record, platforms: Sequence[str], builders: Sequence[str], log: Log) -> None:
     """Compile the engine and make the images it will pull; neither needs the other."""
     with ThreadPoolExecutor() as pool:
         steps = [pool.submit(build.build, paths.builds, log)]
         if wanted.mirror:
-            steps.append(pool.submit(_stand_ins, paths, wanted.registry_port, platforms, log))
+            steps.append(pool.submit(_stand_ins, paths, wanted.registry_port, platforms, builders, log))
     for step in steps:
         step.result()
 
 
-def _stand_ins(paths: Paths, port: int, platforms: Sequence[str], log: Log) -> Path:
+def _stand_ins(paths: Paths, port: int, platforms: Sequence[str], builders: Sequence[str], log: Log) -> Path:
     address = registry.ensure(port, cache=paths.root)
-    bases.ensure(platforms, registry=address, cache=paths.root, log=log)
+    bases.ensure(platforms, registry=address, cache=paths.root, builders=builders, log=log)
     return paths.bases
 
 
@@ -186,6 +199,7 @@ def status(*, paths: Paths | None = None) -> Status:
         build=record.build,
         registry=record.registry if record.mirror else "",
         platforms=record.platforms if record.mirror else [],
+        builders=record.builders if record.mirror else [],
         state=paths.state,
     )
 

@@ -18,6 +18,7 @@ class Record:
     mirror: bool
     forwarding_before: str
     platforms: list[str] = field(default_factory=list)
+    builders: list[str] = field(default_factory=list)
 
     def write(self, path: Path) -> None:
         """Write it whole or not at all."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import dagger
 from dagger import dag
@@ -21,7 +21,7 @@ from pipeline.access import Access
 from pipeline.cargo import Binary, Choice, Project
 from pipeline.errors import LockMissing, NotACargoProject, UnsupportedLibc
 from pipeline.natives import Needs
-from pipeline.targets import TARGETS, Libc, Target
+from pipeline.targets import TARGETS, Libc, Strategy, Target
 
 IGNORED = ["**/target", "**/.git", "**/node_modules", "**/.venv"]
 """Left out of the source: build output and history, which no compile reads."""
@@ -45,6 +45,8 @@ class Order:
         access: what private dependencies are fetched with.
         target_packages: further Debian packages to link with, installed for each target.
         tests: the builder is for the whole workspace and its tests too.
+        build_platform: what the compiler runs on; the engine's own where it is empty.
+        strategy: one compiler for every target, or for each target one on its own platform.
     """
 
     source: dagger.Directory
@@ -58,6 +60,8 @@ class Order:
     access: Access = field(default_factory=Access)
     target_packages: tuple[str, ...] = ()
     tests: bool = False
+    build_platform: str = ""
+    strategy: Strategy = Strategy.CROSS
 
     @property
     def triples(self) -> list[str]:
@@ -192,7 +196,9 @@ async def _examine(order: Order, rust: str, binaries: Sequence[Binary]) -> tuple
 def builder(plan: Plan) -> dagger.Container:
     """The builder of a plan, ready to run cargo on the source."""
     order = plan.order
-    container = toolchain.builder(plan.rust, order.targets, order.libc, order.packages, glibc=order.glibc)
+    container = toolchain.builder(
+        plan.rust, order.targets, order.libc, order.packages, order.glibc, order.build_platform
+    )
     container = preflight.prepared(container, order.targets, plan.needs, order.target_packages)
     container = (
         container.with_mounted_directory(toolchain.SOURCE, order.source)
@@ -222,7 +228,8 @@ def cache_key(plan: Plan) -> str:
     """
     chosen = [toolchain.compilers(target, plan.order.libc, plan.order.glibc) for target in TARGETS]
     # What build scripts compiled with other flags would be linked again: cargo looks at names alone.
-    text = "\n".join([plan.project.identity, plan.rust, zig.VERSION, *map(repr, chosen)])
+    platform = plan.order.build_platform
+    text = "\n".join([plan.project.identity, plan.rust, zig.VERSION, platform, *map(repr, chosen)])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -278,8 +285,34 @@ async def compile(plan: Plan) -> dagger.Directory:
         CompileError, LinkError, BuildScriptRanTarget: cargo failed; its output is carried whole.
         ProjectError: see `cargo.explain`.
     """
+    output = dag.directory()
+    for leg in legs(plan):
+        output = output.with_directory("/", await _compile(leg))
+    return output
+
+
+def legs(plan: Plan) -> list[Plan]:
+    """The parts of a plan that are compiled apart: one, or one for each target on the target's platform."""
+    order = plan.order
+    if order.strategy is Strategy.CROSS:
+        return [plan]
+    parts = []
+    for target, needs in zip(order.targets, plan.needs, strict=True):
+        own = replace(order, targets=(target,), build_platform=target.platform, strategy=Strategy.CROSS)
+        commands = build_commands(own, plan.binaries, (needs,))
+        parts.append(replace(plan, order=own, commands=commands, needs=(needs,)))
+    return parts
+
+
+async def _compile(plan: Plan) -> dagger.Directory:
     container = builder(plan)
     where = "; ".join(map(shlex.join, plan.commands))
+    try:
+        await container.sync()
+    except dagger.ExecError:
+        raise
+    except dagger.QueryError as error:
+        raise toolchain.unavailable(plan.rust, str(error), plan.order.build_platform) from error
     try:
         return await container.with_exec(["sh", "-ec", compile_script(plan)]).directory(OUTPUT).sync()
     except dagger.ExecError as error:

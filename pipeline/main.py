@@ -30,7 +30,7 @@ from pipeline.image import (
 from pipeline.settings import InEngine, Merged, Settings, from_project, given, merge
 from pipeline.situation import Situation
 from pipeline.tags import from_text as from_rules
-from pipeline.targets import DEFAULT_PLATFORMS, Libc, parse, select
+from pipeline.targets import DEFAULT_PLATFORMS, Libc, Strategy, parse, select
 
 
 @object_type
@@ -71,6 +71,13 @@ class RustMultiarch:
     target_packages: Annotated[
         list[str] | None,
         Doc("Further Debian packages to link with, installed for each platform: libfoo-dev."),
+    ] = None
+    strategy: Annotated[
+        Strategy | None,
+        Doc("cross (the default): one native compiler for all; emulated: each platform's own, under QEMU."),
+    ] = None
+    build_platform: Annotated[
+        str | None, Doc("Platform that the compiler runs on; the engine's own by default.")
     ] = None
     runtime_base: Annotated[
         str | None,

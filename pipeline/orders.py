@@ -12,7 +12,7 @@ from pipeline.ci import of_ref
 from pipeline.errors import InvalidArgument
 from pipeline.settings import Settings
 from pipeline.situation import Situation
-from pipeline.targets import select
+from pipeline.targets import Strategy, parse, select
 
 
 def order(settings: Settings, source: dagger.Directory, access: Access, epoch: int) -> Order:
@@ -46,7 +46,16 @@ def order(settings: Settings, source: dagger.Directory, access: Access, epoch: i
         build_args=(("SOURCE_DATE_EPOCH", str(epoch)), *pairs("build-args", settings.build_args)),
         access=access,
         target_packages=tuple(settings.target_packages),
+        strategy=settings.strategy,
+        build_platform=parse(settings.build_platform).platform if settings.build_platform else "",
     )
+
+
+def builders(settings: Settings) -> list[str]:
+    """The platforms besides the engine's own that the compiler runs on."""
+    if settings.strategy is Strategy.EMULATED:
+        return [target.platform for target in select(settings.platforms)]
+    return [settings.build_platform] if settings.build_platform else []
 
 
 async def situation(

@@ -22,7 +22,7 @@ import dagger
 
 from pipeline import runtime
 from pipeline.errors import InvalidSetting
-from pipeline.targets import DEFAULT_PLATFORMS, Libc
+from pipeline.targets import DEFAULT_PLATFORMS, Libc, Strategy
 
 TABLE = "rust-multiarch"
 DEFAULT = "default"
@@ -54,6 +54,8 @@ class Settings:
     libc: Libc = Libc.GNU
     glibc: str = ""
     target_packages: list[str] = field(default_factory=list)
+    strategy: Strategy = Strategy.CROSS
+    build_platform: str = ""
     runtime_base: str = ""
     user: str = runtime.USER
     ports: list[int] = field(default_factory=list)

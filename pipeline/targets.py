@@ -24,6 +24,13 @@ _PLATFORM = re.compile(r"(?P<os>[a-z]+)/(?P<arch>[a-z0-9]+)(?:/(?P<variant>v[0-9
 
 
 @enum_type
+class Strategy(enum.Enum):
+    """Where the compiler of a target runs."""
+
+    CROSS = "cross"
+    EMULATED = "emulated"
+
+
 class Libc(enum.Enum):
     """Which C library the binary is linked with."""
 

@@ -90,14 +90,18 @@ def cmake_toolchain(target: Target, libc: Libc = Libc.GNU, glibc: str = "") -> s
     return "".join(f"set({name} {value})\n" for name, value in lines.items())
 
 
-def native(version: str) -> dagger.Container:
-    """The Rust image as it comes, on the engine's own platform, with cargo's home in a cache volume.
+def native(version: str, platform: str = "") -> dagger.Container:
+    """The Rust image as it comes, with cargo's home in a cache volume.
 
     All of cargo's home is the volume, not only `registry/`: cargo's package lock lies at its top, and two
     fetches that do not share it corrupt each other.
+
+    Args:
+        version: Rust version of the official image.
+        platform: what it runs on; the engine's own where it is empty, under QEMU elsewhere.
     """
     return (
-        dag.container()
+        dag.container(platform=dagger.Platform(platform) if platform else None)
         .from_(rust_image(version))
         .with_env_variable("RUSTUP_TOOLCHAIN", "${RUST_VERSION}", expand=True)
         .with_env_variable("CARGO_HOME", CARGO_HOME)
@@ -121,6 +125,7 @@ def builder(
     libc: Libc = Libc.GNU,
     packages: Sequence[str] = (),
     glibc: str = "",
+    platform: str = "",
 ) -> dagger.Container:
     """The builder container for some targets.
 
@@ -130,12 +135,13 @@ def builder(
         libc: C library of every target.
         packages: further Debian packages, for native libraries.
         glibc: oldest glibc the programs run on; empty means the distribution's.
+        platform: what the compiler runs on; the engine's own where it is empty.
     """
     needed = [*cross_packages(targets, libc, glibc), *packages]
-    container = with_packages(native(version), needed)
+    container = with_packages(native(version, platform), needed)
     container = container.with_exec(["rustup", "target", "add", *(t.triple(libc) for t in targets)])
     if _needs_zig(libc, glibc):
-        container = zig.install(container, targets, libc)
+        container = zig.install(container, targets, libc, platform)
     for target in targets:
         path = f"{FILES}/{target.triple(libc)}.cmake"
         container = container.with_new_file(path, cmake_toolchain(target, libc, glibc))
@@ -160,11 +166,15 @@ def pinned_version(toolchain_file: str) -> str:
     return exact.group() if exact else ""
 
 
-def unavailable(version: str, cause: str) -> BaseImageUnavailable:
-    """The error for a Rust version whose image the engine cannot pull."""
+def unavailable(version: str, cause: str, platform: str = "") -> BaseImageUnavailable:
+    """The error for a Rust version whose image the engine cannot pull for a platform."""
+    fix = f"check the version and the network, or pass --rust-version {RUST}"
+    if platform:
+        fix += f"; on the embedded engine run `rust-multiarch engine start --builder {platform}` once"
     return BaseImageUnavailable(
-        f"there is no {rust_image(version)} that the engine can pull",
+        " ".join(filter(None, (f"there is no {rust_image(version)}", platform and f"for {platform}")))
+        + " that the engine can pull",
         where="the builder",
-        fix=f"check the version and the network, or pass --rust-version {RUST}",
+        fix=fix,
         output=cause,
     )

@@ -187,14 +187,16 @@ def _headers(target: Target, libc: Libc, glibc: str) -> list[str]:
     return arguments + ([f"-D__GLIBC_MINOR__={glibc.partition('.')[2]}"] if glibc else [])
 
 
-def install(container: dagger.Container, targets: Sequence[Target], libc: Libc) -> dagger.Container:
+def install(
+    container: dagger.Container, targets: Sequence[Target], libc: Libc, platform: str = ""
+) -> dagger.Container:
     """A builder with zig in it.
 
     zig compiles the libc it links from its sources, once for each target, into a cache that all builds
     share; it finds what it needs in there by content.
     """
     container = (
-        container.with_mounted_directory(HOME, _wheels())
+        container.with_mounted_directory(HOME, _wheels(platform))
         .with_mounted_cache(CACHE, dag.cache_volume(f"rust-multiarch-zig-{VERSION}"))
         .with_env_variable("ZIG_GLOBAL_CACHE_DIR", CACHE)
         .with_env_variable("CARGO_ZIGBUILD_CACHE_DIR", f"{CACHE}/cargo-zigbuild")
@@ -208,10 +210,10 @@ def install(container: dagger.Container, targets: Sequence[Target], libc: Libc) 
     return container
 
 
-def _wheels() -> dagger.Directory:
+def _wheels(platform: str) -> dagger.Directory:
     command = "pip install --quiet --no-deps --no-compile --only-binary :all: --require-hashes"
     return (
-        dag.container()
+        dag.container(platform=dagger.Platform(platform) if platform else None)
         .from_(PIP_IMAGE)
         .with_new_file("/requirements.txt", "\n".join(WHEELS) + "\n")
         .with_exec([*shlex.split(command), "--target", HOME, "--requirement", "/requirements.txt"])

@@ -27,9 +27,21 @@ def _as_json(document: Any) -> str:
 
 
 @app.command("start")
-def start(platform: Platforms = None, json: JSON = False) -> None:
+def start(
+    platform: Platforms = None,
+    builder: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--builder",
+            help="Platforms besides this machine's own that the compiler will run on, under QEMU.",
+        ),
+    ] = None,
+    json: JSON = False,
+) -> None:
     """Build the engine once, make the base images that are needed, and start it."""
-    status = lifecycle.start([target.platform for target in select(platform or DEFAULT_PLATFORMS)], say)
+    platforms = [target.platform for target in select(platform or DEFAULT_PLATFORMS)]
+    builders = [target.platform for target in select(builder)] if builder else []
+    status = lifecycle.start(platforms, say, builders=builders)
     if json:
         typer.echo(_as_json(dataclasses.asdict(status)))
 

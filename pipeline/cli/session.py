@@ -6,7 +6,7 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import typer
 from dagger import dag
 
 from engine import choice
-from pipeline import ci, git, settings
+from pipeline import ci, git, orders, settings
 from pipeline.build import IGNORED
 from pipeline.cli import options
 from pipeline.errors import NotAGitRepository
@@ -62,7 +62,7 @@ def project_command(
             typer.echo(known)
             return
         work = functools.partial(_over_project, run, source, outright, rest)
-        answer([target.platform for target in targets], work)
+        answer([target.platform for target in targets], work, orders.builders(merged.settings))
 
     command.__doc__ = run.__doc__
     command.__signature__ = inspect.Signature([*project, *own])
@@ -92,14 +92,17 @@ def _situation(source: Path, ref: str) -> Situation | None:
         return None
 
 
-def answer(platforms: list[str], work: Callable[[], Awaitable[str]]) -> None:
+def answer(
+    platforms: Sequence[str], work: Callable[[], Awaitable[str]], builders: Sequence[str] = ()
+) -> None:
     """Print what some work in an engine session returns.
 
     Args:
         platforms: what base images will be needed for.
         work: run in the session.
+        builders: platforms besides the engine's own that the compiler runs on.
     """
-    os.environ.update(choice.choose(say, platforms).environment)
+    os.environ.update(choice.choose(say, platforms, builders=builders).environment)
     printed = anyio.run(_in_session, work)
     if printed:
         typer.echo(printed)

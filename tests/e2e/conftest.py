@@ -18,18 +18,26 @@ PLATFORMS = ["linux/amd64", "linux/arm64"]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
+# Suites that a run has to ask for: too long for every change.
+LONG = {
+    "zoo": "build all of tests/data/zoo, for every platform",
+    "emulated": "run the compiler itself under QEMU",
+}
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--zoo", action="store_true", help="build all of tests/data/zoo, for every platform")
+    for name, what in LONG.items():
+        parser.addoption(f"--{name}", action="store_true", help=what)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "zoo: one of the many builds that only --zoo runs")
+    for name in LONG:
+        config.addinivalue_line("markers", f"{name}: what only --{name} runs")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--zoo"):
-        return
-    left_out = [item for item in items if item.get_closest_marker("zoo")]
+    unasked = [name for name in LONG if not config.getoption(f"--{name}")]
+    left_out = [item for item in items if any(map(item.get_closest_marker, unasked))]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
 

@@ -9,7 +9,7 @@ from pipeline.build import Order, Plan
 from pipeline.cargo import Binary, Choice, Package, Project
 from pipeline.errors import UnsupportedLibc
 from pipeline.natives import Needs
-from pipeline.targets import Libc, select
+from pipeline.targets import Libc, Strategy, select
 
 PROJECT = Project((Package("app", "1.0.0", ("app", "two"), frozenset(), None, True),))
 BINARIES = (Binary("app", "app", "1.0.0"), Binary("app", "two", "1.0.0"))
@@ -93,3 +93,16 @@ def test_debians_packages_are_refused_where_they_cannot_be_linked(further) -> No
     order = replace(plan().order, target_packages=("uuid-dev",), **further)
     with pytest.raises(UnsupportedLibc, match="uuid-dev"):
         anyio.run(_planned, order)
+
+
+def test_emulated_every_target_has_a_leg_on_its_own_platform() -> None:
+    crossed = plan()
+    assert build.legs(crossed) == [crossed]
+    order = replace(crossed.order, strategy=Strategy.EMULATED)
+    emulated = replace(crossed, order=order)
+    parts = build.legs(emulated)
+    assert [part.order.targets for part in parts] == [(target,) for target in order.targets]
+    assert [part.order.build_platform for part in parts] == [t.platform for t in order.targets]
+    assert [part.commands[0][-1] for part in parts] == order.triples
+    keys = {build.cache_key(part) for part in [crossed, *parts]}
+    assert len(keys) == 1 + len(parts), "compiled build scripts of one platform do not run on another"

@@ -57,7 +57,11 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The platforms of every start of an engine that has a base image for amd64 only."""
     starts: list[list[str]] = []
     state = lifecycle.Status(running=True, socket=Path("s"), platforms=["linux/amd64"])
-    monkeypatch.setattr(choice.lifecycle, "start", lambda platforms, log: starts.append(list(platforms)))
+
+    def start(platforms: list[str], log: object, builders: list[str]) -> None:
+        starts.append([*platforms, *(f"builder {platform}" for platform in builders)])
+
+    monkeypatch.setattr(choice.lifecycle, "start", start)
     monkeypatch.setattr(choice.lifecycle, "env", lambda: {"A": "b"})
     monkeypatch.setattr(choice.lifecycle, "status", lambda: state)
     return starts
@@ -76,3 +80,5 @@ def test_it_is_started_for_a_platform_it_has_no_base_image_for(said, started) ->
     ours = {choice.RUNNER: config.address(Paths.default())}
     assert choice.choose(said.append, ["linux/arm64"], environ=ours).kind == "embedded"
     assert started == [["linux/arm64"]]
+    choice.choose(said.append, ["linux/amd64"], environ=ours, builders=["linux/arm64"])
+    assert started[1:] == [["linux/amd64", "builder linux/arm64"]]

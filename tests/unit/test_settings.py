@@ -1,4 +1,5 @@
 import dataclasses
+import enum
 import typing
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from pipeline import RustMultiarch, settings
 from pipeline.errors import InvalidSetting
 from pipeline.settings import NAMES, Settings, Value
-from pipeline.targets import Libc
+from pipeline.targets import Libc, Strategy
 
 pytestmark = pytest.mark.anyio
 
@@ -25,6 +26,8 @@ VALUES = {
     "libc": (Libc.MUSL, "musl"),
     "glibc": ("2.17", "2.17"),
     "target_packages": (["libfoo-dev"], "libfoo-dev"),
+    "strategy": (Strategy.EMULATED, "emulated"),
+    "build_platform": ("linux/arm64", "linux/arm64"),
     "runtime_base": ("debian:trixie-slim", "debian:trixie-slim"),
     "user": ("root", "root"),
     "ports": ([80, 443], "80,443"),
@@ -108,7 +111,7 @@ def test_where_to_install_from_is_no_setting() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_table(name: str) -> None:
     value = VALUES[name][0]
-    written = value.value if isinstance(value, Libc) else value
+    written = value.value if isinstance(value, enum.Enum) else value
     assert settings.from_table({name.replace("_", "-"): written}, "here") == {name: Value(value, "here")}
 
 
