@@ -104,7 +104,8 @@ def _make(store: Path, missing: list[Job], log: Log) -> None:
     with ExitStack() as stack:
         lowers = {parent: stack.enter_context(maker.lower(parent)) for parent in parents}
         pool = stack.enter_context(ThreadPoolExecutor(WORKERS))
-        for done in [pool.submit(maker.make, job, job.parent and lowers[job.parent]) for job in rest]:
+        steps = [pool.submit(maker.make, job, lowers[job.parent] if job.parent else None) for job in rest]
+        for done in steps:
             done.result()
     for old in _outdated(store):
         shutil.rmtree(old)
