@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import typer
 
-from pipeline.cli import ci, engine, merge, project
+from pipeline.cli import ci, doctor, engine, merge, project
 from pipeline.errors import RustMultiarchError, first
 
 INTERRUPTED = 130
@@ -25,7 +25,11 @@ app = typer.Typer(
     help="Multi-platform container images of Rust projects, compiled natively.",
 )
 
-COMMANDS: dict[str, Callable[..., None]] = {**project.COMMANDS, "merge": merge.merge}
+COMMANDS: dict[str, Callable[..., None]] = {
+    **project.COMMANDS,
+    "merge": merge.merge,
+    "doctor": doctor.examine,
+}
 """In the order in which help lists them."""
 
 for _name, _command in COMMANDS.items():
