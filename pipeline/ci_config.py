@@ -184,11 +184,16 @@ def commands(row: System, options: Options) -> dict[str, str]:
     }
 
 
+def runner(row: System, platform: str) -> str:
+    """The runner of a platform: where no native one is named, the one of linux/amd64 cross-compiles."""
+    return row.runners.get(platform, row.runners["linux/amd64"])
+
+
 def _leg(row: System, platform: str) -> dict[str, str]:
-    """One platform's values: where no native runner is named, the one of linux/amd64 cross-compiles."""
+    """One platform's values."""
     slug = platform.replace("/", "-")
-    runner = row.runners.get(platform, row.runners["linux/amd64"])
-    return {"platform": platform, "slug": slug, "ident": slug.replace("-", "_"), "runner": runner}
+    named = {"platform": platform, "slug": slug, "ident": slug.replace("-", "_")}
+    return {**named, "runner": runner(row, platform)}
 
 
 def _blocks(template: str) -> Iterator[tuple[str, str]]:

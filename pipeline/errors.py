@@ -83,6 +83,12 @@ def first(error: BaseException) -> BaseException:
     return first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
+class NotReady(RustMultiarchError):
+    """`doctor` found something that a build would fail for."""
+
+    exit_code = 6
+
+
 class InvalidSetting(RustMultiarchError):
     """A setting of Cargo.toml or of the environment that does not exist, or has no value of its type."""
 

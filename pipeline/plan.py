@@ -18,7 +18,7 @@ import anyio
 import dagger
 from dagger import dag
 
-from pipeline import build, image, settings, toolchain, zig
+from pipeline import build, ci_config, image, settings, toolchain, zig
 from pipeline.build import Plan
 from pipeline.errors import BaseImageUnavailable
 from pipeline.natives import Needs
@@ -30,16 +30,6 @@ from pipeline.versions import GLIBC_OF
 
 VERSION = 1
 """Of the JSON document; a field that goes or changes its meaning raises it."""
-
-# architecture of a platform -> GitHub's runner of it (GitHub, "Choosing the runner for a job")
-RUNNERS = {
-    "amd64": "ubuntu-24.04",
-    "386": "ubuntu-24.04",
-    "arm64": "ubuntu-24.04-arm",
-    "arm": "ubuntu-24.04-arm",
-}
-CROSS_RUNNER = "ubuntu-24.04"
-"""Builds, as a cross build, for what GitHub has no machine for."""
 
 # start of a package's name -> why it is installed
 REASONS = {
@@ -268,7 +258,7 @@ def _wanted(needs: Needs) -> list[Package]:
 
 def runner(target: Target) -> str:
     """GitHub's runner of a platform's own architecture, else one that builds for it."""
-    return RUNNERS.get(target.arch, CROSS_RUNNER)
+    return ci_config.runner(ci_config.system("github"), target.platform)
 
 
 def warnings(plan: Plan, runtime: Runtime) -> list[str]:

@@ -27,7 +27,7 @@ _SPELLINGS = {
     "args": ("--arg",),
     "labels": ("--label",),
     "target_packages": ("--target-package", "--target-packages"),
-    "tag_rules": ("--tag-rule",),
+    "tag_rules": ("--tag-rule", "--tag-rules"),
 }
 
 PANEL = "Project and image"

@@ -115,9 +115,14 @@ def check_publish(_settings: Settings, *, tag: list[str] | None, **_: object) ->
 def _built(document: dict[str, Any]) -> str:
     rows: Sequence[Row] = document["variants"]
     lines = [as_table(rows)]
-    lines += document["published"]["references"] if "published" in document else []
+    lines += [_reference(document["published"])] if "published" in document else []
     lines += [document["loaded"]] if "loaded" in document else []
     return "\n".join(lines)
+
+
+def _reference(receipt: dict[str, Any]) -> str:
+    """The first address of what was pushed, with the digest: what a program pulls or deploys."""
+    return str(receipt["references"][0])
 
 
 async def _publish(
@@ -150,9 +155,9 @@ async def publish(
     plain_http: PlainHttp = None,
     json: JSON = False,
 ) -> str:
-    """Build, push one index to every --tag and print its addresses with the digest."""
+    """Build, push one index to every --tag and print its first address with the digest."""
     receipt = await _publish(module, tag or [], username, password, no_clobber, plain_http)
-    return receipt if json else "\n".join(json_module.loads(receipt)["references"])
+    return receipt if json else _reference(json_module.loads(receipt))
 
 
 def matrix_alone(settings: Settings, *, matrix: bool, **_: object) -> str | None:
@@ -284,4 +289,3 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "lint": session.project_command(lint),
     "fmt": session.project_command(fmt),
 }
-"""In the order in which help lists them."""

@@ -173,3 +173,12 @@ def test_a_compile_error_ends_with_the_compilers_own_words(engine, tmp_path: Pat
     assert "error[E0308]: mismatched types" in done.stderr
     error = json.loads(done.stdout)["error"]
     assert error["type"] == "CompileError" and "src/main.rs:1:25" in error["output"]
+
+
+def test_doctor_on_this_machine(project: Path, tmp_path: Path) -> None:
+    results = {row["name"]: row for row in json.loads(run("doctor", "--json", cwd=project).stdout)["checks"]}
+    assert [*results][:3] == ["engine", "project", "git"] and [*results][-1] == "settings"
+    assert results["engine"]["state"] == results["project"]["state"] == "ok"
+    assert results["settings"]["found"] == "Cargo.toml [package.metadata.rust-multiarch]"
+    empty = run("doctor", cwd=tmp_path, code=errors.NotReady.exit_code)
+    assert f"fail  project     no Cargo.toml in {tmp_path}" in empty.stdout
