@@ -8,7 +8,7 @@ PLATFORMS ?= linux/amd64,linux/arm64
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 $(VENV)/ready: requirements.txt pyproject.toml
 	@python3 -m venv $(VENV) || { echo 'python3 cannot make a virtual environment: apt-get install python3-venv' >&2; exit 1; }
@@ -48,6 +48,10 @@ lint: setup ## ruff and mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+.PHONY: docs
+docs: setup ## renew the pages that are made from the code
+	@PYTHONPATH=. $(BIN)/python docs/generate.py
 
 .PHONY: requirements
 requirements: setup ## renew the pinned requirements
