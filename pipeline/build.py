@@ -16,10 +16,10 @@ from dataclasses import dataclass, field, replace
 import dagger
 from dagger import dag
 
-from pipeline import access, cargo, debian, preflight, toolchain, tree, zig
+from pipeline import access, cargo, debian, preflight, state, toolchain, tree, zig
 from pipeline.access import Access
 from pipeline.cargo import Binary, Choice, Project
-from pipeline.errors import LockMissing, NotACargoProject, UnsupportedLibc
+from pipeline.errors import InvalidArgument, LockMissing, NotACargoProject, UnsupportedLibc
 from pipeline.natives import Needs
 from pipeline.targets import TARGETS, Libc, Strategy, Target
 
@@ -47,6 +47,8 @@ class Order:
         tests: the builder is for the whole workspace and its tests too.
         build_platform: what the compiler runs on; the engine's own where it is empty.
         strategy: one compiler for every target, or for each target one on its own platform.
+        state: an archive of compiled state to start from, where the engine has none.
+        apart: a word that keeps the compiled state from that of every other build.
     """
 
     source: dagger.Directory
@@ -62,6 +64,8 @@ class Order:
     tests: bool = False
     build_platform: str = ""
     strategy: Strategy = Strategy.CROSS
+    state: dagger.File | None = None
+    apart: str = ""
 
     @property
     def triples(self) -> list[str]:
@@ -172,8 +176,12 @@ async def _fetch(order: Order, rust: str) -> None:
     container = _with_project(toolchain.native(rust), order)
     needed = access.programs(await order.source.file("Cargo.lock").contents())
     container = toolchain.with_packages(container, needed) if needed else container
+    lines = [shlex.join(FETCH)]
+    if order.state is not None:
+        container = state.mount(container, order.state)
+        lines = [*state.downloads_lines(), *lines]
     try:
-        await order.access.grant(container).with_exec(FETCH).sync()
+        await order.access.grant(container).with_exec(["sh", "-ec", "\n".join(lines)]).sync()
     except dagger.ExecError as error:
         raise cargo.explain(printed(error), shlex.join(FETCH)) from error
 
@@ -228,8 +236,9 @@ def cache_key(plan: Plan) -> str:
     """
     chosen = [toolchain.compilers(target, plan.order.libc, plan.order.glibc) for target in TARGETS]
     # What build scripts compiled with other flags would be linked again: cargo looks at names alone.
-    platform = plan.order.build_platform
-    text = "\n".join([plan.project.identity, plan.rust, zig.VERSION, platform, *map(repr, chosen)])
+    order = plan.order
+    names = [plan.project.identity, plan.rust, zig.VERSION, order.build_platform, order.apart]
+    text = "\n".join([*names, *map(repr, chosen)])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -254,7 +263,8 @@ def compile_script(plan: Plan) -> str:
     `/output/symbols/<triple>/` and linked to by build id and debug link; `/output/packages/<triple>` names
     the Debian packages with the libraries they link.
     """
-    lines = [*sync_lines(), f"mkdir -p {OUTPUT}", *map(shlex.join, plan.commands)]
+    lines = state.compiled_lines() if plan.order.state is not None else []
+    lines += [*sync_lines(), f"mkdir -p {OUTPUT}", *map(shlex.join, plan.commands)]
     directory = cargo.profile_directory(plan.order.choice.profile)
     for target in plan.order.targets:
         triple = target.triple(plan.order.libc)
@@ -287,8 +297,24 @@ async def compile(plan: Plan) -> dagger.Directory:
     """
     output = dag.directory()
     for leg in legs(plan):
-        output = output.with_directory("/", await _compile(leg))
+        output = output.with_directory("/", await (await _compile(leg)).directory(OUTPUT).sync())
     return output
+
+
+async def archive(plan: Plan) -> dagger.File:
+    """The compiled state after a build of a plan, for `Order.state` elsewhere.
+
+    Raises:
+        InvalidArgument: the plan compiles each target apart, so there is no one state.
+        CompileError and its kin: see `compile`.
+    """
+    if plan.order.strategy is Strategy.EMULATED:
+        raise InvalidArgument(
+            "the emulated strategy has a state for each platform",
+            where="--strategy",
+            fix="leave the strategy out, or build one platform at a time with --build-platform",
+        )
+    return state.pack(await _compile(plan))
 
 
 def legs(plan: Plan) -> list[Plan]:
@@ -304,8 +330,10 @@ def legs(plan: Plan) -> list[Plan]:
     return parts
 
 
-async def _compile(plan: Plan) -> dagger.Directory:
+async def _compile(plan: Plan) -> dagger.Container:
     container = builder(plan)
+    if plan.order.state is not None:
+        container = state.mount(container, plan.order.state)
     where = "; ".join(map(shlex.join, plan.commands))
     try:
         await container.sync()
@@ -314,7 +342,7 @@ async def _compile(plan: Plan) -> dagger.Directory:
     except dagger.QueryError as error:
         raise toolchain.unavailable(plan.rust, str(error), plan.order.build_platform) from error
     try:
-        return await container.with_exec(["sh", "-ec", compile_script(plan)]).directory(OUTPUT).sync()
+        return await container.with_exec(["sh", "-ec", compile_script(plan)]).sync()
     except dagger.ExecError as error:
         first = plan.order.targets[0]
         chosen = toolchain.compilers(first, plan.order.libc, plan.order.glibc)

@@ -241,6 +241,12 @@ class VerificationError(RustMultiarchError):
     exit_code = 40
 
 
+class NotReproducible(VerificationError):
+    """Two builds of the same sources differ."""
+
+    exit_code = 42
+
+
 class SmokeFailed(VerificationError):
     """A variant was started and did not do what was expected of it."""
 

@@ -13,7 +13,7 @@ from pipeline import plan as preview
 from pipeline import verify as gate
 from pipeline.access import Access, GitToken, RegistryToken, gitconfig, registry_variable
 from pipeline.address import destinations, tagged
-from pipeline.build import IGNORED, Order, Plan, compile, plan
+from pipeline.build import IGNORED, Order, Plan, archive, compile, plan
 from pipeline.build import builder as native_builder
 from pipeline.image import (
     AddressArgument,
@@ -27,6 +27,7 @@ from pipeline.image import (
     TagsArgument,
     UsernameArgument,
 )
+from pipeline.reproduce import twice
 from pipeline.settings import InEngine, Merged, Settings, from_project, given, merge
 from pipeline.situation import Situation
 from pipeline.tags import from_text as from_rules
@@ -113,6 +114,8 @@ class RustMultiarch:
     access: Access = dataclasses.field(init=False, default_factory=Access)
     # Set where git and the environment of CI can be asked directly, which is on the command line.
     situation: Situation | None = dataclasses.field(init=False, default=None)
+    # The archive of `with_cache`.
+    state: dagger.File | None = dataclasses.field(init=False, default=None)
     # Where the command line got what it gives: names of options and of environment variables.
     origins: dict[str, str] = dataclasses.field(init=False, default_factory=dict)
 
@@ -147,6 +150,28 @@ class RustMultiarch:
     ) -> Self:
         """The same project, with an ssh agent for git dependencies over ssh."""
         return self._with_access(agent=agent, known_hosts=known_hosts)
+
+    @function
+    def with_cache(
+        self, archive: Annotated[dagger.File, Doc("What `export-cache` gave after an earlier build.")]
+    ) -> Self:
+        """The same project, that starts from an archive of compiled state where the engine has none."""
+        changed = copy.copy(self)
+        changed.state = archive
+        return changed
+
+    @function(cache="never")
+    async def export_cache(self) -> dagger.File:
+        """Build, then give the compiled state as an archive, for a CI that keeps nothing between runs."""
+        settings, at = await self._asked()
+        return await archive(await plan(self._order(settings, at)))
+
+    @function(cache="never")
+    async def reproduce(self) -> str:
+        """Compile twice from nothing and compare; says which file differs, if one does."""
+        settings, at = await self._asked()
+        _, files = await twice(await plan(self._order(settings, at)))
+        return f"reproducible: {files} files are the same in two builds that shared nothing but the sources"
 
     @function
     async def build(self) -> Image:
@@ -308,4 +333,5 @@ class RustMultiarch:
         return await plan(dataclasses.replace(self._order(settings, None), **changes))
 
     def _order(self, settings: Settings, at: Situation | None) -> Order:
-        return orders.order(settings, self.source, self.access, orders.time_of(settings, at))
+        order = orders.order(settings, self.source, self.access, orders.time_of(settings, at))
+        return dataclasses.replace(order, state=self.state)
