@@ -45,6 +45,10 @@ lint: setup ## ruff and mypy
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
+.PHONY: schema
+schema: setup ## renew tests/data/schema.txt, the interface that other modules rely on
+	@PYTHONPATH=. $(BIN)/python tests/unit/schema.py
+
 .PHONY: requirements
 requirements: setup ## renew the pinned requirements
 	@$(BIN)/python -m pip install --quiet uv

@@ -11,7 +11,7 @@ from dagger import Doc, Ignore, check, dag, function, object_type
 from pipeline import checks, git, image, metadata, preflight, runtime, seal, tags
 from pipeline import verify as gate
 from pipeline.access import Access, GitToken, RegistryToken, gitconfig, registry_variable
-from pipeline.address import destinations
+from pipeline.address import destinations, named
 from pipeline.build import IGNORED, Order, Plan, compile, plan
 from pipeline.build import builder as native_builder
 from pipeline.cargo import Choice
@@ -30,6 +30,7 @@ from pipeline.image import (
     UsernameArgument,
 )
 from pipeline.situation import Situation
+from pipeline.supplied import Supplied, check_platform
 from pipeline.targets import DEFAULT_PLATFORMS, Libc, parse, select
 
 
@@ -77,6 +78,13 @@ class RustMultiarch:
     ports: Annotated[list[int], Doc("TCP ports the image declares.")] = dataclasses.field(
         default_factory=list
     )
+    workdir: Annotated[str, Doc("Directory the program starts in; the base's where it is empty.")] = ""
+    entrypoint: Annotated[
+        list[str], Doc("Command that starts the image, word by word; the first binary where it is empty.")
+    ] = dataclasses.field(default_factory=list)
+    files: Annotated[
+        dagger.Directory | None, Doc("Files to lay over the root file system of every image.")
+    ] = None
     args: Annotated[list[str], Doc("Default arguments of the program.")] = dataclasses.field(
         default_factory=list
     )
@@ -103,6 +111,7 @@ class RustMultiarch:
     require_clean: Annotated[bool, Doc("Refuse a checkout with changes that are not committed.")] = False
     # State of the `with_…` functions; no argument of the constructor.
     access: Access = dataclasses.field(init=False, default_factory=Access)
+    supplied: Supplied = dataclasses.field(init=False, default_factory=Supplied)
     # Set where git and the environment of CI can be asked directly, which is on the command line.
     situation: Situation | None = dataclasses.field(init=False, default=None)
 
@@ -139,19 +148,41 @@ class RustMultiarch:
         return self._with_access(agent=agent, known_hosts=known_hosts)
 
     @function
+    def with_builder(
+        self,
+        container: Annotated[
+            dagger.Container,
+            Doc("Has cargo, rustc and apt-get; the standard library of every target, or rustup."),
+        ],
+    ) -> Self:
+        """The same project, compiled in a container of yours instead of the official Rust image."""
+        changed = copy.copy(self)
+        changed.supplied = dataclasses.replace(self.supplied, builder=container)
+        return changed
+
+    @function
+    async def with_runtime(
+        self,
+        platform: Annotated[str, Doc("Platform of the container, for example linux/arm64.")],
+        container: Annotated[dagger.Container, Doc("What the platform's image starts from.")],
+    ) -> Self:
+        """The same project, with a container of yours under one platform's image; call it once for each."""
+        target = parse(platform)
+        await check_platform(container, target, f"the runtime of {target.platform}")
+        changed = copy.copy(self)
+        changed.supplied = self.supplied.with_runtime(target.platform, container)
+        return changed
+
+    @function
     async def build(self) -> Image:
         """Compile every platform and assemble the image; the log ends with a summary."""
-        at = await self._situation()
-        epoch = self.source_date_epoch or (at.facts.time if at else 0)
-        names = tags.from_text(self.tag_rules, at) if at else ()
-        planned = await plan(self._order(epoch))
-        print(preflight.as_text(planned.order.targets, planned.needs), file=sys.stderr, flush=True)
-        setup, annotations = await self._runtime(planned, at)
-        manifests = {target.platform: annotations for target in planned.order.targets}
-        terms = seal.Terms(epoch, annotations, manifests)
-        built = await image.assemble(planned, setup, await compile(planned), terms, names)
-        print(await built.report(), file=sys.stderr, flush=True)
+        (built,) = await self._build(apart=False)
         return built
+
+    @function
+    async def images(self) -> list[Image]:
+        """Compile every platform once and assemble an image for each binary, with nothing of the others."""
+        return await self._build(apart=True)
 
     @function
     async def binary(
@@ -179,7 +210,7 @@ class RustMultiarch:
         as_json: ReceiptArgument = False,
     ) -> str:
         """Build, then push one index with exactly these platforms; returns its address with the digest."""
-        destinations([address, *(also or [])], tags or [])
+        destinations([named(one, "bin") for one in (address, *(also or []))], tags or [])
         built = await self.build()
         return await built.publish(
             address, tags, also, username, password, no_clobber, plain_http, registry, as_json
@@ -246,6 +277,24 @@ class RustMultiarch:
         """Check the formatting of the whole workspace; changes no file."""
         return await checks.fmt(await self._checked())
 
+    async def _build(self, *, apart: bool) -> list[Image]:
+        """The image of all binaries, or one of each."""
+        at = await self._situation()
+        epoch = self.source_date_epoch or (at.facts.time if at else 0)
+        names = tags.from_text(self.tag_rules, at) if at else ()
+        planned = await plan(self._order(epoch))
+        print(preflight.as_text(planned.order.targets, planned.needs), file=sys.stderr, flush=True)
+        output = await compile(planned)
+        built = []
+        for binaries in [(one,) for one in planned.binaries] if apart else [planned.binaries]:
+            part = dataclasses.replace(planned, binaries=binaries)
+            setup, annotations = await self._runtime(part, at)
+            manifests = {target.platform: annotations for target in planned.order.targets}
+            terms = seal.Terms(epoch, annotations, manifests)
+            built.append(await image.assemble(part, setup, output, terms, names))
+            print(await built[-1].report(), file=sys.stderr, flush=True)
+        return built
+
     async def _checked(self) -> Plan:
         """The plan of the project's own checks: on the build platform, whatever is built for."""
         here = parse(await dag.default_platform())
@@ -279,6 +328,7 @@ class RustMultiarch:
             ),
             access=self.access,
             target_packages=tuple(self.target_packages),
+            builder=self.supplied.builder,
         )
 
     async def _situation(self) -> Situation | None:
@@ -299,7 +349,8 @@ class RustMultiarch:
     async def _runtime(self, plan: Plan, at: Situation | None) -> tuple[runtime.Runtime, dict[str, str]]:
         """How the final image is set up, and its annotations, which are its labels again."""
         base = self.runtime_base or runtime.BASES[self.libc]
-        found = await runtime.resolved(base, plan.order.targets[0])
+        # Labels are the same for all platforms, and of a supplied container no image's name is known.
+        found = "" if self.supplied.runtimes else await runtime.resolved(base, plan.order.targets[0])
         labels = metadata.labels(
             metadata.describe(plan.project.metadata, plan.binaries[0].package),
             at,
@@ -314,6 +365,10 @@ class RustMultiarch:
             args=tuple(self.args),
             env=dict(pairs("env", self.env)),
             labels=labels,
+            workdir=self.workdir,
+            entrypoint=tuple(self.entrypoint),
+            files=self.files,
+            supplied=self.supplied,
         )
         return setup, labels
 
