@@ -53,6 +53,10 @@ lint: setup ## ruff and mypy
 docs: setup ## renew the pages that are made from the code
 	@PYTHONPATH=. $(BIN)/python docs/generate.py
 
+.PHONY: schema
+schema: setup ## renew tests/data/schema.txt, the interface that other modules rely on
+	@PYTHONPATH=. $(BIN)/python tests/unit/schema.py
+
 .PHONY: requirements
 requirements: setup ## renew the pinned requirements
 	@$(BIN)/python -m pip install --quiet uv

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 import dagger
 from dagger import dag
 
-from pipeline import access, cargo, debian, preflight, state, toolchain, tree, zig
+from pipeline import access, cargo, debian, preflight, state, supplied, toolchain, tree, zig
 from pipeline.access import Access
 from pipeline.cargo import Binary, Choice, Project
 from pipeline.errors import InvalidArgument, LockMissing, NotACargoProject, UnsupportedLibc
@@ -49,6 +49,7 @@ class Order:
         strategy: one compiler for every target, or for each target one on its own platform.
         state: an archive of compiled state to start from, where the engine has none.
         apart: a word that keeps the compiled state from that of every other build.
+        builder: the container to compile in, where one is supplied; see `pipeline.supplied`.
     """
 
     source: dagger.Directory
@@ -66,6 +67,7 @@ class Order:
     strategy: Strategy = Strategy.CROSS
     state: dagger.File | None = None
     apart: str = ""
+    builder: dagger.Container | None = None
 
     @property
     def triples(self) -> list[str]:
@@ -79,6 +81,9 @@ class Plan:
 
     order: Order
     rust: str
+    """The version of Rust, and of a supplied builder its system too: what compiled state depends on."""
+    native: dagger.Container
+    """Rust on the build platform, as `toolchain.native` gives it or as it was supplied."""
     project: Project
     binaries: tuple[Binary, ...]
     commands: tuple[tuple[str, ...], ...]
@@ -97,17 +102,31 @@ async def plan(order: Order) -> Plan:
         ProjectError: see `cargo.choose` and `cargo.explain`.
         MissingCredentials: a private dependency; see `cargo.explain`.
         BaseImageUnavailable: no builder image for the Rust version.
+        UnusableContainer: a supplied builder; see `supplied.adopt`.
     """
     zig.check(order.targets, order.libc, order.glibc)
     _check_target_packages(order)
     names = await order.source.entries()
     _check_source(names)
-    rust = order.rust or await _pinned(order.source, names) or toolchain.RUST
-    project = await _describe(order, rust)
+    rust, native = await _native(order, names)
+    project = await _describe(order, native)
     binaries = cargo.choose(project, order.choice)
-    await _fetch(order, rust)
-    needs = await _examine(order, rust, binaries)
-    return Plan(order, rust, project, binaries, build_commands(order, binaries, needs), needs)
+    await _fetch(order, native)
+    needs = await _examine(order, native, binaries)
+    return Plan(order, rust, native, project, binaries, build_commands(order, binaries, needs), needs)
+
+
+async def _native(order: Order, names: Sequence[str]) -> tuple[str, dagger.Container]:
+    """The Rust version and the container that has it."""
+    if order.builder is not None:
+        return await supplied.adopt(order.builder, order.triples, order.rust)
+    rust = order.rust or await _pinned(order.source, names) or toolchain.RUST
+    image = toolchain.native(rust)
+    try:
+        await image.sync()
+    except dagger.QueryError as error:
+        raise toolchain.unavailable(rust, str(error)) from error
+    return rust, image
 
 
 def build_commands(
@@ -158,22 +177,17 @@ async def _pinned(source: dagger.Directory, names: Sequence[str]) -> str:
     return ""
 
 
-async def _describe(order: Order, rust: str) -> Project:
-    image = toolchain.native(rust)
-    try:
-        await image.sync()
-    except dagger.QueryError as error:
-        raise toolchain.unavailable(rust, str(error)) from error
+async def _describe(order: Order, native: dagger.Container) -> Project:
     command = ["cargo", "metadata", "--no-deps", "--offline", "--format-version", "1"]
     try:
-        return cargo.read_metadata(await _with_project(image, order).with_exec(command).stdout())
+        return cargo.read_metadata(await _with_project(native, order).with_exec(command).stdout())
     except dagger.ExecError as error:
         raise cargo.explain(error.stderr, shlex.join(command), otherwise=cargo.DESCRIBING) from error
 
 
-async def _fetch(order: Order, rust: str) -> None:
+async def _fetch(order: Order, native: dagger.Container) -> None:
     """Have all dependencies in cargo's home, which every builder shares; only this sees the credentials."""
-    container = _with_project(toolchain.native(rust), order)
+    container = _with_project(native, order)
     needed = access.programs(await order.source.file("Cargo.lock").contents())
     container = toolchain.with_packages(container, needed) if needed else container
     lines = [shlex.join(FETCH)]
@@ -190,11 +204,11 @@ def _with_project(container: dagger.Container, order: Order) -> dagger.Container
     return container.with_mounted_directory(toolchain.SOURCE, order.source).with_workdir(toolchain.SOURCE)
 
 
-async def _examine(order: Order, rust: str, binaries: Sequence[Binary]) -> tuple[Needs, ...]:
+async def _examine(order: Order, native: dagger.Container, binaries: Sequence[Binary]) -> tuple[Needs, ...]:
     packages = ["--workspace"] if order.tests else cargo.package_arguments(binaries)
     selection = [*packages, *cargo.feature_arguments(order.choice)]
     commands = [tree.command(selection, triple, order.tests) for triple in order.triples]
-    container = _with_project(toolchain.native(rust), order)
+    container = _with_project(native, order)
     try:
         return await preflight.examine(container, commands, order.targets, order.libc, order.glibc)
     except dagger.ExecError as error:
@@ -204,8 +218,11 @@ async def _examine(order: Order, rust: str, binaries: Sequence[Binary]) -> tuple
 def builder(plan: Plan) -> dagger.Container:
     """The builder of a plan, ready to run cargo on the source."""
     order = plan.order
+    native = plan.native
+    if order.build_platform and order.builder is None:
+        native = toolchain.native(plan.rust, order.build_platform)
     container = toolchain.builder(
-        plan.rust, order.targets, order.libc, order.packages, order.glibc, order.build_platform
+        native, order.targets, order.libc, order.packages, order.glibc, order.build_platform
     )
     container = preflight.prepared(container, order.targets, plan.needs, order.target_packages)
     container = (
@@ -260,8 +277,8 @@ def compile_script(plan: Plan) -> str:
     """The shell program that compiles and collects, for `sh -e`.
 
     Binaries land in `/output/<triple>/`, stripped, with their symbols beside them in
-    `/output/symbols/<triple>/` and linked to by build id and debug link; `/output/packages/<triple>` names
-    the Debian packages with the libraries they link.
+    `/output/symbols/<triple>/` and linked to by build id and debug link; `/output/packages/<triple>/` has a
+    file for each that names the Debian packages with the libraries it links.
     """
     lines = state.compiled_lines() if plan.order.state is not None else []
     lines += [*sync_lines(), f"mkdir -p {OUTPUT}", *map(shlex.join, plan.commands)]
@@ -271,8 +288,8 @@ def compile_script(plan: Plan) -> str:
         for binary in plan.binaries:
             built = f"{toolchain.BUILD}/target/{triple}/{directory}/{binary.name}"
             lines += _collect(target.tools, built, triple, binary.name)
-        programs = [f"{OUTPUT}/{triple}/{binary.name}" for binary in plan.binaries]
-        lines += debian.needed_script(target, programs, f"{OUTPUT}/packages/{triple}")
+            program, packages = f"{OUTPUT}/{triple}/{binary.name}", f"{OUTPUT}/packages/{triple}"
+            lines += debian.needed_script(target, [program], f"{packages}/{binary.name}")
     return "\n".join(lines)
 
 

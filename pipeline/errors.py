@@ -337,6 +337,12 @@ class BaseImageUnavailable(EngineError):
     exit_code = 64
 
 
+class UnusableContainer(EngineError):
+    """A container handed in as builder, runtime or variant that is not what it has to be."""
+
+    exit_code = 65
+
+
 class NotAGitRepository(RustMultiarchError):
     """There is no git repository with a commit to take tags and labels from."""
 

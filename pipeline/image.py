@@ -10,10 +10,10 @@ from typing import Annotated, Self
 import dagger
 from dagger import Doc, dag, field, function, object_type
 
-from pipeline import debian, runtime, seal, toolchain
+from pipeline import debian, runtime, seal, supplied
 from pipeline import smoke as smoke_run
 from pipeline import verify as gate
-from pipeline.address import destinations, tagged
+from pipeline.address import destinations, named, tagged
 from pipeline.build import Plan
 from pipeline.errors import UnsupportedPlatform
 from pipeline.publish import RegistryLogin, deliver
@@ -23,7 +23,10 @@ from pipeline.targets import Libc, parse
 
 AddressArgument = Annotated[
     str,
-    Doc("Where to push, for example ghcr.io/me/app:1.2.3; without a tag, git and the tag rules give them."),
+    Doc(
+        "Where to push, for example ghcr.io/me/app:1.2.3; without a tag, git and the tag rules give them. "
+        "{bin} stands for the binary's name."
+    ),
 ]
 UsernameArgument = Annotated[str, Doc("User name at the registry.")]
 TagsArgument = Annotated[list[str] | None, Doc("Further tags of the image, at every address.")]
@@ -55,12 +58,15 @@ class Variant:
     binaries: Annotated[dagger.Directory, Doc("The stripped binaries.")] = field()
     symbols: Annotated[dagger.Directory, Doc("The debug symbols taken out of the binaries.")] = field()
     size: Annotated[int, Doc("Bytes of the binaries together.")] = field()
+    # What its programs have to be, for checking a container that takes its place.
+    demand: gate.Demand = dataclasses.field(init=False, default_factory=gate.Demand)
 
 
 @object_type
 class Image:
     """A multi-platform image that was built."""
 
+    name: Annotated[str, Doc("The binary it starts.")] = field()
     variants: Annotated[list[Variant], Doc("One image per platform, in the order asked for.")] = field()
     verified: Annotated[str, Doc("What was verified of every program, as JSON.")] = field()
     terms: Annotated[str, Doc("The time and the annotations it is sealed with, as JSON.")] = field()
@@ -84,6 +90,30 @@ class Image:
             where="platform",
             fix="choose one of " + ", ".join(v.platform for v in self.variants),
         )
+
+    @function
+    async def with_variant(
+        self,
+        platform: Annotated[str, Doc("Platform of the variant, for example linux/arm64.")],
+        container: Annotated[dagger.Container, Doc("The variant's container as it is to be.")],
+        programs: Annotated[
+            list[str] | None, Doc("Further programs in it to check, as absolute paths.")
+        ] = None,
+    ) -> Self:
+        """The same image with a changed container for one platform, whose programs are checked again."""
+        before = self.variant(platform)
+        target = parse(before.platform)
+        await supplied.check_platform(container, target, f"the variant of {target.platform}")
+        demand = dataclasses.replace(before.demand, programs=(*before.demand.programs, *(programs or [])))
+        verified = await gate.verify([gate.Subject(container, target, demand)])
+        variant = copy.copy(before)
+        variant.container, variant.demand = await container.sync(), demand
+        if before.base is not None and not await _starts_with(container, before.base):
+            variant.base = container
+        changed = copy.copy(self)
+        changed.variants = [variant if v is before else v for v in self.variants]
+        changed.verified = gate.replaced(self.verified, target.platform, verified)
+        return changed
 
     @function
     def layout(self) -> dagger.Directory:
@@ -139,7 +169,8 @@ class Image:
         as_json: ReceiptArgument = False,
     ) -> str:
         """Push one OCI index with exactly these variants; returns its address with the digest."""
-        to = destinations(tagged([address, *(also or [])], self.tags), tags or [])
+        addresses = [named(one, self.name) for one in (address, *(also or []))]
+        to = destinations(tagged(addresses, self.tags), tags or [])
         logins = self.logins
         if password is not None:
             logins = [RegistryLogin(to[0].host, username, password), *logins]
@@ -185,6 +216,13 @@ def _sealed_base(base: dagger.Container) -> dagger.Directory:
     return sealing.with_exec([*SEAL, "base", LAYOUT, "/base.tar"]).directory(LAYOUT)
 
 
+async def _starts_with(container: dagger.Container, base: dagger.Container) -> bool:
+    """Whether a container's first layers are those of a base."""
+    sealing = _sealer().with_mounted_file("/image.tar", container.as_tarball())
+    sealing = sealing.with_mounted_directory("/base", _sealed_base(base))
+    return await sealing.with_exec([*SEAL, "compare", "/base", "/image.tar"]).stdout() == "same\n"
+
+
 async def assemble(
     plan: Plan,
     setup: runtime.Runtime,
@@ -206,33 +244,35 @@ async def assemble(
         BaseImageUnavailable: see `runtime.assemble`.
     """
     names = [binary.name for binary in plan.binaries]
-    host = toolchain.native(plan.rust)
+    paths = tuple(f"{runtime.PROGRAMS}/{name}" for name in names)
     variants = []
     for target, needs in zip(plan.order.targets, plan.needs, strict=True):
         triple = target.triple(plan.order.libc)
         binaries = output.directory(triple)
         programs = {name: binaries.file(name) for name in names}
-        base = await runtime.base_image(setup.base, target)
-        linked = (await output.file(f"packages/{triple}").contents()).split()
-        packages = [*needs.runtime, *linked]
+        of_target, base = await runtime.start(setup, target)
+        linked = [await output.file(f"packages/{triple}/{name}").contents() for name in names]
+        packages = [*needs.runtime, *" ".join(linked).split()]
         added = await debian.runtime_files(base, dag.container().from_(runtime.BASE), target, packages)
-        container = await runtime.assemble(setup, base, programs, host, added)
-        variants.append(
-            Variant(
-                platform=target.platform,
-                triple=triple,
-                container=await container.sync(),
-                base=None if setup.base == runtime.SCRATCH else base,
-                binaries=binaries,
-                symbols=output.directory(f"symbols/{triple}"),
-                size=sum([await file.size() for file in programs.values()]),
-            )
+        container = await runtime.assemble(of_target, base, programs, plan.native, added)
+        variant = Variant(
+            platform=target.platform,
+            triple=triple,
+            container=await container.sync(),
+            base=None if of_target.base == runtime.SCRATCH else base,
+            binaries=binaries,
+            symbols=output.directory(f"symbols/{triple}"),
+            size=sum([await file.size() for file in programs.values()]),
         )
-    paths = tuple(f"{runtime.PROGRAMS}/{name}" for name in names)
-    static = plan.order.libc is Libc.MUSL
-    subjects = [
-        gate.Subject(v.container, parse(v.platform), paths, setup.base, static, plan.order.glibc)
-        for v in variants
-    ]
+        static = plan.order.libc is Libc.MUSL
+        variant.demand = gate.Demand(paths, of_target.base, static, plan.order.glibc)
+        variants.append(variant)
+    subjects = [gate.Subject(v.container, parse(v.platform), v.demand) for v in variants]
     verified = await gate.verify(subjects)
-    return Image(variants=variants, verified=gate.as_json(verified), terms=terms.as_json(), tags=list(tags))
+    return Image(
+        name=names[0],
+        variants=variants,
+        verified=gate.as_json(verified),
+        terms=terms.as_json(),
+        tags=list(tags),
+    )

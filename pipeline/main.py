@@ -12,7 +12,7 @@ from pipeline import checks, image, orders, preflight, runtime, seal
 from pipeline import plan as preview
 from pipeline import verify as gate
 from pipeline.access import Access, GitToken, RegistryToken, gitconfig, registry_variable
-from pipeline.address import destinations, tagged
+from pipeline.address import destinations, named, tagged
 from pipeline.build import IGNORED, Order, Plan, archive, compile, plan
 from pipeline.build import builder as native_builder
 from pipeline.image import (
@@ -30,6 +30,7 @@ from pipeline.image import (
 from pipeline.reproduce import twice
 from pipeline.settings import InEngine, Merged, Settings, from_project, given, merge
 from pipeline.situation import Situation
+from pipeline.supplied import Supplied, check_platform
 from pipeline.tags import from_text as from_rules
 from pipeline.targets import DEFAULT_PLATFORMS, Libc, Strategy, parse, select
 
@@ -88,6 +89,13 @@ class RustMultiarch:
         str | None, Doc(f"User the program runs as; the default, {runtime.USER}, has no rights.")
     ] = None
     ports: Annotated[list[int] | None, Doc("TCP ports the image declares.")] = None
+    workdir: Annotated[str | None, Doc("Directory the program starts in; the base's where it is empty.")] = (
+        None
+    )
+    entrypoint: Annotated[
+        list[str] | None,
+        Doc("Command that starts the image, word by word; the first binary where it is empty."),
+    ] = None
     args: Annotated[list[str] | None, Doc("Default arguments of the program.")] = None
     env: Annotated[list[str] | None, Doc("Environment of the program, each NAME=value.")] = None
     labels: Annotated[list[str] | None, Doc("Labels of the image, each NAME=value.")] = None
@@ -110,8 +118,12 @@ class RustMultiarch:
         dagger.Directory | None,
         Doc("The git checkout with its .git, for tags, labels and the time; usually the source again."),
     ] = None
+    files: Annotated[
+        dagger.Directory | None, Doc("Files to lay over the root file system of every image.")
+    ] = None
     # State of the `with_…` functions; no argument of the constructor.
     access: Access = dataclasses.field(init=False, default_factory=Access)
+    supplied: Supplied = dataclasses.field(init=False, default_factory=Supplied)
     # Set where git and the environment of CI can be asked directly, which is on the command line.
     situation: Situation | None = dataclasses.field(init=False, default=None)
     # The archive of `with_cache`.
@@ -174,18 +186,41 @@ class RustMultiarch:
         return f"reproducible: {files} files are the same in two builds that shared nothing but the sources"
 
     @function
+    def with_builder(
+        self,
+        container: Annotated[
+            dagger.Container,
+            Doc("Has cargo, rustc and apt-get; the standard library of every target, or rustup."),
+        ],
+    ) -> Self:
+        """The same project, compiled in a container of yours instead of the official Rust image."""
+        changed = copy.copy(self)
+        changed.supplied = dataclasses.replace(self.supplied, builder=container)
+        return changed
+
+    @function
+    async def with_runtime(
+        self,
+        platform: Annotated[str, Doc("Platform of the container, for example linux/arm64.")],
+        container: Annotated[dagger.Container, Doc("What the platform's image starts from.")],
+    ) -> Self:
+        """The same project, with a container of yours under one platform's image; call it once for each."""
+        target = parse(platform)
+        await check_platform(container, target, f"the runtime of {target.platform}")
+        changed = copy.copy(self)
+        changed.supplied = self.supplied.with_runtime(target.platform, container)
+        return changed
+
+    @function
     async def build(self) -> Image:
         """Compile every platform and assemble the image; the log ends with a summary."""
-        settings, at = await self._asked()
-        names = from_rules(settings.tag_rules, at) if at else ()
-        planned = await plan(self._order(settings, at))
-        print(preflight.as_text(planned.order.targets, planned.needs), file=sys.stderr, flush=True)
-        setup = await orders.setup(settings, planned, at)
-        manifests = {target.platform: setup.labels for target in planned.order.targets}
-        terms = seal.Terms(orders.time_of(settings, at), setup.labels, manifests)
-        built = await image.assemble(planned, setup, await compile(planned), terms, names)
-        print(await built.report(), file=sys.stderr, flush=True)
+        (built,) = await self._build(apart=False)
         return built
+
+    @function
+    async def images(self) -> list[Image]:
+        """Compile every platform once and assemble an image for each binary, with nothing of the others."""
+        return await self._build(apart=True)
 
     @function
     async def plan(
@@ -200,7 +235,7 @@ class RustMultiarch:
             return preview.as_matrix(select(merged.settings.platforms), merged.settings.libc)
         at = await orders.situation(merged.settings, self.situation, self.repository)
         planned = await plan(self._order(merged.settings, at))
-        setup = await orders.setup(merged.settings, planned, at)
+        setup = await self._setup(merged.settings, planned, at)
         names = from_rules(merged.settings.tag_rules, at) if at else ()
         shown = await preview.of(planned, setup, merged, tagged(tags or [], names) or names)
         return preview.as_json(shown) if as_json else preview.as_text(shown)
@@ -238,7 +273,7 @@ class RustMultiarch:
         as_json: ReceiptArgument = False,
     ) -> str:
         """Build, then push one index with exactly these platforms; returns its address with the digest."""
-        destinations([address, *(also or [])], tags or [])
+        destinations([named(one, "bin") for one in (address, *(also or []))], tags or [])
         built = await self.build()
         return await built.publish(
             address, tags, also, username, password, no_clobber, plain_http, registry, as_json
@@ -327,6 +362,28 @@ class RustMultiarch:
         settings = (await self.merged()).settings
         return settings, await orders.situation(settings, self.situation, self.repository)
 
+    async def _build(self, *, apart: bool) -> list[Image]:
+        """The image of all binaries, or one of each."""
+        settings, at = await self._asked()
+        names = from_rules(settings.tag_rules, at) if at else ()
+        planned = await plan(self._order(settings, at))
+        print(preflight.as_text(planned.order.targets, planned.needs), file=sys.stderr, flush=True)
+        output = await compile(planned)
+        built = []
+        for binaries in [(one,) for one in planned.binaries] if apart else [planned.binaries]:
+            part = dataclasses.replace(planned, binaries=binaries)
+            setup = await self._setup(settings, part, at)
+            manifests = {target.platform: setup.labels for target in planned.order.targets}
+            terms = seal.Terms(orders.time_of(settings, at), setup.labels, manifests)
+            built.append(await image.assemble(part, setup, output, terms, names))
+            print(await built[-1].report(), file=sys.stderr, flush=True)
+        return built
+
+    async def _setup(self, settings: Settings, plan: Plan, at: Situation | None) -> runtime.Runtime:
+        """How the final image is set up, with what only a caller in Dagger can hand in."""
+        found = await orders.setup(settings, plan, at, self.supplied)
+        return dataclasses.replace(found, files=self.files)
+
     async def _planned(self, **changes: Any) -> Plan:
         """The plan of what is not shipped: git is not asked; some of the order's fields may be changed."""
         settings = (await self.merged()).settings
@@ -334,4 +391,4 @@ class RustMultiarch:
 
     def _order(self, settings: Settings, at: Situation | None) -> Order:
         order = orders.order(settings, self.source, self.access, orders.time_of(settings, at))
-        return dataclasses.replace(order, state=self.state)
+        return dataclasses.replace(order, state=self.state, builder=self.supplied.builder)

@@ -59,6 +59,8 @@ class Settings:
     runtime_base: str = ""
     user: str = runtime.USER
     ports: list[int] = field(default_factory=list)
+    workdir: str = ""
+    entrypoint: list[str] = field(default_factory=list)
     args: list[str] = field(default_factory=list)
     env: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
@@ -71,7 +73,7 @@ class Settings:
 NAMES = tuple(each.name for each in dataclasses.fields(Settings))
 TYPES: Mapping[str, Any] = typing.get_type_hints(Settings)
 
-BY_LINE = frozenset({"cargo_args", "build_args", "args", "env", "labels", "tag_rules"})
+BY_LINE = frozenset({"cargo_args", "build_args", "args", "entrypoint", "env", "labels", "tag_rules"})
 """Lists whose items may hold a comma, so that in the environment each item has a line of its own."""
 
 PAIRS = frozenset({"build_args", "env", "labels"})

@@ -23,7 +23,8 @@ def plan(project: Project = PROJECT, rust: str = "1.96", libc: Libc = Libc.GNU, 
         libc=libc,
     )
     needs = (Needs(), Needs())
-    return Plan(order, rust, project, BINARIES, build.build_commands(order, BINARIES, needs), needs)
+    native = SimpleNamespace()
+    return Plan(order, rust, native, project, BINARIES, build.build_commands(order, BINARIES, needs), needs)
 
 
 def test_the_script_syncs_by_content_then_compiles_once() -> None:

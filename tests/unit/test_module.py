@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 
 import pytest
+import schema
 from dagger import mod
 
 import pipeline.image
@@ -57,3 +58,8 @@ def test_pairs_that_are_none(item: str) -> None:
 def test_listed_splits_at_commas_and_drops_nothing_else() -> None:
     assert listed(["a,b", "c"]) == ("a", "b", "c")
     assert listed([]) == ()
+
+
+def test_the_interface_is_the_one_that_is_committed() -> None:
+    """Who changes it on purpose runs `make schema` and says so in the changelog."""
+    assert schema.schema().splitlines() == schema.SNAPSHOT.read_text().splitlines()

@@ -31,6 +31,8 @@ VALUES = {
     "runtime_base": ("debian:trixie-slim", "debian:trixie-slim"),
     "user": ("root", "root"),
     "ports": ([80, 443], "80,443"),
+    "workdir": ("/srv", "/srv"),
+    "entrypoint": (["/bin/a", "b,c"], "/bin/a\nb,c"),
     "args": (["--x", "1,2"], "--x\n1,2"),
     "env": (["A=1"], "A=1"),
     "labels": (["a=b,c"], "a=b,c"),
@@ -51,7 +53,7 @@ def test_every_setting_is_tried_with_another_value_than_its_default() -> None:
 def test_settings_are_the_constructors_arguments() -> None:
     hints = typing.get_type_hints(RustMultiarch)
     fields = [field for field in dataclasses.fields(RustMultiarch) if field.init]  # type: ignore[arg-type]
-    names = [field.name for field in fields if field.name not in ("source", "repository")]
+    names = [field.name for field in fields if field.name not in ("source", "repository", "files")]
     assert tuple(names) == NAMES
     assert {name: hints[name] for name in names} == {n: settings.TYPES[n] | None for n in NAMES}
     assert all(field.default is None for field in fields if field.name != "source")
