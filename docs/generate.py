@@ -189,7 +189,7 @@ def messages() -> dict[str, set[Message]]:
     """Every message in the code, by the name of its error: those that are raised, those of the tables."""
     found: dict[str, set[Message]] = defaultdict(set)
     names = {error.__name__ for error in _errors()}
-    for path in sorted(each for folder in CODE for each in (ROOT / folder).glob("*.py")):
+    for path in sorted(each for folder in CODE for each in (ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if (
                 isinstance(node, ast.Call)
@@ -201,7 +201,8 @@ def messages() -> dict[str, set[Message]]:
                 what, fix = (re.sub("…+", "…", _text(part)) for part in (node.args[0], keywords.get("fix")))
                 if what.strip("…"):
                     found[node.func.id].add(Message(what, fix.strip()))
-        for row in _rows(importlib.import_module(f"{path.parent.name}.{path.stem}")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for row in _rows(importlib.import_module(name.removesuffix(".__init__"))):
             found[row.error.__name__].add(Message(_filled(row.what), _filled(row.fix)))
     return found
 
