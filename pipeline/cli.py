@@ -164,15 +164,31 @@ async def natives(module: RustMultiarch, *, json: _JSON = False) -> str:
 async def publish(
     module: RustMultiarch,
     *,
-    tag: Annotated[str, typer.Option("--tag", "-t", help="Where to push: host/name:tag.")],
-    username: Annotated[str, typer.Option(help="User name at the registry.")] = "",
+    tag: Annotated[
+        list[str], typer.Option("--tag", "-t", help="Where to push: host/name:tag. May be given again.")
+    ],
+    username: Annotated[str, typer.Option(help="User name at the first address's registry.")] = "",
     password: Annotated[
         str, typer.Option(help="Name of the environment variable with the password or token.")
     ] = "",
+    no_clobber: Annotated[
+        bool, typer.Option("--no-clobber", help="Move no tag that names another image already.")
+    ] = False,
+    plain_http: Annotated[
+        list[str] | None, typer.Option("--plain-http", help="Registry that is spoken to without TLS.")
+    ] = None,
+    json: _JSON = False,
 ) -> str:
-    """Build, push one index and print its address with the digest."""
-    secret = dag.secret(f"env://{password}") if password else None
-    return await module.publish(tag, username=username, password=secret)
+    """Build, push one index to every address and print the first with the digest."""
+    return await module.publish(
+        tag[0],
+        also=tag[1:],
+        username=username,
+        password=dag.secret(f"env://{password}") if password else None,
+        no_clobber=no_clobber,
+        plain_http=plain_http,
+        as_json=json,
+    )
 
 
 @app.command("binary")

@@ -11,7 +11,7 @@ from dagger import Doc, Ignore, check, dag, function, object_type
 from pipeline import checks, git, image, metadata, preflight, runtime, seal, tags
 from pipeline import verify as gate
 from pipeline.access import Access, GitToken, RegistryToken, gitconfig, registry_variable
-from pipeline.address import destinations
+from pipeline.address import destinations, tagged
 from pipeline.build import IGNORED, Order, Plan, compile, plan
 from pipeline.build import builder as native_builder
 from pipeline.cargo import Choice
@@ -29,6 +29,7 @@ from pipeline.image import (
     TagsArgument,
     UsernameArgument,
 )
+from pipeline.publish import join
 from pipeline.situation import Situation
 from pipeline.targets import DEFAULT_PLATFORMS, Libc, parse, select
 
@@ -142,13 +143,12 @@ class RustMultiarch:
         """Compile every platform and assemble the image; the log ends with a summary."""
         at = await self._situation()
         epoch = self.source_date_epoch or (at.facts.time if at else 0)
-        names = tags.from_text(self.tag_rules, at) if at else ()
         planned = await plan(self._order(epoch))
         print(preflight.as_text(planned.order.targets, planned.needs), file=sys.stderr, flush=True)
         setup, annotations = await self._runtime(planned, at)
         manifests = {target.platform: annotations for target in planned.order.targets}
         terms = seal.Terms(epoch, annotations, manifests)
-        built = await image.assemble(planned, setup, await compile(planned), terms, names)
+        built = await image.assemble(planned, setup, await compile(planned), terms, self._names(at))
         print(await built.report(), file=sys.stderr, flush=True)
         return built
 
@@ -183,6 +183,38 @@ class RustMultiarch:
         return await built.publish(
             address, tags, also, username, password, no_clobber, plain_http, registry, as_json
         )
+
+    @function(cache="never")
+    async def merge(
+        self,
+        images: Annotated[
+            list[str], Doc("Images that registries have, each with a tag or a digest: host/name@sha256:….")
+        ],
+        address: AddressArgument,
+        tags: TagsArgument = None,
+        also: AlsoArgument = None,
+        annotations: Annotated[list[str] | None, Doc("Annotations of the index, each NAME=value.")] = None,
+        username: UsernameArgument = "",
+        password: PasswordArgument = None,
+        no_clobber: NoClobberArgument = False,
+        plain_http: PlainHttpArgument = None,
+        registry: RegistryArgument = None,
+        as_json: ReceiptArgument = False,
+    ) -> str:
+        """Join images built elsewhere into one index; pulls no layer, returns its address with the digest."""
+        names = self._names(await self._situation())
+        to = destinations(tagged([address, *(also or [])], names), tags or [])
+        receipt = await join(
+            images,
+            to,
+            {to[0].host: (username, password)} if password else {},
+            annotations=dict(pairs("annotations", annotations or [])),
+            clobber=not no_clobber,
+            plain_http=plain_http or (),
+            service=registry,
+        )
+        print(receipt.as_text(), file=sys.stderr, flush=True)
+        return receipt.as_json() if as_json else receipt.references[0]
 
     @function
     async def builder(
@@ -279,6 +311,10 @@ class RustMultiarch:
             access=self.access,
             target_packages=tuple(self.target_packages),
         )
+
+    def _names(self, at: Situation | None) -> tuple[str, ...]:
+        """What an image is called where an address names no tag."""
+        return tags.from_text(self.tag_rules, at) if at else ()
 
     async def _situation(self) -> Situation | None:
         """What git and CI say, checked; None where nothing can be asked."""
