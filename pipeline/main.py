@@ -27,6 +27,7 @@ from pipeline.image import (
     TagsArgument,
     UsernameArgument,
 )
+from pipeline.publish import join
 from pipeline.reproduce import twice
 from pipeline.settings import InEngine, Merged, Settings, from_project, given, merge
 from pipeline.situation import Situation
@@ -236,7 +237,7 @@ class RustMultiarch:
         at = await orders.situation(merged.settings, self.situation, self.repository)
         planned = await plan(self._order(merged.settings, at))
         setup = await self._setup(merged.settings, planned, at)
-        names = from_rules(merged.settings.tag_rules, at) if at else ()
+        names = _names(merged.settings, at)
         shown = await preview.of(planned, setup, merged, tagged(tags or [], names) or names)
         return preview.as_json(shown) if as_json else preview.as_text(shown)
 
@@ -278,6 +279,38 @@ class RustMultiarch:
         return await built.publish(
             address, tags, also, username, password, no_clobber, plain_http, registry, as_json
         )
+
+    @function(cache="never")
+    async def merge(
+        self,
+        images: Annotated[
+            list[str], Doc("Images that registries have, each with a tag or a digest: host/name@sha256:….")
+        ],
+        address: AddressArgument,
+        tags: TagsArgument = None,
+        also: AlsoArgument = None,
+        annotations: Annotated[list[str] | None, Doc("Annotations of the index, each NAME=value.")] = None,
+        username: UsernameArgument = "",
+        password: PasswordArgument = None,
+        no_clobber: NoClobberArgument = False,
+        plain_http: PlainHttpArgument = None,
+        registry: RegistryArgument = None,
+        as_json: ReceiptArgument = False,
+    ) -> str:
+        """Join images built elsewhere into one index; pulls no layer, returns its address with the digest."""
+        names = _names(*await self._asked())
+        to = destinations(tagged([address, *(also or [])], names), tags or [])
+        receipt = await join(
+            images,
+            to,
+            {to[0].host: (username, password)} if password else {},
+            annotations=dict(orders.pairs("annotations", annotations or [])),
+            clobber=not no_clobber,
+            plain_http=plain_http or (),
+            service=registry,
+        )
+        print(receipt.as_text(), file=sys.stderr, flush=True)
+        return receipt.as_json() if as_json else receipt.references[0]
 
     @function
     async def builder(
@@ -365,7 +398,7 @@ class RustMultiarch:
     async def _build(self, *, apart: bool) -> list[Image]:
         """The image of all binaries, or one of each."""
         settings, at = await self._asked()
-        names = from_rules(settings.tag_rules, at) if at else ()
+        names = _names(settings, at)
         planned = await plan(self._order(settings, at))
         print(preflight.as_text(planned.order.targets, planned.needs), file=sys.stderr, flush=True)
         output = await compile(planned)
@@ -392,3 +425,8 @@ class RustMultiarch:
     def _order(self, settings: Settings, at: Situation | None) -> Order:
         order = orders.order(settings, self.source, self.access, orders.time_of(settings, at))
         return dataclasses.replace(order, state=self.state, builder=self.supplied.builder)
+
+
+def _names(settings: Settings, at: Situation | None) -> tuple[str, ...]:
+    """What an image is called where an address names no tag."""
+    return from_rules(settings.tag_rules, at) if at else ()

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import dagger
 
 from pipeline import credentials, dial, pushing
+from pipeline import merge as merging
 from pipeline.address import Destination
 from pipeline.artifacts import Artifact
 from pipeline.content import Layout
+from pipeline.credentials import Secret
 from pipeline.receipt import Receipt
+
+Logins = Mapping[str, tuple[str, Secret]]
+"""User name and password by host."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +54,44 @@ async def deliver(
     Raises:
         PublishError and its kin: see `pushing.push`.
     """
-    given = credentials.from_secrets({login.host: (login.username, login.password) for login in logins})
-    keychain = credentials.first_of(given, credentials.from_docker())
     with tempfile.TemporaryDirectory(prefix="rust-multiarch-") as folder:
         await layout.export(folder)
-        via = {destinations[0].host: await _endpoint(service)} if service else {}
-        async with dial.registries(keychain, plain_http=plain_http, via=via) as registries:
+        table = {login.host: (login.username, login.password) for login in logins}
+        async with _registries(table, plain_http, destinations[0].host, service) as registries:
             return await pushing.push(
                 await Layout.open(folder), destinations, registries, clobber=clobber, artifacts=artifacts
             )
+
+
+async def join(
+    sources: Sequence[str],
+    destinations: Sequence[Destination],
+    logins: Logins | None = None,
+    *,
+    annotations: Mapping[str, str] | None = None,
+    clobber: bool = True,
+    plain_http: Sequence[str] = (),
+    service: dagger.Service | None = None,
+) -> Receipt:
+    """Push one index of images that registries have; the other arguments are those of `deliver`.
+
+    Raises:
+        NotMergeable, DuplicatePlatform, PublishError: see `merge.merge`.
+    """
+    async with _registries(logins or {}, plain_http, destinations[0].host, service) as registries:
+        return await merging.merge(
+            sources, destinations, registries, clobber=clobber, annotations=annotations
+        )
+
+
+@asynccontextmanager
+async def _registries(
+    logins: Logins, plain_http: Sequence[str], host: str, service: dagger.Service | None
+) -> AsyncIterator[dial.Registries]:
+    keychain = credentials.first_of(credentials.from_secrets(logins), credentials.from_docker())
+    via = {host: await _endpoint(service)} if service else {}
+    async with dial.registries(keychain, plain_http=plain_http, via=via) as registries:
+        yield registries
 
 
 async def _endpoint(service: dagger.Service) -> str:
