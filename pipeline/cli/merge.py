@@ -16,7 +16,7 @@ import typer
 from pipeline import ci, git, tags
 from pipeline.address import destinations, tagged
 from pipeline.errors import InvalidArgument, NotAGitRepository
-from pipeline.main import pairs
+from pipeline.orders import pairs
 from pipeline.publish import join
 from pipeline.situation import Situation
 
