@@ -19,6 +19,7 @@ from bench.run import SAMPLE_SECONDS, Runner
 from bench.scenarios import CALL, EASY, FLOOR, HARDER, MOUNTS, OURS, PLANS, SESSION, ZIGBUILD, Row, chosen
 from bench.subjects import Copy
 from engine import config, lifecycle, registry
+from engine.locks import exclusive
 from engine.log import to_stderr
 
 DOCKERFILES = {EASY: ("easy", "easy"), HARDER: ("harder", "harder-workspace"), MOUNTS: ("harder-mounts",) * 2}
@@ -37,6 +38,7 @@ def run(options: argparse.Namespace) -> None:
     names = list(dict.fromkeys(name for row in rows for name in row.peers))
     platforms = list(dict.fromkeys(platform for row in rows for platform in row.case.platforms))
     with ExitStack() as stack:
+        stack.enter_context(exclusive(place.root / "lock", to_stderr, "waiting for another run to end"))
         lifecycle.start(platforms, to_stderr, paths=place.engine, registry_port=REGISTRY_PORT)
         stack.callback(lifecycle.stop, to_stderr, paths=place.engine)
         stack.callback(toolbox.close)

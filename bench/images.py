@@ -16,7 +16,7 @@ from engine import apt, oci
 from engine.log import Log
 from engine.making import Maker
 from engine.recipes import DEBIAN, RUST, SUITE, Job, host
-from pipeline.targets import Target, select
+from pipeline.targets import Target, parse, select
 
 CORNER = "bench"
 BUNDLE = Path("etc/ssl/certs/ca-certificates.crt")
@@ -41,7 +41,7 @@ def push(place: Place, registry: str, platforms: Sequence[str], emulated: Sequen
     debian = [Job(DEBIAN, target, own).image for target in _with_host(platforms)]
     oci.push(registry, f"{CORNER}/{DEBIAN.name}", DEBIAN.tag, debian)
     rust = [_trusting(place, Job(RUST, host(), own))]
-    rust += [_trusting(place, _foreign(place, target, log)) for target in select(list(emulated)) if emulated]
+    rust += [_trusting(place, _foreign(place, parse(platform), log)) for platform in emulated]
     oci.push(registry, f"{CORNER}/{RUST.name}", RUST.tag, rust)
 
 

@@ -127,7 +127,8 @@ def _heading(result: Result) -> str:
     return (
         f"Commit {result.commit[:12]}{'+' * result.commit.endswith('+')}, {result.started}, "
         f"{len(result.samples)} samples in {result.seconds:.0f} s; {machine['processor']}, "
-        f"{machine['cores']} cores, {machine['memory_bytes'] / 2**30:.0f} GiB, kernel {machine['kernel']}; {load}; {versions}."
+        f"{machine['cores']} cores, {machine['memory_bytes'] / 2**30:.0f} GiB, kernel {machine['kernel']}; "
+        f"{load}; {versions}."
     )
 
 

@@ -151,7 +151,7 @@ FULL = (
     *_rows("services", "cold", BOTH, ALL, 2),
     *_rows("services", "line same", BOTH, ALL, 3),
     *_rows("dufs", "cold line same", BOTH, ALL, 2),
-    *_rows("miniserve", "cold line same", BOTH, ALL, 2),
+    *_rows("basic-http-server", "cold line same", BOTH, ALL, 2),
     *_rows("sample_app", "cold", ARM64, (OURS, EASY), 1),
     *_rows("sample_app", "cold", BOTH, (EASY,), 1),
 )

@@ -62,7 +62,7 @@ SUBJECTS = (
         lock=services.LOCK,
     ),
     Subject("dufs", ("dufs",), crate=("dufs", "0.43.0")),
-    Subject("miniserve", ("miniserve",), crate=("miniserve", "0.29.0")),
+    Subject("basic-http-server", ("basic-http-server",), crate=("basic-http-server", "0.9.0")),
 )
 BY_NAME = {subject.name: subject for subject in SUBJECTS}
 
