@@ -59,17 +59,11 @@ async def nothing(request: Mapping[str, Any], phases: Phases) -> None:
     phases.end("ask")
 
 
-async def prepare(request: Mapping[str, Any], phases: Phases) -> None:
-    """Have the toolchain and the base images that a build for these platforms needs."""
-    await toolchain.builder(toolchain.RUST, select(request["platforms"])).sync()
-    phases.end("prepare")
-
-
 async def forget(request: Mapping[str, Any], phases: Phases) -> None:
     """Empty the project's cache volume and cargo's home; the next build fills them again."""
-    plan = await build.plan(project(request)._order())
+    plan = await project(request)._planned()
     volumes = {
-        "/compiled": f"rust-multiarch-build-{build.cache_key(plan)}",
+        "/compiled": build.cache_volume(plan),
         "/cargo": "rust-multiarch-cargo-home",
     }
     container = dag.container().from_(EMPTY).with_env_variable("BENCH_NOW", str(time.time_ns()))
@@ -93,7 +87,6 @@ async def export(request: Mapping[str, Any], phases: Phases) -> None:
 DOES: Mapping[str, Callable[[Mapping[str, Any], Phases], Any]] = {
     "build": build_image,
     "nothing": nothing,
-    "prepare": prepare,
     "forget": forget,
     "export": export,
 }

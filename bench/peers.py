@@ -56,7 +56,8 @@ class Ours:
     files: Mapping[str, str] = field(default_factory=dict)
 
     def prepare(self, platforms: Sequence[str]) -> None:
-        self._run({"do": "prepare", "platforms": list(platforms)})
+        """Build an empty program, which leaves the builder and the sealed base images."""
+        self._run({**_empty(self.place), "do": self.do, "platforms": list(platforms)})
 
     def forget(self, copy: Copy, platforms: Sequence[str]) -> None:
         self._run({**self._project(copy, platforms), "do": "forget"})
@@ -161,6 +162,13 @@ EMPTY = {
     "Cargo.lock": 'version = 3\n\n[[package]]\nname = "empty"\nversion = "0.1.0"\n',
     "src/main.rs": "fn main() {}\n",
 }
+
+
+def _empty(place: Place) -> dict[str, object]:
+    """The request for a build of an empty program."""
+    source = place.work / "empty"
+    write(source, EMPTY)
+    return {"source": str(source), "bins": ["empty"], "output": str(place.work / "empty.tar")}
 
 
 @dataclass
