@@ -159,6 +159,7 @@ BARS = (
         3.0,
         False,
         lambda result, subject: beyond_session(result, subject, CALL),
+        ("hello",),
     ),
     Bar("two platforms over one", 1.85, False, _over("cold", OURS, OURS, BOTH, AMD64)),
     Bar("two platforms apart over together", 1.25, True, apart),

@@ -126,8 +126,9 @@ def _rows(
 
 SHORT = (
     *_rows("sample_app", "cold", BOTH, (OURS, FLOOR, HARDER), 1),
-    *_rows("sample_app", "same", BOTH, (OURS, SESSION, CALL, FLOOR, HARDER), 3),
+    *_rows("sample_app", "same", BOTH, (OURS, SESSION, FLOOR, HARDER), 3),
     *_rows("sample_app", "line", BOTH, (OURS, FLOOR, HARDER), 3),
+    *_rows("hello", "same", BOTH, (OURS, SESSION, CALL), 3),
 )
 """What ten minutes on two cores are enough for; the first round has the most important samples."""
 
@@ -142,6 +143,7 @@ TRIAL = (
 FULL = (
     *_rows("sample_app", "cold", BOTH, ALL, 3),
     *_rows("sample_app", "same", BOTH, (*ALL, SESSION, CALL), 5),
+    *_rows("hello", "same", BOTH, (OURS, SESSION, CALL), 5),
     *_rows("sample_app", "line", BOTH, ALL, 5),
     *_rows("sample_app", "warm bump second", BOTH, ALL, 3),
     *_rows("sample_app", "cold", AMD64, (OURS, FLOOR), 3),
