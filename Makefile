@@ -62,3 +62,15 @@ requirements: setup ## renew the pinned requirements
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 		--no-emit-index-url --no-annotate --group dev pyproject.toml -o requirements.txt
+
+.PHONY: bench
+bench: setup ## measure this project beside its peers, some hours: ARGS="--subject services --rounds 1"
+	@$(BIN)/python -m bench run full $(ARGS)
+
+.PHONY: bench-short
+bench-short: setup ## the same in ten minutes, after the preparations
+	@$(BIN)/python -m bench run short $(ARGS)
+
+.PHONY: bench-docs
+bench-docs: setup ## renew the tables and charts of docs/benchmarks.md from bench/results
+	@$(BIN)/python -m bench report --docs docs bench/results/*.json

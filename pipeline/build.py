@@ -1,7 +1,8 @@
 """From a source directory to one directory of binaries per triple.
 
-Three commands run in the builder, each with only what it needs, so each is cached by itself: describe the
-project, fetch its dependencies, compile. Compiled state lives in a cache volume of the project; what makes
+Four commands run in the builder, each with only what it needs, so each is cached by itself: describe the
+project, fetch its dependencies, resolve them, compile. The first three see the project's outline, which a
+change of code leaves as it is. Compiled state lives in a cache volume of the project; what makes
 that safe is that sources enter it by content: only a file whose bytes changed gets a new time stamp, and
 cargo, which judges by time stamps, then rebuilds exactly what changed, whichever commit was built before.
 """
@@ -19,8 +20,9 @@ from dagger import dag
 from pipeline import access, cargo, debian, preflight, state, supplied, toolchain, tree, zig
 from pipeline.access import Access
 from pipeline.cargo import Binary, Choice, Project
-from pipeline.errors import InvalidArgument, LockMissing, NotACargoProject, UnsupportedLibc
+from pipeline.errors import InvalidArgument, InvalidManifest, LockMissing, NotACargoProject, UnsupportedLibc
 from pipeline.natives import Needs
+from pipeline.outline import outline
 from pipeline.targets import TARGETS, Libc, Strategy, Target
 
 IGNORED = ["**/target", "**/.git", "**/node_modules", "**/.venv"]
@@ -109,10 +111,10 @@ async def plan(order: Order) -> Plan:
     names = await order.source.entries()
     _check_source(names)
     rust, native = await _native(order, names)
-    project = await _describe(order, native)
+    project, read = await _described(order, native)
     binaries = cargo.choose(project, order.choice)
-    await _fetch(order, native)
-    needs = await _examine(order, native, binaries)
+    await _fetch(read, native)
+    needs = await _examine(read, native, binaries)
     return Plan(order, rust, native, project, binaries, build_commands(order, binaries, needs), needs)
 
 
@@ -175,6 +177,16 @@ async def _pinned(source: dagger.Directory, names: Sequence[str]) -> str:
         if name in names:
             return toolchain.pinned_version(await source.file(name).contents())
     return ""
+
+
+async def _described(order: Order, native: dagger.Container) -> tuple[Project, Order]:
+    """The project, and the order with no more of its source than cargo needs before a compile."""
+    outlined = replace(order, source=await outline(order.source, native))
+    try:
+        return await _describe(outlined, native), outlined
+    except InvalidManifest:
+        # It may be the outline that is at fault, or a supplied builder without Debian's tools.
+        return await _describe(order, native), order
 
 
 async def _describe(order: Order, native: dagger.Container) -> Project:
