@@ -75,7 +75,7 @@ async def forget(request: Mapping[str, Any], phases: Phases) -> None:
 
 async def export(request: Mapping[str, Any], phases: Phases) -> None:
     """Write the builder's file tree to the archive `output` and its environment to `env`."""
-    builder = toolchain.builder(toolchain.RUST, select(request["platforms"]))
+    builder = toolchain.builder(toolchain.native(toolchain.RUST), select(request["platforms"]))
     # One file, since the engine hands a directory over file by file, which takes many minutes.
     pack = ["tar", "--one-file-system", "--exclude=./tree.tar", "-C", "/", "-cf", "/tree.tar", "."]
     await builder.with_exec(pack).file("/tree.tar").export(request["output"])

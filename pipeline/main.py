@@ -33,7 +33,7 @@ from pipeline.settings import InEngine, Merged, Settings, from_project, given, m
 from pipeline.situation import Situation
 from pipeline.supplied import Supplied, check_platform
 from pipeline.tags import from_text as from_rules
-from pipeline.targets import DEFAULT_PLATFORMS, Libc, Strategy, parse, select
+from pipeline.targets import DEFAULT_PLATFORMS, Libc, parse, select
 
 
 @object_type
@@ -67,8 +67,9 @@ class RustMultiarch:
     rust_version: Annotated[
         str | None, Doc("Rust version; the project's rust-toolchain.toml decides where this is empty.")
     ] = None
+    # Text, not an enum: Dagger v0.21.8 takes an enum argument's default of None for one of its members.
     libc: Annotated[
-        Libc | None, Doc("C library of the binaries: gnu (the default), or musl for static ones.")
+        str | None, Doc("C library of the binaries: gnu (the default), or musl for static ones.")
     ] = None
     glibc: Annotated[str | None, Doc("Oldest glibc the binaries run on, for example 2.17.")] = None
     target_packages: Annotated[
@@ -76,7 +77,7 @@ class RustMultiarch:
         Doc("Further Debian packages to link with, installed for each platform: libfoo-dev."),
     ] = None
     strategy: Annotated[
-        Strategy | None,
+        str | None,
         Doc("cross (the default): one native compiler for all; emulated: each platform's own, under QEMU."),
     ] = None
     build_platform: Annotated[

@@ -115,9 +115,18 @@ def given(values: Mapping[str, Any], origin: Callable[[str], str]) -> Layer:
     Args:
         values: by field name; names that are no settings are passed over.
         origin: what to call the place a field's value came from.
+
+    Raises:
+        InvalidSetting: text that is no value of an enum.
     """
     present = [name for name in NAMES if values.get(name) is not None]
-    return {name: Value(values[name], origin(name)) for name in present}
+    return {name: Value(_outright(name, values[name], origin(name)), origin(name)) for name in present}
+
+
+def _outright(name: str, value: Any, where: str) -> Any:
+    kind = TYPES[name]
+    enumerated = isinstance(kind, type) and issubclass(kind, enum.Enum)
+    return _member(kind, value, where) if enumerated and isinstance(value, str) else value
 
 
 def key(name: str) -> str:

@@ -2,6 +2,7 @@ import dataclasses
 import enum
 import typing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,8 +56,24 @@ def test_settings_are_the_constructors_arguments() -> None:
     fields = [field for field in dataclasses.fields(RustMultiarch) if field.init]  # type: ignore[arg-type]
     names = [field.name for field in fields if field.name not in ("source", "repository", "files")]
     assert tuple(names) == NAMES
-    assert {name: hints[name] for name in names} == {n: settings.TYPES[n] | None for n in NAMES}
+    assert {name: hints[name] for name in names} == {name: argument(name) | None for name in NAMES}
     assert all(field.default is None for field in fields if field.name != "source")
+
+
+def argument(name: str) -> Any:
+    """A setting's type as an argument: an enum is text there."""
+    kind = settings.TYPES[name]
+    return str if isinstance(kind, type) and issubclass(kind, enum.Enum) else kind
+
+
+def test_an_enum_given_as_text_is_one_of_its_members() -> None:
+    layer = settings.given({"libc": "musl", "strategy": "emulated"}, lambda name: f"argument {name}")
+    assert layer["libc"].value is Libc.MUSL
+    assert layer["strategy"].value is Strategy.EMULATED
+    assert settings.given({"libc": Libc.GNU}, str)["libc"].value is Libc.GNU
+    with pytest.raises(InvalidSetting, match="'bionic'") as raised:
+        settings.given({"libc": "bionic"}, lambda name: f"argument {name}")
+    assert raised.value.where == "argument libc"
 
 
 @pytest.mark.parametrize("name", NAMES)
