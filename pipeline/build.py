@@ -17,7 +17,19 @@ from dataclasses import dataclass, field, replace
 import dagger
 from dagger import dag
 
-from pipeline import access, cargo, debian, preflight, state, supplied, toolchain, tree, zig
+from pipeline import (
+    access,
+    auditable,
+    cargo,
+    crates,
+    debian,
+    preflight,
+    state,
+    supplied,
+    toolchain,
+    tree,
+    zig,
+)
 from pipeline.access import Access
 from pipeline.cargo import Binary, Choice, Project
 from pipeline.errors import InvalidArgument, InvalidManifest, LockMissing, NotACargoProject, UnsupportedLibc
@@ -307,18 +319,22 @@ def compile_script(plan: Plan) -> str:
 
 def _collect(tools: str, built: str, triple: str, name: str) -> list[str]:
     folder, symbols = f"{OUTPUT}/{triple}", f"{OUTPUT}/symbols/{triple}"
+    decode, add_section = auditable.add(triple, name)
     return [
         f"mkdir -p {folder} {symbols}",
         f"cd {symbols}",
+        *decode,
         f"{tools}-objcopy --only-keep-debug {built} {name}.debug",
-        f"{tools}-objcopy --strip-all --add-gnu-debuglink={name}.debug {built} {folder}/{name}",
+        f"{tools}-objcopy --strip-all {add_section} --add-gnu-debuglink={name}.debug {built} {folder}/{name}",
         f"chmod 755 {folder}/{name}",
         f"touch -d @0 {folder}/{name} {name}.debug",
     ]
 
 
 async def compile(plan: Plan) -> dagger.Directory:
-    """Compile and collect: `<triple>/<binary>` and `symbols/<triple>/<binary>.debug`.
+    """Compile and collect: `<triple>/<binary>`, `symbols/<triple>/<binary>.debug`, `crates/`.
+
+    `crates/` is what cargo said of the build before it, which `crates.load` reads.
 
     Raises:
         CompileError, LinkError, BuildScriptRanTarget: cargo failed; its output is carried whole.
@@ -364,6 +380,7 @@ async def _compile(plan: Plan) -> dagger.Container:
     if plan.order.state is not None:
         container = state.mount(container, plan.order.state)
     where = "; ".join(map(shlex.join, plan.commands))
+    asked = crates.ask(container, plan.commands, plan.order.triples[0])
     try:
         await container.sync()
     except dagger.ExecError:
@@ -371,7 +388,10 @@ async def _compile(plan: Plan) -> dagger.Container:
     except dagger.QueryError as error:
         raise toolchain.unavailable(plan.rust, str(error), plan.order.build_platform) from error
     try:
-        return await container.with_exec(["sh", "-ec", compile_script(plan)]).sync()
+        sections = auditable.directory((await crates.load(asked)).graphs)
+        container = container.with_mounted_directory(auditable.FOLDER, sections)
+        compiled = await container.with_exec(["sh", "-ec", compile_script(plan)]).sync()
+        return compiled.with_directory(f"{OUTPUT}/crates", asked)
     except dagger.ExecError as error:
         first = plan.order.targets[0]
         chosen = toolchain.compilers(first, plan.order.libc, plan.order.glibc)

@@ -359,3 +359,21 @@ class DirtyTree(RustMultiarchError):
     """The working tree differs from its commit and `--require-clean` was given."""
 
     exit_code = 72
+
+
+class UnknownUnitGraph(RustMultiarchError):
+    """cargo describes its build in a form that this version does not know, so no SBOM can be made."""
+
+    exit_code = 73
+
+
+class UnusableKey(RustMultiarchError):
+    """The signing key is not a private key, is damaged, or is of a kind that images are not signed with."""
+
+    exit_code = 74
+
+
+class WrongKeyPassword(RustMultiarchError):
+    """The signing key does not open with the password."""
+
+    exit_code = 75

@@ -57,6 +57,9 @@ class Variant:
     base: Annotated[dagger.Container | None, Doc("The image it starts from, if any.")] = field()
     binaries: Annotated[dagger.Directory, Doc("The stripped binaries.")] = field()
     symbols: Annotated[dagger.Directory, Doc("The debug symbols taken out of the binaries.")] = field()
+    crates: Annotated[
+        dagger.Directory, Doc("What cargo said of the build: its units, metadata and lock.")
+    ] = field()
     size: Annotated[int, Doc("Bytes of the binaries together.")] = field()
     # What its programs have to be, for checking a container that takes its place.
     demand: gate.Demand = dataclasses.field(init=False, default_factory=gate.Demand)
@@ -262,6 +265,7 @@ async def assemble(
             base=None if of_target.base == runtime.SCRATCH else base,
             binaries=binaries,
             symbols=output.directory(f"symbols/{triple}"),
+            crates=output.directory("crates"),
             size=sum([await file.size() for file in programs.values()]),
         )
         static = plan.order.libc is Libc.MUSL
