@@ -16,7 +16,20 @@ from bench.peers import Cargo, DaggerCall, Dockerfile, Ours, Peer, Zigbuild
 from bench.place import REGISTRY_PORT, Place
 from bench.result import Result
 from bench.run import SAMPLE_SECONDS, Runner
-from bench.scenarios import CALL, EASY, FLOOR, HARDER, MOUNTS, OURS, PLANS, SESSION, ZIGBUILD, Row, chosen
+from bench.scenarios import (
+    CALL,
+    EASY,
+    FLOOR,
+    HARDER,
+    MOUNTS,
+    OURS,
+    PLANS,
+    PUBLISH,
+    SESSION,
+    ZIGBUILD,
+    Row,
+    chosen,
+)
 from bench.subjects import Copy
 from engine import config, lifecycle, registry
 from engine.locks import exclusive
@@ -72,6 +85,7 @@ def _peers(
     found: dict[str, Peer] = {
         OURS: Ours(place, env, engine),
         SESSION: Ours(place, env, engine, SESSION, "nothing"),
+        PUBLISH: Ours(place, env, engine, PUBLISH, "publish"),
         CALL: DaggerCall(place, env, engine),
         ZIGBUILD: Zigbuild(place, tools),
         FLOOR: Cargo(place, tools),

@@ -27,10 +27,11 @@ EMPTY = "debian:bookworm-slim"
 
 
 class Phases:
-    """Seconds of the parts of a call, in their order."""
+    """Seconds of the parts of a call, in their order, and what it uploaded, in bytes."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {"import": time.monotonic() - STARTED}
+        self.uploaded: int | None = None
         self._last = time.monotonic()
 
     def end(self, name: str) -> None:
@@ -51,6 +52,15 @@ async def build_image(request: Mapping[str, Any], phases: Phases) -> None:
     phases.end("build")
     await image.tarball().export(request["output"])
     phases.end("export")
+
+
+async def publish(request: Mapping[str, Any], phases: Phases) -> None:
+    """Build, and push the image to `address`."""
+    image = await project(request).build()
+    phases.end("build")
+    receipt = json.loads(await image.publish(request["address"], as_json=True))
+    phases.uploaded = sum(delivery["uploaded_bytes"] for delivery in receipt["deliveries"])
+    phases.end("publish")
 
 
 async def nothing(request: Mapping[str, Any], phases: Phases) -> None:
@@ -86,6 +96,7 @@ async def export(request: Mapping[str, Any], phases: Phases) -> None:
 
 DOES: Mapping[str, Callable[[Mapping[str, Any], Phases], Any]] = {
     "build": build_image,
+    "publish": publish,
     "nothing": nothing,
     "forget": forget,
     "export": export,
@@ -105,7 +116,7 @@ def main(arguments: Sequence[str]) -> None:
     request, phases = json.loads(arguments[0]), Phases()
     anyio.run(run, request, phases)
     if path := request.get("phases"):
-        Path(path).write_text(json.dumps(phases.seconds))
+        Path(path).write_text(json.dumps({"phases": phases.seconds, "uploaded": phases.uploaded}))
 
 
 if __name__ == "__main__":

@@ -14,10 +14,11 @@ from typing import Protocol
 
 from bench import buildkit
 from bench.meter import Command
-from bench.place import Place
+from bench.place import REGISTRY_PORT, Place
 from bench.scenarios import CALL, FLOOR, OURS, ZIGBUILD
 from bench.subjects import Copy, write
 from bench.toolbox import CGROUP, ROOT, Toolbox
+from engine import registry
 from pipeline.targets import select
 
 SECONDS = 3600
@@ -57,14 +58,21 @@ class Ours:
 
     def prepare(self, platforms: Sequence[str]) -> None:
         """Build an empty program, which leaves the builder and the sealed base images."""
-        self._run({**_empty(self.place), "do": self.do, "platforms": list(platforms)})
+        self._run({**_empty(self.place), "do": "build", "platforms": list(platforms)})
 
     def forget(self, copy: Copy, platforms: Sequence[str]) -> None:
         self._run({**self._project(copy, platforms), "do": "forget"})
 
     def command(self, copy: Copy, platforms: Sequence[str], phases: Path) -> Command:
         output = str(self.place.work / f"{self.name}.tar")
-        request = {**self._project(copy, platforms), "do": self.do, "output": output, "phases": str(phases)}
+        address = f"{registry.address_of(REGISTRY_PORT)}/{self.name}/{copy.subject.name}:measured"
+        request = {
+            **self._project(copy, platforms),
+            "do": self.do,
+            "output": output,
+            "address": address,
+            "phases": str(phases),
+        }
         return Command(self._argv(request), self.engine, ROOT, self.place.engine.instance, self.daemon)
 
     def directory(self) -> Path:

@@ -7,7 +7,20 @@ from dataclasses import dataclass
 from statistics import median
 
 from bench.result import FAILED, OK, TIMEOUT, Result, Sample
-from bench.scenarios import AMD64, ARM64, BOTH, CALL, EASY, FLOOR, HARDER, OURS, PLATFORMS, SESSION, Case
+from bench.scenarios import (
+    AMD64,
+    ARM64,
+    BOTH,
+    CALL,
+    EASY,
+    FLOOR,
+    HARDER,
+    OURS,
+    PLATFORMS,
+    PUBLISH,
+    SESSION,
+    Case,
+)
 
 
 @dataclass(frozen=True)
@@ -102,6 +115,13 @@ def beyond_session(result: Result, subject: str, peer: str = OURS) -> Spread | N
     return Spread.of([max(sample.wall - empty, 0.0) for sample in samples]) if samples and empty else None
 
 
+def uploaded(result: Result, subject: str) -> Spread | None:
+    """Bytes that a publish with nothing changed sends."""
+    samples = result.of(Case("same", subject, BOTH), PUBLISH)
+    found = [float(sample.uploaded) for sample in samples if sample.uploaded is not None]
+    return Spread.of(found) if found else None
+
+
 @dataclass(frozen=True)
 class Bar:
     """What issue 5 asks for.
@@ -161,6 +181,7 @@ BARS = (
         lambda result, subject: beyond_session(result, subject, CALL),
         ("hello",),
     ),
+    Bar("publish with nothing changed, bytes uploaded", 0, False, uploaded, ("hello",)),
     Bar("two platforms over one", 1.85, False, _over("cold", OURS, OURS, BOTH, AMD64)),
     Bar("two platforms apart over together", 1.25, True, apart),
     Bar("six platforms over one", 5.0, False, _over("cold", OURS, OURS, PLATFORMS[:6], AMD64)),
@@ -187,8 +208,8 @@ class Verdict:
 
     @property
     def margin(self) -> float | None:
-        """By which factor it is met (1 or more) or missed (less than 1)."""
-        if self.measured is None or not self.measured.middle:
+        """By which factor it is met (1 or more) or missed (less than 1); None where there is no factor."""
+        if self.measured is None or not self.measured.middle or not self.bar.limit:
             return None
         better = self.measured.middle / self.bar.limit
         return better if self.bar.at_least else 1 / better

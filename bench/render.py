@@ -9,12 +9,13 @@ from statistics import median
 from bench import chart
 from bench.ratios import Spread, Verdict, ratio, verdicts, walls
 from bench.result import OK, Result
-from bench.scenarios import BY_NAME, CALL, EASY, FLOOR, HARDER, MOUNTS, OURS, SESSION, ZIGBUILD, Case
+from bench.scenarios import BY_NAME, CALL, EASY, FLOOR, HARDER, MOUNTS, OURS, PUBLISH, SESSION, ZIGBUILD, Case
 
 TITLES = {
     OURS: "rust-multiarch",
     CALL: "rust-multiarch by `dagger call`",
     SESSION: "engine session that does nothing",
+    PUBLISH: "rust-multiarch, with a push",
     EASY: "Dockerfile under QEMU",
     HARDER: "cross-compiling Dockerfile",
     MOUNTS: "the same with cache mounts",
@@ -77,7 +78,7 @@ def bars(result: Result) -> list[list[str]]:
 
 
 def _judged(verdict: Verdict) -> str:
-    if verdict.word == "open" or verdict.margin is None:
+    if verdict.margin is None:
         return verdict.word
     return f"{verdict.word}, {verdict.margin:.2f} of the bar"
 

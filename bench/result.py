@@ -29,6 +29,7 @@ class Sample:
         disk: bytes by which the peer's own directories grew; None where it was not measured.
         load: the machine's one-minute load average just before.
         phases: seconds of named parts, where the peer tells them.
+        uploaded: bytes sent to a registry, where the peer pushes.
         note: the end of the output, where it did not work.
     """
 
@@ -43,6 +44,7 @@ class Sample:
     disk: int | None = None
     load: float = 0.0
     phases: Mapping[str, float] = field(default_factory=dict)
+    uploaded: int | None = None
     note: str = ""
 
     @property

@@ -105,7 +105,7 @@ class Runner:
         cold = scenario.start is Start.NOTHING
         disk = meter.disk(peer.directory()) if cold else 0
         load = os.getloadavg()[0]
-        measured, phases = self._measure(turn, peer, copy, turn.case.platforms, seconds)
+        measured, own = self._measure(turn, peer, copy, turn.case.platforms, seconds)
         if measured.outcome == OK:
             self._built[turn.peer, turn.case.subject] = turn.case.platforms
         else:
@@ -121,7 +121,8 @@ class Runner:
             peak=measured.peak,
             disk=meter.disk(peer.directory()) - disk if cold and measured.outcome == OK else None,
             load=load,
-            phases=phases,
+            phases=own.phases,
+            uploaded=own.uploaded,
             note=measured.note,
         )
 
@@ -144,18 +145,32 @@ class Runner:
 
     def _measure(
         self, turn: Turn, peer: Peer, copy: Copy, platforms: tuple[str, ...], seconds: float
-    ) -> tuple[meter.Measured, dict[str, float]]:
+    ) -> tuple[meter.Measured, Told]:
         phases = self.place.work / "phases.json"
         phases.unlink(missing_ok=True)
         self._count += 1
         log = self.place.logs / f"{self._count:03d}-{turn.peer}-{turn.case.subject}-{turn.case.scenario}.log"
         measured = meter.measure(peer.command(copy, platforms, phases), seconds, log)
-        found = json.loads(phases.read_text()) if phases.exists() else {}
-        return measured, {name: round(value, 3) for name, value in found.items()}
+        return measured, _told(phases)
 
     def _nonce(self) -> str:
         """Letters and digits that no change had before, in this run or another."""
         return f"n{time.time_ns():x}"
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a peer says of its own build: seconds of its parts, and bytes it sent to a registry."""
+
+    phases: Mapping[str, float] = field(default_factory=dict)
+    uploaded: int | None = None
+
+
+def _told(file: Path) -> Told:
+    if not file.exists():
+        return Told()
+    document = json.loads(file.read_text())
+    return Told({name: round(value, 3) for name, value in document["phases"].items()}, document["uploaded"])
 
 
 def told(sample: Sample) -> str:

@@ -112,7 +112,7 @@ class Turn:
 
 
 OURS, EASY, HARDER, MOUNTS, ZIGBUILD, FLOOR = "ours", "easy", "harder", "harder-mounts", "zigbuild", "cargo"
-SESSION, CALL = "session", "dagger-call"
+SESSION, CALL, PUBLISH = "session", "dagger-call", "publish"
 ALL = (OURS, HARDER, MOUNTS, ZIGBUILD, FLOOR)
 
 
@@ -128,13 +128,13 @@ SHORT = (
     *_rows("sample_app", "cold", BOTH, (OURS, FLOOR, HARDER), 1),
     *_rows("sample_app", "same", BOTH, (OURS, SESSION, FLOOR, HARDER), 3),
     *_rows("sample_app", "line", BOTH, (OURS, FLOOR, HARDER), 3),
-    *_rows("hello", "same", BOTH, (OURS, SESSION, CALL), 3),
+    *_rows("hello", "same", BOTH, (OURS, SESSION, CALL, PUBLISH), 3),
 )
 """What ten minutes on two cores are enough for; the first round has the most important samples."""
 
 TRIAL = (
     *_rows("hello", "cold", BOTH, (*ALL, EASY), 1),
-    *_rows("hello", "same", BOTH, (*ALL, EASY, SESSION, CALL), 2),
+    *_rows("hello", "same", BOTH, (*ALL, EASY, SESSION, CALL, PUBLISH), 2),
     *_rows("hello", "line warm", BOTH, (*ALL, EASY), 2),
     *_rows("hello", "second", BOTH, ALL, 1),
 )
@@ -143,7 +143,7 @@ TRIAL = (
 FULL = (
     *_rows("sample_app", "cold", BOTH, ALL, 3),
     *_rows("sample_app", "same", BOTH, (*ALL, SESSION, CALL), 5),
-    *_rows("hello", "same", BOTH, (OURS, SESSION, CALL), 5),
+    *_rows("hello", "same", BOTH, (OURS, SESSION, CALL, PUBLISH), 5),
     *_rows("sample_app", "line", BOTH, ALL, 5),
     *_rows("sample_app", "warm bump second", BOTH, ALL, 3),
     *_rows("sample_app", "cold", AMD64, (OURS, FLOOR), 3),

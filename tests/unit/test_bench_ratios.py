@@ -105,3 +105,10 @@ def test_every_bar_is_open_without_samples() -> None:
     assert {verdict.word for verdict in found} == {"open"}
     assert all(verdict.margin is None for verdict in found)
     assert len(found) == sum(len(each.subjects) for each in BARS)
+
+
+@pytest.mark.parametrize(("sent", "word"), [(0, "met"), (512, "missed")])
+def test_a_single_byte_uploaded_again_misses_the_bar(sent: int, word: str) -> None:
+    run = result(sample("publish", 3, case=Case("same", "hello", BOTH), uploaded=sent))
+    (found,) = (each for each in verdicts(run) if each.bar.limit == 0)
+    assert (found.word, found.margin) == (word, None)
