@@ -4,17 +4,19 @@ import copy
 import dataclasses
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Self
 
 import dagger
 from dagger import Doc, dag, field, function, object_type
 
-from pipeline import debian, runtime, seal, supplied
+from pipeline import attest, debian, runtime, seal, supplied
 from pipeline import smoke as smoke_run
 from pipeline import verify as gate
 from pipeline.address import destinations, named, tagged
+from pipeline.artifacts import Artifact
 from pipeline.build import Plan
+from pipeline.content import Layout
 from pipeline.errors import UnsupportedPlatform
 from pipeline.publish import RegistryLogin, deliver
 from pipeline.report import Row, as_table, manifests
@@ -38,6 +40,14 @@ RegistryArgument = Annotated[
     Doc("What the address's registry is reached through, for one on your machine tcp://127.0.0.1:5000."),
 ]
 ReceiptArgument = Annotated[bool, Doc("Return all that was done, as JSON, instead of the address.")]
+SbomArgument = Annotated[bool, Doc("Attach a CycloneDX bill of materials to each platform's image.")]
+ProvenanceArgument = Annotated[bool, Doc("Attach SLSA provenance: what was built from what, and how.")]
+SymbolsArgument = Annotated[bool, Doc("Attach the debug symbols of each platform's binaries.")]
+SignKeyArgument = Annotated[
+    dagger.Secret | None,
+    Doc("Private key to sign the image and what is attached with: cosign's, or an EC key on P-256 in PEM."),
+]
+SignPasswordArgument = Annotated[dagger.Secret | None, Doc("Password of the private key.")]
 PasswordArgument = Annotated[dagger.Secret | None, Doc("Password or token at the registry.")]
 
 PYTHON = "python:3.11-slim-bookworm"
@@ -75,6 +85,9 @@ class Image:
     terms: Annotated[str, Doc("The time and the annotations it is sealed with, as JSON.")] = field()
     tags: Annotated[list[str], Doc("What git and the tag rules call it; none without a repository.")] = field(
         default=list
+    )
+    origin: Annotated[str, Doc("Where it comes from: a SLSA provenance predicate, as JSON.")] = field(
+        default=str
     )
     # State of `with_registry_auth`, no part of the interface.
     logins: list[RegistryLogin] = dataclasses.field(init=False, default_factory=list)
@@ -169,6 +182,11 @@ class Image:
         no_clobber: NoClobberArgument = False,
         plain_http: PlainHttpArgument = None,
         registry: RegistryArgument = None,
+        sbom: SbomArgument = False,
+        provenance: ProvenanceArgument = False,
+        symbols: SymbolsArgument = False,
+        sign_key: SignKeyArgument = None,
+        sign_password: SignPasswordArgument = None,
         as_json: ReceiptArgument = False,
     ) -> str:
         """Push one OCI index with exactly these variants; returns its address with the digest."""
@@ -177,8 +195,20 @@ class Image:
         logins = self.logins
         if password is not None:
             logins = [RegistryLogin(to[0].host, username, password), *logins]
+        wish = await attest.wish(sbom, provenance, symbols, sign_key, sign_password)
+
+        async def attach(layout: Layout) -> list[Artifact]:
+            terms = seal.terms(self.terms)
+            return await attest.attach(layout, self._parts(), wish, to[0].name, terms, self.origin)
+
         receipt = await deliver(
-            self.layout(), to, logins, clobber=not no_clobber, plain_http=plain_http or (), service=registry
+            self.layout(),
+            to,
+            logins,
+            clobber=not no_clobber,
+            plain_http=plain_http or (),
+            service=registry,
+            attach=attach,
         )
         print(receipt.as_text(), file=sys.stderr, flush=True)
         return receipt.as_json() if as_json else receipt.references[0]
@@ -195,6 +225,21 @@ class Image:
                 image += f"={base}"
             pairs.append(image)
         return sealing.with_exec([*SEAL, "image", LAYOUT, "/terms.json", *pairs])
+
+    def _parts(self) -> list[attest.Part]:
+        """The variants, as what is attached to them needs them."""
+        return [
+            attest.Part(
+                platform=v.platform,
+                triple=v.triple,
+                programs=tuple(PurePosixPath(path).name for path in v.demand.programs),
+                container=v.container,
+                binaries=v.binaries,
+                symbols=v.symbols,
+                crates=v.crates,
+            )
+            for v in self.variants
+        ]
 
     def _containers(self) -> list[dagger.Container]:
         return [variant.container for variant in self.variants]
@@ -232,6 +277,7 @@ async def assemble(
     output: dagger.Directory,
     terms: seal.Terms,
     tags: Sequence[str] = (),
+    origin: str = "",
 ) -> Image:
     """The image of what `build.compile` put out for a plan, every program held against its runtime.
 
@@ -241,6 +287,7 @@ async def assemble(
         output: the compile's output.
         terms: the time and annotations of the image.
         tags: what it is to be called where an address names no tag.
+        origin: see `attest.origin`.
 
     Raises:
         VerificationError: a program does not fit the root file system it would ship in.
@@ -279,4 +326,5 @@ async def assemble(
         verified=gate.as_json(verified),
         terms=terms.as_json(),
         tags=list(tags),
+        origin=origin,
     )

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 import dagger
 from dagger import Doc, Ignore, check, dag, function, object_type
 
-from pipeline import checks, image, orders, preflight, runtime, seal
+from pipeline import attest, checks, image, orders, preflight, runtime, seal
 from pipeline import plan as preview
 from pipeline import verify as gate
 from pipeline.access import Access, GitToken, RegistryToken, gitconfig, registry_variable
@@ -22,8 +22,13 @@ from pipeline.image import (
     NoClobberArgument,
     PasswordArgument,
     PlainHttpArgument,
+    ProvenanceArgument,
     ReceiptArgument,
     RegistryArgument,
+    SbomArgument,
+    SignKeyArgument,
+    SignPasswordArgument,
+    SymbolsArgument,
     TagsArgument,
     UsernameArgument,
 )
@@ -272,13 +277,32 @@ class RustMultiarch:
         no_clobber: NoClobberArgument = False,
         plain_http: PlainHttpArgument = None,
         registry: RegistryArgument = None,
+        sbom: SbomArgument = False,
+        provenance: ProvenanceArgument = False,
+        symbols: SymbolsArgument = False,
+        sign_key: SignKeyArgument = None,
+        sign_password: SignPasswordArgument = None,
         as_json: ReceiptArgument = False,
     ) -> str:
         """Build, then push one index with exactly these platforms; returns its address with the digest."""
         destinations([named(one, "bin") for one in (address, *(also or []))], tags or [])
+        await attest.wish(key=sign_key, password=sign_password)  # refused before anything is built
         built = await self.build()
         return await built.publish(
-            address, tags, also, username, password, no_clobber, plain_http, registry, as_json
+            address=address,
+            tags=tags,
+            also=also,
+            username=username,
+            password=password,
+            no_clobber=no_clobber,
+            plain_http=plain_http,
+            registry=registry,
+            sbom=sbom,
+            provenance=provenance,
+            symbols=symbols,
+            sign_key=sign_key,
+            sign_password=sign_password,
+            as_json=as_json,
         )
 
     @function(cache="never")
@@ -409,7 +433,8 @@ class RustMultiarch:
             setup = await self._setup(settings, part, at)
             manifests = {target.platform: setup.labels for target in planned.order.targets}
             terms = seal.Terms(orders.time_of(settings, at), setup.labels, manifests)
-            built.append(await image.assemble(part, setup, output, terms, names))
+            origin = await attest.origin(part, output, at, settings, setup.labels)
+            built.append(await image.assemble(part, setup, output, terms, names, origin))
             print(await built[-1].report(), file=sys.stderr, flush=True)
         return built
 

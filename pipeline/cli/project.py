@@ -33,6 +33,16 @@ Password = Annotated[
 ]
 NoClobber = Annotated[bool, typer.Option("--no-clobber", help=doc(RustMultiarch.publish, "no_clobber"))]
 PlainHttp = Annotated[list[str] | None, typer.Option(help=doc(RustMultiarch.publish, "plain_http"))]
+Sbom = Annotated[bool, typer.Option("--sbom", help=doc(RustMultiarch.publish, "sbom"))]
+Provenance = Annotated[bool, typer.Option("--provenance", help=doc(RustMultiarch.publish, "provenance"))]
+Symbols = Annotated[bool, typer.Option("--symbols", help=doc(RustMultiarch.publish, "symbols"))]
+SignKey = Annotated[
+    str,
+    typer.Option(help=doc(RustMultiarch.publish, "sign_key") + " A file, or env://NAME for a variable."),
+]
+SignPassword = Annotated[
+    str, typer.Option(help="Name of the environment variable with the password of the private key.")
+]
 
 
 async def build(
@@ -50,6 +60,11 @@ async def build(
     password: Password = "",
     no_clobber: NoClobber = False,
     plain_http: PlainHttp = None,
+    sbom: Sbom = False,
+    provenance: Provenance = False,
+    symbols: Symbols = False,
+    sign_key: SignKey = "",
+    sign_password: SignPassword = "",
     json: JSON = False,
 ) -> str:
     """Compile every platform and assemble the image; push, load or write it where asked."""
@@ -63,7 +78,8 @@ async def build(
             await image.layout().export(way.path)
     document: dict[str, Any] = {"variants": await image.rows()}
     if "push" in kinds and tag:
-        receipt = await _publish(image, tag, username, password, no_clobber, plain_http)
+        attached = _attached(sbom, provenance, symbols, sign_key, sign_password)
+        receipt = await _publish(image, tag, username, password, no_clobber, plain_http, attached)
         document["published"] = json_module.loads(receipt)
     if "load" in kinds:
         document["loaded"] = await loading.load(image, tag or [])
@@ -132,6 +148,7 @@ async def _publish(
     password: str,
     no_clobber: bool,
     plain_http: list[str] | None,
+    attached: dict[str, Any],
 ) -> str:
     """Push to every address; the receipt, as JSON."""
     return await target.publish(
@@ -141,8 +158,21 @@ async def _publish(
         password=dag.secret(f"env://{password}") if password else None,
         no_clobber=no_clobber,
         plain_http=plain_http,
+        **attached,
         as_json=True,
     )
+
+
+def _attached(sbom: bool, provenance: bool, symbols: bool, key: str, password: str) -> dict[str, Any]:
+    """The arguments of `publish` for what is attached; the key is a file here or a variable."""
+    place = key if "://" in key else f"file://{Path(key).absolute()}"
+    return {
+        "sbom": sbom,
+        "provenance": provenance,
+        "symbols": symbols,
+        "sign_key": dag.secret(place) if key else None,
+        "sign_password": dag.secret(f"env://{password}") if password else None,
+    }
 
 
 async def publish(
@@ -153,10 +183,16 @@ async def publish(
     password: Password = "",
     no_clobber: NoClobber = False,
     plain_http: PlainHttp = None,
+    sbom: Sbom = False,
+    provenance: Provenance = False,
+    symbols: Symbols = False,
+    sign_key: SignKey = "",
+    sign_password: SignPassword = "",
     json: JSON = False,
 ) -> str:
     """Build, push one index to every --tag and print its first address with the digest."""
-    receipt = await _publish(module, tag or [], username, password, no_clobber, plain_http)
+    attached = _attached(sbom, provenance, symbols, sign_key, sign_password)
+    receipt = await _publish(module, tag or [], username, password, no_clobber, plain_http, attached)
     return receipt if json else _reference(json_module.loads(receipt))
 
 
