@@ -118,6 +118,8 @@ def _prepare(rows: Sequence[Row], peers: Mapping[str, Peer]) -> None:
     """Toolchain layers and base images of every set of platforms, for every peer that will need them."""
     needed = {(peer, platforms): None for row in rows for peer in row.peers for platforms in _sets(row)}
     for name, platforms in needed:
+        if name in (SESSION, CALL, PUBLISH) and (OURS, platforms) in needed:
+            continue  # the same engine, and the same toolchain in it
         to_stderr(f"preparing {name} for {', '.join(platforms)}")
         peers[name].prepare(platforms)
 
