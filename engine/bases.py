@@ -49,13 +49,14 @@ def ensure(
         The image names that were pushed; none if the registry had everything.
 
     Raises:
-        BaseImageUnavailable: a platform Debian has no port for, or a stand-in that cannot be made.
+        BaseImageUnavailable: a builder's platform Debian has no port for, or a stand-in that cannot be made.
         PrerequisitesMissing: a program is missing, or the rights to mount.
     """
     store = Paths(cache or default_root()).bases
     store.mkdir(parents=True, exist_ok=True)
     foreign = list(map(_portable, builders))
-    wanted = list(dict.fromkeys([host(), *map(_portable, platforms), *foreign]))
+    runtimes = [target for target in map(parse, platforms) if _has_port(target, log)]
+    wanted = list(dict.fromkeys([host(), *runtimes, *foreign]))
     jobs = [Job(DEBIAN, target, store) for target in wanted]
     jobs += [Job(RUST, target, store) for target in foreign if target != host()]
     jobs += [Job(base, host(), store) for base in BASES if base.parent]
@@ -65,6 +66,14 @@ def ensure(
             _make(store, missing, log)
         pushed = [base.image for base in BASES if _push(store, base, registry, log)]
     return pushed
+
+
+def _has_port(target: Target, log: Log) -> bool:
+    """Whether Debian has the platform; if not, an image can still start from nothing or from another base."""
+    if target.debian in ARCHITECTURES:
+        return True
+    log(f"{DEBIAN.image} for {target.platform}: Debian {SUITE} has no {target.debian} port, so not made")
+    return False
 
 
 def _portable(platform: str) -> Target:
@@ -104,7 +113,9 @@ def _make(store: Path, missing: list[Job], log: Log) -> None:
     with ExitStack() as stack:
         lowers = {parent: stack.enter_context(maker.lower(parent)) for parent in parents}
         pool = stack.enter_context(ThreadPoolExecutor(WORKERS))
-        for done in [pool.submit(maker.make, job, job.parent and lowers[job.parent]) for job in rest]:
+        for done in [
+            pool.submit(maker.make, job, lowers[job.parent] if job.parent else None) for job in rest
+        ]:
             done.result()
     for old in _outdated(store):
         shutil.rmtree(old)
