@@ -10,7 +10,7 @@ from typing import Annotated, Self
 import dagger
 from dagger import Doc, dag, field, function, object_type
 
-from pipeline import attest, debian, runtime, seal, supplied
+from pipeline import attest, debian, runtime, seal, stages, supplied
 from pipeline import smoke as smoke_run
 from pipeline import verify as gate
 from pipeline.address import destinations, named, tagged
@@ -246,6 +246,7 @@ class Image:
 
     async def rows(self) -> list[Row]:
         """Platform, triple, sizes and digest of every variant, as data."""
+        stages.enter("sealing")
         found = {manifest.platform: manifest for manifest in await manifests(self.layout())}
         return [
             Row(v.platform, v.triple, v.size, found[v.platform].image_bytes, found[v.platform].digest)
@@ -297,6 +298,7 @@ async def assemble(
     paths = tuple(f"{runtime.PROGRAMS}/{name}" for name in names)
     variants = []
     for target, needs in zip(plan.order.targets, plan.needs, strict=True):
+        stages.enter("assembling", target.platform)
         triple = target.triple(plan.order.libc)
         binaries = output.directory(triple)
         programs = {name: binaries.file(name) for name in names}
@@ -318,6 +320,8 @@ async def assemble(
         static = plan.order.libc is Libc.MUSL
         variant.demand = gate.Demand(paths, of_target.base, static, plan.order.glibc)
         variants.append(variant)
+        stages.enter(stages.READY, target.platform)
+    stages.enter("verifying")
     subjects = [gate.Subject(v.container, parse(v.platform), v.demand) for v in variants]
     verified = await gate.verify(subjects)
     return Image(

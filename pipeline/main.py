@@ -222,12 +222,21 @@ class RustMultiarch:
     async def build(self) -> Image:
         """Compile every platform and assemble the image; the log ends with a summary."""
         (built,) = await self._build(apart=False)
+        print(await built.report(), file=sys.stderr, flush=True)
+        return built
+
+    async def assembled(self) -> Image:
+        """What `build` gives, without its summary."""
+        (built,) = await self._build(apart=False)
         return built
 
     @function
     async def images(self) -> list[Image]:
         """Compile every platform once and assemble an image for each binary, with nothing of the others."""
-        return await self._build(apart=True)
+        built = await self._build(apart=True)
+        for each in built:
+            print(await each.report(), file=sys.stderr, flush=True)
+        return built
 
     @function
     async def plan(
@@ -435,7 +444,6 @@ class RustMultiarch:
             terms = seal.Terms(orders.time_of(settings, at), setup.labels, manifests)
             origin = await attest.origin(part, output, at, settings, setup.labels)
             built.append(await image.assemble(part, setup, output, terms, names, origin))
-            print(await built[-1].report(), file=sys.stderr, flush=True)
         return built
 
     async def _setup(self, settings: Settings, plan: Plan, at: Situation | None) -> runtime.Runtime:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import dagger
 
-from pipeline import credentials, dial, pushing
+from pipeline import credentials, dial, pushing, stages
 from pipeline import merge as merging
 from pipeline.address import Destination
 from pipeline.artifacts import Artifact
@@ -62,6 +62,7 @@ async def deliver(
         await layout.export(folder)
         opened = await Layout.open(folder)
         artifacts = await attach(opened) if attach else ()
+        stages.enter("pushing")
         table = {login.host: (login.username, login.password) for login in logins}
         async with _registries(table, plain_http, destinations[0].host, service) as registries:
             return await pushing.push(opened, destinations, registries, clobber=clobber, artifacts=artifacts)

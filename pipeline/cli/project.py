@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json as json_module
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,8 +16,9 @@ from pipeline import plan as preview
 from pipeline import runtime
 from pipeline import smoke as smoke_run
 from pipeline.address import destinations
-from pipeline.cli import loading, output, session
-from pipeline.cli.options import JSON, doc, platform_names
+from pipeline.cli import loading, output, session, watching
+from pipeline.cli.options import JSON, Progress, doc, platform_names
+from pipeline.cli.painting import Mode
 from pipeline.errors import InvalidArgument
 from pipeline.image import Image
 from pipeline.main import RustMultiarch
@@ -70,7 +72,7 @@ async def build(
     """Compile every platform and assemble the image; push, load or write it where asked."""
     ways = _ways(push, load, outputs)
     kinds = {way.kind for way in ways}
-    image: Image = await module.build()
+    image = await module.assembled()
     for way in ways:
         if way.kind == "archive":
             await image.tarball().export(way.path)
@@ -83,6 +85,7 @@ async def build(
         document["published"] = json_module.loads(receipt)
     if "load" in kinds:
         document["loaded"] = await loading.load(image, tag or [])
+    document["seconds"] = watching.seconds()
     return _json(document) if json else _built(document)
 
 
@@ -130,7 +133,7 @@ def check_publish(_settings: Settings, *, tag: list[str] | None, **_: object) ->
 
 def _built(document: dict[str, Any]) -> str:
     rows: Sequence[Row] = document["variants"]
-    lines = [as_table(rows)]
+    lines = [as_table(rows, document["seconds"])]
     lines += [_reference(document["published"])] if "published" in document else []
     lines += [document["loaded"]] if "loaded" in document else []
     return "\n".join(lines)
@@ -142,7 +145,7 @@ def _reference(receipt: dict[str, Any]) -> str:
 
 
 async def _publish(
-    target: RustMultiarch | Image,
+    image: Image,
     tags: Sequence[str],
     username: str,
     password: str,
@@ -151,7 +154,7 @@ async def _publish(
     attached: dict[str, Any],
 ) -> str:
     """Push to every address; the receipt, as JSON."""
-    return await target.publish(
+    return await image.publish(
         tags[0],
         also=list(tags[1:]),
         username=username,
@@ -192,7 +195,9 @@ async def publish(
 ) -> str:
     """Build, push one index to every --tag and print its first address with the digest."""
     attached = _attached(sbom, provenance, symbols, sign_key, sign_password)
-    receipt = await _publish(module, tag or [], username, password, no_clobber, plain_http, attached)
+    image = await module.assembled()
+    print(as_table(await image.rows(), watching.seconds()), file=sys.stderr)
+    receipt = await _publish(image, tag or [], username, password, no_clobber, plain_http, attached)
     return receipt if json else _reference(json_module.loads(receipt))
 
 
@@ -244,7 +249,7 @@ async def smoke(
     json: JSON = False,
 ) -> str:
     """Build, then start every variant once; says which were skipped for want of an emulator."""
-    image: Image = await module.build()
+    image = await module.assembled()
     variants = [(variant.platform, variant.container) for variant in image.variants]
     outcomes = await smoke_run.run(variants, command or [])
     return _json({"outcomes": outcomes}) if json else smoke_run.as_text(outcomes)
@@ -290,6 +295,7 @@ def verify(
     image: Annotated[str, typer.Option(help=doc(RustMultiarch.verify, "image"))] = runtime.BASE,
     static: Annotated[bool, typer.Option("--static", help=doc(RustMultiarch.verify, "static"))] = False,
     json: JSON = False,
+    progress: Progress = Mode.AUTO,
 ) -> None:
     """Check any program against any image: architecture, loader, libraries, symbol versions."""
     if not file.is_file():
@@ -299,7 +305,8 @@ def verify(
         program = dag.host().file(str(file.resolve()))
         return await RustMultiarch(source=dag.directory()).verify(program, platform, image, static, json)
 
-    session.answer([parse(platform).platform], run)
+    target = parse(platform)
+    session.answer([target.platform], run, [("verify", "")], progress)
 
 
 def _passed(printed: str, json: bool) -> str:
@@ -316,12 +323,12 @@ def _json(document: dict[str, Any]) -> str:
 COMMANDS: dict[str, Callable[..., None]] = {
     "build": session.project_command(build, before=check_build),
     "publish": session.project_command(publish, before=check_publish),
-    "plan": session.project_command(plan, before=matrix_alone),
-    "natives": session.project_command(natives),
+    "plan": session.project_command(plan, by_platform=False, before=matrix_alone),
+    "natives": session.project_command(natives, by_platform=False),
     "binary": session.project_command(binary),
     "verify": verify,
     "smoke": session.project_command(smoke),
-    "test": session.project_command(test, without=frozenset({"platforms"})),
-    "lint": session.project_command(lint),
-    "fmt": session.project_command(fmt),
+    "test": session.project_command(test, without=frozenset({"platforms"}), by_platform=False),
+    "lint": session.project_command(lint, by_platform=False),
+    "fmt": session.project_command(fmt, by_platform=False),
 }
