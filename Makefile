@@ -53,6 +53,10 @@ lint: setup ## ruff and mypy
 docs: setup ## renew the pages that are made from the code
 	@PYTHONPATH=. $(BIN)/python docs/generate.py
 
+.PHONY: examples
+examples: setup ## type-check the callers in Go and TypeScript against bindings made for this module
+	@$(BIN)/python -m pytest tests/callers
+
 .PHONY: schema
 schema: setup ## renew tests/data/schema.txt, the interface that other modules rely on
 	@PYTHONPATH=. $(BIN)/python tests/unit/schema.py

@@ -109,6 +109,11 @@ class Plan:
     needs: tuple[Needs, ...] = ()
     """What the native dependencies imply, in the order of the targets."""
 
+    @property
+    def image(self) -> str:
+        """What the builder starts from: an image's name, or that it was supplied."""
+        return supplied.BUILDER if self.order.builder is not None else toolchain.rust_image(self.rust)
+
 
 async def plan(order: Order) -> Plan:
     """What an order amounts to, from the manifests and the lock file; its dependencies are fetched for that.
@@ -139,7 +144,9 @@ async def plan(order: Order) -> Plan:
 async def _native(order: Order, names: Sequence[str]) -> tuple[str, dagger.Container]:
     """The Rust version and the container that has it."""
     if order.builder is not None:
-        return await supplied.adopt(order.builder, order.triples, order.rust)
+        if order.strategy is Strategy.EMULATED:
+            raise supplied.not_emulated()
+        return await supplied.adopt(order.builder, order.triples, order.rust, order.build_platform)
     rust = order.rust or await _pinned(order.source, names) or toolchain.RUST
     image = toolchain.native(rust)
     try:

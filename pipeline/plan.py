@@ -23,8 +23,9 @@ from pipeline.build import Plan
 from pipeline.errors import BaseImageUnavailable
 from pipeline.natives import Needs
 from pipeline.report import columns
-from pipeline.runtime import SCRATCH, Runtime
+from pipeline.runtime import SCRATCH, SUPPLIED, Runtime
 from pipeline.settings import Merged
+from pipeline.supplied import BUILDER
 from pipeline.targets import Libc, Target
 from pipeline.versions import GLIBC_OF
 
@@ -74,11 +75,14 @@ class BaseImage:
 
     Attributes:
         name: as it is set, for example debian:bookworm-slim.
-        digest: what the registry has under that name now; empty for `scratch`.
+        digest: what the registry has under that name now; empty for `scratch` and what was supplied.
     """
 
     name: str
     digest: str
+
+
+SUPPLIED_BASE = BaseImage(SUPPLIED, "")
 
 
 @dataclass(frozen=True)
@@ -172,7 +176,7 @@ async def of(plan: Plan, runtime: Runtime, merged: Merged, tags: Sequence[str] =
         digests[name] = await _digest(name)
 
     async with anyio.create_task_group() as group:
-        for name in {toolchain.rust_image(plan.rust), image.PYTHON, runtime.base} - {SCRATCH}:
+        for name in {plan.image, image.PYTHON, runtime.base} - {SCRATCH, BUILDER}:
             group.start_soon(resolve, name)
     return draw(plan, runtime, merged, digests, tags)
 
@@ -181,7 +185,6 @@ def draw(
     plan: Plan, runtime: Runtime, merged: Merged, digests: Mapping[str, str], tags: Sequence[str] = ()
 ) -> Preview:
     """What a plan would do, once the digests of its base images are known by their names."""
-    builder = toolchain.rust_image(plan.rust)
     base = BaseImage(runtime.base, digests.get(runtime.base, ""))
     return Preview(
         version=VERSION,
@@ -190,12 +193,12 @@ def draw(
         glibc=plan.order.glibc,
         binaries=tuple(binary.name for binary in plan.binaries),
         commands=plan.commands,
-        builder=BaseImage(builder, digests[builder]),
+        builder=BaseImage(plan.image, digests.get(plan.image, "")),
         tools=(BaseImage(image.PYTHON, digests[image.PYTHON]),),
         packages=tuple(_tools(toolchain.HOST_PACKAGES)),
         cache=build.cache_volume(plan),
         targets=tuple(
-            target_plan(target, needs, plan, base)
+            target_plan(target, needs, plan, SUPPLIED_BASE if runtime.supplied.runtime(target) else base)
             for target, needs in zip(plan.order.targets, plan.needs, strict=True)
         ),
         tags=tuple(tags),

@@ -112,7 +112,7 @@ def _normal(platform: str) -> str:
 
 
 async def adopt(
-    container: dagger.Container, triples: Sequence[str], rust: str
+    container: dagger.Container, triples: Sequence[str], rust: str = "", platform: str = ""
 ) -> tuple[str, dagger.Container]:
     """A supplied builder as `toolchain.native` would give it: what it is, and the container.
 
@@ -120,12 +120,13 @@ async def adopt(
         container: the builder.
         triples: what it is to build for.
         rust: the Rust version that was asked for; empty for whatever the builder has.
+        platform: what it has to run on; the engine's own where it is empty.
 
     Raises:
         UnusableContainer: it lacks something; all of it is named.
         InvalidArgument: it has another version of Rust than was asked for.
     """
-    await check_platform(container, parse(await dag.default_platform()), BUILDER)
+    await check_platform(container, parse(platform or await dag.default_platform()), BUILDER)
     container = container.with_user("0").with_workdir("/")
     try:
         found = read(await container.with_exec(["sh", "-c", inspection(triples)]).stdout(), triples)
@@ -145,6 +146,15 @@ async def adopt(
     if found.toolchain:
         container = container.with_env_variable("RUSTUP_TOOLCHAIN", found.toolchain)
     return f"{found.version} on {found.system}", toolchain.with_cargo_home(container)
+
+
+def not_emulated() -> InvalidArgument:
+    """The error for one builder where every platform was to have one of its own."""
+    return InvalidArgument(
+        "a supplied builder is of one platform, and the emulated strategy wants one of each",
+        where="strategy",
+        fix="leave the strategy out, or the builder",
+    )
 
 
 def inspection(triples: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from dagger import Doc
 
 from pipeline.cli.painting import Mode
 from pipeline.main import RustMultiarch
-from pipeline.settings import NAMES, TYPES, key
+from pipeline.settings import NAMES, key
 from pipeline.targets import BY_PLATFORM
 
 # The option names that cargo and docker users type, where they differ from the module's plural lists.
@@ -74,6 +74,7 @@ def project_parameters(without: frozenset[str] = frozenset()) -> list[inspect.Pa
     Args:
         without: arguments that the command has a meaning of its own for.
     """
+    hints = typing.get_type_hints(RustMultiarch, include_extras=True)
     parameters: list[inspect.Parameter] = []
     for field in dataclasses.fields(RustMultiarch):  # type: ignore[arg-type]
         if field.name not in ("source", *NAMES) or field.name in without:
@@ -87,14 +88,15 @@ def project_parameters(without: frozenset[str] = frozenset()) -> list[inspect.Pa
             option = typer.Option(
                 *flags(field.name), help=help_text, autocompletion=complete, rich_help_panel=PANEL
             )
-            annotation = Annotated[TYPES[field.name], option]
+            annotation = Annotated[typing.get_args(hints[field.name])[0], option]
             default = None
-        parameters.append(
-            inspect.Parameter(
-                field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
-            )
-        )
-    return parameters
+        parameters.append(_parameter(field.name, annotation, default))
+    files = typer.Option("--files", help=doc(RustMultiarch, "files"), rich_help_panel=PANEL)
+    return [*parameters, _parameter("files", Annotated[Path | None, files], None)]
+
+
+def _parameter(name: str, annotation: Any, default: object) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def split(options: Mapping[str, Any], names: frozenset[str]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -57,6 +57,8 @@ def project_command(
     def command(progress: Mode, **given: Any) -> None:
         chosen, rest = options.split(given, names)
         source = Path(chosen.pop("source")).resolve()
+        files = chosen.pop("files")
+        files = files.resolve() if files else None
         given_outright = settings.given(chosen, lambda name: f"option {options.flags(name)[0]}")
         outright = {**settings.from_environment(os.environ), **given_outright}
         merged = anyio.run(_merged, source, outright)
@@ -64,7 +66,7 @@ def project_command(
         if before and (known := before(merged.settings, **rest)):
             typer.echo(known)
             return
-        work = functools.partial(_over_project, run, source, outright, rest)
+        work = functools.partial(_over_project, run, source, files, outright, rest)
         rows = [(target.platform, target.triple(merged.settings.libc)) for target in targets]
         shown = rows if by_platform else [(run.__name__, "")]
         answer([name for name, _ in rows], work, shown, progress, orders.builders(merged.settings))
@@ -80,10 +82,13 @@ async def _merged(source: Path, outright: Layer) -> Merged:
     return settings.merge(*await settings.from_project(settings.OnDisk(source), package), outright)
 
 
-async def _over_project(run: Run, source: Path, outright: Layer, rest: Mapping[str, Any]) -> str:
+async def _over_project(
+    run: Run, source: Path, files: Path | None, outright: Layer, rest: Mapping[str, Any]
+) -> str:
     directory = dag.host().directory(str(source), exclude=IGNORED, gitignore=True)
     module = RustMultiarch(source=directory, **{name: each.value for name, each in outright.items()})
     module.origins = {name: each.origin for name, each in outright.items()}
+    module.files = dag.host().directory(str(files)) if files else None
     ref = (await module.merged()).settings.ref
     module.situation = await anyio.to_thread.run_sync(_situation, source, ref)
     return await run(module, **rest)
