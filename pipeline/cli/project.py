@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json as json_module
 import sys
 from collections.abc import Callable, Sequence
@@ -222,13 +223,22 @@ async def natives(module: RustMultiarch, *, json: JSON = False) -> str:
     return await module.natives(json)
 
 
+CHECKSUMS = "SHA256SUMS"
+"""The file beside the binaries that `sha256sum --check` reads."""
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 async def binary(
     module: RustMultiarch,
     *,
     directory: Annotated[str, typer.Option("--output", "-o", help="Directory to write to.")] = ".",
     json: JSON = False,
 ) -> str:
-    """Write the stripped binaries of every platform to `<output>/<os>-<arch>/`; no image is made."""
+    """Write the stripped binaries of every platform to `<output>/<os>-<arch>/`, with checksums; no image."""
     planned, compiled = await module.compiled()
     written = []
     for target in planned.order.targets:
@@ -237,6 +247,8 @@ async def binary(
         for each in planned.binaries:
             path = folder / each.name
             written.append({"platform": target.platform, "path": str(path), "bytes": path.stat().st_size})
+    sums = [f"{_sha256(Path(each['path']))}  {Path(each['path']).relative_to(directory)}" for each in written]
+    (Path(directory) / CHECKSUMS).write_text("".join(f"{line}\n" for line in sums))
     return _json({"binaries": written}) if json else "\n".join(str(each["path"]) for each in written)
 
 

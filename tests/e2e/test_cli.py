@@ -107,6 +107,10 @@ def test_binary_writes_programs_and_makes_no_image(project: Path, tmp_path: Path
     assert [Path(each["path"]).stat().st_size for each in written] == [each["bytes"] for each in written]
     printed = subprocess.run([tmp_path / "linux-amd64/settled", "x"], capture_output=True, text=True).stdout
     assert "arguments=x" in printed
+    checked = subprocess.run(
+        ["sha256sum", "--check", "SHA256SUMS"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert checked.stdout.splitlines() == ["linux-arm64/settled: OK", "linux-amd64/settled: OK"]
     assert "debian:bookworm-slim" not in done.stderr
 
 
