@@ -247,7 +247,8 @@ async def binary(
         for each in planned.binaries:
             path = folder / each.name
             written.append({"platform": target.platform, "path": str(path), "bytes": path.stat().st_size})
-    sums = [f"{_sha256(Path(each['path']))}  {Path(each['path']).relative_to(directory)}" for each in written]
+    paths = [Path(str(each["path"])) for each in written]
+    sums = [f"{_sha256(path)}  {path.relative_to(directory)}" for path in paths]
     (Path(directory) / CHECKSUMS).write_text("".join(f"{line}\n" for line in sums))
     return _json({"binaries": written}) if json else "\n".join(str(each["path"]) for each in written)
 
