@@ -39,8 +39,11 @@ from pipeline.natives import Needs
 from pipeline.outline import outline
 from pipeline.targets import TARGETS, Libc, Strategy, Target
 
-IGNORED = ["**/target", "**/.git", "**/node_modules", "**/.venv"]
-"""Left out of the source: build output and history, which no compile reads."""
+KEYS = ["**/cosign.key"]
+"""Where cosign puts a private key if nobody says otherwise: it is not for the engine's cache."""
+
+IGNORED = ["**/target", "**/.git", "**/node_modules", "**/.venv", *KEYS]
+"""Left out of the source: build output, history and keys, which no compile reads."""
 
 OUTPUT = "/output"
 SHELL = ("bash", "-o", "pipefail", "-ec")
