@@ -55,6 +55,8 @@ def run(options: argparse.Namespace) -> None:
         lifecycle.start(platforms, to_stderr, paths=place.engine, registry_port=REGISTRY_PORT)
         stack.callback(lifecycle.stop, to_stderr, paths=place.engine)
         stack.callback(toolbox.close)
+        if not config.hub_reachable():
+            images.trust(place, registry.address_of(REGISTRY_PORT))
         env = {**os.environ, **lifecycle.env(paths=place.engine)}
         tools = toolbox.open_toolbox(place, platforms, env)
         peers = _peers(stack, place, names, platforms, env, tools)
