@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextvars import ContextVar
+from pathlib import Path
 from typing import TextIO
 
 import anyio
@@ -23,6 +24,9 @@ from pipeline.progress import DONE, FAILED, INTERRUPTED, Board, Ended, Event
 
 REMEMBERED = 200
 """Lines of the engine's log that are printed when something fails that we have no words for."""
+
+GRACE_SECONDS = 20.0
+"""How long a session may take to end after Ctrl-C; it takes less than one as a rule."""
 
 EXIT_CODE = 130
 """What a shell reports for a program that Ctrl-C ended."""
@@ -120,14 +124,26 @@ async def _obey(
     *,
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    """The first Ctrl-C ends the work in order, the second at once."""
+    """The first Ctrl-C ends the work in order; the second, or a session that does not end, at once."""
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         task_status.started()
         async for _ in signals:
-            if interrupted.is_set():
-                os._exit(EXIT_CODE)
-            interrupted.set()
-            scope.cancel()
+            break
+        interrupted.set()
+        scope.cancel()
+        with anyio.move_on_after(GRACE_SECONDS):
+            async for _ in signals:
+                break
+        _leave()
+
+
+def _leave() -> None:
+    """End this process and its children, the engine session among them, without waiting for anything."""
+    for listed in Path("/proc/self/task").glob("*/children"):
+        for pid in listed.read_text().split():
+            os.kill(int(pid), signal.SIGKILL)
+    print("interrupted; the engine session was ended by force", file=sys.__stderr__, flush=True)
+    os._exit(EXIT_CODE)
 
 
 async def watch(work: Callable[[], Awaitable[str]], rows: Sequence[tuple[str, str]], mode: Mode) -> str:

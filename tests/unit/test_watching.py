@@ -2,7 +2,9 @@ import contextlib
 import io
 import os
 import signal
+import subprocess
 import sys
+from pathlib import Path
 
 import anyio
 import pytest
@@ -153,6 +155,39 @@ async def test_ctrl_c_closes_the_session_and_says_what_was_kept(no_session, caps
     assert no_session == ["closed"]
     assert "compiled: 2 crates for linux/amd64" in str(raised.value)
     assert "interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["second Ctrl-C", "time is up"])
+async def test_a_session_that_does_not_end_is_left(monkeypatch, capsys, again: bool) -> None:
+    gone = anyio.Event()
+
+    @contextlib.asynccontextmanager
+    async def connection(config):
+        yield
+        if again:
+            os.kill(os.getpid(), signal.SIGINT)
+        await gone.wait()
+
+    async def work() -> str:
+        os.kill(os.getpid(), signal.SIGINT)
+        await anyio.sleep_forever()
+        return ""
+
+    monkeypatch.setattr(watching.dagger, "connection", connection)
+    monkeypatch.setattr(watching, "GRACE_SECONDS", 60.0 if again else 0.01)
+    monkeypatch.setattr(watching, "_leave", gone.set)
+    with anyio.fail_after(5), pytest.raises(watching.Interrupted):
+        await watching.watch(work, ROWS, Mode.QUIET)
+
+
+def test_leaving_ends_children_too() -> None:
+    code = "import subprocess, sys; from pipeline.cli import watching; "
+    code += "p = subprocess.Popen(['sleep', '600']); print(p.pid, flush=True); watching._leave()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 130
+    assert "ended by force" in done.stderr
+    state = Path(f"/proc/{done.stdout.strip()}/stat")
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 async def test_outside_of_a_command_nothing_took_time() -> None:
