@@ -108,6 +108,14 @@ async def test_a_bill_of_materials_of_what_ships(image: Image) -> None:
     assert "distro=debian-12" in found["libc6"]["purl"] and "arch=arm64" in found["libc6"]["purl"]
 
 
+async def test_what_several_builders_say_is_joined(image: Image) -> None:
+    """As the emulated strategy has it: a builder for each platform."""
+    said = image.variant(AMD64).crates
+    (name,) = await said.entries()
+    both = said.with_directory("another", said.directory(name))
+    assert len((await crates.load(both)).graphs) == 2 * len((await crates.load(said)).graphs) == 4
+
+
 async def test_an_image_from_scratch_has_no_packages(session) -> None:
     assert await dpkg.read(dag.container()) == dpkg.System()
 
