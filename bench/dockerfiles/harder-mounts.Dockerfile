@@ -1,6 +1,6 @@
 # The harder mode as somebody would write it who knows BuildKit's cache mounts, which the article does not use:
-# compiled state and cargo's downloads stay in mounts, one for each
-# platform: the lock that would let two builds share the downloads lies outside of the registry directory. Cargo then trusts the files' times.
+# compiled state and cargo's downloads stay in mounts, one for each platform, since the lock that would let two
+# builds share the downloads lies outside of the registry directory. Cargo then trusts the files' times.
 FROM --platform=$BUILDPLATFORM rust:1.96-slim-bookworm AS builder
 WORKDIR /app
 RUN apt-get update && apt-get install -y --no-install-recommends \
