@@ -1,5 +1,6 @@
 # The harder mode as somebody would write it who knows BuildKit's cache mounts, which the article does not use:
-# compiled state of each platform and cargo's downloads stay in mounts. Cargo then trusts the files' times.
+# compiled state and cargo's downloads stay in mounts, one for each platform, since the lock that would let two
+# builds share the downloads lies outside of the registry directory. Cargo then trusts the files' times.
 FROM --platform=$BUILDPLATFORM rust:1.96-slim-bookworm AS builder
 WORKDIR /app
 RUN apt-get update && apt-get install -y --no-install-recommends \
@@ -18,10 +19,8 @@ ENV CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER=x86_64-linux-gnu-gcc
 ARG BINS
 ARG SUBJECT
 COPY . .
-RUN --mount=type=cache,id=crates,target=/usr/local/cargo/registry,sharing=locked \
-    . scripts/target.sh && cargo fetch --locked
 RUN --mount=type=cache,id=target-$SUBJECT-$TARGETPLATFORM,target=/app/target \
-    --mount=type=cache,id=crates,target=/usr/local/cargo/registry \
+    --mount=type=cache,id=crates-$TARGETPLATFORM,target=/usr/local/cargo/registry \
     . scripts/target.sh \
     && cargo build --release --locked --target $RUST_TARGET $(printf -- '--bin %s ' $BINS) \
     && mkdir /out && for bin in $BINS; do cp target/$RUST_TARGET/release/$bin /out/; done
