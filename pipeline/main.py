@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 import dagger
 from dagger import Doc, Ignore, check, dag, function, object_type
 
-from pipeline import attest, checks, image, orders, preflight, runtime, seal
+from pipeline import attest, checks, image, orders, plan_text, preflight, runtime, seal
 from pipeline import plan as preview
 from pipeline import verify as gate
 from pipeline.access import Access, GitToken, RegistryToken, gitconfig, registry_variable
@@ -254,7 +254,7 @@ class RustMultiarch:
         setup = await self._setup(merged.settings, planned, at)
         names = _names(merged.settings, at)
         shown = await preview.of(planned, setup, merged, tagged(tags or [], names) or names)
-        return preview.as_json(shown) if as_json else preview.as_text(shown)
+        return preview.as_json(shown) if as_json else plan_text.as_text(shown)
 
     async def compiled(self) -> tuple[Plan, dagger.Directory]:
         """The plan and what `build.compile` put out for it, without any image."""

@@ -16,13 +16,15 @@ from dagger import dag
 from engine import choice
 from pipeline import ci, git, orders, settings
 from pipeline.build import IGNORED
-from pipeline.cli import options, watching
+from pipeline.cli import access, options, watching
 from pipeline.cli.painting import Mode
 from pipeline.errors import NotAGitRepository
 from pipeline.main import RustMultiarch
 from pipeline.settings import Layer, Merged
 from pipeline.situation import Situation
 from pipeline.targets import select
+
+_ACCESS = frozenset(parameter.name for parameter in access.PARAMETERS)
 
 Run = Callable[..., Awaitable[str]]
 """What a command does: the module and the command's own options in, its answer out."""
@@ -56,6 +58,8 @@ def project_command(
 
     def command(progress: Mode, **given: Any) -> None:
         chosen, rest = options.split(given, names)
+        opened, rest = options.split(rest, _ACCESS)
+        access.check(**opened)
         source = Path(chosen.pop("source")).resolve()
         files = chosen.pop("files")
         files = files.resolve() if files else None
@@ -66,13 +70,14 @@ def project_command(
         if before and (known := before(merged.settings, **rest)):
             typer.echo(known)
             return
-        work = functools.partial(_over_project, run, source, files, outright, rest)
+        module = functools.partial(_module, source, files, outright, opened)
+        work = functools.partial(_over_project, run, module, rest)
         rows = [(target.platform, target.triple(merged.settings.libc)) for target in targets]
         shown = rows if by_platform else [(run.__name__, "")]
         answer([name for name, _ in rows], work, shown, progress, orders.builders(merged.settings))
 
     command.__doc__ = run.__doc__
-    command.__signature__ = inspect.Signature([*project, *own, options.PROGRESS])
+    command.__signature__ = inspect.Signature([*project, *access.PARAMETERS, *own, options.PROGRESS])
     return command
 
 
@@ -83,15 +88,22 @@ async def _merged(source: Path, outright: Layer) -> Merged:
 
 
 async def _over_project(
-    run: Run, source: Path, files: Path | None, outright: Layer, rest: Mapping[str, Any]
+    run: Run, module: Callable[[], Awaitable[RustMultiarch]], rest: Mapping[str, Any]
 ) -> str:
+    return await run(await module(), **rest)
+
+
+async def _module(
+    source: Path, files: Path | None, outright: Layer, opened: Mapping[str, Any]
+) -> RustMultiarch:
+    """The module as the options have it; made inside the engine session that it belongs to."""
     directory = dag.host().directory(str(source), exclude=IGNORED, gitignore=True)
     module = RustMultiarch(source=directory, **{name: each.value for name, each in outright.items()})
     module.origins = {name: each.origin for name, each in outright.items()}
     module.files = dag.host().directory(str(files)) if files else None
     ref = (await module.merged()).settings.ref
     module.situation = await anyio.to_thread.run_sync(_situation, source, ref)
-    return await run(module, **rest)
+    return access.grant(module, **opened)
 
 
 def _situation(source: Path, ref: str) -> Situation | None:
