@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import anyio
@@ -186,8 +187,18 @@ def test_leaving_ends_children_too() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
     assert done.returncode == 130
     assert "ended by force" in done.stderr
-    state = Path(f"/proc/{done.stdout.strip()}/stat")
-    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+    end = time.monotonic() + 5
+    while _runs(int(done.stdout)) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not _runs(int(done.stdout))
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process is there and not only waits to be reaped; killing takes a moment."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 async def test_outside_of_a_command_nothing_took_time() -> None:
