@@ -15,7 +15,7 @@ from pipeline import plan as preview
 from pipeline import runtime
 from pipeline import smoke as smoke_run
 from pipeline.address import destinations
-from pipeline.cli import loading, output, session
+from pipeline.cli import fleet, loading, output, session
 from pipeline.cli.options import JSON, doc, platform_names
 from pipeline.errors import InvalidArgument
 from pipeline.image import Image
@@ -132,6 +132,7 @@ async def _publish(
     password: str,
     no_clobber: bool,
     plain_http: list[str] | None,
+    by_digest: bool = False,
 ) -> str:
     """Push to every address; the receipt, as JSON."""
     return await target.publish(
@@ -142,6 +143,7 @@ async def _publish(
         no_clobber=no_clobber,
         plain_http=plain_http,
         as_json=True,
+        by_digest=by_digest,
     )
 
 
@@ -153,11 +155,60 @@ async def publish(
     password: Password = "",
     no_clobber: NoClobber = False,
     plain_http: PlainHttp = None,
+    by_digest: Annotated[
+        bool, typer.Option("--by-digest", help=doc(RustMultiarch.publish, "by_digest"))
+    ] = False,
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--engine", help="An engine to build on, as Dagger names it: tcp://host:1234. Repeatable."
+        ),
+    ] = None,
     json: JSON = False,
 ) -> str:
     """Build, push one index to every --tag and print its first address with the digest."""
-    receipt = await _publish(module, tag or [], username, password, no_clobber, plain_http)
+    receipt = await _publish(module, tag or [], username, password, no_clobber, plain_http, by_digest)
     return receipt if json else _reference(json_module.loads(receipt))
+
+
+def publish_apart(
+    settings: Settings,
+    *,
+    source: Path,
+    files: Path | None,
+    engine: list[str] | None,
+    tag: list[str] | None,
+    username: str,
+    password: str,
+    no_clobber: bool,
+    plain_http: list[str] | None,
+    by_digest: bool,
+    json: bool,
+) -> str | None:
+    """What publishing on several engines answers; None where none is named, after a look at the addresses.
+
+    Raises:
+        InvalidArgument, InvalidAddress: see `check_publish`; `--by-digest` beside `--engine`.
+    """
+    check_publish(settings, tag=tag)
+    if not engine:
+        return None
+    if by_digest:
+        raise InvalidArgument(
+            "several engines make one index under tags", where="--by-digest", fix="leave it out"
+        )
+    return fleet.publish(
+        settings,
+        source=source,
+        files=files,
+        tag=tag or [],
+        engine=engine,
+        username=username,
+        password=password,
+        no_clobber=no_clobber,
+        plain_http=plain_http or [],
+        json=json,
+    )
 
 
 def matrix_alone(settings: Settings, *, matrix: bool, **_: object) -> str | None:
@@ -279,7 +330,7 @@ def _json(document: dict[str, Any]) -> str:
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "build": session.project_command(build, before=check_build),
-    "publish": session.project_command(publish, before=check_publish),
+    "publish": session.project_command(publish, before=publish_apart),
     "plan": session.project_command(plan, before=matrix_alone),
     "natives": session.project_command(natives),
     "binary": session.project_command(binary),
