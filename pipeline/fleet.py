@@ -26,6 +26,9 @@ RUNNER = "_EXPERIMENTAL_DAGGER_RUNNER_HOST"
 SCHEMES = ("unix", "tcp", "kube-pod", "ssh", "docker-container", "podman-container", "docker-image")
 """Ways to an engine that Dagger knows."""
 
+ANSWER_SECONDS = 10.0
+"""How long an engine may take to accept a connection."""
+
 T = TypeVar("T")
 
 
@@ -134,6 +137,7 @@ class Legs:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
         environment = {**inherited, **self.environment, variable("platforms"): platform, RUNNER: engine}
         self.log(f"{platform} on {engine}")
+        await reach(engine)
         answer: list[str] = []
         said: deque[str] = deque(maxlen=200)
 
@@ -150,6 +154,24 @@ class Legs:
         if code == 0 and answer:
             return answer[-1]
         raise failure(code, platform, shlex.join(self.command), "\n".join(said))
+
+
+async def reach(engine: str) -> None:
+    """See that something listens at a socket's address: Dagger itself goes on trying for minutes.
+
+    Raises:
+        EngineLost: nothing does.
+    """
+    scheme, _, rest = engine.partition("://")
+    host, _, port = rest.rpartition(":")
+    try:
+        with anyio.fail_after(ANSWER_SECONDS):
+            if scheme == "unix":
+                await (await anyio.connect_unix(rest)).aclose()
+            elif scheme == "tcp" and port.isdecimal():
+                await (await anyio.connect_tcp(host.strip("[]"), int(port))).aclose()
+    except (OSError, TimeoutError) as error:
+        raise EngineLost(f"nothing listens at {engine}: {error or 'no answer'}") from error
 
 
 async def _each_line(stream: ByteReceiveStream, take: Callable[[str], None]) -> None:

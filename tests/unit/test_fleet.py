@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import anyio
+import anyio.abc
 import pytest
 
 from pipeline import errors, fleet
@@ -88,14 +90,29 @@ sys.exit(int(os.environ.get("CODE", "0")))
 async def leg(**environment: str) -> tuple[str, list[str]]:
     said: list[str] = []
     legs = Legs((sys.executable, "-c", PROGRAM), environment, said.append)
-    return await legs.run("tcp://one:1", "linux/arm64"), said
+    return await legs.run("ssh://one", "linux/arm64"), said
+
+
+@pytest.mark.parametrize("scheme", ["unix", "tcp"])
+async def test_an_engine_that_listens_is_told_from_one_that_does_not(scheme: str, tmp_path: Path) -> None:
+    if scheme == "unix":
+        address = f"unix://{tmp_path}/s"
+        listener = await anyio.create_unix_listener(tmp_path / "s")
+    else:
+        listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+        address = f"tcp://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}"
+    async with listener:
+        await fleet.reach(address)
+    with pytest.raises(EngineLost, match=f"nothing listens at {address}"):
+        await fleet.reach(address)
+    await fleet.reach("ssh://nobody@nowhere")
 
 
 async def test_a_leg_is_a_command_with_its_engine_and_platform(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUST_MULTIARCH_BIN", "from the caller's environment")
     answer, said = await leg(OTHER="x")
     assert answer == "linux/arm64 None x"
-    assert said == ["linux/arm64 on tcp://one:1", "linux/arm64 | compiling", "linux/arm64 | tcp://one:1"]
+    assert said == ["linux/arm64 on ssh://one", "linux/arm64 | compiling", "linux/arm64 | ssh://one"]
 
 
 @pytest.mark.parametrize("code", [1, errors.EngineError.exit_code, 139])
