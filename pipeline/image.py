@@ -30,19 +30,21 @@ AddressArgument = Annotated[
         "{bin} stands for the binary's name."
     ),
 ]
-UsernameArgument = Annotated[str, Doc("User name at the registry.")]
+UsernameArgument = Annotated[str | None, Doc("User name at the registry.")]
 TagsArgument = Annotated[list[str] | None, Doc("Further tags of the image, at every address.")]
 AlsoArgument = Annotated[list[str] | None, Doc("Further addresses to push the same image to.")]
-NoClobberArgument = Annotated[bool, Doc("Move no tag that names another image already.")]
+NoClobberArgument = Annotated[bool | None, Doc("Move no tag that names another image already.")]
 PlainHttpArgument = Annotated[list[str] | None, Doc("Registries that are spoken to without TLS.")]
 RegistryArgument = Annotated[
     dagger.Service | None,
     Doc("What the address's registry is reached through, for one on your machine tcp://127.0.0.1:5000."),
 ]
-ReceiptArgument = Annotated[bool, Doc("Return all that was done, as JSON, instead of the address.")]
-SbomArgument = Annotated[bool, Doc("Attach a CycloneDX bill of materials to each platform's image.")]
-ProvenanceArgument = Annotated[bool, Doc("Attach SLSA provenance: what was built from what, and how.")]
-SymbolsArgument = Annotated[bool, Doc("Attach the debug symbols of each platform's binaries.")]
+# Null and not false where nothing is given: bindings for TypeScript demand every option that cannot be null.
+ByDigestArgument = Annotated[bool | None, Doc("Set no tag: what is pushed is found by its digest alone.")]
+ReceiptArgument = Annotated[bool | None, Doc("Return all that was done, as JSON, instead of the address.")]
+SbomArgument = Annotated[bool | None, Doc("Attach a CycloneDX bill of materials to each platform's image.")]
+ProvenanceArgument = Annotated[bool | None, Doc("Attach SLSA provenance: what was built from what, and how.")]
+SymbolsArgument = Annotated[bool | None, Doc("Attach the debug symbols of each platform's binaries.")]
 SignKeyArgument = Annotated[
     dagger.Secret | None,
     Doc("Private key to sign the image and what is attached with: cosign's, or an EC key on P-256 in PEM."),
@@ -163,7 +165,7 @@ class Image:
     def with_registry_auth(
         self,
         host: Annotated[str, Doc("The registry, for example ghcr.io.")],
-        username: UsernameArgument,
+        username: Annotated[str, Doc("User name at the registry.")],
         password: Annotated[dagger.Secret, Doc("Password or token at the registry.")],
     ) -> Self:
         """The same image, with credentials for one more registry."""
@@ -177,25 +179,28 @@ class Image:
         address: AddressArgument,
         tags: TagsArgument = None,
         also: AlsoArgument = None,
-        username: UsernameArgument = "",
+        username: UsernameArgument = None,
         password: PasswordArgument = None,
-        no_clobber: NoClobberArgument = False,
+        no_clobber: NoClobberArgument = None,
         plain_http: PlainHttpArgument = None,
         registry: RegistryArgument = None,
-        sbom: SbomArgument = False,
-        provenance: ProvenanceArgument = False,
-        symbols: SymbolsArgument = False,
+        sbom: SbomArgument = None,
+        provenance: ProvenanceArgument = None,
+        symbols: SymbolsArgument = None,
         sign_key: SignKeyArgument = None,
         sign_password: SignPasswordArgument = None,
-        as_json: ReceiptArgument = False,
+        as_json: ReceiptArgument = None,
+        by_digest: ByDigestArgument = None,
     ) -> str:
         """Push one OCI index with exactly these variants; returns its address with the digest."""
         addresses = [named(one, self.name) for one in (address, *(also or []))]
         to = destinations(tagged(addresses, self.tags), tags or [])
+        if by_digest:
+            to = tuple(dataclasses.replace(destination, tags=()) for destination in to)
         logins = self.logins
         if password is not None:
-            logins = [RegistryLogin(to[0].host, username, password), *logins]
-        wish = await attest.wish(sbom, provenance, symbols, sign_key, sign_password)
+            logins = [RegistryLogin(to[0].host, username or "", password), *logins]
+        wish = await attest.wish(bool(sbom), bool(provenance), bool(symbols), sign_key, sign_password)
 
         async def attach(layout: Layout) -> list[Artifact]:
             terms = seal.terms(self.terms)

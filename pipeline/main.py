@@ -18,6 +18,7 @@ from pipeline.build import builder as native_builder
 from pipeline.image import (
     AddressArgument,
     AlsoArgument,
+    ByDigestArgument,
     Image,
     NoClobberArgument,
     PasswordArgument,
@@ -281,17 +282,18 @@ class RustMultiarch:
         address: AddressArgument,
         tags: TagsArgument = None,
         also: AlsoArgument = None,
-        username: UsernameArgument = "",
+        username: UsernameArgument = None,
         password: PasswordArgument = None,
-        no_clobber: NoClobberArgument = False,
+        no_clobber: NoClobberArgument = None,
         plain_http: PlainHttpArgument = None,
         registry: RegistryArgument = None,
-        sbom: SbomArgument = False,
-        provenance: ProvenanceArgument = False,
-        symbols: SymbolsArgument = False,
+        sbom: SbomArgument = None,
+        provenance: ProvenanceArgument = None,
+        symbols: SymbolsArgument = None,
         sign_key: SignKeyArgument = None,
         sign_password: SignPasswordArgument = None,
-        as_json: ReceiptArgument = False,
+        as_json: ReceiptArgument = None,
+        by_digest: ByDigestArgument = None,
     ) -> str:
         """Build, then push one index with exactly these platforms; returns its address with the digest."""
         destinations([named(one, "bin") for one in (address, *(also or []))], tags or [])
@@ -312,6 +314,7 @@ class RustMultiarch:
             sign_key=sign_key,
             sign_password=sign_password,
             as_json=as_json,
+            by_digest=by_digest,
         )
 
     @function(cache="never")
@@ -324,12 +327,12 @@ class RustMultiarch:
         tags: TagsArgument = None,
         also: AlsoArgument = None,
         annotations: Annotated[list[str] | None, Doc("Annotations of the index, each NAME=value.")] = None,
-        username: UsernameArgument = "",
+        username: UsernameArgument = None,
         password: PasswordArgument = None,
-        no_clobber: NoClobberArgument = False,
+        no_clobber: NoClobberArgument = None,
         plain_http: PlainHttpArgument = None,
         registry: RegistryArgument = None,
-        as_json: ReceiptArgument = False,
+        as_json: ReceiptArgument = None,
     ) -> str:
         """Join images built elsewhere into one index; pulls no layer, returns its address with the digest."""
         names = _names(*await self._asked())
@@ -337,7 +340,7 @@ class RustMultiarch:
         receipt = await join(
             images,
             to,
-            {to[0].host: (username, password)} if password else {},
+            {to[0].host: (username or "", password)} if password else {},
             annotations=dict(orders.pairs("annotations", annotations or [])),
             clobber=not no_clobber,
             plain_http=plain_http or (),

@@ -160,6 +160,20 @@ def from_environment(environ: Mapping[str, str]) -> Layer:
     return layer
 
 
+def to_environment(settings: Settings) -> dict[str, str]:
+    """The variables that `from_environment` reads as these settings; what is empty is left out."""
+    found = {name: _text(name, getattr(settings, name)) for name in NAMES}
+    return {variable(name): text for name, text in found.items() if text}
+
+
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, list):
+        return ("\n" if name in BY_LINE else ",").join(map(str, value))
+    if isinstance(value, enum.Enum):
+        return str(value.value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _parse(name: str, text: str, where: str) -> Any:
     """A setting's value out of text."""
     kind = TYPES[name]

@@ -72,7 +72,7 @@ def merge(
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """Join images of single platforms, as other runners published them, into one index."""
-    to = destinations(tagged(tag, _names(tag_rules or [], Path(), os.environ)))
+    to = destinations(tagged(tag, named_by_git(tag_rules or [], Path(), os.environ)))
     login = {to[0].host: (username, FromEnvironment(password))} if password else {}
     joined = functools.partial(
         join,
@@ -88,7 +88,7 @@ def merge(
         typer.echo(receipt.references[0])
 
 
-def _names(rules: Sequence[str], directory: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
+def named_by_git(rules: Sequence[str], directory: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
     """What git and CI call what is built in a directory; nothing outside of a repository."""
     try:
         return tags.from_text(rules, Situation(git.read_here(directory), ci.event(environ)))

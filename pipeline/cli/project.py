@@ -17,7 +17,7 @@ from pipeline import plan as preview
 from pipeline import runtime
 from pipeline import smoke as smoke_run
 from pipeline.address import destinations
-from pipeline.cli import loading, output, session, watching
+from pipeline.cli import fleet, loading, output, session, watching
 from pipeline.cli.options import JSON, Progress, doc, platform_names
 from pipeline.cli.painting import Mode
 from pipeline.errors import InvalidArgument
@@ -153,6 +153,7 @@ async def _publish(
     no_clobber: bool,
     plain_http: list[str] | None,
     attached: dict[str, Any],
+    by_digest: bool = False,
 ) -> str:
     """Push to every address; the receipt, as JSON."""
     return await image.publish(
@@ -164,6 +165,7 @@ async def _publish(
         plain_http=plain_http,
         **attached,
         as_json=True,
+        by_digest=by_digest,
     )
 
 
@@ -192,14 +194,72 @@ async def publish(
     symbols: Symbols = False,
     sign_key: SignKey = "",
     sign_password: SignPassword = "",
+    by_digest: Annotated[
+        bool, typer.Option("--by-digest", help=doc(RustMultiarch.publish, "by_digest"))
+    ] = False,
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--engine", help="An engine to build on, as Dagger names it: tcp://host:1234. Repeatable."
+        ),
+    ] = None,
     json: JSON = False,
 ) -> str:
     """Build, push one index to every --tag and print its first address with the digest."""
     attached = _attached(sbom, provenance, symbols, sign_key, sign_password)
     image = await module.assembled()
     print(as_table(await image.rows(), watching.seconds()), file=sys.stderr)
-    receipt = await _publish(image, tag or [], username, password, no_clobber, plain_http, attached)
+    receipt = await _publish(
+        image, tag or [], username, password, no_clobber, plain_http, attached, by_digest
+    )
     return receipt if json else _reference(json_module.loads(receipt))
+
+
+def publish_apart(
+    settings: Settings,
+    *,
+    source: Path,
+    files: Path | None,
+    engine: list[str] | None,
+    tag: list[str] | None,
+    username: str,
+    password: str,
+    no_clobber: bool,
+    plain_http: list[str] | None,
+    by_digest: bool,
+    json: bool,
+    **attached: object,
+) -> str | None:
+    """What publishing on several engines answers; None where none is named, after a look at the addresses.
+
+    Raises:
+        InvalidArgument, InvalidAddress: see `check_publish`; `--by-digest` beside `--engine`.
+    """
+    check_publish(settings, tag=tag)
+    if not engine:
+        return None
+    if by_digest:
+        raise InvalidArgument(
+            "several engines make one index under tags", where="--by-digest", fix="leave it out"
+        )
+    if wanted := [name for name, value in attached.items() if value]:
+        raise InvalidArgument(
+            "several engines attach nothing to their index yet",
+            where=", ".join(f"--{name.replace('_', '-')}" for name in wanted),
+            fix="leave it out, or publish on one engine",
+        )
+    return fleet.publish(
+        settings,
+        source=source,
+        files=files,
+        tag=tag or [],
+        engine=engine,
+        username=username,
+        password=password,
+        no_clobber=no_clobber,
+        plain_http=plain_http or [],
+        json=json,
+    )
 
 
 def matrix_alone(settings: Settings, *, matrix: bool, **_: object) -> str | None:
@@ -335,7 +395,7 @@ def _json(document: dict[str, Any]) -> str:
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "build": session.project_command(build, before=check_build),
-    "publish": session.project_command(publish, before=check_publish),
+    "publish": session.project_command(publish, before=publish_apart),
     "plan": session.project_command(plan, by_platform=False, before=matrix_alone),
     "natives": session.project_command(natives, by_platform=False),
     "binary": session.project_command(binary),

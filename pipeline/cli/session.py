@@ -67,7 +67,7 @@ def project_command(
         outright = {**settings.from_environment(os.environ), **given_outright}
         merged = anyio.run(_merged, source, outright)
         targets = select(merged.settings.platforms)
-        if before and (known := before(merged.settings, **rest)):
+        if before and (known := before(merged.settings, source=source, files=files, **rest)):
             typer.echo(known)
             return
         module = functools.partial(_module, source, files, outright, opened)

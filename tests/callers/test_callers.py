@@ -7,8 +7,10 @@ engine for the module's schema.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +22,19 @@ from engine.locks import exclusive
 from engine.paths import default_root
 
 ROOT = Path(__file__).parents[2]
+SERVE = """
+import base64, json, os, sys, urllib.request
+serve = "asModule { serve(includeDependencies: true) }"
+query = "query($ref: String!) { moduleSource(refString: $ref) { " + serve + " } }"
+address = "http://127.0.0.1:" + os.environ["DAGGER_SESSION_PORT"] + "/query"
+token = base64.b64encode((os.environ["DAGGER_SESSION_TOKEN"] + ":").encode()).decode()
+headers = {"Authorization": "Basic " + token, "Content-Type": "application/json"}
+body = json.dumps({"query": query, "variables": {"ref": sys.argv[1]}}).encode()
+answer = json.load(urllib.request.urlopen(urllib.request.Request(address, body, headers)))
+sys.exit(json.dumps(answer["errors"]) if "errors" in answer else 0)
+"""
+"""Has the session of `dagger run` serve a module and its dependencies, as a generated client does."""
+
 MODULE = ("dagger.json", "pyproject.toml", "README.md", "pipeline")
 Generate = Callable[[str, Path], None]
 
@@ -55,8 +70,8 @@ def codegen() -> str:
 
 
 @pytest.fixture(scope="session")
-def schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a module that depends on this one is given: the schema with `rustMultiarch` in it.
+def schema(codegen: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a client with this module as its dependency sees: the core and `rustMultiarch`.
 
     The module is a copy without our `.env`, whose defaults are for this repository alone.
     """
@@ -72,8 +87,10 @@ def schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = (ROOT / "examples/go/dagger.json").read_text().replace('"../.."', '"../module"')
     (caller / "dagger.json").write_text(settings)
     dagger = os.environ.get("_EXPERIMENTAL_DAGGER_CLI_BIN", "dagger")
-    source = (dagger, "core", "module-source", "--ref-string", str(caller))
-    succeed(*source, "introspection-schema-json", "export", "--path", str(path / "schema.json"), cwd=path)
+    serve = (sys.executable, "-c", SERVE, str(caller))
+    introspect = (codegen, "introspect", "--output", str(path / "schema.json"))
+    both = f"{shlex.join(serve)} && {shlex.join(introspect)}"
+    succeed(dagger, "run", "sh", "-ec", both, cwd=path)
     return path / "schema.json"
 
 
@@ -85,8 +102,11 @@ def generate(codegen: str, schema: Path) -> Generate:
         options = ("--lang", language, "--introspection-json-path", str(schema))
         if language == "go":
             # It ends with `go mod tidy`, which asks for every version of every module: not ours to check.
+            # The client becomes a package of the example's own module instead of one beside it.
+            before = (directory / "go.mod").read_text()
             run(codegen, "generate-client", *options, "--client-dir", "dagger", cwd=directory)
             (directory / "dagger/go.mod").unlink()
+            (directory / "go.mod").write_text(before)
         else:
             succeed(codegen, "generate-client", *options, "-o", "dagger", cwd=directory)
 

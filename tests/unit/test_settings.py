@@ -239,3 +239,10 @@ def test_a_choice_of_words() -> None:
         settings.from_table({"libc": "glibc"}, "here")
     with pytest.raises(InvalidSetting, match="use one of gnu, musl"):
         settings.from_environment({"RUST_MULTIARCH_LIBC": "glibc"})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_settings_survive_the_environment(name: str) -> None:
+    changed = dataclasses.replace(Settings(), **{name: VALUES[name][0]})
+    environment = settings.to_environment(changed)
+    assert settings.merge(settings.from_environment(environment)).settings == changed
