@@ -55,6 +55,8 @@ def run(options: argparse.Namespace) -> None:
         lifecycle.start(platforms, to_stderr, paths=place.engine, registry_port=REGISTRY_PORT)
         stack.callback(lifecycle.stop, to_stderr, paths=place.engine)
         stack.callback(toolbox.close)
+        if not config.hub_reachable():
+            images.trust(place, registry.address_of(REGISTRY_PORT))
         env = {**os.environ, **lifecycle.env(paths=place.engine)}
         tools = toolbox.open_toolbox(place, platforms, env)
         peers = _peers(stack, place, names, platforms, env, tools)
@@ -118,6 +120,8 @@ def _prepare(rows: Sequence[Row], peers: Mapping[str, Peer]) -> None:
     """Toolchain layers and base images of every set of platforms, for every peer that will need them."""
     needed = {(peer, platforms): None for row in rows for peer in row.peers for platforms in _sets(row)}
     for name, platforms in needed:
+        if name in (SESSION, CALL, PUBLISH) and (OURS, platforms) in needed:
+            continue  # the same engine, and the same toolchain in it
         to_stderr(f"preparing {name} for {', '.join(platforms)}")
         peers[name].prepare(platforms)
 

@@ -1,7 +1,9 @@
 """The Dockerfiles' base images where Docker Hub cannot be reached: stand-ins in a corner of the registry.
 
-BuildKit takes no certificates over from the machine, as the engine does, so its Rust image has one more layer
-with them. Its Rust image exists for foreign platforms too, since an emulated build runs the compiler there.
+BuildKit takes no certificates over from the machine, so its Rust image has one more layer with them. Dagger's
+engine does, by running update-ca-certificates before and after every command, which nobody sees on a machine
+without certificates of its own; so here its images get the same layer instead. BuildKit's Rust image exists
+for foreign platforms too, since an emulated build runs the compiler there.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from bench.place import Place
 from engine import apt, oci
 from engine.log import Log
 from engine.making import Maker
-from engine.recipes import DEBIAN, RUST, SUITE, Job, host
+from engine.recipes import DEBIAN, PYTHON, RUST, SUITE, Job, host
 from pipeline.targets import Target, parse, select
 
 CORNER = "bench"
@@ -43,6 +45,12 @@ def push(place: Place, registry: str, platforms: Sequence[str], emulated: Sequen
     rust = [_trusting(place, Job(RUST, host(), own))]
     rust += [_trusting(place, _foreign(place, parse(platform), log)) for platform in emulated]
     oci.push(registry, f"{CORNER}/{RUST.name}", RUST.tag, rust)
+
+
+def trust(place: Place, registry: str) -> None:
+    """Have this machine's root certificates in the stand-ins that the engine runs commands in."""
+    for base in (RUST, PYTHON):
+        oci.push(registry, base.name, base.tag, [_trusting(place, Job(base, host(), place.engine.bases))])
 
 
 def _with_host(platforms: Sequence[str]) -> list[Target]:

@@ -75,7 +75,8 @@ class Place:
         ):
             path.mkdir(parents=True, exist_ok=True)
         ours, theirs = self.engine, Paths.default()
-        ours.root.mkdir(parents=True, exist_ok=True)
+        # None for any container: the images trust what this machine trusts, as BuildKit's have to.
+        ours.certificates.mkdir(parents=True, exist_ok=True)
         for link, directory in ((ours.builds, theirs.builds), (ours.bases, theirs.bases)):
             directory.mkdir(parents=True, exist_ok=True)
             if not link.is_symlink():

@@ -49,13 +49,14 @@ def ensure(
         The image names that were pushed; none if the registry had everything.
 
     Raises:
-        BaseImageUnavailable: a platform Debian has no port for, or a stand-in that cannot be made.
+        BaseImageUnavailable: a builder's platform Debian has no port for, or a stand-in that cannot be made.
         PrerequisitesMissing: a program is missing, or the rights to mount.
     """
     store = Paths(cache or default_root()).bases
     store.mkdir(parents=True, exist_ok=True)
     foreign = list(map(_portable, builders))
-    wanted = list(dict.fromkeys([host(), *map(_portable, platforms), *foreign]))
+    runtimes = [target for target in map(parse, platforms) if _has_port(target, log)]
+    wanted = list(dict.fromkeys([host(), *runtimes, *foreign]))
     jobs = [Job(DEBIAN, target, store) for target in wanted]
     jobs += [Job(RUST, target, store) for target in foreign if target != host()]
     jobs += [Job(base, host(), store) for base in BASES if base.parent]
@@ -65,6 +66,14 @@ def ensure(
             _make(store, missing, log)
         pushed = [base.image for base in BASES if _push(store, base, registry, log)]
     return pushed
+
+
+def _has_port(target: Target, log: Log) -> bool:
+    """Whether Debian has the platform; if not, an image can still start from nothing or from another base."""
+    if target.debian in ARCHITECTURES:
+        return True
+    log(f"{DEBIAN.image} for {target.platform}: Debian {SUITE} has no {target.debian} port, so not made")
+    return False
 
 
 def _portable(platform: str) -> Target:
@@ -95,20 +104,27 @@ def _make(store: Path, missing: list[Job], log: Log) -> None:
     for leftover in store.glob("making-*"):
         shutil.rmtree(leftover)
     maker = Maker(store, [apt.release(source) for source in apt.sources(SUITE)], log)
-    parents = list(dict.fromkeys(job.parent for job in missing if job.parent))
-    for parent in parents:
+    parents = parents_of(missing)
+    for parent in parents.values():
         if not parent.made:
             maker.make(parent)
     # The long ones first.
-    rest = sorted((job for job in missing if job not in parents), key=lambda job: job.base is DEBIAN)
+    rest = sorted((job for job in missing if not job.made), key=lambda job: job.base is DEBIAN)
     with ExitStack() as stack:
-        lowers = {parent: stack.enter_context(maker.lower(parent)) for parent in parents}
+        lowers = {at: stack.enter_context(maker.lower(parent)) for at, parent in parents.items()}
         pool = stack.enter_context(ThreadPoolExecutor(WORKERS))
-        steps = [pool.submit(maker.make, job, lowers[job.parent] if job.parent else None) for job in rest]
+        steps = [
+            pool.submit(maker.make, job, lowers[job.parent.directory] if job.parent else None) for job in rest
+        ]
         for done in steps:
             done.result()
     for old in _outdated(store):
         shutil.rmtree(old)
+
+
+def parents_of(jobs: Iterable[Job]) -> dict[Path, Job]:
+    """The images that others are layers on, each once, by the directory it is kept in."""
+    return {job.parent.directory: job.parent for job in jobs if job.parent}
 
 
 def _outdated(store: Path) -> list[Path]:

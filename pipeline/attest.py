@@ -1,7 +1,7 @@
 """What is pushed with an image so that others can verify it: SBOMs, provenance, symbols, signatures.
 
-`origin` is made where the build is known and travels as JSON; `attachments` makes the artifacts where the
-digests are known, which is after the image was sealed and before it is pushed.
+`origin` is made where the build is known and travels as JSON; `attach` makes the artifacts where the digests
+are known, which is after the image was sealed and before it is pushed.
 """
 
 from __future__ import annotations
@@ -20,19 +20,25 @@ from dagger import dag
 from pipeline import crates, dpkg, elf, provenance, referrers, sbom, signing, toolchain
 from pipeline.artifacts import Artifact
 from pipeline.build import Plan
-from pipeline.content import Descriptor
-from pipeline.metadata import Base
+from pipeline.content import Descriptor, Layout, walk
+from pipeline.errors import UnusableKey
+from pipeline.metadata import OCI, Base
 from pipeline.provenance import Subject
+from pipeline.pushing import platforms
+from pipeline.seal import Terms
+from pipeline.settings import Settings
 from pipeline.signing import Signer
 from pipeline.situation import Situation
+from pipeline.targets import parse
 
 
 @dataclass(frozen=True)
 class Part:
-    """One platform of an image, as the engine has it."""
+    """One platform of an image, as the engine has it; `programs` are the names of its binaries."""
 
     platform: str
     triple: str
+    programs: tuple[str, ...]
     container: dagger.Container
     binaries: dagger.Directory
     symbols: dagger.Directory
@@ -66,28 +72,79 @@ class Known:
     build_ids: Mapping[str, str] = field(default_factory=dict)
 
 
+async def wish(
+    bill: bool = False,
+    provenance: bool = False,
+    symbols: bool = False,
+    key: dagger.Secret | None = None,
+    password: dagger.Secret | None = None,
+) -> Wish:
+    """What is wanted, with the key as a signer; its text goes nowhere else.
+
+    Raises:
+        UnusableKey, WrongKeyPassword: see `signing.load`.
+    """
+    signer = None
+    if key is not None:
+        text = await _text(key, "the signing key", signing.OPTION)
+        given = await _text(password, "the signing key's password", "--sign-password") if password else ""
+        signer = signing.load(text, given)
+    return Wish(bill, provenance, symbols, signer)
+
+
+async def _text(secret: dagger.Secret, what: str, option: str) -> str:
+    try:
+        return await secret.plaintext()
+    except dagger.QueryError as error:
+        fix = "check the file or the variable that it is to be read from"
+        raise UnusableKey(f"{what} cannot be read: {error}", where=option, fix=fix) from None
+
+
 async def origin(
-    plan: Plan, output: dagger.Directory, at: Situation | None, base: str, **options: Any
-) -> dict[str, Any]:
-    """The SLSA predicate of a build, for `attachments`.
+    plan: Plan, output: dagger.Directory, at: Situation | None, settings: Settings, labels: Mapping[str, str]
+) -> str:
+    """The SLSA predicate of a build as JSON, for `attach`.
 
     Args:
         plan: what was built.
         output: what `build.compile` put out for it.
         at: what git and CI say.
-        base: full reference of the runtime base, empty for none.
-        options: further options that the user gave, of the image.
+        settings: what was set.
+        labels: the image's labels, which name its base.
     """
     answer = await crates.load(output.directory("crates"))
+    names = {binary.name for binary in plan.binaries}
     builder = await dag.container().from_(toolchain.rust_image(plan.rust)).image_ref()
+    base = Base(labels.get(f"{OCI}base.name", ""), labels.get(f"{OCI}base.digest", ""))
     build = provenance.Build(
-        parameters=provenance.parameters(plan.order, **options),
+        parameters=provenance.parameters(settings),
         situation=at,
-        images=[Base.of(builder), Base.of(base)],
-        graphs=answer.graphs,
+        images=[base] if plan.order.builder else [Base.of(builder), base],
+        graphs=[graph for graph in answer.graphs if graph.binary in names],
         versions={"rust-multiarch": version("rust-multiarch"), "rust": answer.rust},
     )
-    return provenance.provenance(build)
+    return json.dumps(provenance.provenance(build))
+
+
+async def attach(
+    layout: Layout, parts: Sequence[Part], wish: Wish, name: str, terms: Terms, origin: str
+) -> list[Artifact]:
+    """The artifacts to push with an image.
+
+    Args:
+        layout: the sealed image.
+        parts: its platforms as the engine has them.
+        wish: what is wanted.
+        name: host and repository, as statements and signatures call it.
+        terms: what it was sealed with.
+        origin: what `origin` found.
+    """
+    manifests = await walk(layout)
+    descriptors = {manifest.descriptor.digest: manifest.descriptor for manifest in manifests}
+    images = await platforms(layout, manifests)
+    variants = {parse(image.platform).platform: descriptors[image.digest] for image in images}
+    known = [await examine(part, wish, variants[part.platform], terms.index, terms.epoch) for part in parts]
+    return attachments(name, layout.root, variants, known, json.loads(origin or "{}"), wish)
 
 
 async def examine(
@@ -106,20 +163,27 @@ async def examine(
     if wish.sbom:
         answer = await crates.load(part.crates)
         described = sbom.Variant(
-            name=labels.get("org.opencontainers.image.title", ""),
-            version=labels.get("org.opencontainers.image.version", ""),
+            name=labels.get(f"{OCI}title", ""),
+            version=labels.get(f"{OCI}version", ""),
             platform=part.platform,
             epoch=epoch,
-            graphs=answer.of(part.triple),
+            graphs=[graph for graph in answer.of(part.triple) if graph.binary in part.programs],
             digest=manifest.digest,
             system=await dpkg.read(part.container),
             rust=answer.rust,
         )
         bill = sbom.cyclonedx(described, version("rust-multiarch"))
-    symbols = await _files(part.symbols) if wish.symbols else {}
-    programs = await _files(part.binaries) if wish.symbols else {}
-    identifiers = {f"{name}.debug": elf.read(content, name).build_id for name, content in programs.items()}
-    return Known(part.platform, bill, symbols, identifiers)
+    if not wish.symbols:
+        return Known(part.platform, bill)
+    symbols, programs = await _files(part.symbols), await _files(part.binaries)
+    # A caller may have put programs of its own into the container.
+    names = {f"{name}.debug": name for name in part.programs if name in programs}
+    return Known(
+        part.platform,
+        bill,
+        {file: symbols[file] for file in names},
+        {file: elf.read(programs[name], name).build_id for file, name in names.items()},
+    )
 
 
 async def _files(directory: dagger.Directory) -> dict[str, bytes]:
@@ -174,12 +238,3 @@ def attachments(
             if digest in statements:
                 made.append(signing.attestations(descriptor, statements[digest], wish.signer))
     return made
-
-
-async def signer(key: dagger.Secret, password: dagger.Secret | None = None) -> Signer:
-    """The signer of a key that came as a secret; its text goes nowhere else.
-
-    Raises:
-        UnusableKey, WrongKeyPassword: see `signing.load`.
-    """
-    return signing.load(await key.plaintext(), await password.plaintext() if password else "")

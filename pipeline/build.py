@@ -23,7 +23,9 @@ from pipeline import (
     cargo,
     crates,
     debian,
+    messages,
     preflight,
+    stages,
     state,
     supplied,
     toolchain,
@@ -37,10 +39,15 @@ from pipeline.natives import Needs
 from pipeline.outline import outline
 from pipeline.targets import TARGETS, Libc, Strategy, Target
 
-IGNORED = ["**/target", "**/.git", "**/node_modules", "**/.venv"]
-"""Left out of the source: build output and history, which no compile reads."""
+KEYS = ["**/cosign.key"]
+"""Where cosign puts a private key if nobody says otherwise: it is not for the engine's cache."""
+
+IGNORED = ["**/target", "**/.git", "**/node_modules", "**/.venv", *KEYS]
+"""Left out of the source: build output, history and keys, which no compile reads."""
 
 OUTPUT = "/output"
+SHELL = ("bash", "-o", "pipefail", "-ec")
+"""Not `sh`, which takes no notice of a cargo that fails ahead of a pipe."""
 
 
 @dataclass(frozen=True)
@@ -125,11 +132,13 @@ async def plan(order: Order) -> Plan:
     """
     zig.check(order.targets, order.libc, order.glibc)
     _check_target_packages(order)
+    stages.enter("reading the project")
     names = await order.source.entries()
     _check_source(names)
     rust, native = await _native(order, names)
     project, read = await _described(order, native)
     binaries = cargo.choose(project, order.choice)
+    stages.enter("fetching dependencies")
     await _fetch(read, native)
     needs = await _examine(read, native, binaries)
     return Plan(order, rust, native, project, binaries, build_commands(order, binaries, needs), needs)
@@ -305,14 +314,14 @@ def sync_lines() -> list[str]:
 
 
 def compile_script(plan: Plan) -> str:
-    """The shell program that compiles and collects, for `sh -e`.
+    """The shell program that compiles and collects, for `SHELL`.
 
     Binaries land in `/output/<triple>/`, stripped, with their symbols beside them in
     `/output/symbols/<triple>/` and linked to by build id and debug link; `/output/packages/<triple>/` has a
     file for each that names the Debian packages with the libraries it links.
     """
     lines = state.compiled_lines() if plan.order.state is not None else []
-    lines += [*sync_lines(), f"mkdir -p {OUTPUT}", *map(shlex.join, plan.commands)]
+    lines += [*sync_lines(), f"mkdir -p {OUTPUT}", *map(messages.reported, plan.commands)]
     directory = cargo.profile_directory(plan.order.choice.profile)
     for target in plan.order.targets:
         triple = target.triple(plan.order.libc)
@@ -387,6 +396,9 @@ async def _compile(plan: Plan) -> dagger.Container:
     if plan.order.state is not None:
         container = state.mount(container, plan.order.state)
     where = "; ".join(map(shlex.join, plan.commands))
+    counts = {triple: needs.crates for triple, needs in zip(plan.order.triples, plan.needs, strict=True)}
+    platforms = [target.platform for target in plan.order.targets]
+    stages.enter(stages.COMPILING, platforms[0] if len(platforms) == 1 else "", counts)
     asked = crates.ask(container, plan.commands, plan.order.triples[0])
     try:
         await container.sync()
@@ -397,12 +409,13 @@ async def _compile(plan: Plan) -> dagger.Container:
     try:
         sections = auditable.directory((await crates.load(asked)).graphs)
         container = container.with_mounted_directory(auditable.FOLDER, sections)
-        compiled = await container.with_exec(["sh", "-ec", compile_script(plan)]).sync()
+        compiled = await container.with_exec([*SHELL, compile_script(plan)]).sync()
         return compiled.with_directory(f"{OUTPUT}/crates", asked)
     except dagger.ExecError as error:
         first = plan.order.targets[0]
         chosen = toolchain.compilers(first, plan.order.libc, plan.order.glibc)
-        raise cargo.explain(printed(error), where, debian=not chosen.not_debian) from error
+        # On stdout there is only what `messages` makes of it.
+        raise cargo.explain(error.stderr, where, debian=not chosen.not_debian) from error
 
 
 def printed(error: dagger.ExecError) -> str:

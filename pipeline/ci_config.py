@@ -97,7 +97,7 @@ class Options:
 
     Attributes:
         image: address without a tag, as in `ghcr.io/me/app`.
-        platforms: OCI platforms to build for.
+        platforms: OCI platforms to build for; none leaves them to the project's settings.
         version: release of this project that the configuration installs, as in `0.1.0`.
         branch: the branch whose pushes are published.
         matrix: a native runner per platform and a merge, instead of one runner for all.
@@ -170,14 +170,14 @@ def write(files: Mapping[str, str], root: Path, *, force: bool = False) -> list[
 
 def commands(row: System, options: Options) -> dict[str, str]:
     """The command lines that every configuration calls, by the name that templates have for each."""
-    platforms = ",".join(options.platforms)
+    platforms = f" --platform {','.join(options.platforms)}" if options.platforms else ""
     login = f'--username "${row.user}" --password {row.token}'
     one = '--tag-rules "type=sha,suffix=-$SLUG"'
     script = f"{SOURCE}/v{options.version}/install.sh"
     return {
         "setup": f'curl -fsSL {script} | sh -s "{row.tools}/v{options.version}"',
-        "build": f"rust-multiarch build --platform {platforms}",
-        "publish": f'rust-multiarch publish --platform {platforms} --tag "$IMAGE" {login}',
+        "build": f"rust-multiarch build{platforms}",
+        "publish": f'rust-multiarch publish{platforms} --tag "$IMAGE" {login}',
         "build_one": 'rust-multiarch build --platform "$PLATFORM"',
         "publish_one": f'rust-multiarch publish --platform "$PLATFORM" --tag "$IMAGE" {one} {login}',
         "merge": f'rust-multiarch merge --tag "$IMAGE" {login}',

@@ -4,17 +4,19 @@ import copy
 import dataclasses
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Self
 
 import dagger
 from dagger import Doc, dag, field, function, object_type
 
-from pipeline import debian, runtime, seal, supplied
+from pipeline import attest, debian, runtime, seal, stages, supplied
 from pipeline import smoke as smoke_run
 from pipeline import verify as gate
 from pipeline.address import destinations, named, tagged
+from pipeline.artifacts import Artifact
 from pipeline.build import Plan
+from pipeline.content import Layout
 from pipeline.errors import UnsupportedPlatform
 from pipeline.publish import RegistryLogin, deliver
 from pipeline.report import Row, as_table, manifests
@@ -40,6 +42,14 @@ RegistryArgument = Annotated[
 # Null and not false where nothing is given: bindings for TypeScript demand every option that cannot be null.
 ByDigestArgument = Annotated[bool | None, Doc("Set no tag: what is pushed is found by its digest alone.")]
 ReceiptArgument = Annotated[bool | None, Doc("Return all that was done, as JSON, instead of the address.")]
+SbomArgument = Annotated[bool | None, Doc("Attach a CycloneDX bill of materials to each platform's image.")]
+ProvenanceArgument = Annotated[bool | None, Doc("Attach SLSA provenance: what was built from what, and how.")]
+SymbolsArgument = Annotated[bool | None, Doc("Attach the debug symbols of each platform's binaries.")]
+SignKeyArgument = Annotated[
+    dagger.Secret | None,
+    Doc("Private key to sign the image and what is attached with: cosign's, or an EC key on P-256 in PEM."),
+]
+SignPasswordArgument = Annotated[dagger.Secret | None, Doc("Password of the private key.")]
 PasswordArgument = Annotated[dagger.Secret | None, Doc("Password or token at the registry.")]
 
 PYTHON = "python:3.11-slim-bookworm"
@@ -77,6 +87,9 @@ class Image:
     terms: Annotated[str, Doc("The time and the annotations it is sealed with, as JSON.")] = field()
     tags: Annotated[list[str], Doc("What git and the tag rules call it; none without a repository.")] = field(
         default=list
+    )
+    origin: Annotated[str, Doc("Where it comes from: a SLSA provenance predicate, as JSON.")] = field(
+        default=str
     )
     # State of `with_registry_auth`, no part of the interface.
     logins: list[RegistryLogin] = dataclasses.field(init=False, default_factory=list)
@@ -171,6 +184,11 @@ class Image:
         no_clobber: NoClobberArgument = None,
         plain_http: PlainHttpArgument = None,
         registry: RegistryArgument = None,
+        sbom: SbomArgument = None,
+        provenance: ProvenanceArgument = None,
+        symbols: SymbolsArgument = None,
+        sign_key: SignKeyArgument = None,
+        sign_password: SignPasswordArgument = None,
         as_json: ReceiptArgument = None,
         by_digest: ByDigestArgument = None,
     ) -> str:
@@ -182,8 +200,20 @@ class Image:
         logins = self.logins
         if password is not None:
             logins = [RegistryLogin(to[0].host, username or "", password), *logins]
+        wish = await attest.wish(bool(sbom), bool(provenance), bool(symbols), sign_key, sign_password)
+
+        async def attach(layout: Layout) -> list[Artifact]:
+            terms = seal.terms(self.terms)
+            return await attest.attach(layout, self._parts(), wish, to[0].name, terms, self.origin)
+
         receipt = await deliver(
-            self.layout(), to, logins, clobber=not no_clobber, plain_http=plain_http or (), service=registry
+            self.layout(),
+            to,
+            logins,
+            clobber=not no_clobber,
+            plain_http=plain_http or (),
+            service=registry,
+            attach=attach,
         )
         print(receipt.as_text(), file=sys.stderr, flush=True)
         return receipt.as_json() if as_json else receipt.references[0]
@@ -201,11 +231,27 @@ class Image:
             pairs.append(image)
         return sealing.with_exec([*SEAL, "image", LAYOUT, "/terms.json", *pairs])
 
+    def _parts(self) -> list[attest.Part]:
+        """The variants, as what is attached to them needs them."""
+        return [
+            attest.Part(
+                platform=v.platform,
+                triple=v.triple,
+                programs=tuple(PurePosixPath(path).name for path in v.demand.programs),
+                container=v.container,
+                binaries=v.binaries,
+                symbols=v.symbols,
+                crates=v.crates,
+            )
+            for v in self.variants
+        ]
+
     def _containers(self) -> list[dagger.Container]:
         return [variant.container for variant in self.variants]
 
     async def rows(self) -> list[Row]:
         """Platform, triple, sizes and digest of every variant, as data."""
+        stages.enter("sealing")
         found = {manifest.platform: manifest for manifest in await manifests(self.layout())}
         return [
             Row(v.platform, v.triple, v.size, found[v.platform].image_bytes, found[v.platform].digest)
@@ -237,6 +283,7 @@ async def assemble(
     output: dagger.Directory,
     terms: seal.Terms,
     tags: Sequence[str] = (),
+    origin: str = "",
 ) -> Image:
     """The image of what `build.compile` put out for a plan, every program held against its runtime.
 
@@ -246,6 +293,7 @@ async def assemble(
         output: the compile's output.
         terms: the time and annotations of the image.
         tags: what it is to be called where an address names no tag.
+        origin: see `attest.origin`.
 
     Raises:
         VerificationError: a program does not fit the root file system it would ship in.
@@ -255,6 +303,7 @@ async def assemble(
     paths = tuple(f"{runtime.PROGRAMS}/{name}" for name in names)
     variants = []
     for target, needs in zip(plan.order.targets, plan.needs, strict=True):
+        stages.enter("assembling", target.platform)
         triple = target.triple(plan.order.libc)
         binaries = output.directory(triple)
         programs = {name: binaries.file(name) for name in names}
@@ -276,6 +325,8 @@ async def assemble(
         static = plan.order.libc is Libc.MUSL
         variant.demand = gate.Demand(paths, of_target.base, static, plan.order.glibc)
         variants.append(variant)
+        stages.enter(stages.READY, target.platform)
+    stages.enter("verifying")
     subjects = [gate.Subject(v.container, parse(v.platform), v.demand) for v in variants]
     verified = await gate.verify(subjects)
     return Image(
@@ -284,4 +335,5 @@ async def assemble(
         verified=gate.as_json(verified),
         terms=terms.as_json(),
         tags=list(tags),
+        origin=origin,
     )

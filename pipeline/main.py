@@ -8,12 +8,12 @@ from typing import Annotated, Any, Self
 import dagger
 from dagger import Doc, Ignore, check, dag, function, object_type
 
-from pipeline import checks, image, orders, preflight, runtime, seal
+from pipeline import attest, checks, image, orders, preflight, runtime, seal
 from pipeline import plan as preview
 from pipeline import verify as gate
 from pipeline.access import Access, GitToken, RegistryToken, gitconfig, registry_variable
 from pipeline.address import destinations, named, tagged
-from pipeline.build import IGNORED, Order, Plan, archive, compile, plan
+from pipeline.build import IGNORED, KEYS, Order, Plan, archive, compile, plan
 from pipeline.build import builder as native_builder
 from pipeline.image import (
     AddressArgument,
@@ -23,8 +23,13 @@ from pipeline.image import (
     NoClobberArgument,
     PasswordArgument,
     PlainHttpArgument,
+    ProvenanceArgument,
     ReceiptArgument,
     RegistryArgument,
+    SbomArgument,
+    SignKeyArgument,
+    SignPasswordArgument,
+    SymbolsArgument,
     TagsArgument,
     UsernameArgument,
 )
@@ -120,6 +125,7 @@ class RustMultiarch:
     repository: Annotated[
         dagger.Directory | None,
         Doc("The git checkout with its .git, for tags, labels and the time; usually the source again."),
+        Ignore(KEYS),
     ] = None
     files: Annotated[
         dagger.Directory | None, Doc("Files to lay over the root file system of every image.")
@@ -218,12 +224,21 @@ class RustMultiarch:
     async def build(self) -> Image:
         """Compile every platform and assemble the image; the log ends with a summary."""
         (built,) = await self._build(apart=False)
+        print(await built.report(), file=sys.stderr, flush=True)
+        return built
+
+    async def assembled(self) -> Image:
+        """What `build` gives, without its summary."""
+        (built,) = await self._build(apart=False)
         return built
 
     @function
     async def images(self) -> list[Image]:
         """Compile every platform once and assemble an image for each binary, with nothing of the others."""
-        return await self._build(apart=True)
+        built = await self._build(apart=True)
+        for each in built:
+            print(await each.report(), file=sys.stderr, flush=True)
+        return built
 
     @function
     async def plan(
@@ -273,14 +288,34 @@ class RustMultiarch:
         no_clobber: NoClobberArgument = None,
         plain_http: PlainHttpArgument = None,
         registry: RegistryArgument = None,
+        sbom: SbomArgument = None,
+        provenance: ProvenanceArgument = None,
+        symbols: SymbolsArgument = None,
+        sign_key: SignKeyArgument = None,
+        sign_password: SignPasswordArgument = None,
         as_json: ReceiptArgument = None,
         by_digest: ByDigestArgument = None,
     ) -> str:
         """Build, then push one index with exactly these platforms; returns its address with the digest."""
         destinations([named(one, "bin") for one in (address, *(also or []))], tags or [])
+        await attest.wish(key=sign_key, password=sign_password)  # refused before anything is built
         built = await self.build()
         return await built.publish(
-            address, tags, also, username, password, no_clobber, plain_http, registry, as_json, by_digest
+            address=address,
+            tags=tags,
+            also=also,
+            username=username,
+            password=password,
+            no_clobber=no_clobber,
+            plain_http=plain_http,
+            registry=registry,
+            sbom=sbom,
+            provenance=provenance,
+            symbols=symbols,
+            sign_key=sign_key,
+            sign_password=sign_password,
+            as_json=as_json,
+            by_digest=by_digest,
         )
 
     @function(cache="never")
@@ -411,8 +446,8 @@ class RustMultiarch:
             setup = await self._setup(settings, part, at)
             manifests = {target.platform: setup.labels for target in planned.order.targets}
             terms = seal.Terms(orders.time_of(settings, at), setup.labels, manifests)
-            built.append(await image.assemble(part, setup, output, terms, names))
-            print(await built[-1].report(), file=sys.stderr, flush=True)
+            origin = await attest.origin(part, output, at, settings, setup.labels)
+            built.append(await image.assemble(part, setup, output, terms, names, origin))
         return built
 
     async def _setup(self, settings: Settings, plan: Plan, at: Situation | None) -> runtime.Runtime:

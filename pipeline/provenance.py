@@ -6,15 +6,17 @@ was built alone; there is no time and no id of the run in them unless one is giv
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline import crates, sbom
-from pipeline.build import Order
 from pipeline.crates import Graph
 from pipeline.metadata import Base
+from pipeline.settings import Settings
 from pipeline.situation import Situation
 
 MEDIA_TYPE = "application/vnd.in-toto+json"
@@ -69,30 +71,13 @@ class Build:
     finished: str = ""
 
 
-def parameters(order: Order, **more: Any) -> Document:
-    """A build's options under the names that they have on the command line, those left empty left out.
-
-    Args:
-        order: the build.
-        more: further options, for example of the image.
-    """
-    choice = order.choice
-    options = {
-        "platforms": [target.platform for target in order.targets],
-        "package": choice.package,
-        "bin": list(choice.bins),
-        "features": list(choice.features),
-        "all-features": choice.all_features,
-        "no-default-features": choice.no_default_features,
-        "profile": choice.profile,
-        "cargo-args": list(choice.arguments),
-        "libc": order.libc.value,
-        "rust-version": order.rust,
-        "build-args": dict(order.build_args),
-        "packages": list(order.packages),
-        **{name.replace("_", "-"): value for name, value in more.items()},
+def parameters(settings: Settings) -> Document:
+    """A build's settings under the names that they have on the command line, without empty ones."""
+    named = {
+        each.name.replace("_", "-"): getattr(settings, each.name) for each in dataclasses.fields(settings)
     }
-    return {name: value for name, value in sorted(options.items()) if value not in ("", [], {}, False, None)}
+    plain = {name: value.value if isinstance(value, enum.Enum) else value for name, value in named.items()}
+    return {name: value for name, value in sorted(plain.items()) if value not in ("", [], False, 0)}
 
 
 def statement(subjects: Sequence[Subject], predicate_type: str, predicate: Mapping[str, Any]) -> bytes:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import dagger
 
-from pipeline import credentials, dial, pushing
+from pipeline import credentials, dial, pushing, stages
 from pipeline import merge as merging
 from pipeline.address import Destination
 from pipeline.artifacts import Artifact
@@ -19,6 +19,10 @@ from pipeline.receipt import Receipt
 
 Logins = Mapping[str, tuple[str, Secret]]
 """User name and password by host."""
+
+
+Attach = Callable[[Layout], Awaitable[Sequence[Artifact]]]
+"""Makes the artifacts of an image from its layout."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ async def deliver(
     clobber: bool = True,
     plain_http: Sequence[str] = (),
     service: dagger.Service | None = None,
-    artifacts: Sequence[Artifact] = (),
+    attach: Attach | None = None,
 ) -> Receipt:
     """Push a layout to every destination; credentials not given are looked up where docker keeps its own.
 
@@ -49,18 +53,19 @@ async def deliver(
         clobber: whether a tag that names another image may be moved.
         plain_http: hosts that are spoken to without TLS.
         service: what the first destination's registry is reached through.
-        artifacts: what refers to the image.
+        attach: makes what refers to the image, once its digests are known.
 
     Raises:
         PublishError and its kin: see `pushing.push`.
     """
     with tempfile.TemporaryDirectory(prefix="rust-multiarch-") as folder:
         await layout.export(folder)
+        opened = await Layout.open(folder)
+        artifacts = await attach(opened) if attach else ()
+        stages.enter("pushing")
         table = {login.host: (login.username, login.password) for login in logins}
         async with _registries(table, plain_http, destinations[0].host, service) as registries:
-            return await pushing.push(
-                await Layout.open(folder), destinations, registries, clobber=clobber, artifacts=artifacts
-            )
+            return await pushing.push(opened, destinations, registries, clobber=clobber, artifacts=artifacts)
 
 
 async def join(

@@ -141,7 +141,8 @@ async def base_image(image: str, target: Target) -> dagger.Container:
             f"the engine cannot pull {image} for {target.platform}",
             where="the runtime",
             fix="check the name and the network; on the embedded engine run "
-            f"`rust-multiarch engine start --platform {target.platform}` once",
+            f"`rust-multiarch engine start --platform {target.platform}` once; where the base has no image "
+            "of the platform at all, choose another or build with libc musl, which starts from nothing",
             output=str(error),
         ) from error
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from dagger import Doc
 
+from pipeline.cli.painting import Mode
 from pipeline.main import RustMultiarch
 from pipeline.settings import NAMES, key
 from pipeline.targets import BY_PLATFORM
@@ -34,6 +35,14 @@ PANEL = "Project and image"
 """The heading in help of what Cargo.toml and the environment can set too."""
 
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+Progress = Annotated[
+    Mode, typer.Option(help="How progress is shown; raw is the engine's own log, auto looks for a terminal.")
+]
+PROGRESS = inspect.Parameter(
+    "progress", inspect.Parameter.KEYWORD_ONLY, default=Mode.AUTO, annotation=Progress
+)
 
 
 def platform_names(incomplete: str) -> list[str]:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import anyio
-import dagger
 import typer
 from dagger import dag
 
 from engine import choice
 from pipeline import ci, git, orders, settings
 from pipeline.build import IGNORED
-from pipeline.cli import options
+from pipeline.cli import options, watching
+from pipeline.cli.painting import Mode
 from pipeline.errors import NotAGitRepository
 from pipeline.main import RustMultiarch
 from pipeline.settings import Layer, Merged
@@ -38,7 +37,10 @@ def say(line: str) -> None:
 
 
 def project_command(
-    run: Run, without: frozenset[str] = frozenset(), before: Before | None = None
+    run: Run,
+    without: frozenset[str] = frozenset(),
+    before: Before | None = None,
+    by_platform: bool = True,
 ) -> Callable[..., None]:
     """A command over a project: `run(module, …)` inside an engine session, its answer on stdout.
 
@@ -46,12 +48,13 @@ def project_command(
         run: what it does. The command's options are those of the module's constructor and then its own.
         without: constructor arguments that the command has a meaning of its own for.
         before: called with the settings and the command's own options while there is no engine yet.
+        by_platform: progress has a line for each platform, not one for the whole command.
     """
     own = list(inspect.signature(run, eval_str=True).parameters.values())[1:]
     project = options.project_parameters(without)
     names = frozenset(parameter.name for parameter in project)
 
-    def command(**given: Any) -> None:
+    def command(progress: Mode, **given: Any) -> None:
         chosen, rest = options.split(given, names)
         source = Path(chosen.pop("source")).resolve()
         files = chosen.pop("files")
@@ -64,10 +67,12 @@ def project_command(
             typer.echo(known)
             return
         work = functools.partial(_over_project, run, source, files, outright, rest)
-        answer([target.platform for target in targets], work, orders.builders(merged.settings))
+        rows = [(target.platform, target.triple(merged.settings.libc)) for target in targets]
+        shown = rows if by_platform else [(run.__name__, "")]
+        answer([name for name, _ in rows], work, shown, progress, orders.builders(merged.settings))
 
     command.__doc__ = run.__doc__
-    command.__signature__ = inspect.Signature([*project, *own])
+    command.__signature__ = inspect.Signature([*project, *own, options.PROGRESS])
     return command
 
 
@@ -98,21 +103,26 @@ def _situation(source: Path, ref: str) -> Situation | None:
 
 
 def answer(
-    platforms: Sequence[str], work: Callable[[], Awaitable[str]], builders: Sequence[str] = ()
+    platforms: Sequence[str],
+    work: Callable[[], Awaitable[str]],
+    rows: Sequence[tuple[str, str]],
+    progress: Mode,
+    builders: Sequence[str] = (),
 ) -> None:
     """Print what some work in an engine session returns.
 
     Args:
         platforms: what base images will be needed for.
         work: run in the session.
+        rows: name and triple of each line of progress.
+        progress: how it is shown.
         builders: platforms besides the engine's own that the compiler runs on.
     """
     os.environ.update(choice.choose(say, platforms, builders=builders).environment)
-    printed = anyio.run(_in_session, work)
+    try:
+        printed = anyio.run(watching.watch, work, rows, progress)
+    except watching.Interrupted as interrupted:
+        say(str(interrupted))
+        raise typer.Exit(watching.EXIT_CODE) from None
     if printed:
         typer.echo(printed)
-
-
-async def _in_session(work: Callable[[], Awaitable[str]]) -> str:
-    async with dagger.connection(dagger.Config(log_output=sys.stderr)):
-        return await work()

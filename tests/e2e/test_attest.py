@@ -1,20 +1,28 @@
 """What a built image says of itself, read back by tools that are not ours."""
 
+import base64
 import json
+import subprocess
+import urllib.request
 from pathlib import Path
 from typing import Any
 
+import crates as projects
 import dagger
+import gotools
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from dagger import dag
 from elftools.elf.elffile import ELFFile
+from test_signing import Keys, pair
 
-from pipeline import RustMultiarch, crates, dpkg, sbom
+from pipeline import RustMultiarch, crates, dpkg, errors, sbom
 from pipeline.image import Image
 
 pytestmark = pytest.mark.anyio
+
+PASSWORD = "canary-of-a-password"
 
 DATA = Path(__file__).parents[1] / "data/audit"
 AMD64, ARM64 = "linux/amd64", "linux/arm64"
@@ -102,3 +110,138 @@ async def test_a_bill_of_materials_of_what_ships(image: Image) -> None:
 
 async def test_an_image_from_scratch_has_no_packages(session) -> None:
     assert await dpkg.read(dag.container()) == dpkg.System()
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    return pair(tmp_path_factory.mktemp("keys"))
+
+
+def secret(name: str, text: str) -> dagger.Secret:
+    return dag.set_secret(f"attest-{name}", text)
+
+
+def get(host: str, path: str) -> Any:
+    accept = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json"
+    request = urllib.request.Request(f"http://{host}/v2/{path}", headers={"Accept": accept})
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)
+
+
+def oras(verb: str, *arguments: str) -> str:
+    command = [gotools.client("oras"), verb, "--plain-http", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def referrers(address: str, kind: str) -> list[dict[str, Any]]:
+    """What `oras` finds attached to a digest, of one kind."""
+    command = [
+        gotools.client("oras"),
+        "discover",
+        "--plain-http",
+        "--format",
+        "json",
+        "--artifact-type",
+        kind,
+    ]
+    found = json.loads(subprocess.run([*command, address], capture_output=True, check=True).stdout)
+    return list(found["referrers"])
+
+
+async def test_an_image_with_everything(image: Image, keys: Keys, loopback: str, tmp_path: Path) -> None:
+    key = (keys.directory / "cosign.key").read_text()
+    name = f"{loopback}/attest/everything"
+    receipt = json.loads(
+        await image.publish(
+            f"{name}:x",
+            sbom=True,
+            provenance=True,
+            symbols=True,
+            sign_key=secret("key", key),
+            sign_password=secret("password", PASSWORD),
+            as_json=True,
+        )
+    )
+    index = get(loopback, "attest/everything/manifests/x")
+    assert [entry["platform"]["architecture"] for entry in index["manifests"]] == ["amd64", "arm64"]
+
+    digests = [receipt["digest"], *(entry["digest"] for entry in index["manifests"])]
+    for digest in digests:
+        assert keys.verified("verify", f"{name}@{digest}")
+    (envelope,) = keys.verified("verify-attestation", "--type", "slsaprovenance1", f"{name}:x")
+    statement = json.loads(base64.b64decode(envelope["payload"]))
+    assert [f"sha256:{one['digest']['sha256']}" for one in statement["subject"]] == digests
+    definition = statement["predicate"]["buildDefinition"]
+    assert definition["externalParameters"]["features"] == ["text"]
+    uris = [dependency["uri"] for dependency in definition["resolvedDependencies"]]
+    assert any(uri.startswith("oci://docker.io/library/rust:") for uri in uris)
+    assert "oci://docker.io/library/debian:bookworm-slim" in uris
+    assert any(uri.startswith("pkg:cargo/itoa@") for uri in uris)
+
+    for digest in digests[1:]:
+        (envelope,) = keys.verified("verify-attestation", "--type", "cyclonedx", f"{name}@{digest}")
+        (plain,) = referrers(f"{name}@{digest}", sbom.MEDIA_TYPE)
+        manifest = get(loopback, f"attest/everything/manifests/{plain['digest']}")
+        bill = get(loopback, f"attest/everything/blobs/{manifest['layers'][0]['digest']}")
+        assert json.loads(base64.b64decode(envelope["payload"]))["predicate"] == bill
+        assert bill["metadata"]["component"]["hashes"][0]["content"] == digest.removeprefix("sha256:")
+
+    (symbols,) = referrers(f"{name}@{digests[1]}", "application/vnd.rust-multiarch.symbols.v1")
+    pull = [
+        gotools.client("oras"),
+        "pull",
+        "--plain-http",
+        "-o",
+        str(tmp_path),
+        f"{name}@{symbols['digest']}",
+    ]
+    subprocess.run(pull, check=True, capture_output=True)
+    with (tmp_path / "audited.debug").open("rb") as file:
+        note = next(ELFFile(file).get_section_by_name(".note.gnu.build-id").iter_notes())
+    verified = json.loads(image.verified)["verified"]
+    assert note["n_desc"] == next(v["build_id"] for v in verified if v["platform"] == AMD64)
+
+    log = (Path(__file__).parents[2] / ".e2e.log").read_text()
+    assert PASSWORD not in log and key.splitlines()[1] not in log
+
+
+async def test_nothing_is_attached_unasked(image: Image, loopback: str) -> None:
+    receipt = json.loads(await image.publish(f"{loopback}/attest/plain:x", as_json=True))
+    assert receipt["referrers"] == []
+    assert get(loopback, "attest/plain/tags/list")["tags"] == ["x"]
+
+
+async def test_the_same_documents_again_are_not_sent_again(image: Image, loopback: str) -> None:
+    first, second = [
+        json.loads(
+            await image.publish(f"{loopback}/attest/twice:x", sbom=True, provenance=True, as_json=True)
+        )
+        for _ in range(2)
+    ]
+    assert first["referrers"] == second["referrers"] and len(first["referrers"]) == 3
+    assert first["digest"] == second["digest"]
+    assert second["deliveries"][0]["uploaded_blobs"] == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "password", "error"),
+    [
+        ("no key", PASSWORD, errors.UnusableKey),
+        ("", "wrong", errors.WrongKeyPassword),
+    ],
+)
+async def test_a_key_is_tried_before_anything_is_built(
+    keys: Keys, session, key: str, password: str, error: type[errors.RustMultiarchError]
+) -> None:
+    text = key or (keys.directory / "cosign.key").read_text()
+    module = RustMultiarch(source=projects.directory({}))
+    with pytest.raises(error):
+        await module.publish(
+            "127.0.0.1:9/x/y:z", sign_key=secret(f"k-{password}", text), sign_password=secret("p", password)
+        )
+
+
+async def test_a_key_that_is_not_there(session) -> None:
+    module = RustMultiarch(source=projects.directory({}))
+    with pytest.raises(errors.UnusableKey, match="cannot be read"):
+        await module.publish("127.0.0.1:9/x/y:z", sign_key=dag.secret("file:///no/such/key"))

@@ -11,6 +11,7 @@ from pathlib import Path
 import crates
 import doc_blocks
 import pytest
+import test_signing
 from conftest import ROOT
 from test_ci_config import PASSWORD, environment
 
@@ -21,12 +22,13 @@ SECONDS = 900
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A cargo project with a git remote, at a tag; its program is named server."""
+    """A cargo project with a git remote, at a tag, and a key of cosign's; its program is named server."""
     for path, text in crates.hello_files("server").items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
     (tmp_path / "program").write_bytes(Path("/bin/true").read_bytes())
-    (tmp_path / ".gitignore").write_text("/program\n/dist\n/image.tar\n/state.tar.zst\n")
+    (tmp_path / ".gitignore").write_text("/program\n/dist\n/image.tar\n/layout\n/state.tar.zst\n/cosign.*\n")
+    test_signing.pair(tmp_path)
     (tmp_path / "Makefile").write_text((ROOT / "Makefile").read_text())
     git = ["git", "-c", "user.name=me", "-c", "user.email=me@example.com"]
     remote = ["remote", "add", "origin", "git@github.com:me/app.git"]
@@ -42,7 +44,7 @@ def test_the_commands_of_a_page(page: Path, project: Path, private_registry) -> 
         done = subprocess.run(
             ["bash", "-ec", typed],
             cwd=project,
-            env=environment(GHCR_TOKEN=PASSWORD),
+            env=environment(GHCR_TOKEN=PASSWORD, COSIGN_PASSWORD=test_signing.PASSWORD),
             capture_output=True,
             text=True,
             timeout=SECONDS,

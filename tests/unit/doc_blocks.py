@@ -22,6 +22,7 @@ NOT_RUN = {
     "make lint unit": "CI runs both by themselves",
     "make e2e": "it would run these tests again",
     "make docs": "tests/unit/test_docs.py compares what it writes",
+    "make bench": "minutes to hours; tests/unit/test_bench_*.py have what decides in them",
     "dagger call --platforms": "output of `make build`; tests/e2e/test_dagger_call.py",
     "curl http://127.0.0.1:": "output of `make build`; tests/e2e/test_sample_app.py",
     "dagger call -m github.com/rust-multiarch/rust-multiarch --source . publish":

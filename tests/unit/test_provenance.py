@@ -1,23 +1,17 @@
 import json
-from types import SimpleNamespace
 
 from graphs import HASHES, graphs
 
-from pipeline.build import Order
-from pipeline.cargo import Choice
 from pipeline.ci import Event
 from pipeline.git import Facts
 from pipeline.metadata import Base
 from pipeline.provenance import BUILD_TYPE, LOCAL, Build, Subject, parameters, provenance, statement
+from pipeline.settings import Settings
 from pipeline.situation import Situation
-from pipeline.targets import select
+from pipeline.targets import Libc
 
 REVISION = "abc1234def5678abc1234def5678abc1234def56"
 DIGEST = "sha256:" + "ab" * 32
-
-
-def order(**parts: object) -> Order:
-    return Order(source=SimpleNamespace(), targets=select(["linux/amd64", "linux/arm64"]), **parts)  # type: ignore
 
 
 def at(event: Event | None = None, **facts: object) -> Situation:
@@ -35,30 +29,19 @@ def test_a_statement() -> None:
     }
 
 
-def test_the_parameters_are_the_options_that_were_given() -> None:
-    choice = Choice(package="app", bins=("a",), features=("f",), all_features=True, arguments=("-v",))
-    given = order(choice=choice, rust="1.90", build_args=(("A", "1"),), packages=("cmake",))
-    assert parameters(given, runtime_base="debian:12", ports=[]) == {
-        "all-features": True,
+def test_the_parameters_are_the_settings() -> None:
+    given = Settings(bin=["a"], all_features=True, libc=Libc.MUSL, build_args=["A=1"], ports=[80])
+    found = parameters(given)
+    assert {name: found[name] for name in ("bin", "all-features", "libc", "build-args", "ports")} == {
         "bin": ["a"],
-        "build-args": {"A": "1"},
-        "cargo-args": ["-v"],
-        "features": ["f"],
-        "libc": "gnu",
-        "package": "app",
-        "packages": ["cmake"],
-        "platforms": ["linux/amd64", "linux/arm64"],
-        "profile": "release",
-        "runtime-base": "debian:12",
-        "rust-version": "1.90",
+        "all-features": True,
+        "libc": "musl",
+        "build-args": ["A=1"],
+        "ports": [80],
     }
-    bare = parameters(order(choice=Choice(no_default_features=True)))
-    assert bare == {
-        "libc": "gnu",
-        "no-default-features": True,
-        "platforms": ["linux/amd64", "linux/arm64"],
-        "profile": "release",
-    }
+    assert found["platforms"] == ["linux/amd64", "linux/arm64"], "what nobody set has its value too"
+    assert not {"features", "glibc", "require-clean", "source-date-epoch"} & set(found), "empty"
+    assert json.loads(json.dumps(found)) == found
 
 
 def test_a_build_of_which_nothing_more_is_known() -> None:

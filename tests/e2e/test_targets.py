@@ -1,0 +1,65 @@
+"""Every row of the target table: Rust and C of it, built on this platform and started.
+
+Only with `--zoo`: each row has compilers and a standard library of its own.
+"""
+
+import crates
+import pytest
+
+from engine import choice
+from engine.recipes import ARCHITECTURES
+from pipeline import RustMultiarch, zig
+from pipeline.targets import TARGETS, Libc, parse
+
+pytestmark = [pytest.mark.anyio, pytest.mark.zoo]
+
+BUILD = """
+use std::{env, process::Command};
+
+fn run(program: String, arguments: &[&str]) {
+    assert!(Command::new(&program).args(arguments).status().unwrap().success(), "{program}");
+}
+
+fn main() {
+    let out = env::var("OUT_DIR").unwrap();
+    let target = env::var("TARGET").unwrap().replace('-', "_");
+    let tool = |name: &str| env::var(format!("{name}_{target}")).unwrap();
+    let (object, archive) = (format!("{out}/word.o"), format!("{out}/libword.a"));
+    run(tool("CC"), &["-O2", "-c", "word.c", "-o", &object]);
+    run(tool("AR"), &["rcs", &archive, &object]);
+    println!("cargo:rustc-link-search=native={out}");
+    println!("cargo:rustc-link-lib=static=word");
+}
+"""
+C = """
+#include <stdio.h>
+int word(char *into) { union { int i; char c; } one = { 1 };
+    return sprintf(into, "C: %d bits, little %d", (int)sizeof(long) * 8, one.c); }
+"""
+MAIN = """
+unsafe extern "C" { fn word(into: *mut u8) -> i32; }
+fn main() {
+    let mut text = [0u8; 64];
+    let length = unsafe { word(text.as_mut_ptr()) } as usize;
+    println!("Rust: {} bits, little {}", usize::BITS, cfg!(target_endian = "little") as u8);
+    println!("{}", String::from_utf8_lossy(&text[..length]));
+    println!("caught {}", std::panic::catch_unwind(|| panic!("out")).is_err());
+}
+"""
+
+ROWS = [
+    *((target.platform, Libc.GNU) for target in TARGETS if target.debian in ARCHITECTURES),
+    *((target.platform, Libc.MUSL) for target in TARGETS if zig.ROWS[target.platform].std),
+]
+
+
+@pytest.mark.parametrize(("platform", "libc"), ROWS, ids=str)
+async def test_a_row(session, engine: choice.Choice, platform: str, libc: Libc) -> None:
+    if engine.kind == "embedded":
+        choice.choose(platforms=[platform])
+    source = crates.hello(main=MAIN, extra="").with_new_file("build.rs", BUILD).with_new_file("word.c", C)
+    image = await RustMultiarch(source=source, platforms=[platform], libc=libc).build()
+    target, variant = parse(platform), image.variants[0]
+    printed = await variant.container.with_exec([], use_entrypoint=True).stdout()
+    word = f"{target.bits} bits, little {int(target.little_endian)}"
+    assert printed.splitlines() == [f"Rust: {word}", f"C: {word}", "caught true"]
