@@ -13,7 +13,7 @@ from pipeline import plan as preview
 from pipeline import verify as gate
 from pipeline.access import Access, GitToken, RegistryToken, gitconfig, registry_variable
 from pipeline.address import destinations, named, tagged
-from pipeline.build import IGNORED, KEYS, Order, Plan, archive, compile, plan
+from pipeline.build import IGNORED, Order, Plan, archive, compile, plan
 from pipeline.build import builder as native_builder
 from pipeline.image import (
     AddressArgument,
@@ -124,8 +124,8 @@ class RustMultiarch:
     )
     repository: Annotated[
         dagger.Directory | None,
+        # No Ignore: the engine refuses one on what may be null, when another module is the caller.
         Doc("The git checkout with its .git, for tags, labels and the time; usually the source again."),
-        Ignore(KEYS),
     ] = None
     files: Annotated[
         dagger.Directory | None, Doc("Files to lay over the root file system of every image.")
