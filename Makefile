@@ -8,7 +8,7 @@ PLATFORMS ?= linux/amd64,linux/arm64
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 $(VENV)/ready: requirements.txt pyproject.toml
 	@python3 -m venv $(VENV) || { echo 'python3 cannot make a virtual environment: apt-get install python3-venv' >&2; exit 1; }
@@ -49,8 +49,32 @@ lint: setup ## ruff and mypy
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
+.PHONY: docs
+docs: setup ## renew the pages that are made from the code
+	@PYTHONPATH=. $(BIN)/python docs/generate.py
+
+.PHONY: examples
+examples: setup ## type-check the callers in Go and TypeScript against bindings made for this module
+	@$(BIN)/python -m pytest tests/callers
+
+.PHONY: schema
+schema: setup ## renew tests/data/schema.txt, the interface that other modules rely on
+	@PYTHONPATH=. $(BIN)/python tests/unit/schema.py
+
 .PHONY: requirements
 requirements: setup ## renew the pinned requirements
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 		--no-emit-index-url --no-annotate --group dev pyproject.toml -o requirements.txt
+
+.PHONY: bench
+bench: setup ## measure this project beside its peers, some hours: ARGS="--subject services --rounds 1"
+	@$(BIN)/python -m bench run full $(ARGS)
+
+.PHONY: bench-short
+bench-short: setup ## the same in ten minutes, after the preparations
+	@$(BIN)/python -m bench run short $(ARGS)
+
+.PHONY: bench-docs
+bench-docs: setup ## renew the tables and charts of docs/benchmarks.md from bench/results
+	@$(BIN)/python -m bench report --docs docs bench/results/*.json

@@ -104,21 +104,27 @@ def _make(store: Path, missing: list[Job], log: Log) -> None:
     for leftover in store.glob("making-*"):
         shutil.rmtree(leftover)
     maker = Maker(store, [apt.release(source) for source in apt.sources(SUITE)], log)
-    parents = list(dict.fromkeys(job.parent for job in missing if job.parent))
-    for parent in parents:
+    parents = parents_of(missing)
+    for parent in parents.values():
         if not parent.made:
             maker.make(parent)
     # The long ones first.
-    rest = sorted((job for job in missing if job not in parents), key=lambda job: job.base is DEBIAN)
+    rest = sorted((job for job in missing if not job.made), key=lambda job: job.base is DEBIAN)
     with ExitStack() as stack:
-        lowers = {parent: stack.enter_context(maker.lower(parent)) for parent in parents}
+        lowers = {at: stack.enter_context(maker.lower(parent)) for at, parent in parents.items()}
         pool = stack.enter_context(ThreadPoolExecutor(WORKERS))
-        for done in [
-            pool.submit(maker.make, job, lowers[job.parent] if job.parent else None) for job in rest
-        ]:
+        steps = [
+            pool.submit(maker.make, job, lowers[job.parent.directory] if job.parent else None) for job in rest
+        ]
+        for done in steps:
             done.result()
     for old in _outdated(store):
         shutil.rmtree(old)
+
+
+def parents_of(jobs: Iterable[Job]) -> dict[Path, Job]:
+    """The images that others are layers on, each once, by the directory it is kept in."""
+    return {job.parent.directory: job.parent for job in jobs if job.parent}
 
 
 def _outdated(store: Path) -> list[Path]:

@@ -94,10 +94,15 @@ def _mount() -> None:
     (CLAIMS / "mounted").touch()
 
 
-def _warn_without_fix_flag(name: str, log: Log) -> None:
+def has_fix_flag(name: str) -> bool:
+    """Whether a registered emulator works inside containers."""
     entry = (BINFMT / name).read_text()
     flags = next((line for line in entry.splitlines() if line.startswith("flags:")), "")
-    if "F" not in flags.removeprefix("flags:"):
+    return "F" in flags.removeprefix("flags:")
+
+
+def _warn_without_fix_flag(name: str, log: Log) -> None:
+    if not has_fix_flag(name):
         log(f"warning: {name} is registered without the F flag, so it does not work inside containers; "
             f"to have it replaced: echo -1 > {BINFMT / name}, then start again")  # fmt: skip
 

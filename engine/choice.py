@@ -77,10 +77,14 @@ def _embedded(why: str, platforms: Sequence[str], builders: Sequence[str], log: 
 
 
 def _container_tool(log: Log) -> Choice | None:
-    for tool in CONTAINER_TOOLS:
-        if shutil.which(tool) and _answers([tool, "info"]):
-            return Choice(tool, f"`{tool} info` answers", _command_line(log))
-    return None
+    tool = container_tool()
+    return Choice(tool, f"`{tool} info` answers", _command_line(log)) if tool else None
+
+
+def container_tool() -> str | None:
+    """The first of docker and podman that works, if any."""
+    found = (tool for tool in CONTAINER_TOOLS if shutil.which(tool) and _answers([tool, "info"]))
+    return next(found, None)
 
 
 def _answers(command: Sequence[str]) -> bool:

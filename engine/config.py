@@ -21,6 +21,9 @@ CLI = "_EXPERIMENTAL_DAGGER_CLI_BIN"
 DOCKER_HUB = "https://registry-1.docker.io/v2/"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 BINARIES = "/usr/local/lib/rust-multiarch"
+CERTIFICATES = "/usr/local/share/ca-certificates"
+"""Root certificates the engine adds to a container before every command and takes away after it."""
+
 CNI_PLUGINS = ("bridge", "loopback", "firewall", "host-local")
 XTABLES = ("xtables-legacy-multi", "xtables-nft-multi")
 
@@ -94,6 +97,7 @@ def sandbox(paths: Paths, build: Path, cidr: str) -> Spec:
     """The tree the engine runs in: this machine's, with the engine's tools where it expects them."""
     plugins = {f"/opt/cni/bin/{name}": f"/usr/lib/cni/{name}" for name in CNI_PLUGINS}
     xtables = {f"/usr/bin/{name}": f"/usr/sbin/{name}" for name in XTABLES}
+    own = {CERTIFICATES: str(paths.certificates)} if paths.certificates.is_dir() else {}
     return Spec(
         base=str(paths.sandbox),
         argv=arguments(paths, cidr),
@@ -104,6 +108,7 @@ def sandbox(paths: Paths, build: Path, cidr: str) -> Spec:
             BINARIES: str(build),
             "/tmp": str(paths.tmp),
             "/var/tmp": str(paths.tmp),
+            **own,
         },
         copies={
             "/usr/local/bin/dagger-init": str(build / "dagger-init"),

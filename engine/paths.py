@@ -55,6 +55,11 @@ class Paths:
         return self.root / "registry"
 
     @property
+    def certificates(self) -> Path:
+        """Root certificates that containers get instead of the machine's own, where somebody made it."""
+        return self.root / "certificates"
+
+    @property
     def engine(self) -> Path:
         """Everything the engine itself writes."""
         return self.root / "engine"

@@ -142,6 +142,14 @@ def tagged(addresses: Iterable[str], tags: Sequence[str]) -> list[str]:
     return found
 
 
+def named(address: str, binary: str) -> str:
+    """The address of one binary's image: `{bin}` in it stands for the binary's name.
+
+    A binary may have a name that no repository may have; what is in the way becomes `-`.
+    """
+    return address.replace("{bin}", re.sub(r"[^a-z0-9._-]", "-", binary.lower()).strip("._-"))
+
+
 def _fault(address: str) -> str:
     """The first character that no address has at its place, else the first that does not fit the rest."""
     host = re.match(rf"(?:{_HOST})/", address, re.ASCII)

@@ -5,8 +5,9 @@ An artifact is a manifest with a `subject`, so the image's own index lists nothi
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pipeline.content import MANIFEST, Descriptor, compact, digest_of
 
@@ -23,12 +24,14 @@ class Artifact:
         subject: the digest that it is about.
         body: its manifest.
         blobs: its config and layers, by descriptor.
+        tag: a tag it also gets, for clients that look there instead of among the referrers.
     """
 
     descriptor: Descriptor
     subject: str
     body: bytes
     blobs: tuple[tuple[Descriptor, bytes], ...]
+    tag: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ def artifact(
     artifact_type: str,
     layers: tuple[Layer, ...],
     annotations: Mapping[str, str] | None = None,
+    tag: str = "",
 ) -> Artifact:
     """An artifact about a manifest or an index; the same bytes for the same arguments.
 
@@ -60,6 +64,7 @@ def artifact(
         artifact_type: media type of the artifact, by which clients look for it.
         layers: its documents.
         annotations: of its manifest, and of the entry in the list of referrers.
+        tag: see `Artifact`.
     """
     annotations = dict(sorted((annotations or {}).items()))
     about = {"mediaType": subject.media_type, "digest": subject.digest, "size": subject.size}
@@ -76,4 +81,22 @@ def artifact(
         MANIFEST, digest_of(body), len(body), artifact_type=artifact_type, annotations=annotations
     )
     blobs = [(EMPTY_CONFIG, EMPTY), *((layer.descriptor, layer.content) for layer in layers)]
-    return Artifact(named, subject.digest, body, tuple(blobs))
+    return Artifact(named, subject.digest, body, tuple(blobs), tag)
+
+
+def joined(artifact: Artifact, present: bytes) -> Artifact:
+    """An artifact with the layers that the manifest at its tag has already, so that putting it loses none.
+
+    Others sign the same image with their keys, and all signatures are layers of one manifest.
+
+    Args:
+        artifact: the one to put.
+        present: the manifest that is there.
+    """
+    before, now = json.loads(present).get("layers", []), json.loads(artifact.body)
+    if not [layer for layer in before if layer not in now["layers"]]:
+        return artifact
+    now["layers"] = [*before, *(layer for layer in now["layers"] if layer not in before)]
+    body = compact(now)
+    named = replace(artifact.descriptor, digest=digest_of(body), size=len(body))
+    return replace(artifact, descriptor=named, body=body)

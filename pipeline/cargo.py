@@ -188,6 +188,11 @@ def _listing(binaries: Iterable[Binary]) -> str:
     )
 
 
+def spdx(license: str | None) -> str:
+    """A manifest's license as an SPDX expression; old ones write MIT/Apache-2.0 for a choice (cargo book)."""
+    return re.sub(r"\s*/\s*", " OR ", license or "")
+
+
 def feature_arguments(choice: Choice) -> list[str]:
     """The feature flags of a choice, the same for every cargo command."""
     flags = [("--all-features", choice.all_features), ("--no-default-features", choice.no_default_features)]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import dagger
 
-from pipeline import build, cargo
+from pipeline import build, cargo, stages
 from pipeline.build import Plan
 from pipeline.cargo import Failure
 from pipeline.errors import ChecksFailed
@@ -77,6 +77,7 @@ async def fmt(plan: Plan) -> str:
 
 async def _run(container: dagger.Container, command: Sequence[str], otherwise: Failure) -> str:
     script = "\n".join([*build.sync_lines(), shlex.join(command)])
+    stages.enter(f"running {shlex.join(command[:2])}")
     try:
         return await container.with_exec(["sh", "-ec", script]).combined_output()
     except dagger.ExecError as error:

@@ -97,7 +97,7 @@ class Options:
 
     Attributes:
         image: address without a tag, as in `ghcr.io/me/app`.
-        platforms: OCI platforms to build for.
+        platforms: OCI platforms to build for; none leaves them to the project's settings.
         version: release of this project that the configuration installs, as in `0.1.0`.
         branch: the branch whose pushes are published.
         matrix: a native runner per platform and a merge, instead of one runner for all.
@@ -170,25 +170,30 @@ def write(files: Mapping[str, str], root: Path, *, force: bool = False) -> list[
 
 def commands(row: System, options: Options) -> dict[str, str]:
     """The command lines that every configuration calls, by the name that templates have for each."""
-    platforms = ",".join(options.platforms)
+    platforms = f" --platform {','.join(options.platforms)}" if options.platforms else ""
     login = f'--username "${row.user}" --password {row.token}'
     one = '--tag-rules "type=sha,suffix=-$SLUG"'
     script = f"{SOURCE}/v{options.version}/install.sh"
     return {
         "setup": f'curl -fsSL {script} | sh -s "{row.tools}/v{options.version}"',
-        "build": f"rust-multiarch build --platform {platforms}",
-        "publish": f'rust-multiarch publish --platform {platforms} --tag "$IMAGE" {login}',
+        "build": f"rust-multiarch build{platforms}",
+        "publish": f'rust-multiarch publish{platforms} --tag "$IMAGE" {login}',
         "build_one": 'rust-multiarch build --platform "$PLATFORM"',
         "publish_one": f'rust-multiarch publish --platform "$PLATFORM" --tag "$IMAGE" {one} {login}',
         "merge": f'rust-multiarch merge --tag "$IMAGE" {login}',
     }
 
 
+def runner(row: System, platform: str) -> str:
+    """The runner of a platform: where no native one is named, the one of linux/amd64 cross-compiles."""
+    return row.runners.get(platform, row.runners["linux/amd64"])
+
+
 def _leg(row: System, platform: str) -> dict[str, str]:
-    """One platform's values: where no native runner is named, the one of linux/amd64 cross-compiles."""
+    """One platform's values."""
     slug = platform.replace("/", "-")
-    runner = row.runners.get(platform, row.runners["linux/amd64"])
-    return {"platform": platform, "slug": slug, "ident": slug.replace("-", "_"), "runner": runner}
+    named = {"platform": platform, "slug": slug, "ident": slug.replace("-", "_")}
+    return {**named, "runner": runner(row, platform)}
 
 
 def _blocks(template: str) -> Iterator[tuple[str, str]]:

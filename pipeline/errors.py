@@ -83,6 +83,12 @@ def first(error: BaseException) -> BaseException:
     return first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
+class NotReady(RustMultiarchError):
+    """`doctor` found something that a build would fail for."""
+
+    exit_code = 6
+
+
 class InvalidSetting(RustMultiarchError):
     """A setting of Cargo.toml or of the environment that does not exist, or has no value of its type."""
 
@@ -235,6 +241,12 @@ class VerificationError(RustMultiarchError):
     exit_code = 40
 
 
+class NotReproducible(VerificationError):
+    """Two builds of the same sources differ."""
+
+    exit_code = 42
+
+
 class SmokeFailed(VerificationError):
     """A variant was started and did not do what was expected of it."""
 
@@ -325,6 +337,18 @@ class BaseImageUnavailable(EngineError):
     exit_code = 64
 
 
+class UnusableContainer(EngineError):
+    """A container handed in as builder, runtime or variant that is not what it has to be."""
+
+    exit_code = 65
+
+
+class NoEngineLeft(EngineError):
+    """Every engine of several was lost before all platforms were built."""
+
+    exit_code = 66
+
+
 class NotAGitRepository(RustMultiarchError):
     """There is no git repository with a commit to take tags and labels from."""
 
@@ -341,3 +365,21 @@ class DirtyTree(RustMultiarchError):
     """The working tree differs from its commit and `--require-clean` was given."""
 
     exit_code = 72
+
+
+class UnknownUnitGraph(RustMultiarchError):
+    """cargo describes its build in a form that this version does not know, so no SBOM can be made."""
+
+    exit_code = 73
+
+
+class UnusableKey(RustMultiarchError):
+    """The signing key is not a private key, is damaged, or is of a kind that images are not signed with."""
+
+    exit_code = 74
+
+
+class WrongKeyPassword(RustMultiarchError):
+    """The signing key does not open with the password."""
+
+    exit_code = 75

@@ -4,17 +4,19 @@ import copy
 import dataclasses
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Self
 
 import dagger
 from dagger import Doc, dag, field, function, object_type
 
-from pipeline import debian, runtime, seal, toolchain
+from pipeline import attest, debian, runtime, seal, stages, supplied
 from pipeline import smoke as smoke_run
 from pipeline import verify as gate
-from pipeline.address import destinations, tagged
+from pipeline.address import destinations, named, tagged
+from pipeline.artifacts import Artifact
 from pipeline.build import Plan
+from pipeline.content import Layout
 from pipeline.errors import UnsupportedPlatform
 from pipeline.publish import RegistryLogin, deliver
 from pipeline.report import Row, as_table, manifests
@@ -23,18 +25,31 @@ from pipeline.targets import Libc, parse
 
 AddressArgument = Annotated[
     str,
-    Doc("Where to push, for example ghcr.io/me/app:1.2.3; without a tag, git and the tag rules give them."),
+    Doc(
+        "Where to push, for example ghcr.io/me/app:1.2.3; without a tag, git and the tag rules give them. "
+        "{bin} stands for the binary's name."
+    ),
 ]
-UsernameArgument = Annotated[str, Doc("User name at the registry.")]
+UsernameArgument = Annotated[str | None, Doc("User name at the registry.")]
 TagsArgument = Annotated[list[str] | None, Doc("Further tags of the image, at every address.")]
 AlsoArgument = Annotated[list[str] | None, Doc("Further addresses to push the same image to.")]
-NoClobberArgument = Annotated[bool, Doc("Move no tag that names another image already.")]
+NoClobberArgument = Annotated[bool | None, Doc("Move no tag that names another image already.")]
 PlainHttpArgument = Annotated[list[str] | None, Doc("Registries that are spoken to without TLS.")]
 RegistryArgument = Annotated[
     dagger.Service | None,
     Doc("What the address's registry is reached through, for one on your machine tcp://127.0.0.1:5000."),
 ]
-ReceiptArgument = Annotated[bool, Doc("Return all that was done, as JSON, instead of the address.")]
+# Null and not false where nothing is given: bindings for TypeScript demand every option that cannot be null.
+ByDigestArgument = Annotated[bool | None, Doc("Set no tag: what is pushed is found by its digest alone.")]
+ReceiptArgument = Annotated[bool | None, Doc("Return all that was done, as JSON, instead of the address.")]
+SbomArgument = Annotated[bool | None, Doc("Attach a CycloneDX bill of materials to each platform's image.")]
+ProvenanceArgument = Annotated[bool | None, Doc("Attach SLSA provenance: what was built from what, and how.")]
+SymbolsArgument = Annotated[bool | None, Doc("Attach the debug symbols of each platform's binaries.")]
+SignKeyArgument = Annotated[
+    dagger.Secret | None,
+    Doc("Private key to sign the image and what is attached with: cosign's, or an EC key on P-256 in PEM."),
+]
+SignPasswordArgument = Annotated[dagger.Secret | None, Doc("Password of the private key.")]
 PasswordArgument = Annotated[dagger.Secret | None, Doc("Password or token at the registry.")]
 
 PYTHON = "python:3.11-slim-bookworm"
@@ -54,18 +69,27 @@ class Variant:
     base: Annotated[dagger.Container | None, Doc("The image it starts from, if any.")] = field()
     binaries: Annotated[dagger.Directory, Doc("The stripped binaries.")] = field()
     symbols: Annotated[dagger.Directory, Doc("The debug symbols taken out of the binaries.")] = field()
+    crates: Annotated[
+        dagger.Directory, Doc("What cargo said of the build: its units, metadata and lock.")
+    ] = field()
     size: Annotated[int, Doc("Bytes of the binaries together.")] = field()
+    # What its programs have to be, for checking a container that takes its place.
+    demand: gate.Demand = dataclasses.field(init=False, default_factory=gate.Demand)
 
 
 @object_type
 class Image:
     """A multi-platform image that was built."""
 
+    name: Annotated[str, Doc("The binary it starts.")] = field()
     variants: Annotated[list[Variant], Doc("One image per platform, in the order asked for.")] = field()
     verified: Annotated[str, Doc("What was verified of every program, as JSON.")] = field()
     terms: Annotated[str, Doc("The time and the annotations it is sealed with, as JSON.")] = field()
     tags: Annotated[list[str], Doc("What git and the tag rules call it; none without a repository.")] = field(
         default=list
+    )
+    origin: Annotated[str, Doc("Where it comes from: a SLSA provenance predicate, as JSON.")] = field(
+        default=str
     )
     # State of `with_registry_auth`, no part of the interface.
     logins: list[RegistryLogin] = dataclasses.field(init=False, default_factory=list)
@@ -84,6 +108,30 @@ class Image:
             where="platform",
             fix="choose one of " + ", ".join(v.platform for v in self.variants),
         )
+
+    @function
+    async def with_variant(
+        self,
+        platform: Annotated[str, Doc("Platform of the variant, for example linux/arm64.")],
+        container: Annotated[dagger.Container, Doc("The variant's container as it is to be.")],
+        programs: Annotated[
+            list[str] | None, Doc("Further programs in it to check, as absolute paths.")
+        ] = None,
+    ) -> Self:
+        """The same image with a changed container for one platform, whose programs are checked again."""
+        before = self.variant(platform)
+        target = parse(before.platform)
+        await supplied.check_platform(container, target, f"the variant of {target.platform}")
+        demand = dataclasses.replace(before.demand, programs=(*before.demand.programs, *(programs or [])))
+        verified = await gate.verify([gate.Subject(container, target, demand)])
+        variant = copy.copy(before)
+        variant.container, variant.demand = await container.sync(), demand
+        if before.base is not None and not await _starts_with(container, before.base):
+            variant.base = container
+        changed = copy.copy(self)
+        changed.variants = [variant if v is before else v for v in self.variants]
+        changed.verified = gate.replaced(self.verified, target.platform, verified)
+        return changed
 
     @function
     def layout(self) -> dagger.Directory:
@@ -117,7 +165,7 @@ class Image:
     def with_registry_auth(
         self,
         host: Annotated[str, Doc("The registry, for example ghcr.io.")],
-        username: UsernameArgument,
+        username: Annotated[str, Doc("User name at the registry.")],
         password: Annotated[dagger.Secret, Doc("Password or token at the registry.")],
     ) -> Self:
         """The same image, with credentials for one more registry."""
@@ -131,20 +179,41 @@ class Image:
         address: AddressArgument,
         tags: TagsArgument = None,
         also: AlsoArgument = None,
-        username: UsernameArgument = "",
+        username: UsernameArgument = None,
         password: PasswordArgument = None,
-        no_clobber: NoClobberArgument = False,
+        no_clobber: NoClobberArgument = None,
         plain_http: PlainHttpArgument = None,
         registry: RegistryArgument = None,
-        as_json: ReceiptArgument = False,
+        sbom: SbomArgument = None,
+        provenance: ProvenanceArgument = None,
+        symbols: SymbolsArgument = None,
+        sign_key: SignKeyArgument = None,
+        sign_password: SignPasswordArgument = None,
+        as_json: ReceiptArgument = None,
+        by_digest: ByDigestArgument = None,
     ) -> str:
         """Push one OCI index with exactly these variants; returns its address with the digest."""
-        to = destinations(tagged([address, *(also or [])], self.tags), tags or [])
+        addresses = [named(one, self.name) for one in (address, *(also or []))]
+        to = destinations(tagged(addresses, self.tags), tags or [])
+        if by_digest:
+            to = tuple(dataclasses.replace(destination, tags=()) for destination in to)
         logins = self.logins
         if password is not None:
-            logins = [RegistryLogin(to[0].host, username, password), *logins]
+            logins = [RegistryLogin(to[0].host, username or "", password), *logins]
+        wish = await attest.wish(bool(sbom), bool(provenance), bool(symbols), sign_key, sign_password)
+
+        async def attach(layout: Layout) -> list[Artifact]:
+            terms = seal.terms(self.terms)
+            return await attest.attach(layout, self._parts(), wish, to[0].name, terms, self.origin)
+
         receipt = await deliver(
-            self.layout(), to, logins, clobber=not no_clobber, plain_http=plain_http or (), service=registry
+            self.layout(),
+            to,
+            logins,
+            clobber=not no_clobber,
+            plain_http=plain_http or (),
+            service=registry,
+            attach=attach,
         )
         print(receipt.as_text(), file=sys.stderr, flush=True)
         return receipt.as_json() if as_json else receipt.references[0]
@@ -162,11 +231,27 @@ class Image:
             pairs.append(image)
         return sealing.with_exec([*SEAL, "image", LAYOUT, "/terms.json", *pairs])
 
+    def _parts(self) -> list[attest.Part]:
+        """The variants, as what is attached to them needs them."""
+        return [
+            attest.Part(
+                platform=v.platform,
+                triple=v.triple,
+                programs=tuple(PurePosixPath(path).name for path in v.demand.programs),
+                container=v.container,
+                binaries=v.binaries,
+                symbols=v.symbols,
+                crates=v.crates,
+            )
+            for v in self.variants
+        ]
+
     def _containers(self) -> list[dagger.Container]:
         return [variant.container for variant in self.variants]
 
     async def rows(self) -> list[Row]:
         """Platform, triple, sizes and digest of every variant, as data."""
+        stages.enter("sealing")
         found = {manifest.platform: manifest for manifest in await manifests(self.layout())}
         return [
             Row(v.platform, v.triple, v.size, found[v.platform].image_bytes, found[v.platform].digest)
@@ -185,12 +270,20 @@ def _sealed_base(base: dagger.Container) -> dagger.Directory:
     return sealing.with_exec([*SEAL, "base", LAYOUT, "/base.tar"]).directory(LAYOUT)
 
 
+async def _starts_with(container: dagger.Container, base: dagger.Container) -> bool:
+    """Whether a container's first layers are those of a base."""
+    sealing = _sealer().with_mounted_file("/image.tar", container.as_tarball())
+    sealing = sealing.with_mounted_directory("/base", _sealed_base(base))
+    return await sealing.with_exec([*SEAL, "compare", "/base", "/image.tar"]).stdout() == "same\n"
+
+
 async def assemble(
     plan: Plan,
     setup: runtime.Runtime,
     output: dagger.Directory,
     terms: seal.Terms,
     tags: Sequence[str] = (),
+    origin: str = "",
 ) -> Image:
     """The image of what `build.compile` put out for a plan, every program held against its runtime.
 
@@ -200,39 +293,47 @@ async def assemble(
         output: the compile's output.
         terms: the time and annotations of the image.
         tags: what it is to be called where an address names no tag.
+        origin: see `attest.origin`.
 
     Raises:
         VerificationError: a program does not fit the root file system it would ship in.
         BaseImageUnavailable: see `runtime.assemble`.
     """
     names = [binary.name for binary in plan.binaries]
-    host = toolchain.native(plan.rust)
+    paths = tuple(f"{runtime.PROGRAMS}/{name}" for name in names)
     variants = []
     for target, needs in zip(plan.order.targets, plan.needs, strict=True):
+        stages.enter("assembling", target.platform)
         triple = target.triple(plan.order.libc)
         binaries = output.directory(triple)
         programs = {name: binaries.file(name) for name in names}
-        base = await runtime.base_image(setup.base, target)
-        linked = (await output.file(f"packages/{triple}").contents()).split()
-        packages = [*needs.runtime, *linked]
+        of_target, base = await runtime.start(setup, target)
+        linked = [await output.file(f"packages/{triple}/{name}").contents() for name in names]
+        packages = [*needs.runtime, *" ".join(linked).split()]
         added = await debian.runtime_files(base, dag.container().from_(runtime.BASE), target, packages)
-        container = await runtime.assemble(setup, base, programs, host, added)
-        variants.append(
-            Variant(
-                platform=target.platform,
-                triple=triple,
-                container=await container.sync(),
-                base=None if setup.base == runtime.SCRATCH else base,
-                binaries=binaries,
-                symbols=output.directory(f"symbols/{triple}"),
-                size=sum([await file.size() for file in programs.values()]),
-            )
+        container = await runtime.assemble(of_target, base, programs, plan.native, added)
+        variant = Variant(
+            platform=target.platform,
+            triple=triple,
+            container=await container.sync(),
+            base=None if of_target.base == runtime.SCRATCH else base,
+            binaries=binaries,
+            symbols=output.directory(f"symbols/{triple}"),
+            crates=output.directory("crates"),
+            size=sum([await file.size() for file in programs.values()]),
         )
-    paths = tuple(f"{runtime.PROGRAMS}/{name}" for name in names)
-    static = plan.order.libc is Libc.MUSL
-    subjects = [
-        gate.Subject(v.container, parse(v.platform), paths, setup.base, static, plan.order.glibc)
-        for v in variants
-    ]
+        static = plan.order.libc is Libc.MUSL
+        variant.demand = gate.Demand(paths, of_target.base, static, plan.order.glibc)
+        variants.append(variant)
+        stages.enter(stages.READY, target.platform)
+    stages.enter("verifying")
+    subjects = [gate.Subject(v.container, parse(v.platform), v.demand) for v in variants]
     verified = await gate.verify(subjects)
-    return Image(variants=variants, verified=gate.as_json(verified), terms=terms.as_json(), tags=list(tags))
+    return Image(
+        name=names[0],
+        variants=variants,
+        verified=gate.as_json(verified),
+        terms=terms.as_json(),
+        tags=list(tags),
+        origin=origin,
+    )

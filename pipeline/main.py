@@ -8,29 +8,38 @@ from typing import Annotated, Any, Self
 import dagger
 from dagger import Doc, Ignore, check, dag, function, object_type
 
-from pipeline import checks, image, orders, preflight, runtime, seal
+from pipeline import attest, checks, image, orders, plan_text, preflight, runtime, seal
 from pipeline import plan as preview
 from pipeline import verify as gate
 from pipeline.access import Access, GitToken, RegistryToken, gitconfig, registry_variable
-from pipeline.address import destinations, tagged
-from pipeline.build import IGNORED, Order, Plan, compile, plan
+from pipeline.address import destinations, named, tagged
+from pipeline.build import IGNORED, Order, Plan, archive, compile, plan
 from pipeline.build import builder as native_builder
 from pipeline.image import (
     AddressArgument,
     AlsoArgument,
+    ByDigestArgument,
     Image,
     NoClobberArgument,
     PasswordArgument,
     PlainHttpArgument,
+    ProvenanceArgument,
     ReceiptArgument,
     RegistryArgument,
+    SbomArgument,
+    SignKeyArgument,
+    SignPasswordArgument,
+    SymbolsArgument,
     TagsArgument,
     UsernameArgument,
 )
+from pipeline.publish import join
+from pipeline.reproduce import twice
 from pipeline.settings import InEngine, Merged, Settings, from_project, given, merge
 from pipeline.situation import Situation
+from pipeline.supplied import Supplied, check_platform
 from pipeline.tags import from_text as from_rules
-from pipeline.targets import DEFAULT_PLATFORMS, Libc, Strategy, parse, select
+from pipeline.targets import DEFAULT_PLATFORMS, Libc, parse, select
 
 
 @object_type
@@ -64,8 +73,9 @@ class RustMultiarch:
     rust_version: Annotated[
         str | None, Doc("Rust version; the project's rust-toolchain.toml decides where this is empty.")
     ] = None
+    # Text, not an enum: Dagger v0.21.8 takes an enum argument's default of None for one of its members.
     libc: Annotated[
-        Libc | None, Doc("C library of the binaries: gnu (the default), or musl for static ones.")
+        str | None, Doc("C library of the binaries: gnu (the default), or musl for static ones.")
     ] = None
     glibc: Annotated[str | None, Doc("Oldest glibc the binaries run on, for example 2.17.")] = None
     target_packages: Annotated[
@@ -73,7 +83,7 @@ class RustMultiarch:
         Doc("Further Debian packages to link with, installed for each platform: libfoo-dev."),
     ] = None
     strategy: Annotated[
-        Strategy | None,
+        str | None,
         Doc("cross (the default): one native compiler for all; emulated: each platform's own, under QEMU."),
     ] = None
     build_platform: Annotated[
@@ -87,6 +97,13 @@ class RustMultiarch:
         str | None, Doc(f"User the program runs as; the default, {runtime.USER}, has no rights.")
     ] = None
     ports: Annotated[list[int] | None, Doc("TCP ports the image declares.")] = None
+    workdir: Annotated[str | None, Doc("Directory the program starts in; the base's where it is empty.")] = (
+        None
+    )
+    entrypoint: Annotated[
+        list[str] | None,
+        Doc("Command that starts the image, word by word; the first binary where it is empty."),
+    ] = None
     args: Annotated[list[str] | None, Doc("Default arguments of the program.")] = None
     env: Annotated[list[str] | None, Doc("Environment of the program, each NAME=value.")] = None
     labels: Annotated[list[str] | None, Doc("Labels of the image, each NAME=value.")] = None
@@ -109,10 +126,16 @@ class RustMultiarch:
         dagger.Directory | None,
         Doc("The git checkout with its .git, for tags, labels and the time; usually the source again."),
     ] = None
+    files: Annotated[
+        dagger.Directory | None, Doc("Files to lay over the root file system of every image.")
+    ] = None
     # State of the `with_…` functions; no argument of the constructor.
     access: Access = dataclasses.field(init=False, default_factory=Access)
+    supplied: Supplied = dataclasses.field(init=False, default_factory=Supplied)
     # Set where git and the environment of CI can be asked directly, which is on the command line.
     situation: Situation | None = dataclasses.field(init=False, default=None)
+    # The archive of `with_cache`.
+    state: dagger.File | None = dataclasses.field(init=False, default=None)
     # Where the command line got what it gives: names of options and of environment variables.
     origins: dict[str, str] = dataclasses.field(init=False, default_factory=dict)
 
@@ -149,17 +172,71 @@ class RustMultiarch:
         return self._with_access(agent=agent, known_hosts=known_hosts)
 
     @function
+    def with_cache(
+        self, archive: Annotated[dagger.File, Doc("What `export-cache` gave after an earlier build.")]
+    ) -> Self:
+        """The same project, that starts from an archive of compiled state where the engine has none."""
+        changed = copy.copy(self)
+        changed.state = archive
+        return changed
+
+    @function(cache="never")
+    async def export_cache(self) -> dagger.File:
+        """Build, then give the compiled state as an archive, for a CI that keeps nothing between runs."""
+        settings, at = await self._asked()
+        return await archive(await plan(self._order(settings, at)))
+
+    @function(cache="never")
+    async def reproduce(self) -> str:
+        """Compile twice from nothing and compare; says which file differs, if one does."""
+        settings, at = await self._asked()
+        _, files = await twice(await plan(self._order(settings, at)))
+        return f"reproducible: {files} files are the same in two builds that shared nothing but the sources"
+
+    @function
+    def with_builder(
+        self,
+        container: Annotated[
+            dagger.Container,
+            Doc("Has cargo, rustc and apt-get; the standard library of every target, or rustup."),
+        ],
+    ) -> Self:
+        """The same project, compiled in a container of yours instead of the official Rust image."""
+        changed = copy.copy(self)
+        changed.supplied = dataclasses.replace(self.supplied, builder=container)
+        return changed
+
+    @function
+    async def with_runtime(
+        self,
+        platform: Annotated[str, Doc("Platform of the container, for example linux/arm64.")],
+        container: Annotated[dagger.Container, Doc("What the platform's image starts from.")],
+    ) -> Self:
+        """The same project, with a container of yours under one platform's image; call it once for each."""
+        target = parse(platform)
+        await check_platform(container, target, f"the runtime of {target.platform}")
+        changed = copy.copy(self)
+        changed.supplied = self.supplied.with_runtime(target.platform, container)
+        return changed
+
+    @function
     async def build(self) -> Image:
         """Compile every platform and assemble the image; the log ends with a summary."""
-        settings, at = await self._asked()
-        names = from_rules(settings.tag_rules, at) if at else ()
-        planned = await plan(self._order(settings, at))
-        print(preflight.as_text(planned.order.targets, planned.needs), file=sys.stderr, flush=True)
-        setup = await orders.setup(settings, planned, at)
-        manifests = {target.platform: setup.labels for target in planned.order.targets}
-        terms = seal.Terms(orders.time_of(settings, at), setup.labels, manifests)
-        built = await image.assemble(planned, setup, await compile(planned), terms, names)
+        (built,) = await self._build(apart=False)
         print(await built.report(), file=sys.stderr, flush=True)
+        return built
+
+    async def assembled(self) -> Image:
+        """What `build` gives, without its summary."""
+        (built,) = await self._build(apart=False)
+        return built
+
+    @function
+    async def images(self) -> list[Image]:
+        """Compile every platform once and assemble an image for each binary, with nothing of the others."""
+        built = await self._build(apart=True)
+        for each in built:
+            print(await each.report(), file=sys.stderr, flush=True)
         return built
 
     @function
@@ -175,10 +252,10 @@ class RustMultiarch:
             return preview.as_matrix(select(merged.settings.platforms), merged.settings.libc)
         at = await orders.situation(merged.settings, self.situation, self.repository)
         planned = await plan(self._order(merged.settings, at))
-        setup = await orders.setup(merged.settings, planned, at)
-        names = from_rules(merged.settings.tag_rules, at) if at else ()
+        setup = await self._setup(merged.settings, planned, at)
+        names = _names(merged.settings, at)
         shown = await preview.of(planned, setup, merged, tagged(tags or [], names) or names)
-        return preview.as_json(shown) if as_json else preview.as_text(shown)
+        return preview.as_json(shown) if as_json else plan_text.as_text(shown)
 
     async def compiled(self) -> tuple[Plan, dagger.Directory]:
         """The plan and what `build.compile` put out for it, without any image."""
@@ -205,19 +282,72 @@ class RustMultiarch:
         address: AddressArgument,
         tags: TagsArgument = None,
         also: AlsoArgument = None,
-        username: UsernameArgument = "",
+        username: UsernameArgument = None,
         password: PasswordArgument = None,
-        no_clobber: NoClobberArgument = False,
+        no_clobber: NoClobberArgument = None,
         plain_http: PlainHttpArgument = None,
         registry: RegistryArgument = None,
-        as_json: ReceiptArgument = False,
+        sbom: SbomArgument = None,
+        provenance: ProvenanceArgument = None,
+        symbols: SymbolsArgument = None,
+        sign_key: SignKeyArgument = None,
+        sign_password: SignPasswordArgument = None,
+        as_json: ReceiptArgument = None,
+        by_digest: ByDigestArgument = None,
     ) -> str:
         """Build, then push one index with exactly these platforms; returns its address with the digest."""
-        destinations([address, *(also or [])], tags or [])
+        destinations([named(one, "bin") for one in (address, *(also or []))], tags or [])
+        await attest.wish(key=sign_key, password=sign_password)  # refused before anything is built
         built = await self.build()
         return await built.publish(
-            address, tags, also, username, password, no_clobber, plain_http, registry, as_json
+            address=address,
+            tags=tags,
+            also=also,
+            username=username,
+            password=password,
+            no_clobber=no_clobber,
+            plain_http=plain_http,
+            registry=registry,
+            sbom=sbom,
+            provenance=provenance,
+            symbols=symbols,
+            sign_key=sign_key,
+            sign_password=sign_password,
+            as_json=as_json,
+            by_digest=by_digest,
         )
+
+    @function(cache="never")
+    async def merge(
+        self,
+        images: Annotated[
+            list[str], Doc("Images that registries have, each with a tag or a digest: host/name@sha256:….")
+        ],
+        address: AddressArgument,
+        tags: TagsArgument = None,
+        also: AlsoArgument = None,
+        annotations: Annotated[list[str] | None, Doc("Annotations of the index, each NAME=value.")] = None,
+        username: UsernameArgument = None,
+        password: PasswordArgument = None,
+        no_clobber: NoClobberArgument = None,
+        plain_http: PlainHttpArgument = None,
+        registry: RegistryArgument = None,
+        as_json: ReceiptArgument = None,
+    ) -> str:
+        """Join images built elsewhere into one index; pulls no layer, returns its address with the digest."""
+        names = _names(*await self._asked())
+        to = destinations(tagged([address, *(also or [])], names), tags or [])
+        receipt = await join(
+            images,
+            to,
+            {to[0].host: (username or "", password)} if password else {},
+            annotations=dict(orders.pairs("annotations", annotations or [])),
+            clobber=not no_clobber,
+            plain_http=plain_http or (),
+            service=registry,
+        )
+        print(receipt.as_text(), file=sys.stderr, flush=True)
+        return receipt.as_json() if as_json else receipt.references[0]
 
     @function
     async def builder(
@@ -302,10 +432,38 @@ class RustMultiarch:
         settings = (await self.merged()).settings
         return settings, await orders.situation(settings, self.situation, self.repository)
 
+    async def _build(self, *, apart: bool) -> list[Image]:
+        """The image of all binaries, or one of each."""
+        settings, at = await self._asked()
+        names = _names(settings, at)
+        planned = await plan(self._order(settings, at))
+        print(preflight.as_text(planned.order.targets, planned.needs), file=sys.stderr, flush=True)
+        output = await compile(planned)
+        built = []
+        for binaries in [(one,) for one in planned.binaries] if apart else [planned.binaries]:
+            part = dataclasses.replace(planned, binaries=binaries)
+            setup = await self._setup(settings, part, at)
+            manifests = {target.platform: setup.labels for target in planned.order.targets}
+            terms = seal.Terms(orders.time_of(settings, at), setup.labels, manifests)
+            origin = await attest.origin(part, output, at, settings, setup.labels)
+            built.append(await image.assemble(part, setup, output, terms, names, origin))
+        return built
+
+    async def _setup(self, settings: Settings, plan: Plan, at: Situation | None) -> runtime.Runtime:
+        """How the final image is set up, with what only a caller in Dagger can hand in."""
+        found = await orders.setup(settings, plan, at, self.supplied)
+        return dataclasses.replace(found, files=self.files)
+
     async def _planned(self, **changes: Any) -> Plan:
         """The plan of what is not shipped: git is not asked; some of the order's fields may be changed."""
         settings = (await self.merged()).settings
         return await plan(dataclasses.replace(self._order(settings, None), **changes))
 
     def _order(self, settings: Settings, at: Situation | None) -> Order:
-        return orders.order(settings, self.source, self.access, orders.time_of(settings, at))
+        order = orders.order(settings, self.source, self.access, orders.time_of(settings, at))
+        return dataclasses.replace(order, state=self.state, builder=self.supplied.builder)
+
+
+def _names(settings: Settings, at: Situation | None) -> tuple[str, ...]:
+    """What an image is called where an address names no tag."""
+    return from_rules(settings.tag_rules, at) if at else ()

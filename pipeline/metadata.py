@@ -7,10 +7,10 @@ what scanners and `docker inspect` read, annotations of manifest and index what 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pipeline.cargo import spdx
 from pipeline.git import browsable
 from pipeline.seal import timestamp
 from pipeline.situation import Situation
@@ -65,8 +65,7 @@ def describe(metadata: str, package: str) -> Description:
         name=entry["name"],
         version=entry["version"],
         description=text("description"),
-        # Old manifests write MIT/Apache-2.0, which the cargo book reads as a choice; SPDX knows OR alone.
-        licenses=re.sub(r"\s*/\s*", " OR ", text("license")),
+        licenses=spdx(text("license")),
         authors=", ".join(entry.get("authors") or ()),
         homepage=text("homepage"),
         repository=text("repository"),

@@ -56,6 +56,7 @@ class Needs:
         reasons: which crate wants what and why.
         problems: what cannot work.
         unknown: `-sys` crates that have no row; they are tried as they are.
+        crates: how many crates are compiled for the target, native or not.
     """
 
     host: tuple[str, ...] = ()
@@ -66,6 +67,7 @@ class Needs:
     reasons: tuple[Reason, ...] = ()
     problems: tuple[Problem, ...] = ()
     unknown: tuple[str, ...] = ()
+    crates: int = 0
 
 
 def needs(crates: Iterable[Crate], target: Target, libc: Libc, compilers: Compilers) -> Needs:
@@ -86,7 +88,8 @@ def needs(crates: Iterable[Crate], target: Target, libc: Libc, compilers: Compil
                 collected.add(row, crate)
     known = {row.crate for row in NATIVES}
     unknown = {c.name for c in graph if not c.host and c.name.endswith(_SYS) and c.name not in known}
-    return collected.needs(tuple(sorted(unknown - _NOT_NATIVE)))
+    count = len({(crate.name, crate.version) for crate in graph if not crate.host})
+    return collected.needs(tuple(sorted(unknown - _NOT_NATIVE)), count)
 
 
 _SYS = ("-sys", "_sys")
@@ -177,7 +180,7 @@ class _Collected:
     def _problem(self, row: Native, crate: Crate, what: str, fix: str) -> None:
         self.problems[Problem(crate.name, crate.version, self.place.platform, what, fix)] = None
 
-    def needs(self, unknown: tuple[str, ...]) -> Needs:
+    def needs(self, unknown: tuple[str, ...], crates: int) -> Needs:
         """The finished record."""
         return Needs(
             tuple(self.host),
@@ -188,6 +191,7 @@ class _Collected:
             tuple(self.reasons),
             tuple(self.problems),
             unknown,
+            crates,
         )
 
 

@@ -12,6 +12,7 @@ from pipeline.ci import of_ref
 from pipeline.errors import InvalidArgument
 from pipeline.settings import Settings
 from pipeline.situation import Situation
+from pipeline.supplied import Supplied
 from pipeline.targets import Strategy, parse, select
 
 
@@ -91,7 +92,7 @@ def time_of(settings: Settings, at: Situation | None) -> int:
     return settings.source_date_epoch or (at.facts.time if at else 0)
 
 
-async def setup(settings: Settings, plan: Plan, at: Situation | None) -> runtime.Runtime:
+async def setup(settings: Settings, plan: Plan, at: Situation | None, supplied: Supplied) -> runtime.Runtime:
     """How the final image is set up; its labels are its annotations too.
 
     Raises:
@@ -99,7 +100,8 @@ async def setup(settings: Settings, plan: Plan, at: Situation | None) -> runtime
         InvalidArgument: a label or variable is not NAME=value.
     """
     base = settings.runtime_base or runtime.BASES[settings.libc]
-    found = await runtime.resolved(base, plan.order.targets[0])
+    # Labels are the same for all platforms, and of a supplied container no image's name is known.
+    found = "" if supplied.runtimes else await runtime.resolved(base, plan.order.targets[0])
     labels = metadata.labels(
         metadata.describe(plan.project.metadata, plan.binaries[0].package),
         at,
@@ -114,6 +116,9 @@ async def setup(settings: Settings, plan: Plan, at: Situation | None) -> runtime
         args=tuple(settings.args),
         env=dict(pairs("env", settings.env)),
         labels=labels,
+        workdir=settings.workdir,
+        entrypoint=tuple(settings.entrypoint),
+        supplied=supplied,
     )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 import json
 import re
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,28 +17,18 @@ import anyio
 import dagger
 from dagger import dag
 
-from pipeline import build, image, settings, toolchain, zig
+from pipeline import build, ci_config, image, settings, toolchain, zig
 from pipeline.build import Plan
 from pipeline.errors import BaseImageUnavailable
 from pipeline.natives import Needs
-from pipeline.report import columns
-from pipeline.runtime import SCRATCH, Runtime
+from pipeline.runtime import SCRATCH, SUPPLIED, Runtime
 from pipeline.settings import Merged
+from pipeline.supplied import BUILDER
 from pipeline.targets import Libc, Target
 from pipeline.versions import GLIBC_OF
 
 VERSION = 1
 """Of the JSON document; a field that goes or changes its meaning raises it."""
-
-# architecture of a platform -> GitHub's runner of it (GitHub, "Choosing the runner for a job")
-RUNNERS = {
-    "amd64": "ubuntu-24.04",
-    "386": "ubuntu-24.04",
-    "arm64": "ubuntu-24.04-arm",
-    "arm": "ubuntu-24.04-arm",
-}
-CROSS_RUNNER = "ubuntu-24.04"
-"""Builds, as a cross build, for what GitHub has no machine for."""
 
 # start of a package's name -> why it is installed
 REASONS = {
@@ -84,11 +73,14 @@ class BaseImage:
 
     Attributes:
         name: as it is set, for example debian:bookworm-slim.
-        digest: what the registry has under that name now; empty for `scratch`.
+        digest: what the registry has under that name now; empty for `scratch` and what was supplied.
     """
 
     name: str
     digest: str
+
+
+SUPPLIED_BASE = BaseImage(SUPPLIED, "")
 
 
 @dataclass(frozen=True)
@@ -182,7 +174,7 @@ async def of(plan: Plan, runtime: Runtime, merged: Merged, tags: Sequence[str] =
         digests[name] = await _digest(name)
 
     async with anyio.create_task_group() as group:
-        for name in {toolchain.rust_image(plan.rust), image.PYTHON, runtime.base} - {SCRATCH}:
+        for name in {plan.image, image.PYTHON, runtime.base} - {SCRATCH, BUILDER}:
             group.start_soon(resolve, name)
     return draw(plan, runtime, merged, digests, tags)
 
@@ -191,7 +183,6 @@ def draw(
     plan: Plan, runtime: Runtime, merged: Merged, digests: Mapping[str, str], tags: Sequence[str] = ()
 ) -> Preview:
     """What a plan would do, once the digests of its base images are known by their names."""
-    builder = toolchain.rust_image(plan.rust)
     base = BaseImage(runtime.base, digests.get(runtime.base, ""))
     return Preview(
         version=VERSION,
@@ -200,12 +191,12 @@ def draw(
         glibc=plan.order.glibc,
         binaries=tuple(binary.name for binary in plan.binaries),
         commands=plan.commands,
-        builder=BaseImage(builder, digests[builder]),
+        builder=BaseImage(plan.image, digests.get(plan.image, "")),
         tools=(BaseImage(image.PYTHON, digests[image.PYTHON]),),
         packages=tuple(_tools(toolchain.HOST_PACKAGES)),
         cache=build.cache_volume(plan),
         targets=tuple(
-            target_plan(target, needs, plan, base)
+            target_plan(target, needs, plan, SUPPLIED_BASE if runtime.supplied.runtime(target) else base)
             for target, needs in zip(plan.order.targets, plan.needs, strict=True)
         ),
         tags=tuple(tags),
@@ -268,7 +259,7 @@ def _wanted(needs: Needs) -> list[Package]:
 
 def runner(target: Target) -> str:
     """GitHub's runner of a platform's own architecture, else one that builds for it."""
-    return RUNNERS.get(target.arch, CROSS_RUNNER)
+    return ci_config.runner(ci_config.system("github"), target.platform)
 
 
 def warnings(plan: Plan, runtime: Runtime) -> list[str]:
@@ -323,71 +314,3 @@ def as_matrix(targets: Iterable[Target], libc: Libc) -> str:
 def as_json(preview: Preview) -> str:
     """The preview as a JSON document, described by docs/plan.schema.json."""
     return json.dumps(asdict(preview), indent=2)
-
-
-def as_text(preview: Preview) -> str:
-    """The preview for a person to read."""
-    sections = [
-        _summary(preview),
-        _section("Command", [shlex.join(command) for command in preview.commands]),
-        *(_target_section(target) for target in preview.targets),
-        _section("Labels", columns(list(preview.labels.items()))),
-        _section("Settings", _settings_lines(preview.settings)),
-        _section("Warnings", preview.warnings),
-    ]
-    return "\n\n".join(filter(None, sections))
-
-
-def _summary(preview: Preview) -> str:
-    rows = [
-        ("Build", ", ".join(preview.binaries)),
-        ("Platforms", ", ".join(target.platform for target in preview.targets)),
-        ("Rust", preview.rust),
-        ("C library", " ".join(filter(None, (preview.libc, preview.glibc)))),
-        ("Builder", _image(preview.builder)),
-        *(("Runtime", _image(base)) for base in dict.fromkeys(target.base for target in preview.targets)),
-        *(("Tools", _image(tool)) for tool in preview.tools),
-        ("Cache", preview.cache),
-        *(("Push to", tag) for tag in preview.tags),
-    ]
-    return "\n".join([*columns(rows), *(_packages("Packages", preview.packages))])
-
-
-def _image(base: BaseImage) -> str:
-    return f"{base.name}@{base.digest}" if base.digest else base.name
-
-
-def _packages(title: str, packages: Sequence[Package]) -> list[str]:
-    rows = [(package.name, package.place, package.why) for package in packages]
-    return [title, *_indented(columns(rows))] if rows else []
-
-
-def _target_section(target: TargetPlan) -> str:
-    environment = [f"{name}={value}" for name, value in target.environment.items()]
-    natives = [(f"{each.crate} {each.version}", each.wants, each.why) for each in target.natives]
-    lines = [
-        *_packages("packages", target.packages),
-        *(["native crates", *_indented(columns(natives))] if natives else []),
-        "environment",
-        *_indented(environment),
-    ]
-    return _section(f"{target.platform}: {target.triple}, {target.cpu} or newer", lines)
-
-
-def _settings_lines(found: Sequence[Setting]) -> list[str]:
-    """What was set and where; defaults are only named."""
-    rows = [(s.name, _shown(s.value), s.origin) for s in found if s.origin != settings.DEFAULT]
-    rest = ", ".join(s.name for s in found if s.origin == settings.DEFAULT)
-    return [*columns(rows), *([f"default: {rest}"] if rest else [])]
-
-
-def _shown(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else json.dumps(value).strip('"')
-
-
-def _section(title: str, lines: Sequence[str]) -> str:
-    return "\n".join([title, *_indented(lines)]) if lines else ""
-
-
-def _indented(lines: Iterable[str]) -> list[str]:
-    return [f"  {line}" for line in lines]

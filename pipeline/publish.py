@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import dagger
 
-from pipeline import credentials, dial, pushing
+from pipeline import credentials, dial, pushing, stages
+from pipeline import merge as merging
 from pipeline.address import Destination
 from pipeline.artifacts import Artifact
 from pipeline.content import Layout
+from pipeline.credentials import Secret
 from pipeline.receipt import Receipt
+
+Logins = Mapping[str, tuple[str, Secret]]
+"""User name and password by host."""
+
+
+Attach = Callable[[Layout], Awaitable[Sequence[Artifact]]]
+"""Makes the artifacts of an image from its layout."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +42,7 @@ async def deliver(
     clobber: bool = True,
     plain_http: Sequence[str] = (),
     service: dagger.Service | None = None,
-    artifacts: Sequence[Artifact] = (),
+    attach: Attach | None = None,
 ) -> Receipt:
     """Push a layout to every destination; credentials not given are looked up where docker keeps its own.
 
@@ -43,20 +53,50 @@ async def deliver(
         clobber: whether a tag that names another image may be moved.
         plain_http: hosts that are spoken to without TLS.
         service: what the first destination's registry is reached through.
-        artifacts: what refers to the image.
+        attach: makes what refers to the image, once its digests are known.
 
     Raises:
         PublishError and its kin: see `pushing.push`.
     """
-    given = credentials.from_secrets({login.host: (login.username, login.password) for login in logins})
-    keychain = credentials.first_of(given, credentials.from_docker())
     with tempfile.TemporaryDirectory(prefix="rust-multiarch-") as folder:
         await layout.export(folder)
-        via = {destinations[0].host: await _endpoint(service)} if service else {}
-        async with dial.registries(keychain, plain_http=plain_http, via=via) as registries:
-            return await pushing.push(
-                await Layout.open(folder), destinations, registries, clobber=clobber, artifacts=artifacts
-            )
+        opened = await Layout.open(folder)
+        artifacts = await attach(opened) if attach else ()
+        stages.enter("pushing")
+        table = {login.host: (login.username, login.password) for login in logins}
+        async with _registries(table, plain_http, destinations[0].host, service) as registries:
+            return await pushing.push(opened, destinations, registries, clobber=clobber, artifacts=artifacts)
+
+
+async def join(
+    sources: Sequence[str],
+    destinations: Sequence[Destination],
+    logins: Logins | None = None,
+    *,
+    annotations: Mapping[str, str] | None = None,
+    clobber: bool = True,
+    plain_http: Sequence[str] = (),
+    service: dagger.Service | None = None,
+) -> Receipt:
+    """Push one index of images that registries have; the other arguments are those of `deliver`.
+
+    Raises:
+        NotMergeable, DuplicatePlatform, PublishError: see `merge.merge`.
+    """
+    async with _registries(logins or {}, plain_http, destinations[0].host, service) as registries:
+        return await merging.merge(
+            sources, destinations, registries, clobber=clobber, annotations=annotations
+        )
+
+
+@asynccontextmanager
+async def _registries(
+    logins: Logins, plain_http: Sequence[str], host: str, service: dagger.Service | None
+) -> AsyncIterator[dial.Registries]:
+    keychain = credentials.first_of(credentials.from_secrets(logins), credentials.from_docker())
+    via = {host: await _endpoint(service)} if service else {}
+    async with dial.registries(keychain, plain_http=plain_http, via=via) as registries:
+        yield registries
 
 
 async def _endpoint(service: dagger.Service) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from pipeline.address import Destination
-from pipeline.artifacts import Artifact
+from pipeline.artifacts import Artifact, joined
 from pipeline.content import Descriptor, Manifest, Store, platform_name, walk
 from pipeline.dial import Registries
 from pipeline.distribution import Fetched, Repository
@@ -144,7 +144,12 @@ async def _send_artifact(target: Target, artifact: Artifact, done: str) -> None:
             yield content
 
         target.ways.append((await target.repository.upload(blob, whole, done), blob.size))
+    if artifact.tag:
+        there = await target.repository.manifest(artifact.tag)
+        artifact = joined(artifact, there.body) if there else artifact
     await target.repository.add_referrer(artifact.subject, artifact.descriptor, artifact.body)
+    if artifact.tag:
+        await target.repository.put_manifest(artifact.tag, artifact.descriptor.media_type, artifact.body)
 
 
 async def _tag(targets: Sequence[Target], root: Manifest) -> None:

@@ -78,8 +78,12 @@ class Receipt:
 
     @property
     def references(self) -> tuple[str, ...]:
-        """Every address with a tag and the digest, `host/name:tag@sha256:…`."""
-        return tuple(f"{d.repository}:{tag}@{self.digest}" for d in self.deliveries for tag in d.tags)
+        """Every address with tag and digest, `host/name:tag@sha256:…`, or the digest alone without tags."""
+        return tuple(
+            f"{to.repository}{name}@{self.digest}"
+            for to in self.deliveries
+            for name in ([f":{tag}" for tag in to.tags] or [""])
+        )
 
     def as_json(self) -> str:
         """The receipt as a JSON document with the fields of these classes, and `references`."""

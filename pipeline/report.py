@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -65,13 +65,18 @@ def as_json(rows: Sequence[Row]) -> str:
     return json.dumps({"variants": [asdict(row) for row in rows]}, indent=2)
 
 
-def as_table(rows: Sequence[Row]) -> str:
-    """The rows as aligned columns, sizes in MiB."""
-    cells = [("PLATFORM", "TRIPLE", "BINARY", "IMAGE", "DIGEST")]
+def as_table(rows: Sequence[Row], seconds: Mapping[str, float] | None = None) -> str:
+    """The rows as aligned columns, sizes in MiB.
+
+    Args:
+        rows: the variants.
+        seconds: how long each platform took, where it is known.
+    """
+    cells = [("PLATFORM", "TRIPLE", "BINARY", "IMAGE", *(("TIME",) if seconds else ()), "DIGEST")]
     for row in rows:
-        cells.append(
-            (row.platform, row.triple, mebibytes(row.binary_bytes), mebibytes(row.image_bytes), row.digest)
-        )
+        sizes = mebibytes(row.binary_bytes), mebibytes(row.image_bytes)
+        time = (f"{seconds.get(row.platform, 0.0):.1f} s",) if seconds else ()
+        cells.append((row.platform, row.triple, *sizes, *time, row.digest))
     return "\n".join(columns(cells))
 
 

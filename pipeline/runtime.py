@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import dagger
 from dagger import dag
 
 from pipeline.errors import BaseImageUnavailable
+from pipeline.supplied import Supplied
 from pipeline.targets import Libc, Target
 
 BASE = "debian:bookworm-slim"
 SCRATCH = "scratch"
 """Not an image: a base without any file."""
+
+SUPPLIED = "the supplied runtime"
+"""Not an image either: what the caller gave for the platform."""
 
 BASES = {Libc.GNU: BASE, Libc.MUSL: SCRATCH}
 """What the final image starts from where nothing else is asked."""
@@ -42,6 +46,10 @@ class Runtime:
         args: default arguments after the entrypoint.
         env: environment of the process.
         labels: labels of the image's config.
+        workdir: where the process starts; empty means the base's.
+        entrypoint: the command; empty means the first program.
+        files: laid over the base's root file system.
+        supplied: containers that platforms start from instead of `base`.
     """
 
     base: str = BASE
@@ -50,6 +58,10 @@ class Runtime:
     args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    workdir: str = ""
+    entrypoint: tuple[str, ...] = ()
+    files: dagger.Directory | None = None
+    supplied: Supplied = field(default_factory=Supplied)
 
 
 async def assemble(
@@ -61,7 +73,8 @@ async def assemble(
 ) -> dagger.Container:
     """One platform's image: the base with root certificates, a user and the programs added.
 
-    Two layers are added, so that a change of the code uploads the programs alone.
+    Two layers are added, so that a change of the code uploads the programs alone; the caller's own files are
+    one more between them.
 
     Args:
         runtime: how it is set up.
@@ -80,13 +93,18 @@ async def assemble(
     folder = dag.directory()
     for name, program in programs.items():
         folder = folder.with_file(f"{PROGRAMS}/{name}", program, permissions=0o755)
-    container = base.with_directory("/", system, owner="0:0").with_directory("/", folder, owner="0:0")
-    return _configured(container, runtime, next(iter(programs)))
+    container = base.with_directory("/", system, owner="0:0")
+    if runtime.files is not None:
+        container = container.with_directory("/", runtime.files, owner="0:0")
+    return _configured(container.with_directory("/", folder, owner="0:0"), runtime, next(iter(programs)))
 
 
-def _configured(container: dagger.Container, runtime: Runtime, entrypoint: str) -> dagger.Container:
-    container = container.with_user(runtime.user).with_entrypoint([f"{PROGRAMS}/{entrypoint}"])
+def _configured(container: dagger.Container, runtime: Runtime, program: str) -> dagger.Container:
+    entrypoint = runtime.entrypoint or (f"{PROGRAMS}/{program}",)
+    container = container.with_user(runtime.user).with_entrypoint(list(entrypoint))
     container = container.with_default_args(list(runtime.args))
+    if runtime.workdir:
+        container = container.with_workdir(runtime.workdir)
     for port in runtime.ports:
         container = container.with_exposed_port(port)
     for name, value in runtime.env.items():
@@ -94,6 +112,18 @@ def _configured(container: dagger.Container, runtime: Runtime, entrypoint: str) 
     for name, value in runtime.labels.items():
         container = container.with_label(name, value)
     return container
+
+
+async def start(runtime: Runtime, target: Target) -> tuple[Runtime, dagger.Container]:
+    """The container that a platform's image starts from, and the runtime with the base said that it has.
+
+    Raises:
+        BaseImageUnavailable: see `base_image`.
+    """
+    given = runtime.supplied.runtime(target)
+    if given is not None:
+        return replace(runtime, base=SUPPLIED), given
+    return runtime, await base_image(runtime.base, target)
 
 
 async def base_image(image: str, target: Target) -> dagger.Container:

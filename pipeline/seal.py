@@ -10,7 +10,8 @@ everything added to it gets the given one.
 
 It needs the standard library only, because it runs as a program in a container of the engine:
 `python seal.py base LAYOUT BASE.tar` once for each base, which takes seconds and stays in the engine's cache,
-then `python seal.py image LAYOUT TERMS.json IMAGE.tar[=BASE LAYOUT] …`.
+then `python seal.py image LAYOUT TERMS.json IMAGE.tar[=BASE LAYOUT] …`; `python seal.py compare BASE-LAYOUT
+IMAGE.tar` tells whether an image starts with a base.
 """
 
 from __future__ import annotations
@@ -257,12 +258,25 @@ def seal_base(image: Image, layout: Layout) -> None:
     layout.finish(layout.add_json(MANIFEST, manifest))
 
 
+def starts_with(image: Image, base: Image) -> bool:
+    """Whether the first layers of an image, as the engine exported it, are those of a sealed base."""
+    expected: list[str] = base.config()["rootfs"]["diff_ids"]
+    layers = image.manifest()["layers"][: len(expected)]
+    blobs = (image.blob(layer["digest"]) for layer in layers)
+    return [diff_id(sealed_layer(io.BytesIO(blob))) for blob in blobs] == expected
+
+
+def diff_id(tar: bytes) -> str:
+    """What a config calls a layer: the digest of its uncompressed tar."""
+    return f"sha256:{hashlib.sha256(tar).hexdigest()}"
+
+
 def _add_layer(
     content: bytes, epoch: int | None, layout: Layout, layers: list[Document], diff_ids: list[str]
 ) -> None:
     tar = sealed_layer(io.BytesIO(content), epoch)
     layers.append(layout.add(LAYER, compressed(tar)))
-    diff_ids.append(f"sha256:{hashlib.sha256(tar).hexdigest()}")
+    diff_ids.append(diff_id(tar))
 
 
 def seal_index(images: Iterable[tuple[Image, Image | None]], terms: Terms, layout: Layout) -> str:
@@ -285,15 +299,19 @@ def seal_index(images: Iterable[tuple[Image, Image | None]], terms: Terms, layou
 def main(arguments: Sequence[str]) -> None:
     """Seal as the command line of this program asks, which the module's docstring shows."""
     what, path, *rest = arguments
-    layout = Layout(Path(path))
     with ExitStack() as opened:
+        if what == "compare":
+            image = Image.archived(Path(rest[0]), opened)
+            print("same" if starts_with(image, Image.laid_out(Path(path))) else "different")
+            return
+        layout = Layout(Path(path))
         if what == "base":
             seal_base(Image.archived(Path(rest[0]), opened), layout)
             return
         images = []
         for pair in rest[1:]:
-            image, _, base = pair.partition("=")
-            pair_of = Image.archived(Path(image), opened), Image.laid_out(Path(base)) if base else None
+            file, _, base = pair.partition("=")
+            pair_of = Image.archived(Path(file), opened), Image.laid_out(Path(base)) if base else None
             images.append(pair_of)
         print(seal_index(images, terms(Path(rest[0]).read_text()), layout))
 

@@ -59,6 +59,8 @@ class Settings:
     runtime_base: str = ""
     user: str = runtime.USER
     ports: list[int] = field(default_factory=list)
+    workdir: str = ""
+    entrypoint: list[str] = field(default_factory=list)
     args: list[str] = field(default_factory=list)
     env: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
@@ -71,7 +73,7 @@ class Settings:
 NAMES = tuple(each.name for each in dataclasses.fields(Settings))
 TYPES: Mapping[str, Any] = typing.get_type_hints(Settings)
 
-BY_LINE = frozenset({"cargo_args", "build_args", "args", "env", "labels", "tag_rules"})
+BY_LINE = frozenset({"cargo_args", "build_args", "args", "entrypoint", "env", "labels", "tag_rules"})
 """Lists whose items may hold a comma, so that in the environment each item has a line of its own."""
 
 PAIRS = frozenset({"build_args", "env", "labels"})
@@ -113,9 +115,18 @@ def given(values: Mapping[str, Any], origin: Callable[[str], str]) -> Layer:
     Args:
         values: by field name; names that are no settings are passed over.
         origin: what to call the place a field's value came from.
+
+    Raises:
+        InvalidSetting: text that is no value of an enum.
     """
     present = [name for name in NAMES if values.get(name) is not None]
-    return {name: Value(values[name], origin(name)) for name in present}
+    return {name: Value(_outright(name, values[name], origin(name)), origin(name)) for name in present}
+
+
+def _outright(name: str, value: Any, where: str) -> Any:
+    kind = TYPES[name]
+    enumerated = isinstance(kind, type) and issubclass(kind, enum.Enum)
+    return _member(kind, value, where) if enumerated and isinstance(value, str) else value
 
 
 def key(name: str) -> str:
@@ -147,6 +158,20 @@ def from_environment(environ: Mapping[str, str]) -> Layer:
             value = _parse(known[name], text, name)
             layer[known[name]] = Value(value, f"environment {name}")
     return layer
+
+
+def to_environment(settings: Settings) -> dict[str, str]:
+    """The variables that `from_environment` reads as these settings; what is empty is left out."""
+    found = {name: _text(name, getattr(settings, name)) for name in NAMES}
+    return {variable(name): text for name, text in found.items() if text}
+
+
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, list):
+        return ("\n" if name in BY_LINE else ",").join(map(str, value))
+    if isinstance(value, enum.Enum):
+        return str(value.value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _parse(name: str, text: str, where: str) -> Any:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import anyio
 import dagger
 
+from pipeline import stages
 from pipeline.build import printed
 from pipeline.errors import SmokeFailed
 
@@ -42,6 +43,7 @@ async def run(variants: Sequence[tuple[str, dagger.Container]], command: Sequenc
 
     async def start(platform: str, container: dagger.Container) -> None:
         async with limit:
+            stages.enter("starting", platform)
             outcomes[platform] = await _start(platform, container, command)
 
     async with anyio.create_task_group() as group:

@@ -100,13 +100,14 @@ def native(version: str, platform: str = "") -> dagger.Container:
         version: Rust version of the official image.
         platform: what it runs on; the engine's own where it is empty, under QEMU elsewhere.
     """
-    return (
-        dag.container(platform=dagger.Platform(platform) if platform else None)
-        .from_(rust_image(version))
-        .with_env_variable("RUSTUP_TOOLCHAIN", "${RUST_VERSION}", expand=True)
-        .with_env_variable("CARGO_HOME", CARGO_HOME)
-        .with_mounted_cache(CARGO_HOME, dag.cache_volume("rust-multiarch-cargo-home"))
-    )
+    image = dag.container(platform=dagger.Platform(platform) if platform else None).from_(rust_image(version))
+    return with_cargo_home(image.with_env_variable("RUSTUP_TOOLCHAIN", "${RUST_VERSION}", expand=True))
+
+
+def with_cargo_home(container: dagger.Container) -> dagger.Container:
+    """A container with cargo's home in the cache volume that every builder shares."""
+    volume = dag.cache_volume("rust-multiarch-cargo-home")
+    return container.with_env_variable("CARGO_HOME", CARGO_HOME).with_mounted_cache(CARGO_HOME, volume)
 
 
 def with_packages(container: dagger.Container, packages: Sequence[str]) -> dagger.Container:
@@ -120,7 +121,7 @@ def with_packages(container: dagger.Container, packages: Sequence[str]) -> dagge
 
 
 def builder(
-    version: str,
+    base: dagger.Container,
     targets: Sequence[Target],
     libc: Libc = Libc.GNU,
     packages: Sequence[str] = (),
@@ -130,7 +131,7 @@ def builder(
     """The builder container for some targets.
 
     Args:
-        version: Rust version of the official image.
+        base: a container with cargo, as `native` gives it.
         targets: what it can build for.
         libc: C library of every target.
         packages: further Debian packages, for native libraries.
@@ -138,8 +139,10 @@ def builder(
         platform: what the compiler runs on; the engine's own where it is empty.
     """
     needed = [*cross_packages(targets, libc, glibc), *packages]
-    container = with_packages(native(version, platform), needed)
-    container = container.with_exec(["rustup", "target", "add", *(t.triple(libc) for t in targets)])
+    container = with_packages(base, needed)
+    add = shlex.join(["rustup", "target", "add", *(t.triple(libc) for t in targets)])
+    # Without rustup the container was supplied, and has what it needs.
+    container = container.with_exec(["sh", "-ec", f"! command -v rustup || {add}"])
     if _needs_zig(libc, glibc):
         container = zig.install(container, targets, libc, platform)
     for target in targets:

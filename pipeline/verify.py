@@ -27,24 +27,29 @@ AT_ONCE = 4
 
 
 @dataclass(frozen=True)
-class Subject:
-    """An image and the programs in it that have to fit.
+class Demand:
+    """What an image's programs have to be.
 
     Attributes:
-        container: the image as it will ship.
-        target: its platform.
         programs: absolute paths in the image.
         runtime: what to call the image's base in a message, for example `debian:bookworm-slim`.
         static: the programs were asked to be static.
         glibc: the oldest glibc they were asked to run on; empty if that was not asked.
     """
 
-    container: dagger.Container
-    target: Target
-    programs: tuple[str, ...]
-    runtime: str
+    programs: tuple[str, ...] = ()
+    runtime: str = ""
     static: bool = False
     glibc: str = ""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An image as it will ship, its platform, and what its programs have to be."""
+
+    container: dagger.Container
+    target: Target
+    demand: Demand
 
 
 @dataclass(frozen=True)
@@ -87,10 +92,11 @@ async def verify(subjects: Sequence[Subject]) -> list[Verified]:
 
     async def examine(index: int, subject: Subject) -> None:
         async with limiter:
-            root = await rootfs.bring(subject.container, subject.programs, subject.target)
+            root = await rootfs.bring(subject.container, subject.demand.programs, subject.target)
+        asked = subject.demand
         cases[index] = [
-            Case(path, root, subject.target, subject.runtime, subject.static, subject.glibc)
-            for path in subject.programs
+            Case(path, root, subject.target, asked.runtime, asked.static, asked.glibc)
+            for path in asked.programs
         ]
 
     try:
@@ -122,7 +128,7 @@ async def verify_file(
         VerificationError: it does not fit.
     """
     path = f"{PROGRAMS}/{re.sub(r'[^A-Za-z0-9_.+-]', '_', await binary.name())}"
-    subject = Subject(container.with_file(path, binary), target, (path,), runtime, static)
+    subject = Subject(container.with_file(path, binary), target, Demand((path,), runtime, static))
     return (await verify([subject]))[0]
 
 
@@ -162,6 +168,13 @@ def describe(case: Case) -> Verified:
 
 def _interpreter(case: Case) -> str:
     return case.root.real(case.elf.interpreter) if case.elf.interpreter else ""
+
+
+def replaced(report: str, platform: str, verified: Sequence[Verified]) -> str:
+    """A report, as `as_json` gives it, with what it says of a platform replaced."""
+    entries = json.loads(report)["verified"]
+    others = [entry for entry in entries if entry["platform"] != platform]
+    return json.dumps({"verified": [*others, *map(asdict, verified)]}, indent=2)
 
 
 def as_json(verified: Sequence[Verified]) -> str:

@@ -1,17 +1,18 @@
 """The command line: options in, the same core as the module's, results and exit codes out.
 
 Only this package knows typer and `dagger.connection` (which the SDK inside an engine does not have).
-A new group of commands is one line in `GROUPS`.
+A new command is one line in `COMMANDS`, a new group of commands one in `GROUPS`.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 
 import typer
 
-from pipeline.cli import ci, engine, merge, project
+from pipeline.cli import ci, doctor, engine, merge, project
 from pipeline.errors import RustMultiarchError, first
 
 INTERRUPTED = 130
@@ -24,7 +25,14 @@ app = typer.Typer(
     help="Multi-platform container images of Rust projects, compiled natively.",
 )
 
-for _name, _command in (project.COMMANDS | {"merge": merge.merge}).items():
+COMMANDS: dict[str, Callable[..., None]] = {
+    **project.COMMANDS,
+    "merge": merge.merge,
+    "doctor": doctor.examine,
+}
+"""In the order in which help lists them."""
+
+for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
 
 GROUPS: dict[str, typer.Typer] = {"ci": ci.app, "engine": engine.app}

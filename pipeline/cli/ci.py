@@ -8,12 +8,13 @@ import subprocess
 from pathlib import Path
 from typing import Annotated
 
+import anyio
 import typer
 
-from pipeline import ci_config
+from pipeline import ci_config, settings
 from pipeline.cli.options import JSON
 from pipeline.errors import InvalidArgument
-from pipeline.targets import DEFAULT_PLATFORMS, select
+from pipeline.targets import select
 
 app = typer.Typer(no_args_is_help=True, help="Configurations for CI systems.")
 
@@ -32,7 +33,10 @@ def init(
     image: Annotated[
         str, typer.Option(help="Image address without a tag; by default the one of the git remote.")
     ] = "",
-    platform: Annotated[list[str] | None, typer.Option("--platform", help="Platforms to build for.")] = None,
+    platform: Annotated[
+        list[str] | None,
+        typer.Option("--platform", help="Platforms to build for; those of Cargo.toml when left out."),
+    ] = None,
     branch: Annotated[str, typer.Option(help="Branch whose pushes are published.")] = "main",
     matrix: Annotated[
         bool, typer.Option("--matrix", help="A native runner per platform, and a job that merges.")
@@ -46,7 +50,7 @@ def init(
     row = ci_config.system(system)
     options = ci_config.Options(
         image=image or _image(directory),
-        platforms=tuple(target.platform for target in select(platform or DEFAULT_PLATFORMS)),
+        platforms=_platforms(platform, directory, matrix),
         version=importlib.metadata.version("rust-multiarch"),
         branch=branch,
         matrix=matrix,
@@ -61,6 +65,14 @@ def init(
         typer.echo("".join(files.values()), nl=False)
     for need in row.needs:
         typer.echo(f"it needs {need}", err=True)
+
+
+def _platforms(given: list[str] | None, directory: Path, matrix: bool) -> tuple[str, ...]:
+    """The platforms to write down: those given; for a matrix, which needs some, those that are set."""
+    if not given and not matrix:
+        return ()
+    layers = anyio.run(settings.from_project, settings.OnDisk(directory))
+    return tuple(target.platform for target in select(given or settings.merge(*layers).settings.platforms))
 
 
 def _image(directory: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,12 +13,11 @@ from typing import Annotated
 import anyio
 import typer
 
-from pipeline import ci, credentials, dial, git, tags
-from pipeline import merge as merging
-from pipeline.address import Destination, destinations, tagged
-from pipeline.credentials import Keychain
+from pipeline import ci, git, tags
+from pipeline.address import destinations, tagged
 from pipeline.errors import InvalidArgument, NotAGitRepository
-from pipeline.receipt import Receipt
+from pipeline.orders import pairs
+from pipeline.publish import join
 from pipeline.situation import Situation
 
 
@@ -56,6 +56,9 @@ def merge(
     tag_rules: Annotated[
         list[str] | None, typer.Option("--tag-rules", help="Rules of the tags, for example type=sha.")
     ] = None,
+    annotation: Annotated[
+        list[str] | None, typer.Option("--annotation", help="Annotation of the index, NAME=value.")
+    ] = None,
     username: Annotated[str, typer.Option(help="User name at the registry.")] = "",
     password: Annotated[
         str, typer.Option(help="Name of the environment variable with the password or token.")
@@ -63,13 +66,21 @@ def merge(
     no_clobber: Annotated[
         bool, typer.Option("--no-clobber", help="Refuse to move a tag that names another image.")
     ] = False,
+    plain_http: Annotated[
+        list[str] | None, typer.Option("--plain-http", help="Registry that is spoken to without TLS.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """Join images of single platforms, as other runners published them, into one index."""
-    to = destinations(tagged(tag, _names(tag_rules or [], Path(), os.environ)))
+    to = destinations(tagged(tag, named_by_git(tag_rules or [], Path(), os.environ)))
     login = {to[0].host: (username, FromEnvironment(password))} if password else {}
-    keychain = credentials.first_of(credentials.from_secrets(login), credentials.from_docker())
-    receipt = anyio.run(_merge, sources, to, keychain, not no_clobber)
+    joined = functools.partial(
+        join,
+        annotations=dict(pairs("annotation", annotation or [])),
+        clobber=not no_clobber,
+        plain_http=plain_http or (),
+    )
+    receipt = anyio.run(joined, sources, to, login)
     if json:
         typer.echo(receipt.as_json())
     else:
@@ -77,14 +88,9 @@ def merge(
         typer.echo(receipt.references[0])
 
 
-def _names(rules: Sequence[str], directory: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
+def named_by_git(rules: Sequence[str], directory: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
     """What git and CI call what is built in a directory; nothing outside of a repository."""
     try:
         return tags.from_text(rules, Situation(git.read_here(directory), ci.event(environ)))
     except NotAGitRepository:
         return ()
-
-
-async def _merge(sources: list[str], to: Sequence[Destination], keychain: Keychain, clobber: bool) -> Receipt:
-    async with dial.registries(keychain) as registries:
-        return await merging.merge(sources, to, registries, clobber=clobber)

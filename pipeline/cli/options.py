@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from dagger import Doc
 
+from pipeline.cli.painting import Mode
 from pipeline.main import RustMultiarch
 from pipeline.settings import NAMES, key
 from pipeline.targets import BY_PLATFORM
@@ -27,13 +28,21 @@ _SPELLINGS = {
     "args": ("--arg",),
     "labels": ("--label",),
     "target_packages": ("--target-package", "--target-packages"),
-    "tag_rules": ("--tag-rule",),
+    "tag_rules": ("--tag-rule", "--tag-rules"),
 }
 
 PANEL = "Project and image"
 """The heading in help of what Cargo.toml and the environment can set too."""
 
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+Progress = Annotated[
+    Mode, typer.Option(help="How progress is shown; raw is the engine's own log, auto looks for a terminal.")
+]
+PROGRESS = inspect.Parameter(
+    "progress", inspect.Parameter.KEYWORD_ONLY, default=Mode.AUTO, annotation=Progress
+)
 
 
 def platform_names(incomplete: str) -> list[str]:
@@ -81,12 +90,13 @@ def project_parameters(without: frozenset[str] = frozenset()) -> list[inspect.Pa
             )
             annotation = Annotated[typing.get_args(hints[field.name])[0], option]
             default = None
-        parameters.append(
-            inspect.Parameter(
-                field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
-            )
-        )
-    return parameters
+        parameters.append(_parameter(field.name, annotation, default))
+    files = typer.Option("--files", help=doc(RustMultiarch, "files"), rich_help_panel=PANEL)
+    return [*parameters, _parameter("files", Annotated[Path | None, files], None)]
+
+
+def _parameter(name: str, annotation: Any, default: object) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def split(options: Mapping[str, Any], names: frozenset[str]) -> tuple[dict[str, Any], dict[str, Any]]:

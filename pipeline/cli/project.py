@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json as json_module
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,8 +17,9 @@ from pipeline import plan as preview
 from pipeline import runtime
 from pipeline import smoke as smoke_run
 from pipeline.address import destinations
-from pipeline.cli import loading, output, session
-from pipeline.cli.options import JSON, doc, platform_names
+from pipeline.cli import fleet, loading, output, session, watching
+from pipeline.cli.options import JSON, Progress, doc, platform_names
+from pipeline.cli.painting import Mode
 from pipeline.errors import InvalidArgument
 from pipeline.image import Image
 from pipeline.main import RustMultiarch
@@ -33,6 +36,16 @@ Password = Annotated[
 ]
 NoClobber = Annotated[bool, typer.Option("--no-clobber", help=doc(RustMultiarch.publish, "no_clobber"))]
 PlainHttp = Annotated[list[str] | None, typer.Option(help=doc(RustMultiarch.publish, "plain_http"))]
+Sbom = Annotated[bool, typer.Option("--sbom", help=doc(RustMultiarch.publish, "sbom"))]
+Provenance = Annotated[bool, typer.Option("--provenance", help=doc(RustMultiarch.publish, "provenance"))]
+Symbols = Annotated[bool, typer.Option("--symbols", help=doc(RustMultiarch.publish, "symbols"))]
+SignKey = Annotated[
+    str,
+    typer.Option(help=doc(RustMultiarch.publish, "sign_key") + " A file, or env://NAME for a variable."),
+]
+SignPassword = Annotated[
+    str, typer.Option(help="Name of the environment variable with the password of the private key.")
+]
 
 
 async def build(
@@ -50,12 +63,17 @@ async def build(
     password: Password = "",
     no_clobber: NoClobber = False,
     plain_http: PlainHttp = None,
+    sbom: Sbom = False,
+    provenance: Provenance = False,
+    symbols: Symbols = False,
+    sign_key: SignKey = "",
+    sign_password: SignPassword = "",
     json: JSON = False,
 ) -> str:
     """Compile every platform and assemble the image; push, load or write it where asked."""
     ways = _ways(push, load, outputs)
     kinds = {way.kind for way in ways}
-    image: Image = await module.build()
+    image = await module.assembled()
     for way in ways:
         if way.kind == "archive":
             await image.tarball().export(way.path)
@@ -63,10 +81,12 @@ async def build(
             await image.layout().export(way.path)
     document: dict[str, Any] = {"variants": await image.rows()}
     if "push" in kinds and tag:
-        receipt = await _publish(image, tag, username, password, no_clobber, plain_http)
+        attached = _attached(sbom, provenance, symbols, sign_key, sign_password)
+        receipt = await _publish(image, tag, username, password, no_clobber, plain_http, attached)
         document["published"] = json_module.loads(receipt)
     if "load" in kinds:
         document["loaded"] = await loading.load(image, tag or [])
+    document["seconds"] = watching.seconds()
     return _json(document) if json else _built(document)
 
 
@@ -114,30 +134,51 @@ def check_publish(_settings: Settings, *, tag: list[str] | None, **_: object) ->
 
 def _built(document: dict[str, Any]) -> str:
     rows: Sequence[Row] = document["variants"]
-    lines = [as_table(rows)]
-    lines += document["published"]["references"] if "published" in document else []
+    lines = [as_table(rows, document["seconds"])]
+    lines += [_reference(document["published"])] if "published" in document else []
     lines += [document["loaded"]] if "loaded" in document else []
     return "\n".join(lines)
 
 
+def _reference(receipt: dict[str, Any]) -> str:
+    """The first address of what was pushed, with the digest: what a program pulls or deploys."""
+    return str(receipt["references"][0])
+
+
 async def _publish(
-    target: RustMultiarch | Image,
+    image: Image,
     tags: Sequence[str],
     username: str,
     password: str,
     no_clobber: bool,
     plain_http: list[str] | None,
+    attached: dict[str, Any],
+    by_digest: bool = False,
 ) -> str:
     """Push to every address; the receipt, as JSON."""
-    return await target.publish(
+    return await image.publish(
         tags[0],
         also=list(tags[1:]),
         username=username,
         password=dag.secret(f"env://{password}") if password else None,
         no_clobber=no_clobber,
         plain_http=plain_http,
+        **attached,
         as_json=True,
+        by_digest=by_digest,
     )
+
+
+def _attached(sbom: bool, provenance: bool, symbols: bool, key: str, password: str) -> dict[str, Any]:
+    """The arguments of `publish` for what is attached; the key is a file here or a variable."""
+    place = key if "://" in key else f"file://{Path(key).absolute()}"
+    return {
+        "sbom": sbom,
+        "provenance": provenance,
+        "symbols": symbols,
+        "sign_key": dag.secret(place) if key else None,
+        "sign_password": dag.secret(f"env://{password}") if password else None,
+    }
 
 
 async def publish(
@@ -148,11 +189,77 @@ async def publish(
     password: Password = "",
     no_clobber: NoClobber = False,
     plain_http: PlainHttp = None,
+    sbom: Sbom = False,
+    provenance: Provenance = False,
+    symbols: Symbols = False,
+    sign_key: SignKey = "",
+    sign_password: SignPassword = "",
+    by_digest: Annotated[
+        bool, typer.Option("--by-digest", help=doc(RustMultiarch.publish, "by_digest"))
+    ] = False,
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--engine", help="An engine to build on, as Dagger names it: tcp://host:1234. Repeatable."
+        ),
+    ] = None,
     json: JSON = False,
 ) -> str:
-    """Build, push one index to every --tag and print its addresses with the digest."""
-    receipt = await _publish(module, tag or [], username, password, no_clobber, plain_http)
-    return receipt if json else "\n".join(json_module.loads(receipt)["references"])
+    """Build, push one index to every --tag and print its first address with the digest."""
+    attached = _attached(sbom, provenance, symbols, sign_key, sign_password)
+    image = await module.assembled()
+    print(as_table(await image.rows(), watching.seconds()), file=sys.stderr)
+    receipt = await _publish(
+        image, tag or [], username, password, no_clobber, plain_http, attached, by_digest
+    )
+    return receipt if json else _reference(json_module.loads(receipt))
+
+
+def publish_apart(
+    settings: Settings,
+    *,
+    source: Path,
+    files: Path | None,
+    engine: list[str] | None,
+    tag: list[str] | None,
+    username: str,
+    password: str,
+    no_clobber: bool,
+    plain_http: list[str] | None,
+    by_digest: bool,
+    json: bool,
+    **attached: object,
+) -> str | None:
+    """What publishing on several engines answers; None where none is named, after a look at the addresses.
+
+    Raises:
+        InvalidArgument, InvalidAddress: see `check_publish`; `--by-digest` beside `--engine`.
+    """
+    check_publish(settings, tag=tag)
+    if not engine:
+        return None
+    if by_digest:
+        raise InvalidArgument(
+            "several engines make one index under tags", where="--by-digest", fix="leave it out"
+        )
+    if wanted := [name for name, value in attached.items() if value]:
+        raise InvalidArgument(
+            "several engines attach nothing to their index yet",
+            where=", ".join(f"--{name.replace('_', '-')}" for name in wanted),
+            fix="leave it out, or publish on one engine",
+        )
+    return fleet.publish(
+        settings,
+        source=source,
+        files=files,
+        tag=tag or [],
+        engine=engine,
+        username=username,
+        password=password,
+        no_clobber=no_clobber,
+        plain_http=plain_http or [],
+        json=json,
+    )
 
 
 def matrix_alone(settings: Settings, *, matrix: bool, **_: object) -> str | None:
@@ -176,13 +283,22 @@ async def natives(module: RustMultiarch, *, json: JSON = False) -> str:
     return await module.natives(json)
 
 
+CHECKSUMS = "SHA256SUMS"
+"""The file beside the binaries that `sha256sum --check` reads."""
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 async def binary(
     module: RustMultiarch,
     *,
     directory: Annotated[str, typer.Option("--output", "-o", help="Directory to write to.")] = ".",
     json: JSON = False,
 ) -> str:
-    """Write the stripped binaries of every platform to `<output>/<os>-<arch>/`; no image is made."""
+    """Write the stripped binaries of every platform to `<output>/<os>-<arch>/`, with checksums; no image."""
     planned, compiled = await module.compiled()
     written = []
     for target in planned.order.targets:
@@ -191,6 +307,9 @@ async def binary(
         for each in planned.binaries:
             path = folder / each.name
             written.append({"platform": target.platform, "path": str(path), "bytes": path.stat().st_size})
+    paths = [Path(str(each["path"])) for each in written]
+    sums = [f"{_sha256(path)}  {path.relative_to(directory)}" for path in paths]
+    (Path(directory) / CHECKSUMS).write_text("".join(f"{line}\n" for line in sums))
     return _json({"binaries": written}) if json else "\n".join(str(each["path"]) for each in written)
 
 
@@ -203,7 +322,7 @@ async def smoke(
     json: JSON = False,
 ) -> str:
     """Build, then start every variant once; says which were skipped for want of an emulator."""
-    image: Image = await module.build()
+    image = await module.assembled()
     variants = [(variant.platform, variant.container) for variant in image.variants]
     outcomes = await smoke_run.run(variants, command or [])
     return _json({"outcomes": outcomes}) if json else smoke_run.as_text(outcomes)
@@ -249,6 +368,7 @@ def verify(
     image: Annotated[str, typer.Option(help=doc(RustMultiarch.verify, "image"))] = runtime.BASE,
     static: Annotated[bool, typer.Option("--static", help=doc(RustMultiarch.verify, "static"))] = False,
     json: JSON = False,
+    progress: Progress = Mode.AUTO,
 ) -> None:
     """Check any program against any image: architecture, loader, libraries, symbol versions."""
     if not file.is_file():
@@ -258,7 +378,8 @@ def verify(
         program = dag.host().file(str(file.resolve()))
         return await RustMultiarch(source=dag.directory()).verify(program, platform, image, static, json)
 
-    session.answer([parse(platform).platform], run)
+    target = parse(platform)
+    session.answer([target.platform], run, [("verify", "")], progress)
 
 
 def _passed(printed: str, json: bool) -> str:
@@ -274,14 +395,13 @@ def _json(document: dict[str, Any]) -> str:
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "build": session.project_command(build, before=check_build),
-    "publish": session.project_command(publish, before=check_publish),
-    "plan": session.project_command(plan, before=matrix_alone),
-    "natives": session.project_command(natives),
+    "publish": session.project_command(publish, before=publish_apart),
+    "plan": session.project_command(plan, by_platform=False, before=matrix_alone),
+    "natives": session.project_command(natives, by_platform=False),
     "binary": session.project_command(binary),
     "verify": verify,
     "smoke": session.project_command(smoke),
-    "test": session.project_command(test, without=frozenset({"platforms"})),
-    "lint": session.project_command(lint),
-    "fmt": session.project_command(fmt),
+    "test": session.project_command(test, without=frozenset({"platforms"}), by_platform=False),
+    "lint": session.project_command(lint, by_platform=False),
+    "fmt": session.project_command(fmt, by_platform=False),
 }
-"""In the order in which help lists them."""

@@ -5,25 +5,26 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import anyio
-import dagger
 import typer
 from dagger import dag
 
 from engine import choice
 from pipeline import ci, git, orders, settings
 from pipeline.build import IGNORED
-from pipeline.cli import options
+from pipeline.cli import access, options, watching
+from pipeline.cli.painting import Mode
 from pipeline.errors import NotAGitRepository
 from pipeline.main import RustMultiarch
 from pipeline.settings import Layer, Merged
 from pipeline.situation import Situation
 from pipeline.targets import select
+
+_ACCESS = frozenset(parameter.name for parameter in access.PARAMETERS)
 
 Run = Callable[..., Awaitable[str]]
 """What a command does: the module and the command's own options in, its answer out."""
@@ -38,7 +39,10 @@ def say(line: str) -> None:
 
 
 def project_command(
-    run: Run, without: frozenset[str] = frozenset(), before: Before | None = None
+    run: Run,
+    without: frozenset[str] = frozenset(),
+    before: Before | None = None,
+    by_platform: bool = True,
 ) -> Callable[..., None]:
     """A command over a project: `run(module, …)` inside an engine session, its answer on stdout.
 
@@ -46,26 +50,34 @@ def project_command(
         run: what it does. The command's options are those of the module's constructor and then its own.
         without: constructor arguments that the command has a meaning of its own for.
         before: called with the settings and the command's own options while there is no engine yet.
+        by_platform: progress has a line for each platform, not one for the whole command.
     """
     own = list(inspect.signature(run, eval_str=True).parameters.values())[1:]
     project = options.project_parameters(without)
     names = frozenset(parameter.name for parameter in project)
 
-    def command(**given: Any) -> None:
+    def command(progress: Mode, **given: Any) -> None:
         chosen, rest = options.split(given, names)
+        opened, rest = options.split(rest, _ACCESS)
+        access.check(**opened)
         source = Path(chosen.pop("source")).resolve()
+        files = chosen.pop("files")
+        files = files.resolve() if files else None
         given_outright = settings.given(chosen, lambda name: f"option {options.flags(name)[0]}")
         outright = {**settings.from_environment(os.environ), **given_outright}
         merged = anyio.run(_merged, source, outright)
         targets = select(merged.settings.platforms)
-        if before and (known := before(merged.settings, **rest)):
+        if before and (known := before(merged.settings, source=source, files=files, **rest)):
             typer.echo(known)
             return
-        work = functools.partial(_over_project, run, source, outright, rest)
-        answer([target.platform for target in targets], work, orders.builders(merged.settings))
+        module = functools.partial(_module, source, files, outright, opened)
+        work = functools.partial(_over_project, run, module, rest)
+        rows = [(target.platform, target.triple(merged.settings.libc)) for target in targets]
+        shown = rows if by_platform else [(run.__name__, "")]
+        answer([name for name, _ in rows], work, shown, progress, orders.builders(merged.settings))
 
     command.__doc__ = run.__doc__
-    command.__signature__ = inspect.Signature([*project, *own])
+    command.__signature__ = inspect.Signature([*project, *access.PARAMETERS, *own, options.PROGRESS])
     return command
 
 
@@ -75,13 +87,23 @@ async def _merged(source: Path, outright: Layer) -> Merged:
     return settings.merge(*await settings.from_project(settings.OnDisk(source), package), outright)
 
 
-async def _over_project(run: Run, source: Path, outright: Layer, rest: Mapping[str, Any]) -> str:
+async def _over_project(
+    run: Run, module: Callable[[], Awaitable[RustMultiarch]], rest: Mapping[str, Any]
+) -> str:
+    return await run(await module(), **rest)
+
+
+async def _module(
+    source: Path, files: Path | None, outright: Layer, opened: Mapping[str, Any]
+) -> RustMultiarch:
+    """The module as the options have it; made inside the engine session that it belongs to."""
     directory = dag.host().directory(str(source), exclude=IGNORED, gitignore=True)
     module = RustMultiarch(source=directory, **{name: each.value for name, each in outright.items()})
     module.origins = {name: each.origin for name, each in outright.items()}
+    module.files = dag.host().directory(str(files)) if files else None
     ref = (await module.merged()).settings.ref
     module.situation = await anyio.to_thread.run_sync(_situation, source, ref)
-    return await run(module, **rest)
+    return access.grant(module, **opened)
 
 
 def _situation(source: Path, ref: str) -> Situation | None:
@@ -93,21 +115,26 @@ def _situation(source: Path, ref: str) -> Situation | None:
 
 
 def answer(
-    platforms: Sequence[str], work: Callable[[], Awaitable[str]], builders: Sequence[str] = ()
+    platforms: Sequence[str],
+    work: Callable[[], Awaitable[str]],
+    rows: Sequence[tuple[str, str]],
+    progress: Mode,
+    builders: Sequence[str] = (),
 ) -> None:
     """Print what some work in an engine session returns.
 
     Args:
         platforms: what base images will be needed for.
         work: run in the session.
+        rows: name and triple of each line of progress.
+        progress: how it is shown.
         builders: platforms besides the engine's own that the compiler runs on.
     """
     os.environ.update(choice.choose(say, platforms, builders=builders).environment)
-    printed = anyio.run(_in_session, work)
+    try:
+        printed = anyio.run(watching.watch, work, rows, progress)
+    except watching.Interrupted as interrupted:
+        say(str(interrupted))
+        raise typer.Exit(watching.EXIT_CODE) from None
     if printed:
         typer.echo(printed)
-
-
-async def _in_session(work: Callable[[], Awaitable[str]]) -> str:
-    async with dagger.connection(dagger.Config(log_output=sys.stderr)):
-        return await work()

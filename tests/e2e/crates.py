@@ -1,5 +1,7 @@
 """Tiny crates, made of text, for the tests that need a project with one particular property."""
 
+from pathlib import Path
+
 import dagger
 from dagger import dag
 
@@ -61,6 +63,14 @@ def hello_files(name: str = "hello", main: str = MAIN, extra: str = FEATURES) ->
 def hello(name: str = "hello", main: str = MAIN, extra: str = FEATURES) -> dagger.Directory:
     """One package with one binary and no dependencies."""
     return directory(hello_files(name, main, extra))
+
+
+def written(path: Path) -> Path:
+    """`hello` as files in a directory."""
+    for name, text in hello_files().items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_text(text)
+    return path
 
 
 def workspace() -> dagger.Directory:

@@ -16,6 +16,7 @@ from engine.locks import exclusive
 from engine.paths import default_root
 
 CLIENTS = {
+    "cosign": "github.com/sigstore/cosign/v2/cmd/cosign@v2.6.0",
     "crane": "github.com/google/go-containerregistry/cmd/crane@v0.20.6",
     "oras": "oras.land/oras/cmd/oras@v1.3.6",
 }

@@ -1,6 +1,6 @@
 """A host with private things, run in a container: git with a password, a cargo registry with a token.
 
-It is given a directory with bare repositories in `git/`, and with `index/` and `crates/` of a registry as
+It is given a directory with bare repositories in `git/`, and with an index and `crates/` of a registry as
 the cargo book's "Running a Registry" lays them out. `USERNAME`, `PASSWORD` and `TOKEN` in its environment
 open it.
 """

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import json
+import secrets
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from pipeline.image import PYTHON
 pytestmark = pytest.mark.anyio
 
 LIBRARY = 'pub fn answer() -> &\'static str { "from the private %s" }\n'
+# Of another name in each run: what cargo has seen of an index before, it needs no token for.
+INDEX = f"index-{secrets.token_hex(4)}"
 SSH = "mkdir -p /run/sshd && exec /usr/sbin/sshd -D -e -p 22"
 
 
@@ -58,7 +61,7 @@ def _registry(host: Path) -> None:
             tar.addfile(info, io.BytesIO(text.encode()))
     # No time in it: cargo remembers the checksum of a crate it has seen.
     crate = gzip.compress(out.getvalue(), mtime=0)
-    for folder in ("crates", "index/se/cr"):
+    for folder in ("crates", f"{INDEX}/se/cr"):
         (host / folder).mkdir(parents=True)
     (host / "crates/secret.crate").write_bytes(crate)
     checksum = hashlib.sha256(crate).hexdigest()
@@ -70,9 +73,9 @@ def _registry(host: Path) -> None:
         "features": {},
         "yanked": False,
     }
-    (host / "index/se/cr/secret").write_text(json.dumps(entry) + "\n")
+    (host / INDEX / "se/cr/secret").write_text(json.dumps(entry) + "\n")
     config = {"dl": "http://private/crates/{crate}.crate", "auth-required": True}
-    (host / "index/config.json").write_text(json.dumps(config))
+    (host / INDEX / "config.json").write_text(json.dumps(config))
     (host / "checksum").write_text(checksum)
 
 
@@ -132,7 +135,7 @@ async def test_a_git_dependency_with_a_token(host, things: Path) -> None:
 
 async def test_a_registry_with_a_token(host, things: Path) -> None:
     checksum = (things / "host/checksum").read_text()
-    index = "sparse+http://private/index/"
+    index = f"sparse+http://private/{INDEX}/"
     source = project(
         '{ version = "0.1.0", registry = "my-corp" }',
         f'name = "secret"\nversion = "0.1.0"\nsource = "{index}"\nchecksum = "{checksum}"\n',

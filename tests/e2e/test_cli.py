@@ -1,11 +1,19 @@
 """The command line as a person runs it: a project on disk, options, files and exit codes."""
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
+import re
+import signal
+import struct
 import subprocess
 import sys
 import tarfile
+import termios
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import crates
@@ -99,6 +107,10 @@ def test_binary_writes_programs_and_makes_no_image(project: Path, tmp_path: Path
     assert [Path(each["path"]).stat().st_size for each in written] == [each["bytes"] for each in written]
     printed = subprocess.run([tmp_path / "linux-amd64/settled", "x"], capture_output=True, text=True).stdout
     assert "arguments=x" in printed
+    checked = subprocess.run(
+        ["sha256sum", "--check", "SHA256SUMS"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert checked.stdout.splitlines() == ["linux-arm64/settled: OK", "linux-amd64/settled: OK"]
     assert "debian:bookworm-slim" not in done.stderr
 
 
@@ -166,6 +178,98 @@ def test_smoke_verify_and_checks_as_json(project: Path, tmp_path: Path) -> None:
         assert json.loads(run(*command, "--json", cwd=project).stdout)["passed"] is True
 
 
+SLOW = 'fn main() { std::process::Command::new("sleep").arg("98765").status().unwrap(); }'
+
+
+def sleepers() -> list[str]:
+    """Processes of the slow build script, in whatever container."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if folder.name.isdigit() and (folder / "cmdline").read_bytes() == b"sleep\0" + b"98765\0":
+                found.append(folder.name)
+    return found
+
+
+def wait_for(condition: Callable[[], object], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("to_group", [True, False], ids=["terminal", "process"])
+def test_ctrl_c_leaves_nothing_running_and_says_what_was_kept(engine, tmp_path: Path, to_group: bool) -> None:
+    if engine.kind != "embedded":
+        pytest.skip("this engine's processes are not seen from here")
+    slow = write(tmp_path, "interrupted")
+    (slow / "build.rs").write_text(SLOW)
+    command = [PROGRAM, "build", "--platform", "linux/amd64"]
+    with subprocess.Popen(
+        command, cwd=slow, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as building:
+        wait_for(sleepers, SECONDS)
+        (os.killpg if to_group else os.kill)(building.pid, signal.SIGINT)
+        answer, said = building.communicate(timeout=60)
+    assert building.returncode == 130, said
+    assert answer == ""
+    assert "interrupted; nothing is running any more" in said
+    assert "kept: downloaded dependencies and the builder" in said
+    assert "Traceback" not in said
+    wait_for(lambda: not sleepers(), 10)
+    session = subprocess.run(["ps", "-o", "pid=", "-s", str(building.pid)], capture_output=True, text=True)
+    assert session.stdout.strip() == ""
+
+
+def on_a_terminal(command: list[object], cwd: Path) -> tuple[str, str]:
+    """What a command answers, and what it shows on a terminal of 60 columns."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+    env = {**os.environ, "TERM": "xterm"}
+    words = [str(word) for word in command]
+    with subprocess.Popen(words, cwd=cwd, env=env, stdin=its, stderr=its, stdout=subprocess.PIPE) as running:
+        os.close(its)
+        shown = b""
+        with contextlib.suppress(OSError):  # how the kernel says that nobody has the terminal open
+            while chunk := os.read(ours, 1 << 16):
+                shown += chunk
+        assert running.stdout
+        answer = running.stdout.read().decode()
+    os.close(ours)
+    assert running.returncode == 0, shown
+    return answer, shown.decode()
+
+
+def test_on_a_terminal_every_platform_has_a_line_that_stays_in_its_place(project: Path) -> None:
+    (project / "src/main.rs").write_text(crates.MAIN + f"// {time.time()}\n")
+    answer, shown = on_a_terminal([PROGRAM, "build"], project)
+    assert answer.startswith("PLATFORM") and "TIME" in answer
+    frames = [frame.splitlines() for frame in shown.split("\x1b[J")[1:]]
+    assert all(len(line) < 60 for frame in frames for line in frame)
+    assert any("compiling" in line for frame in frames for line in frame)
+    last = [re.split(r"\s{2,}", line) for line in frames[-1]]
+    assert [row[:3] for row in last] == [
+        [name, "done", "1 of 1 crate"] for name in ("linux/arm64", "linux/amd64")
+    ]
+    _, again = on_a_terminal([PROGRAM, "build"], project)
+    assert re.search(r"linux/amd64  done  cached  0:\d\d", again)
+
+
+def test_without_a_terminal_there_are_lines_without_control_characters(project: Path) -> None:
+    (project / "src/main.rs").write_text(crates.MAIN + f"// {time.time()}\n")
+    said = run("build", "--platform", "linux/amd64", cwd=project).stderr
+    assert not re.search(r"[\x00-\x08\x0b-\x1f]", said)
+    stages = [line.partition("linux/amd64: ")[2] for line in said.splitlines() if "linux/amd64: " in line]
+    assert [stage for stage in stages if stage in ("compiling 1 crate", "ready", "sealing")] == [
+        "compiling 1 crate", "ready", "sealing",
+    ]  # fmt: skip
+    assert stages[-1] == "done, 1 of 1 crate"
+    assert (
+        run("build", "--platform", "linux/amd64", "--progress", "quiet", cwd=project).stderr.count("\n") <= 1
+    )
+    assert "withExec" in run("build", "--platform", "linux/amd64", "--progress", "raw", cwd=project).stderr
+
+
 def test_a_compile_error_ends_with_the_compilers_own_words(engine, tmp_path: Path) -> None:
     broken = write(tmp_path, "broken", main='fn main() { let x: u8 = "no"; }')
     done = run("build", "--json", cwd=broken, code=errors.CompileError.exit_code)
@@ -173,3 +277,12 @@ def test_a_compile_error_ends_with_the_compilers_own_words(engine, tmp_path: Pat
     assert "error[E0308]: mismatched types" in done.stderr
     error = json.loads(done.stdout)["error"]
     assert error["type"] == "CompileError" and "src/main.rs:1:25" in error["output"]
+
+
+def test_doctor_on_this_machine(project: Path, tmp_path: Path) -> None:
+    results = {row["name"]: row for row in json.loads(run("doctor", "--json", cwd=project).stdout)["checks"]}
+    assert [*results][:3] == ["engine", "project", "git"] and [*results][-1] == "settings"
+    assert results["engine"]["state"] == results["project"]["state"] == "ok"
+    assert results["settings"]["found"] == "Cargo.toml [package.metadata.rust-multiarch]"
+    empty = run("doctor", cwd=tmp_path, code=errors.NotReady.exit_code)
+    assert f"fail  project     no Cargo.toml in {tmp_path}" in empty.stdout

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import crates
 import pytest
 from conftest import ROOT
 
@@ -96,3 +97,32 @@ def test_a_compile_error_is_shown_whole(dagger_call, tmp_path: Path) -> None:
     done = dagger_call("call", "--source", str(project), "build", code=errors.CompileError.exit_code)
     assert "error[E0308]: mismatched types" in done.stderr
     assert "src/main.rs:2:" in done.stderr
+
+
+def test_publish_and_merge_through_a_service(dagger_call, loopback: str, tmp_path: Path) -> None:
+    """A module's function cannot reach this machine's loopback: the caller hands the registry to it."""
+    project = ("--source", str(crates.written(tmp_path)))
+    name, through = f"{loopback}/e2e/parts", ("--registry", f"tcp://{loopback}")
+    parts = []
+    for platform in ("linux/amd64", "linux/arm64"):
+        publish = ("publish", "--address", f"{name}:{platform[-5:]}", "--tags", "more", *through)
+        done = dagger_call("call", *project, "--platforms", platform, *publish)
+        parts.append(done.stdout.strip())
+        assert re.fullmatch(rf"{name}:{platform[-5:]}@sha256:[0-9a-f]{{64}}", parts[-1])
+    merge = (*project, "merge", "--images", ",".join(parts), "--annotations", "a=b", *through)
+    receipt = json.loads(dagger_call("call", *merge, "--address", f"{name}:both", "--as-json").stdout)
+    assert [platform["platform"] for platform in receipt["platforms"]] == ["linux/amd64", "linux/arm64"]
+    assert receipt["deliveries"][0]["uploaded_bytes"] == 0
+    index = json.loads(
+        subprocess.run(
+            ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{name}:both"],
+            capture_output=True,
+            check=True,
+        ).stdout
+    )
+    assert index["annotations"]["a"] == "b" and len(index["manifests"]) == 2
+    refused = ("--no-clobber", "--address", f"{name}:more")
+    dagger_call("call", *merge, *refused, code=errors.TagExists.exit_code)
+    unreachable = (*project, "--platforms", "linux/amd64", "publish", "--address", f"{name}:x")
+    done = dagger_call("call", *unreachable, code=errors.RegistryUnreachable.exit_code)
+    assert "--registry tcp://" in done.stderr

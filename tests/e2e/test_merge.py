@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from engine import registry
 from pipeline import errors
 from pipeline.address import destinations
 from pipeline.content import Descriptor, Layout
+from pipeline.credentials import Keychain, Login, anonymous
 from pipeline.dial import registries
 from pipeline.merge import merge
 from pipeline.pushing import push
@@ -43,13 +46,17 @@ def faulty(plain: registry.Throwaway) -> Iterator[Proxy]:
 
 
 async def built(
-    path: Path, platform: str, address: str, annotations: dict[str, str] | None = None
+    path: Path,
+    platform: str,
+    address: str,
+    annotations: dict[str, str] | None = None,
+    keychain: Keychain = anonymous,
 ) -> Receipt:
     """One platform's image at a registry, as a runner of its own would have pushed it."""
     path = path / platform.replace("/", "-")
     image = layouts.image(path, platform, [BASE, f"program of {platform}".encode()])
     root = layouts.index(path, [image], annotations) if annotations else image
-    async with registries(retry=QUICK) as all_of_them:
+    async with registries(keychain, retry=QUICK) as all_of_them:
         layout = await Layout.open(layouts.layout(path, root))
         return await push(layout, destinations([address]), all_of_them)
 
@@ -178,3 +185,51 @@ async def test_no_clobber(tmp_path: Path, plain: registry.Throwaway) -> None:
     await built(tmp_path, "linux/amd64", f"{name}:x")
     with pytest.raises(errors.TagExists):
         await merged([f"{name}:x"], f"{name}:x", clobber=False)
+
+
+def command(
+    *words: str, code: int = 0, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """The command line's `merge`, which needs no engine."""
+    run = [sys.executable, "-c", "from pipeline.cli import main; main()", "merge", *words]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=60, env={**os.environ, **(env or {})})
+    assert done.returncode == code, done.stderr
+    return done
+
+
+async def test_the_command_line(tmp_path: Path, plain: registry.Throwaway) -> None:
+    name = f"{plain.address}/cli"
+    sources = [f"{name}:amd64", f"{name}:arm64"]
+    for source, platform in zip(sources, layouts.PLATFORMS, strict=True):
+        await built(tmp_path, platform, source)
+    done = command(*sources, "--tag", f"{name}:x", "-t", f"{name}-two:y", "--annotation", "a=b")
+    assert json.loads(crane("manifest", f"{name}:x"))["annotations"] == {"a": "b"}
+    digest = crane("digest", f"{name}:x").strip()
+    assert done.stdout.strip() == f"{name}:x@{digest}"
+    assert crane("digest", f"{name}-two:y").strip() == digest
+    receipt = json.loads(command(*sources, "--tag", f"{name}:z", "--json").stdout)
+    assert receipt["references"] == [f"{name}:z@{receipt['digest']}"]
+    refused = command(*sources, "--tag", f"{name}:x", "--no-clobber", code=errors.TagExists.exit_code)
+    assert "TagExists" in refused.stderr and "Traceback" not in refused.stderr
+    twice = command(sources[0], sources[0], "-t", f"{name}:x", code=errors.DuplicatePlatform.exit_code)
+    assert "linux/amd64" in twice.stderr
+
+
+async def test_the_command_line_signs_in(tmp_path: Path) -> None:
+    with registry.throwaway(users={"me": "s3cret-canary"}) as private:
+
+        async def known(host: str) -> Login:
+            return Login("me", "s3cret-canary")
+
+        await built(tmp_path, "linux/amd64", f"{private.address}/in:amd64", keychain=known)
+        words = [f"{private.address}/in:amd64", "--tag", f"{private.address}/in:x"]
+        env = {"TOKEN": "s3cret-canary", "WRONG": "wr0ng-canary", "HOME": str(tmp_path)}
+        signed = [*words, "--username", "me", "--password"]
+        assert command(*signed, "TOKEN", env=env).stdout.startswith(f"{private.address}/in:x@sha256:")
+        for wrong, error in (
+            ([*signed, "WRONG"], errors.RegistryDenied),
+            (words, errors.RegistryDenied),
+            ([*signed, "MISSING"], errors.InvalidArgument),
+        ):
+            done = command(*wrong, env=env, code=error.exit_code)
+            assert "canary" not in done.stdout + done.stderr

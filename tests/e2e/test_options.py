@@ -66,6 +66,37 @@ async def test_config_options(session) -> None:
     assert await container.user() == "1234:5678"
 
 
+async def test_workdir_entrypoint_and_files(session) -> None:
+    own = crates.directory({"etc/motd": "hi\n", "usr/local/bin/hello": "not the program"})
+    image = await RustMultiarch(
+        source=crates.hello(),
+        platforms=[AMD64],
+        workdir="/srv/data",
+        entrypoint=["/usr/bin/env", "GREETING=entry point", "/usr/local/bin/hello"],
+        files=own,
+    ).build()
+    container = image.variants[0].container
+    assert await container.workdir() == "/srv/data"
+    assert await container.with_exec(["pwd"]).stdout() == "/srv/data\n"
+    assert await container.file("/etc/motd").contents() == "hi\n"
+    printed = await container.with_exec([], use_entrypoint=True).stdout()
+    assert "greeting=entry point" in printed.splitlines(), "the program is laid over the files"
+
+
+async def test_an_image_for_each_binary(session, loopback: str) -> None:
+    module = RustMultiarch(source=crates.workspace(), platforms=[AMD64], bin=["import", "server"])
+    images = await module.images()
+    assert [image.name for image in images] == ["import", "server"]
+    for image in images:
+        container = image.variants[0].container
+        assert await container.entrypoint() == [f"/usr/local/bin/{image.name}"]
+        assert await container.directory("/usr/local/bin").entries() == [image.name]
+        published = await image.publish(f"{loopback}/e2e/apart/{{bin}}:x")
+        assert published.startswith(f"{loopback}/e2e/apart/{image.name}:x@sha256:")
+    titles = [await i.variants[0].container.label("org.opencontainers.image.title") for i in images]
+    assert titles == ["tools", "server"]
+
+
 async def test_runtime_base(session) -> None:
     image = await RustMultiarch(
         source=crates.hello(), platforms=[AMD64], runtime_base="python:3.11-slim-bookworm"

@@ -81,7 +81,11 @@ async def exit_code(binary: dagger.File, image: dagger.Container) -> int:
 
 async def test_a_good_build_fits_on_every_platform(sample) -> None:
     subjects = [
-        verify.Subject(variant.container, parse(variant.platform), ("/usr/local/bin/sample-app",), BASE)
+        verify.Subject(
+            variant.container,
+            parse(variant.platform),
+            verify.Demand(("/usr/local/bin/sample-app",), BASE),
+        )
         for variant in sample.variants
     ]
     verified = await verify.verify(subjects)
@@ -213,7 +217,8 @@ async def test_static(compiler, platform: str) -> None:
 async def test_what_is_not_a_program(session) -> None:
     script = dag.directory().with_new_file("run", "#!/bin/sh\n", permissions=0o755).file("run")
     assert "run is not an ELF file" in (await fails(script, base("linux/amd64"), "linux/amd64")).what
-    subject = verify.Subject(base("linux/amd64"), parse("linux/amd64"), ("/usr/local/bin/gone",), BASE)
+    demand = verify.Demand(("/usr/local/bin/gone",), BASE)
+    subject = verify.Subject(base("linux/amd64"), parse("linux/amd64"), demand)
     with pytest.raises(VerificationError, match=f"/usr/local/bin/gone is not in {BASE}"):
         await verify.verify([subject])
 
@@ -223,8 +228,7 @@ async def test_every_images_trouble_at_once(hello) -> None:
         verify.Subject(
             variant.container.without_file(f"/usr/lib/{parse(variant.platform).multiarch}/libgcc_s.so.1"),
             parse(variant.platform),
-            ("/usr/local/bin/hello",),
-            BASE,
+            verify.Demand(("/usr/local/bin/hello",), BASE),
         )
         for variant in hello.variants
     ]

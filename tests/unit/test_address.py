@@ -4,6 +4,7 @@ from pipeline.address import (
     Address,
     Destination,
     destinations,
+    named,
     parse_address,
     parse_source,
     parse_tag,
@@ -113,3 +114,17 @@ def test_an_address_without_a_tag_gets_each_of_the_tags() -> None:
         "NOT/an:address:",
     ]
     assert tagged(addresses, []) == addresses
+
+
+@pytest.mark.parametrize(
+    ("address", "binary", "expected"),
+    [
+        ("ghcr.io/me/{bin}:1", "server", "ghcr.io/me/server:1"),
+        ("ghcr.io/me/{bin}:{bin}", "Git_Tool", "ghcr.io/me/git_tool:git_tool"),
+        ("ghcr.io/me/{bin}:1", "_a+b_", "ghcr.io/me/a-b:1"),
+        ("ghcr.io/me/app:1", "server", "ghcr.io/me/app:1"),
+    ],
+)
+def test_a_binarys_name_in_an_address(address: str, binary: str, expected: str) -> None:
+    assert named(address, binary) == expected
+    parse_address(named(address, binary))

@@ -4,10 +4,10 @@ from types import SimpleNamespace
 import anyio
 import pytest
 
-from pipeline import build
+from pipeline import build, state, toolchain
 from pipeline.build import Order, Plan
 from pipeline.cargo import Binary, Choice, Package, Project
-from pipeline.errors import UnsupportedLibc
+from pipeline.errors import InvalidArgument, UnsupportedLibc
 from pipeline.natives import Needs
 from pipeline.targets import Libc, Strategy, select
 
@@ -23,7 +23,8 @@ def plan(project: Project = PROJECT, rust: str = "1.96", libc: Libc = Libc.GNU, 
         libc=libc,
     )
     needs = (Needs(), Needs())
-    return Plan(order, rust, project, BINARIES, build.build_commands(order, BINARIES, needs), needs)
+    native = SimpleNamespace()
+    return Plan(order, rust, native, project, BINARIES, build.build_commands(order, BINARIES, needs), needs)
 
 
 def test_the_script_syncs_by_content_then_compiles_once() -> None:
@@ -106,3 +107,25 @@ def test_emulated_every_target_has_a_leg_on_its_own_platform() -> None:
     assert [part.commands[0][-1] for part in parts] == order.triples
     keys = {build.cache_key(part) for part in [crossed, *parts]}
     assert len(keys) == 1 + len(parts), "compiled build scripts of one platform do not run on another"
+
+
+def test_state_is_unpacked_before_anything_is_brought_in_and_only_if_it_was_given() -> None:
+    planned = plan()
+    assert state.ARCHIVE not in build.compile_script(planned)
+    given = replace(planned, order=replace(planned.order, state=SimpleNamespace()))
+    lines = build.compile_script(given).splitlines()
+    assert lines[0].startswith(f"[ -e {toolchain.BUILD}/target ] || tar ")
+    assert lines[1:] == build.compile_script(planned).splitlines()
+
+
+def test_a_build_apart_shares_no_compiled_state() -> None:
+    planned = plan()
+    other = replace(planned, order=replace(planned.order, apart="x"))
+    assert build.cache_key(planned) != build.cache_key(other)
+
+
+def test_there_is_no_one_archive_of_an_emulated_build() -> None:
+    planned = plan()
+    emulated = replace(planned, order=replace(planned.order, strategy=Strategy.EMULATED))
+    with pytest.raises(InvalidArgument, match="emulated"):
+        anyio.run(build.archive, emulated)

@@ -192,6 +192,17 @@ def test_init_without_git(tmp_path: Path, monkeypatch) -> None:
     assert isinstance(init("github", directory=tmp_path).exception, errors.InvalidArgument)
 
 
+def test_init_leaves_the_platforms_to_the_settings_except_in_a_matrix(tmp_path: Path) -> None:
+    table = "[package.metadata.rust-multiarch]\nplatforms = ['linux/arm64', 'linux/s390x']\n"
+    (tmp_path / "Cargo.toml").write_text(table)
+    words = ["github", "--image", "ghcr.io/me/app", "--stdout"]
+    assert "--platform" not in init(*words, directory=tmp_path).stdout
+    text = init(*words, "--matrix", directory=tmp_path).stdout
+    assert re.findall(r"platform: (linux/\w+)", text) == ["linux/arm64", "linux/s390x"]
+    given = init(*words, "--platform", "linux/amd64", directory=tmp_path).stdout
+    assert "rust-multiarch build --platform linux/amd64\n" in given
+
+
 def test_init_for_other_platforms_in_a_matrix(tmp_path: Path) -> None:
     words = ["github", "--image", "ghcr.io/me/app", "--matrix", "--platform", "linux/arm64,linux/s390x"]
     assert init(*words, directory=tmp_path).exit_code == 0

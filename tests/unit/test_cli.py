@@ -90,7 +90,7 @@ def test_options_that_are_not_given_are_none_and_lists_repeat() -> None:
     command.__signature__ = typer.main.inspect.Signature(options.project_parameters())
     app = typer.Typer()
     app.command()(command)
-    done = CliRunner().invoke(app, ["--platform", "a,b", "--platform", "c", "--port", "1", "--port", "2"])
+    done = CliRunner().invoke(app, ["--platform", "a,b", "--platforms", "c", "--port", "1", "--port", "2"])
     assert done.exit_code == 0, done.output
     assert seen.pop("source") == Path()
     assert seen.pop("platforms") == ["a,b", "c"]

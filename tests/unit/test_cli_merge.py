@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import errors
-from pipeline.cli.merge import FromEnvironment, _names
+from pipeline.cli.merge import FromEnvironment, named_by_git
 
 pytestmark = pytest.mark.anyio
 
@@ -21,4 +21,4 @@ async def test_a_password_in_place_of_a_name_is_not_repeated(monkeypatch) -> Non
 
 
 def test_outside_of_a_repository_nothing_is_named(tmp_path: Path) -> None:
-    assert _names([], tmp_path, {}) == ()
+    assert named_by_git([], tmp_path, {}) == ()

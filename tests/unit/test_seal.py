@@ -236,3 +236,17 @@ def test_an_image_without_a_base_and_without_annotations(
     index = json.loads((tmp_path / "out/blobs" / top["digest"].replace(":", "/")).read_bytes())
     assert "annotations" not in index
     assert index["manifests"][0]["platform"] == {"architecture": "amd64", "os": "linux"}
+
+
+@pytest.mark.parametrize(
+    ("layers", "answer"),
+    [([BASE], "same"), ([BASE, PROGRAM], "same"), ([PROGRAM, BASE], "different"), ([], "different")],
+    ids=["itself", "more", "other", "less"],
+)
+def test_whether_an_image_starts_with_a_base(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], layers: list[bytes], answer: str
+) -> None:
+    seal.main(["base", str(tmp_path / "base"), str(archive(tmp_path / "base.tar", "amd64", [BASE]))])
+    image = archive(tmp_path / "image.tar", "amd64", layers)
+    seal.main(["compare", str(tmp_path / "base"), str(image)])
+    assert capsys.readouterr().out == f"{answer}\n"

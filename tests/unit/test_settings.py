@@ -2,6 +2,7 @@ import dataclasses
 import enum
 import typing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,8 @@ VALUES = {
     "runtime_base": ("debian:trixie-slim", "debian:trixie-slim"),
     "user": ("root", "root"),
     "ports": ([80, 443], "80,443"),
+    "workdir": ("/srv", "/srv"),
+    "entrypoint": (["/bin/a", "b,c"], "/bin/a\nb,c"),
     "args": (["--x", "1,2"], "--x\n1,2"),
     "env": (["A=1"], "A=1"),
     "labels": (["a=b,c"], "a=b,c"),
@@ -51,10 +54,26 @@ def test_every_setting_is_tried_with_another_value_than_its_default() -> None:
 def test_settings_are_the_constructors_arguments() -> None:
     hints = typing.get_type_hints(RustMultiarch)
     fields = [field for field in dataclasses.fields(RustMultiarch) if field.init]  # type: ignore[arg-type]
-    names = [field.name for field in fields if field.name not in ("source", "repository")]
+    names = [field.name for field in fields if field.name not in ("source", "repository", "files")]
     assert tuple(names) == NAMES
-    assert {name: hints[name] for name in names} == {n: settings.TYPES[n] | None for n in NAMES}
+    assert {name: hints[name] for name in names} == {name: argument(name) | None for name in NAMES}
     assert all(field.default is None for field in fields if field.name != "source")
+
+
+def argument(name: str) -> Any:
+    """A setting's type as an argument: an enum is text there."""
+    kind = settings.TYPES[name]
+    return str if isinstance(kind, type) and issubclass(kind, enum.Enum) else kind
+
+
+def test_an_enum_given_as_text_is_one_of_its_members() -> None:
+    layer = settings.given({"libc": "musl", "strategy": "emulated"}, lambda name: f"argument {name}")
+    assert layer["libc"].value is Libc.MUSL
+    assert layer["strategy"].value is Strategy.EMULATED
+    assert settings.given({"libc": Libc.GNU}, str)["libc"].value is Libc.GNU
+    with pytest.raises(InvalidSetting, match="'bionic'") as raised:
+        settings.given({"libc": "bionic"}, lambda name: f"argument {name}")
+    assert raised.value.where == "argument libc"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -220,3 +239,10 @@ def test_a_choice_of_words() -> None:
         settings.from_table({"libc": "glibc"}, "here")
     with pytest.raises(InvalidSetting, match="use one of gnu, musl"):
         settings.from_environment({"RUST_MULTIARCH_LIBC": "glibc"})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_settings_survive_the_environment(name: str) -> None:
+    changed = dataclasses.replace(Settings(), **{name: VALUES[name][0]})
+    environment = settings.to_environment(changed)
+    assert settings.merge(settings.from_environment(environment)).settings == changed

@@ -1,0 +1,84 @@
+"""Bar charts as SVG text: horizontal bars in groups, with whiskers for the spread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+WIDTH, LABEL, VALUE = 760, 250, 110
+BAR, GAP, TITLE = 18, 12, 34
+COLOURS = ("#1f6f8b", "#c8553d", "#e09f3e", "#7a9e7e", "#6c5b7b", "#999999")
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar.
+
+    Attributes:
+        label: what stands to its left.
+        value: its length, in the chart's unit.
+        low: where its whisker starts.
+        high: where it ends.
+        text: what stands to its right.
+        kind: which colour, by position.
+    """
+
+    label: str
+    value: float
+    low: float
+    high: float
+    text: str
+    kind: int = 0
+
+
+@dataclass(frozen=True)
+class Group:
+    """Bars under one heading."""
+
+    heading: str
+    bars: tuple[Bar, ...]
+
+
+def svg(title: str, groups: Sequence[Group]) -> str:
+    """The chart. Every group has a scale of its own: groups may differ by orders of magnitude."""
+    parts: list[str] = []
+    y = TITLE
+    for group in groups:
+        y += GAP + 16
+        parts.append(_text(10, y, group.heading, "font-weight='bold'"))
+        y += 8
+        longest = max((max(bar.value, bar.high) for bar in group.bars), default=0) or 1.0
+        for bar in group.bars:
+            parts += _bar(bar, y, (WIDTH - LABEL - VALUE) / longest)
+            y += BAR + 6
+    height = y + GAP
+    head = (
+        f"<svg xmlns='http://www.w3.org/2000/svg' width='{WIDTH}' height='{height}' "
+        f"viewBox='0 0 {WIDTH} {height}' font-family='sans-serif' font-size='13' role='img'>"
+    )
+    background = f"<rect width='{WIDTH}' height='{height}' fill='#ffffff'/>"
+    heading = _text(10, 22, title, "font-size='16' font-weight='bold'")
+    return "\n".join([head, f"<title>{escape(title)}</title>", background, heading, *parts, "</svg>", ""])
+
+
+def _bar(bar: Bar, y: int, scale: float) -> list[str]:
+    length, middle = bar.value * scale, y + BAR / 2
+    colour = COLOURS[bar.kind % len(COLOURS)]
+    drawn = [
+        _text(LABEL - 8, y + 14, bar.label, "text-anchor='end'"),
+        f"<rect x='{LABEL}' y='{y}' width='{length:.1f}' height='{BAR}' fill='{colour}'/>",
+    ]
+    if bar.high > bar.low:
+        low, high = LABEL + bar.low * scale, LABEL + bar.high * scale
+        drawn.append(
+            f"<path d='M{low:.1f} {middle}H{high:.1f}M{low:.1f} {middle - 4}v8M{high:.1f} {middle - 4}v8' "
+            "stroke='#222222' fill='none'/>"
+        )
+    drawn.append(_text(LABEL + max(length, bar.high * scale) + 6, y + 14, bar.text))
+    return drawn
+
+
+def _text(x: float, y: float, text: str, more: str = "") -> str:
+    space = " " if more else ""
+    return f"<text x='{x:.1f}' y='{y}' fill='#222222'{space}{more}>{escape(text)}</text>"

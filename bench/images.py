@@ -1,0 +1,91 @@
+"""The Dockerfiles' base images where Docker Hub cannot be reached: stand-ins in a corner of the registry.
+
+BuildKit takes no certificates over from the machine, so its Rust image has one more layer with them. Dagger's
+engine does, by running update-ca-certificates before and after every command, which nobody sees on a machine
+without certificates of its own; so here its images get the same layer instead. BuildKit's Rust image exists
+for foreign platforms too, since an emulated build runs the compiler there.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.place import Place
+from engine import apt, oci
+from engine.log import Log
+from engine.making import Maker
+from engine.recipes import DEBIAN, PYTHON, RUST, SUITE, Job, host
+from pipeline.targets import Target, parse, select
+
+CORNER = "bench"
+BUNDLE = Path("etc/ssl/certs/ca-certificates.crt")
+LOCAL = Path("usr/local/share/ca-certificates")
+
+
+def mirror(registry: str) -> str:
+    """What BuildKit takes as the mirror of Docker Hub."""
+    return f"{registry}/{CORNER}"
+
+
+def push(place: Place, registry: str, platforms: Sequence[str], emulated: Sequence[str], log: Log) -> None:
+    """Have the images in the registry.
+
+    Args:
+        place: where they are made.
+        registry: `host:port`.
+        platforms: whose runtime image is needed; the engine has made them before.
+        emulated: foreign platforms that the compiler is to run on.
+    """
+    own = place.engine.bases
+    debian = [Job(DEBIAN, target, own).image for target in _with_host(platforms)]
+    oci.push(registry, f"{CORNER}/{DEBIAN.name}", DEBIAN.tag, debian)
+    rust = [_trusting(place, Job(RUST, host(), own))]
+    rust += [_trusting(place, _foreign(place, parse(platform), log)) for platform in emulated]
+    oci.push(registry, f"{CORNER}/{RUST.name}", RUST.tag, rust)
+
+
+def trust(place: Place, registry: str) -> None:
+    """Have this machine's root certificates in the stand-ins that the engine runs commands in."""
+    for base in (RUST, PYTHON):
+        oci.push(registry, base.name, base.tag, [_trusting(place, Job(base, host(), place.engine.bases))])
+
+
+def _with_host(platforms: Sequence[str]) -> list[Target]:
+    return list(dict.fromkeys([host(), *select(list(platforms))]))
+
+
+def _foreign(place: Place, target: Target, log: Log) -> Job:
+    """The Rust image of another platform; its packages are set up under the emulator, which takes minutes."""
+    job = Job(RUST, target, place.images)
+    below = Job(DEBIAN, target, place.images)
+    if not below.directory.exists():
+        below.directory.symlink_to(Job(DEBIAN, target, place.engine.bases).directory)
+    if not job.made:
+        maker = Maker(place.images, [apt.release(source) for source in apt.sources(SUITE)], log)
+        with maker.lower(below) as lower:
+            maker.make(job, lower)
+    return job
+
+
+def _trusting(place: Place, job: Job) -> oci.Image:
+    """An image with this machine's root certificates in one more layer."""
+    final = place.images / f"trusting-{job.directory.name}"
+    if not final.exists():
+        with tempfile.TemporaryDirectory(dir=place.images) as name:
+            work = Path(name)
+            tree, image = work / "tree", work / "image"
+            image.mkdir()
+            for path in (BUNDLE, *_local()):
+                (tree / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(f"/{path}", tree / path)
+            diff_id = oci.write_layer(tree, work / "layer", epoch=0)
+            oci.write_image(image, job.image.config, work / "layer", diff_id, job.image)
+            image.rename(final)
+    return oci.Image(final)
+
+
+def _local() -> list[Path]:
+    return [path.relative_to("/") for path in sorted(Path("/", LOCAL).glob("*.crt"))]

@@ -1,0 +1,123 @@
+"""This project as a peer: one process, one engine session, the same core as the command line.
+
+Run as `python -m bench.ours REQUEST` with a JSON request, so that a sample has what a user's call has: the
+start of Python, the imports, the connection. It prints nothing; seconds of its parts go to a file.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+STARTED = time.monotonic()
+
+import anyio  # noqa: E402
+import dagger  # noqa: E402
+from dagger import dag  # noqa: E402
+
+from pipeline import RustMultiarch, build, toolchain  # noqa: E402
+from pipeline.targets import select  # noqa: E402
+
+EMPTY = "debian:bookworm-slim"
+"""The image in which cache volumes are emptied."""
+
+
+class Phases:
+    """Seconds of the parts of a call, in their order, and what it uploaded, in bytes."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {"import": time.monotonic() - STARTED}
+        self.uploaded: int | None = None
+        self._last = time.monotonic()
+
+    def end(self, name: str) -> None:
+        """The part that just ended."""
+        now = time.monotonic()
+        self.seconds[name], self._last = now - self._last, now
+
+
+def project(request: Mapping[str, Any]) -> RustMultiarch:
+    """The module's object for a request's `source`, `platforms` and `bins`."""
+    source = dag.host().directory(request["source"], exclude=build.IGNORED, gitignore=True)
+    return RustMultiarch(source=source, platforms=request["platforms"], bin=request["bins"])
+
+
+async def build_image(request: Mapping[str, Any], phases: Phases) -> None:
+    """Build, and write the image to the OCI archive `output`."""
+    image = await project(request).build()
+    phases.end("build")
+    await image.tarball().export(request["output"])
+    phases.end("export")
+
+
+async def publish(request: Mapping[str, Any], phases: Phases) -> None:
+    """Build, and push the image to `address`."""
+    image = await project(request).build()
+    phases.end("build")
+    receipt = json.loads(await image.publish(request["address"], as_json=True))
+    phases.uploaded = sum(delivery["uploaded_bytes"] for delivery in receipt["deliveries"])
+    phases.end("publish")
+
+
+async def nothing(request: Mapping[str, Any], phases: Phases) -> None:
+    """Ask the engine for its version: what a session costs that does nothing."""
+    await dag.version()
+    phases.end("ask")
+
+
+async def forget(request: Mapping[str, Any], phases: Phases) -> None:
+    """Empty the project's cache volume and cargo's home; the next build fills them again."""
+    plan = await project(request)._planned()
+    volumes = {
+        "/compiled": build.cache_volume(plan),
+        "/cargo": "rust-multiarch-cargo-home",
+    }
+    container = dag.container().from_(EMPTY).with_env_variable("BENCH_NOW", str(time.time_ns()))
+    for path, volume in volumes.items():
+        container = container.with_mounted_cache(path, dag.cache_volume(volume))
+    await container.with_exec(["find", *volumes, "-mindepth", "1", "-delete"]).sync()
+    phases.end("forget")
+
+
+async def export(request: Mapping[str, Any], phases: Phases) -> None:
+    """Write the builder's file tree to the archive `output` and its environment to `env`."""
+    builder = toolchain.builder(toolchain.native(toolchain.RUST), select(request["platforms"]))
+    # One file, since the engine hands a directory over file by file, which takes many minutes.
+    pack = ["tar", "--one-file-system", "--exclude=./tree.tar", "-C", "/", "-cf", "/tree.tar", "."]
+    await builder.with_exec(pack).file("/tree.tar").export(request["output"])
+    env = {await variable.name(): await variable.value() for variable in await builder.env_variables()}
+    await anyio.Path(request["env"]).write_text(json.dumps(env))
+    phases.end("export")
+
+
+DOES: Mapping[str, Callable[[Mapping[str, Any], Phases], Any]] = {
+    "build": build_image,
+    "publish": publish,
+    "nothing": nothing,
+    "forget": forget,
+    "export": export,
+}
+
+
+async def run(request: Mapping[str, Any], phases: Phases) -> None:
+    """Do what a request asks for in a session of its own."""
+    async with dagger.connection(dagger.Config(log_output=sys.stderr)):
+        phases.end("connect")
+        await DOES[request["do"]](request, phases)
+    phases.end("close")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the request and write down how long its parts took."""
+    request, phases = json.loads(arguments[0]), Phases()
+    anyio.run(run, request, phases)
+    if path := request.get("phases"):
+        Path(path).write_text(json.dumps({"phases": phases.seconds, "uploaded": phases.uploaded}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,220 @@
+"""Ratios between peers, with their spread, and whether they meet the bars. No measuring, only arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from bench.result import FAILED, OK, TIMEOUT, Result, Sample
+from bench.scenarios import (
+    AMD64,
+    ARM64,
+    BOTH,
+    CALL,
+    EASY,
+    FLOOR,
+    HARDER,
+    OURS,
+    PLATFORMS,
+    PUBLISH,
+    SESSION,
+    Case,
+)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Some numbers of the same kind.
+
+    Attributes:
+        middle: their median.
+        low: the smallest.
+        high: the largest.
+        count: how many.
+        bound: some sample was cut off, so that the truth is `middle` or more.
+    """
+
+    middle: float
+    low: float
+    high: float
+    count: int
+    bound: bool = False
+
+    @classmethod
+    def of(cls, numbers: Sequence[float], bound: bool = False) -> Spread:
+        """The spread of at least one number."""
+        return cls(median(numbers), min(numbers), max(numbers), len(numbers), bound)
+
+    def __str__(self) -> str:
+        sign = "> " if self.bound else ""
+        spread = "" if self.count == 1 else f" ({self.low:.2f}..{self.high:.2f}, n={self.count})"
+        return f"{sign}{self.middle:.2f}{spread}"
+
+
+def walls(result: Result, case: Case, peer: str) -> Spread | None:
+    """Seconds of a peer at a case; None where there is no sample."""
+    samples = [sample for sample in result.of(case, peer) if sample.outcome != FAILED]
+    bound = any(sample.outcome == TIMEOUT for sample in samples)
+    return Spread.of([sample.wall for sample in samples], bound) if samples else None
+
+
+def _paired(result: Result, ours: Case, theirs: Case, peers: tuple[str, str]) -> list[tuple[Sample, Sample]]:
+    """Samples of two peers that were taken in the same round. The first one must have ended by itself."""
+    others = {sample.round: sample for sample in result.of(theirs, peers[1]) if sample.outcome == OK}
+    mine = [sample for sample in result.of(ours, peers[0]) if sample.outcome != FAILED]
+    return [(sample, others[sample.round]) for sample in mine if sample.round in others]
+
+
+def ratio(
+    result: Result,
+    case: Case,
+    upper: str,
+    lower: str,
+    base: Case | None = None,
+    less: float = 0.0,
+) -> Spread | None:
+    """Wall time of one peer over another's, round by round; None without a round that has both.
+
+    Args:
+        result: the run, since only samples of one run may be compared.
+        case: of the numerator.
+        upper: the peer of the numerator. Where it was cut off, the ratio is a lower bound.
+        lower: the peer of the denominator.
+        base: case of the denominator, if it is another.
+        less: seconds taken off the numerator first.
+    """
+    pairs = _paired(result, case, base or case, (upper, lower))
+    if not pairs:
+        return None
+    bound = any(top.outcome == TIMEOUT for top, _ in pairs)
+    return Spread.of([max(top.wall - less, 0.0) / below.wall for top, below in pairs], bound)
+
+
+def apart(result: Result, subject: str) -> Spread | None:
+    """How many times longer our two platforms take built one after the other than in one build."""
+    both = Case("cold", subject, BOTH)
+    singles = [Case("cold", subject, AMD64), Case("cold", subject, ARM64)]
+    found = [{s.round: s.wall for s in result.of(case, OURS) if s.outcome == OK} for case in [both, *singles]]
+    rounds = set(found[0]) & set(found[1]) & set(found[2])
+    if not rounds:
+        return None
+    return Spread.of([(found[1][number] + found[2][number]) / found[0][number] for number in sorted(rounds)])
+
+
+def session(result: Result, subject: str) -> float:
+    """Seconds an engine session costs that does nothing, in this run; 0 where that was not measured."""
+    spread = walls(result, Case("same", subject, BOTH), SESSION)
+    return spread.middle if spread else 0.0
+
+
+def beyond_session(result: Result, subject: str, peer: str = OURS) -> Spread | None:
+    """Seconds of a call with nothing changed beyond those of an empty session."""
+    samples = [s for s in result.of(Case("same", subject, BOTH), peer) if s.outcome == OK]
+    empty = session(result, subject)
+    return Spread.of([max(sample.wall - empty, 0.0) for sample in samples]) if samples and empty else None
+
+
+def uploaded(result: Result, subject: str) -> Spread | None:
+    """Bytes that a publish with nothing changed sends."""
+    samples = result.of(Case("same", subject, BOTH), PUBLISH)
+    found = [float(sample.uploaded) for sample in samples if sample.uploaded is not None]
+    return Spread.of(found) if found else None
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What issue 5 asks for.
+
+    Attributes:
+        name: in words.
+        limit: the number.
+        at_least: whether the measured number has to be at least the limit, or at most.
+        measure: the number, from a run and a subject; None where the run does not have it.
+        subjects: what it is asked of.
+    """
+
+    name: str
+    limit: float
+    at_least: bool
+    measure: Callable[[Result, str], Spread | None]
+    subjects: tuple[str, ...] = ("sample_app",)
+
+
+def _over(
+    scenario: str,
+    upper: str,
+    lower: str,
+    platforms: tuple[str, ...] = BOTH,
+    base: tuple[str, ...] | None = None,
+) -> Callable[[Result, str], Spread | None]:
+    def measure(result: Result, subject: str) -> Spread | None:
+        case = Case(scenario, subject, platforms)
+        return ratio(result, case, upper, lower, Case(scenario, subject, base) if base else None)
+
+    return measure
+
+
+def _line_over_floor(result: Result, subject: str) -> Spread | None:
+    return ratio(result, Case("line", subject, BOTH), OURS, FLOOR, less=session(result, subject))
+
+
+BARS = (
+    Bar("arm64 leg cold, emulated Dockerfile over ours", 12, True, _over("cold", EASY, OURS, ARM64)),
+    Bar("both platforms cold, emulated Dockerfile over ours", 7, True, _over("cold", EASY, OURS)),
+    Bar("both platforms cold, hand-written Dockerfile over ours", 1.25, True, _over("cold", HARDER, OURS)),
+    Bar("one line, hand-written Dockerfile over ours", 1.0, True, _over("line", HARDER, OURS)),
+    Bar(
+        "one line in 12 services, hand-written Dockerfile over ours",
+        3.0,
+        True,
+        _over("line", HARDER, OURS),
+        ("services",),
+    ),
+    Bar("cold, ours over plain cargo", 1.10, False, _over("cold", OURS, FLOOR)),
+    Bar("one line, ours less an empty session over plain cargo", 1.25, False, _line_over_floor),
+    Bar("nothing changed, seconds beyond an empty session", 3.0, False, beyond_session),
+    Bar(
+        "nothing changed by `dagger call`, seconds beyond an empty session",
+        3.0,
+        False,
+        lambda result, subject: beyond_session(result, subject, CALL),
+        ("hello",),
+    ),
+    Bar("publish with nothing changed, bytes uploaded", 0, False, uploaded, ("hello",)),
+    Bar("two platforms over one", 1.85, False, _over("cold", OURS, OURS, BOTH, AMD64)),
+    Bar("two platforms apart over together", 1.25, True, apart),
+    Bar("six platforms over one", 5.0, False, _over("cold", OURS, OURS, PLATFORMS[:6], AMD64)),
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A bar held against a run."""
+
+    bar: Bar
+    subject: str
+    measured: Spread | None
+
+    @property
+    def word(self) -> str:
+        """`met`, `missed` or, without samples or with nothing but a bound, `open`."""
+        if self.measured is None:
+            return "open"
+        over = self.measured.middle >= self.bar.limit
+        if self.measured.bound and not (self.bar.at_least and over):
+            return "open"
+        return "met" if over == self.bar.at_least or self.measured.middle == self.bar.limit else "missed"
+
+    @property
+    def margin(self) -> float | None:
+        """By which factor it is met (1 or more) or missed (less than 1); None where there is no factor."""
+        if self.measured is None or not self.measured.middle or not self.bar.limit:
+            return None
+        better = self.measured.middle / self.bar.limit
+        return better if self.bar.at_least else 1 / better
+
+
+def verdicts(result: Result) -> list[Verdict]:
+    """Every bar of every subject it is asked of, for one run."""
+    return [Verdict(bar, subject, bar.measure(result, subject)) for bar in BARS for subject in bar.subjects]

@@ -1,0 +1,250 @@
+"""The pages that are made from the code: `reference.md` and `troubleshooting.md`. Run by `make docs`."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, get_args, get_origin
+
+import typer
+from dagger import mod
+
+from pipeline import cli, errors
+from pipeline.errors import RustMultiarchError
+
+ROOT = Path(__file__).parents[1]
+CODE = ("pipeline", "engine")
+HEADER = "<!-- Made from the code by `make docs`; edit the code instead. -->\n"
+
+
+def pages() -> dict[Path, str]:
+    """Every generated page, text by path."""
+    docs = ROOT / "docs"
+    return {docs / "reference.md": reference(), docs / "troubleshooting.md": troubleshooting()}
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    """A Markdown table; pipes and line breaks in cells are made harmless."""
+    columns = list(head)
+    lines = [columns, ["---"] * len(columns), *rows]
+    return [
+        "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in line) + " |"
+        for line in lines
+    ]
+
+
+# ----- reference
+
+
+def reference() -> str:
+    """Dagger functions with their arguments, then commands with their options."""
+    module = mod.default_module()
+    lines = [HEADER, "# Reference", "", "## Dagger", ""]
+    lines += ["An argument with a default may be left out. `dagger call` spells it `--name`.", ""]
+    for name in ("RustMultiarch", "Image", "Variant"):
+        lines += _object(module, name)
+    lines += ["## Command line", ""]
+    for path, command in _commands(typer.main.get_command(cli.app), "rust-multiarch"):
+        lines += _command(path, command)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _object(module: Any, name: str) -> list[str]:
+    described = module.get_object(name)
+    lines = [f"### {name}", "", (described.cls.__doc__ or "").strip(), ""]
+    if name == "RustMultiarch":
+        parameters = described.get_constructor(module._converter).parameters
+        lines += ["Arguments of the constructor:", "", *_arguments(parameters, _factories(described.cls)), ""]
+    if described.fields:
+        fields = [
+            (f"`{_kebab(key)}`", _doc(described.cls, field.original_name))
+            for key, field in described.fields.items()
+        ]
+        lines += ["Fields:", "", *table(("field", "what it is"), fields), ""]
+    for key, function in described.functions.items():
+        if not key:
+            continue
+        lines += [f"#### {name}: {_kebab(key)}", "", f"{(function.doc or '').strip()}", ""]
+        lines += [f"Returns {_type(function.return_type)}.", ""]
+        if function.parameters:
+            lines += [*_arguments(function.parameters), ""]
+    return lines
+
+
+def _factories(kind: type) -> dict[str, Any]:
+    """Defaults that a dataclass makes anew for each object."""
+    made = [each for each in dataclasses.fields(kind) if each.default_factory is not dataclasses.MISSING]
+    return {each.name: each.default_factory() for each in made}
+
+
+def _arguments(parameters: Any, factories: Mapping[str, Any] = MappingProxyType({})) -> list[str]:
+    rows = [
+        (f"`{_kebab(name)}`", _type(p.resolved_type), _default(p, factories.get(name)), p.doc or "")
+        for name, p in parameters.items()
+    ]
+    return table(("argument", "type", "default", "what it is"), rows)
+
+
+def _default(parameter: Any, made: Any) -> str:
+    if not parameter.is_optional:
+        return "required"
+    default = made or parameter.signature.default
+    if hasattr(default, "value"):  # an enumeration's member
+        return f"`{default.value}`"
+    if isinstance(default, list):
+        return f"`{','.join(map(str, default))}`"
+    return f"`{default}`" if isinstance(default, (str, int)) and default not in ("", False) else ""
+
+
+def _kebab(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])([A-Z])", r"-\1", name).replace("_", "-").lower()
+
+
+def _type(kind: Any) -> str:
+    if get_origin(kind) is list:
+        return f"list of {_type(get_args(kind)[0])}"
+    optional = [part for part in get_args(kind) if part is not type(None)]
+    if optional and get_origin(kind) is not type:
+        return _type(optional[0])
+    return {"str": "text", "int": "number", "bool": "flag"}.get(kind.__name__, kind.__name__)
+
+
+def _commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Every command below this one that does something, by how it is typed."""
+    below = getattr(command, "commands", None)
+    if below is None:
+        yield path, command
+        return
+    for name, each in below.items():
+        yield from _commands(each, f"{path} {name}")
+
+
+def _command(path: str, command: Any) -> list[str]:
+    rows = []
+    for parameter in command.params:
+        if parameter.name in ("help", "install_completion", "show_completion"):
+            continue
+        option = parameter.param_type_name == "option"
+        names = ", ".join(f"`{name}`" for name in parameter.opts) if option else f"`{parameter.name}`"
+        rows.append((names, _option_default(parameter), getattr(parameter, "help", "") or ""))
+    lines = [f"### {path}", "", " ".join((command.help or "").split()), ""]
+    return lines + ([*table(("option", "default", "what it is"), rows), ""] if rows else [])
+
+
+def _option_default(parameter: Any) -> str:
+    if parameter.required:
+        return "required"
+    default = getattr(parameter.default, "value", parameter.default)
+    if isinstance(default, (list, tuple)):
+        default = ",".join(map(str, default))
+    return f"`{default}`" if default not in (None, "", False) else ""
+
+
+# ----- troubleshooting
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Message:
+    """What an error can say: the sentence, and the next step; `…` stands for what is filled in."""
+
+    what: str
+    fix: str
+
+
+def troubleshooting() -> str:
+    """Every error in the order of its exit code, with every message the code has for it."""
+    found = messages()
+    lines = [HEADER, "# Troubleshooting", ""]
+    lines += [
+        "Every failure ends in a message of three lines: what is wrong, `where`, and `next`. Its first word",
+        "is one of these headings. `…` stands for what is filled in. `rust-multiarch` and `dagger call` exit",
+        "with the code.",
+        "",
+    ]
+    for error in sorted(_errors(), key=lambda each: (each.exit_code, each.__name__)):
+        rows = [(message.what, message.fix) for message in sorted(found[error.__name__])]
+        if not rows and ("exit_code" not in vars(error) or error is RustMultiarchError):
+            continue
+        lines += [f"## {error.__name__}", "", f"Exit code {error.exit_code}. {_first(error.__doc__)}", ""]
+        lines += [*table(("message", "what to do"), rows), ""] if rows else []
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _errors() -> list[type[RustMultiarchError]]:
+    return [
+        value
+        for value in vars(errors).values()
+        if isinstance(value, type) and issubclass(value, RustMultiarchError)
+    ]
+
+
+def messages() -> dict[str, set[Message]]:
+    """Every message in the code, by the name of its error: those that are raised, those of the tables."""
+    found: dict[str, set[Message]] = defaultdict(set)
+    names = {error.__name__ for error in _errors()}
+    for path in sorted(each for folder in CODE for each in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id in names
+                and node.args
+            ):
+                keywords = {keyword.arg: keyword.value for keyword in node.keywords}
+                what, fix = (re.sub("…+", "…", _text(part)) for part in (node.args[0], keywords.get("fix")))
+                if what.strip("…"):
+                    found[node.func.id].add(Message(what, fix.strip()))
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for row in _rows(importlib.import_module(name.removesuffix(".__init__"))):
+            found[row.error.__name__].add(Message(_filled(row.what), _filled(row.fix)))
+    return found
+
+
+def _rows(module: Any) -> Iterator[Any]:
+    """Rows of the tables of messages that a module has: dataclasses with an error, a what and a fix."""
+    for value in vars(module).values():
+        for row in value if isinstance(value, tuple) else (value,):
+            if (
+                dataclasses.is_dataclass(row)
+                and not isinstance(row, type)
+                and hasattr(row, "error")
+                and row.what
+            ):
+                yield row
+
+
+def _text(node: ast.expr | None) -> str:
+    """The text of an expression, with `…` for what is only known when it runs."""
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_text(part) if isinstance(part, ast.Constant) else "…" for part in node.values)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return _text(node.left) + _text(node.right)
+    return "" if node is None else "…"
+
+
+def _filled(text: str) -> str:
+    return re.sub(r"\{[^}]*\}", "…", text)
+
+
+def _first(text: str | None) -> str:
+    return " ".join((text or "").strip().split("\n\n")[0].split())
+
+
+def _doc(kind: type, name: str) -> str:
+    metadata = getattr(kind.__annotations__[name], "__metadata__", ())
+    return next((note.documentation for note in metadata if hasattr(note, "documentation")), "")
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        path.write_text(text)
+        print(f"wrote {path.relative_to(ROOT)}", file=sys.stderr)

@@ -1,0 +1,240 @@
+"""What is pushed with an image so that others can verify it: SBOMs, provenance, symbols, signatures.
+
+`origin` is made where the build is known and travels as JSON; `attach` makes the artifacts where the digests
+are known, which is after the image was sealed and before it is pushed.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import dagger
+from dagger import dag
+
+from pipeline import crates, dpkg, elf, provenance, referrers, sbom, signing, toolchain
+from pipeline.artifacts import Artifact
+from pipeline.build import Plan
+from pipeline.content import Descriptor, Layout, walk
+from pipeline.errors import UnusableKey
+from pipeline.metadata import OCI, Base
+from pipeline.provenance import Subject
+from pipeline.pushing import platforms
+from pipeline.seal import Terms
+from pipeline.settings import Settings
+from pipeline.signing import Signer
+from pipeline.situation import Situation
+from pipeline.targets import parse
+
+
+@dataclass(frozen=True)
+class Part:
+    """One platform of an image, as the engine has it; `programs` are the names of its binaries."""
+
+    platform: str
+    triple: str
+    programs: tuple[str, ...]
+    container: dagger.Container
+    binaries: dagger.Directory
+    symbols: dagger.Directory
+    crates: dagger.Directory
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is wanted; a signature is of every manifest, and of every document that is wanted.
+
+    Attributes:
+        sbom: a bill of materials for each variant.
+        provenance: where the image comes from.
+        symbols: the debug symbols of each variant.
+        signer: the key to sign with; None for no signature.
+    """
+
+    sbom: bool = False
+    provenance: bool = False
+    symbols: bool = False
+    signer: Signer | None = None
+
+
+@dataclass(frozen=True)
+class Known:
+    """One platform of an image, as far as its attachments tell of it."""
+
+    platform: str
+    bill: bytes = b""
+    symbols: Mapping[str, bytes] = field(default_factory=dict)
+    build_ids: Mapping[str, str] = field(default_factory=dict)
+
+
+async def wish(
+    bill: bool = False,
+    provenance: bool = False,
+    symbols: bool = False,
+    key: dagger.Secret | None = None,
+    password: dagger.Secret | None = None,
+) -> Wish:
+    """What is wanted, with the key as a signer; its text goes nowhere else.
+
+    Raises:
+        UnusableKey, WrongKeyPassword: see `signing.load`.
+    """
+    signer = None
+    if key is not None:
+        text = await _text(key, "the signing key", signing.OPTION)
+        given = await _text(password, "the signing key's password", "--sign-password") if password else ""
+        signer = signing.load(text, given)
+    return Wish(bill, provenance, symbols, signer)
+
+
+async def _text(secret: dagger.Secret, what: str, option: str) -> str:
+    try:
+        return await secret.plaintext()
+    except dagger.QueryError as error:
+        fix = "check the file or the variable that it is to be read from"
+        raise UnusableKey(f"{what} cannot be read: {error}", where=option, fix=fix) from None
+
+
+async def origin(
+    plan: Plan, output: dagger.Directory, at: Situation | None, settings: Settings, labels: Mapping[str, str]
+) -> str:
+    """The SLSA predicate of a build as JSON, for `attach`.
+
+    Args:
+        plan: what was built.
+        output: what `build.compile` put out for it.
+        at: what git and CI say.
+        settings: what was set.
+        labels: the image's labels, which name its base.
+    """
+    answer = await crates.load(output.directory("crates"))
+    names = {binary.name for binary in plan.binaries}
+    builder = await dag.container().from_(toolchain.rust_image(plan.rust)).image_ref()
+    base = Base(labels.get(f"{OCI}base.name", ""), labels.get(f"{OCI}base.digest", ""))
+    build = provenance.Build(
+        parameters=provenance.parameters(settings),
+        situation=at,
+        images=[base] if plan.order.builder else [Base.of(builder), base],
+        graphs=[graph for graph in answer.graphs if graph.binary in names],
+        versions={"rust-multiarch": version("rust-multiarch"), "rust": answer.rust},
+    )
+    return json.dumps(provenance.provenance(build))
+
+
+async def attach(
+    layout: Layout, parts: Sequence[Part], wish: Wish, name: str, terms: Terms, origin: str
+) -> list[Artifact]:
+    """The artifacts to push with an image.
+
+    Args:
+        layout: the sealed image.
+        parts: its platforms as the engine has them.
+        wish: what is wanted.
+        name: host and repository, as statements and signatures call it.
+        terms: what it was sealed with.
+        origin: what `origin` found.
+    """
+    manifests = await walk(layout)
+    descriptors = {manifest.descriptor.digest: manifest.descriptor for manifest in manifests}
+    images = await platforms(layout, manifests)
+    variants = {parse(image.platform).platform: descriptors[image.digest] for image in images}
+    known = [await examine(part, wish, variants[part.platform], terms.index, terms.epoch) for part in parts]
+    return attachments(name, layout.root, variants, known, json.loads(origin or "{}"), wish)
+
+
+async def examine(
+    part: Part, wish: Wish, manifest: Descriptor, labels: Mapping[str, str], epoch: int
+) -> Known:
+    """What is to be attached to one platform's manifest.
+
+    Args:
+        part: the platform.
+        wish: what is wanted.
+        manifest: its manifest.
+        labels: the image's labels, of which title and version are told.
+        epoch: the image's time, in seconds since 1970.
+    """
+    bill = b""
+    if wish.sbom:
+        answer = await crates.load(part.crates)
+        described = sbom.Variant(
+            name=labels.get(f"{OCI}title", ""),
+            version=labels.get(f"{OCI}version", ""),
+            platform=part.platform,
+            epoch=epoch,
+            graphs=[graph for graph in answer.of(part.triple) if graph.binary in part.programs],
+            digest=manifest.digest,
+            system=await dpkg.read(part.container),
+            rust=answer.rust,
+        )
+        bill = sbom.cyclonedx(described, version("rust-multiarch"))
+    if not wish.symbols:
+        return Known(part.platform, bill)
+    symbols, programs = await _files(part.symbols), await _files(part.binaries)
+    # A caller may have put programs of its own into the container.
+    names = {f"{name}.debug": name for name in part.programs if name in programs}
+    return Known(
+        part.platform,
+        bill,
+        {file: symbols[file] for file in names},
+        {file: elf.read(programs[name], name).build_id for file, name in names.items()},
+    )
+
+
+async def _files(directory: dagger.Directory) -> dict[str, bytes]:
+    """The files of a directory by name; the engine's own API gives text alone."""
+    with tempfile.TemporaryDirectory(prefix="rust-multiarch-") as folder:
+        await directory.export(folder)
+        return _read(Path(folder))
+
+
+def _read(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
+
+
+def attachments(
+    name: str,
+    root: Descriptor,
+    variants: Mapping[str, Descriptor],
+    known: Sequence[Known],
+    predicate: Mapping[str, Any],
+    wish: Wish,
+) -> list[Artifact]:
+    """The artifacts to push with an image.
+
+    Args:
+        name: host and repository, as statements and signatures call it.
+        root: the image's index, or its manifest where it has one platform.
+        variants: each platform's manifest.
+        known: what `examine` found, of each platform.
+        predicate: what `origin` found.
+        wish: what is wanted.
+    """
+    made: list[Artifact] = []
+    statements: dict[str, list[bytes]] = {}
+    subjects = {descriptor.digest: descriptor for descriptor in (root, *variants.values())}
+    if wish.provenance:
+        named = [Subject(name, digest) for digest in subjects]
+        statement = provenance.statement(named, provenance.PREDICATE_TYPE, predicate)
+        made.append(referrers.of_provenance(root, statement))
+        statements = {digest: [statement] for digest in subjects}
+    for one in known:
+        manifest = variants[one.platform]
+        if one.bill:
+            made.append(referrers.of_sbom(manifest, one.bill))
+            subject, document = Subject(name, manifest.digest), json.loads(one.bill)
+            bill = provenance.statement([subject], sbom.PREDICATE_TYPE, document)
+            statements.setdefault(manifest.digest, []).append(bill)
+        if one.symbols:
+            made.append(referrers.of_symbols(manifest, one.symbols, one.build_ids))
+    if wish.signer:
+        for digest, descriptor in subjects.items():
+            made.append(signing.signature(descriptor, name, wish.signer))
+            if digest in statements:
+                made.append(signing.attestations(descriptor, statements[digest], wish.signer))
+    return made

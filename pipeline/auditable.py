@@ -1,0 +1,83 @@
+"""The dependency list inside a binary, which scanners read: the `.dep-v0` section of `cargo auditable`.
+
+The section holds zlib data whose content is a JSON document: the packages, each with the indices of those
+it depends on. Source: the format's schema in github.com/rust-secure-code/cargo-auditable, PARSING.md, and
+crate `auditable-serde` 0.9. Written with objcopy while the binary is stripped, it needs no plugin of cargo's.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Iterable
+from typing import Any
+
+import dagger
+from dagger import dag
+
+from pipeline.crates import CRATES_IO, Crate, Graph, Kind
+
+FOLDER = "/auditable"
+SECTION = ".dep-v0"
+FORMAT = 1
+"""Proc-macros and what they depend on count as build dependencies."""
+
+_STORED = 0xFFFF
+
+
+def document(graph: Graph) -> dict[str, Any]:
+    """The dependency list of one binary; optional parts that say nothing are left out, as the schema asks."""
+    position = {crate.id: index for index, crate in enumerate(graph.crates)}
+    return {"packages": [_package(crate, position, graph.root) for crate in graph.crates], "format": FORMAT}
+
+
+def _package(crate: Crate, position: dict[str, int], root: str) -> dict[str, Any]:
+    entry: dict[str, Any] = {"name": crate.name, "version": crate.version, "source": source(crate)}
+    if crate.kind is Kind.BUILD:
+        entry["kind"] = crate.kind.value
+    if crate.dependencies:
+        entry["dependencies"] = sorted(position[identifier] for identifier in crate.dependencies)
+    return entry | ({"root": True} if crate.id == root else {})
+
+
+def source(crate: Crate) -> str:
+    """Where a crate comes from, in the format's four words."""
+    if crate.source in (CRATES_IO, "sparse+https://index.crates.io/"):
+        return "crates.io"
+    scheme = crate.source.partition("+")[0]
+    return {"": "local", "git": "git"}.get(scheme, "registry")
+
+
+def section(graph: Graph) -> bytes:
+    """The content of the section.
+
+    The zlib stream is of stored blocks: compressed ones differ between the zlibs of different Pythons, and
+    then so would the binary. A hundred bytes a crate are not worth that.
+    """
+    content = json.dumps(document(graph), separators=(",", ":")).encode()
+    pieces = [content[start : start + _STORED] for start in range(0, len(content), _STORED)]
+    return b"\x78\x01" + b"".join(_blocks(pieces)) + zlib.adler32(content).to_bytes(4, "big")
+
+
+def _blocks(pieces: list[bytes]) -> Iterable[bytes]:
+    """Stored blocks of a deflate stream (RFC 1951, 3.2.4)."""
+    for number, piece in enumerate(pieces, 1):
+        length = len(piece)
+        yield bytes([number == len(pieces)])
+        yield length.to_bytes(2, "little") + (length ^ _STORED).to_bytes(2, "little") + piece
+
+
+def directory(graphs: Iterable[Graph]) -> dagger.Directory:
+    """The sections as files `<triple>/<binary>`, in base64 because the engine writes text alone."""
+    made = dag.directory()
+    for graph in graphs:
+        text = base64.b64encode(section(graph)).decode()
+        made = made.with_new_file(f"{graph.triple}/{graph.binary}", text)
+    return made
+
+
+def add(triple: str, binary: str) -> tuple[list[str], str]:
+    """The shell lines that decode a section, and the argument with which objcopy adds it to a binary."""
+    file = f"/tmp/dep-v0-{triple}-{binary}"
+    return [f"base64 -d {FOLDER}/{triple}/{binary} > {file}"], f"--add-section {SECTION}={file}"

@@ -1,0 +1,49 @@
+"""`rust-multiarch doctor`: what a build needs, looked at before it fails for it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import anyio
+import typer
+
+from pipeline import doctor, settings
+from pipeline.cli.options import JSON, Platforms, doc
+from pipeline.doctor import Check, Outcome, State, Subject
+from pipeline.errors import NotReady, RustMultiarchError
+from pipeline.main import RustMultiarch
+from pipeline.targets import DEFAULT_PLATFORMS, select
+
+
+def examine(
+    source: Annotated[Path, typer.Argument(help=doc(RustMultiarch, "source"), show_default="here")] = Path(),
+    *,
+    platform: Platforms = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", "-t", help="Where it will be pushed; repeatable.")
+    ] = None,
+    json: JSON = False,
+) -> None:
+    """Check engine, project, git, registries, emulators, disk and clock; say what to do about each."""
+    place = source.resolve()
+    platforms, outcome = _configured(place, platform or [])
+    subject = Subject(place, platforms, tag or ())
+    checks = (*doctor.CHECKS, Check("settings", lambda _: outcome))
+    results = anyio.run(doctor.examine, subject, checks)
+    typer.echo(doctor.as_json(results) if json else doctor.as_text(results))
+    if doctor.failed(results):
+        raise typer.Exit(NotReady.exit_code)
+
+
+def _configured(source: Path, platforms: list[str]) -> tuple[list[str], Outcome]:
+    """The platforms that are set, and whether all settings are well formed."""
+    try:
+        layers = anyio.run(settings.from_project, settings.OnDisk(source))
+        merged = settings.merge(*layers, settings.from_environment(os.environ))
+        chosen = select(platforms or merged.settings.platforms)
+    except RustMultiarchError as error:
+        return list(DEFAULT_PLATFORMS), Outcome(State.FAIL, f"{error.what} ({error.where})", error.fix)
+    places = sorted({origin for origin in merged.origins.values() if origin != settings.DEFAULT})
+    return [target.platform for target in chosen], Outcome(State.OK, ", ".join(places) or "defaults")

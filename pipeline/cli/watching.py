@@ -1,0 +1,205 @@
+"""Work in an engine session, watched: its log read, its stages heard, Ctrl-C obeyed."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TextIO
+
+import anyio
+import dagger
+from anyio.abc import TaskStatus
+
+from pipeline import progress, stages
+from pipeline.cli.painting import Mode, Painter, painter
+from pipeline.progress import DONE, FAILED, INTERRUPTED, Board, Ended, Event
+
+REMEMBERED = 200
+"""Lines of the engine's log that are printed when something fails that we have no words for."""
+
+GRACE_SECONDS = 20.0
+"""How long a session may take to end after Ctrl-C; it takes less than one as a rule."""
+
+EXIT_CODE = 130
+"""What a shell reports for a program that Ctrl-C ended."""
+
+
+class Interrupted(Exception):
+    """Ctrl-C; the message says what was kept."""
+
+
+class Watcher:
+    """The board of one command, and who paints it."""
+
+    def __init__(self, rows: Sequence[tuple[str, str]], shown: Painter) -> None:
+        self.board: Board = progress.board(rows, time.monotonic())
+        self.log: deque[str] = deque(maxlen=REMEMBERED)
+        self._painter = shown
+        self._over = anyio.Event()
+
+    def tell(self, event: Event) -> None:
+        """Take in an event."""
+        now = time.monotonic()
+        before, self.board = self.board, progress.advance(self.board, event, now)
+        self._painter.changed(before, self.board, now)
+        if self.board.ended is not None:
+            self._over.set()
+
+    def read(self, line: str) -> None:
+        """Take in a line of the engine's log."""
+        self.log.append(progress.plain(line))
+        event = progress.parse(line)
+        if event is not None:
+            self.tell(event)
+
+    async def tick(self) -> None:
+        """Let the painter know that time passes, until all is over."""
+        while not self._over.is_set():
+            self._painter.ticked(self.board, time.monotonic())
+            with anyio.move_on_after(self._painter.tick):
+                await self._over.wait()
+
+
+_WATCHER: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
+
+
+def seconds() -> dict[str, float]:
+    """How long each platform of the running command took until its image was assembled."""
+    watcher = _WATCHER.get()
+    return progress.seconds(watcher.board) if watcher else {}
+
+
+class _Notes(io.TextIOBase):
+    """A stream whose lines go to a painter."""
+
+    def __init__(self, shown: Painter) -> None:
+        self._painter = shown
+        self._rest = ""
+
+    def write(self, text: str) -> int:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            if line:
+                self._painter.note(line)
+        return len(text)
+
+
+@contextlib.asynccontextmanager
+async def _log(read: Callable[[str], None]) -> AsyncIterator[TextIO]:
+    """A file for the engine's log, whose lines are read as they come; all of them have been at the end."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    async with anyio.create_task_group() as group:
+        group.start_soon(_lines, reading, read)
+        with os.fdopen(writing, "w") as log:
+            yield log
+
+
+async def _lines(descriptor: int, read: Callable[[str], None]) -> None:
+    rest = b""
+    try:
+        while True:
+            await anyio.wait_readable(descriptor)
+            chunk = os.read(descriptor, 1 << 16)
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                read(line.decode(errors="replace"))
+            if not chunk:
+                return
+    finally:
+        os.close(descriptor)
+
+
+async def _obey(
+    scope: anyio.CancelScope,
+    interrupted: anyio.Event,
+    *,
+    task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """The first Ctrl-C ends the work in order; the second, or a session that does not end, at once."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
+        async for _ in signals:
+            break
+        interrupted.set()
+        scope.cancel()
+        with anyio.move_on_after(GRACE_SECONDS):
+            async for _ in signals:
+                break
+        _leave()
+
+
+def _leave() -> None:
+    """End this process and its children, the engine session among them, without waiting for anything."""
+    for listed in Path("/proc/self/task").glob("*/children"):
+        for pid in listed.read_text().split():
+            os.kill(int(pid), signal.SIGKILL)
+    print("interrupted; the engine session was ended by force", file=sys.__stderr__, flush=True)
+    os._exit(EXIT_CODE)
+
+
+async def watch(work: Callable[[], Awaitable[str]], rows: Sequence[tuple[str, str]], mode: Mode) -> str:
+    """What some work in an engine session returns.
+
+    Args:
+        work: run in the session.
+        rows: name and triple of each line of the board.
+        mode: how progress is shown.
+
+    Raises:
+        Interrupted: it was ended with Ctrl-C, and nothing of it is running any more.
+    """
+    shown = painter(mode, sys.stderr)
+    watcher = Watcher(rows, shown)
+    interrupted = anyio.Event()
+    how, answer = FAILED, ""
+    _WATCHER.set(watcher)
+    stages.LISTENER.set(watcher.tell)
+    try:
+        async with anyio.create_task_group() as group:
+            scope = anyio.CancelScope()
+            await group.start(_obey, scope, interrupted)
+            group.start_soon(watcher.tick)
+            # Only the work is cancelled: the session is always closed in order, which stops what runs in it.
+            async with _session(watcher, shown, mode):
+                with scope:
+                    answer = await work()
+            how = INTERRUPTED if interrupted.is_set() else DONE
+            group.cancel_scope.cancel()
+    except Exception:
+        if not interrupted.is_set():
+            raise
+        how = INTERRUPTED
+    finally:
+        watcher.tell(Ended(how))
+    if interrupted.is_set():
+        raise Interrupted(
+            "\n".join(["interrupted; nothing is running any more", *progress.kept(watcher.board)])
+        )
+    return answer
+
+
+@contextlib.asynccontextmanager
+async def _session(watcher: Watcher, shown: Painter, mode: Mode) -> AsyncIterator[None]:
+    """An engine session; its log and what is printed meanwhile go where progress is shown."""
+    if mode is Mode.RAW:
+        async with dagger.connection(dagger.Config(log_output=sys.stderr)):
+            yield
+        return
+    async with _log(watcher.read) as log, dagger.connection(dagger.Config(log_output=log)):
+        with _printed_to(shown):
+            yield
+
+
+@contextlib.contextmanager
+def _printed_to(shown: Painter) -> Iterator[None]:
+    with contextlib.redirect_stderr(_Notes(shown)):
+        yield

@@ -1,0 +1,59 @@
+"""Whether a build is reproducible: made twice with nothing shared but the downloads, and compared."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+
+import anyio
+import dagger
+
+from pipeline.build import Plan, compile
+from pipeline.errors import NotReproducible
+
+AT_ONCE = 8
+
+
+async def twice(plan: Plan) -> tuple[dagger.Directory, int]:
+    """Compile a plan twice, each time from nothing; the output and how many files it has.
+
+    Raises:
+        NotReproducible: the two differ; the message names each file that does.
+        CompileError and its kin: see `build.compile`.
+    """
+    outputs = []
+    for _ in range(2):
+        # A name that no build had before: its volume of compiled state is empty.
+        order = replace(plan.order, apart=secrets.token_hex(8))
+        outputs.append(await compile(replace(plan, order=order)))
+    first, second = [await digests(output) for output in outputs]
+    if different := differing(first, second):
+        raise NotReproducible(
+            "two builds of the same sources differ in " + ", ".join(different),
+            where="reproduce",
+            fix="look for times, random numbers and absolute paths in build scripts and macros; "
+            "SOURCE_DATE_EPOCH is set for those that heed it",
+        )
+    return outputs[0], len(first)
+
+
+async def digests(directory: dagger.Directory) -> dict[str, str]:
+    """The digest of every file's content, by path."""
+    found: dict[str, str] = {}
+    limit = anyio.CapacityLimiter(AT_ONCE)
+
+    async def read(path: str) -> None:
+        async with limit:
+            found[path] = await directory.file(path).digest(exclude_metadata=True)
+
+    async with anyio.create_task_group() as group:
+        for path in await directory.glob("**/*"):
+            if not path.endswith("/"):
+                group.start_soon(read, path)
+    return found
+
+
+def differing(first: Mapping[str, str], second: Mapping[str, str]) -> list[str]:
+    """The paths that only one has, or that differ, in order."""
+    return sorted(path for path in first.keys() | second.keys() if first.get(path) != second.get(path))

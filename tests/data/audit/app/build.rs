@@ -1,0 +1,3 @@
+fn main() {
+    autocfg::rerun_path("build.rs");
+}

@@ -1,0 +1,4 @@
+fn main() {
+    #[cfg(feature = "text")]
+    println!("{}", itoa::Buffer::new().format(42));
+}

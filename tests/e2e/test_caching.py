@@ -1,0 +1,89 @@
+"""Compiled state: what an archive of it saves, and that it can never decide what ships."""
+
+import dataclasses
+import secrets
+
+import crates
+import dagger
+import pytest
+from dagger import dag
+
+from pipeline import RustMultiarch, build, errors, runtime
+from pipeline.build import Plan
+
+pytestmark = pytest.mark.anyio
+
+# A build script that counts its runs in the target directory: state that is there is state that was used.
+COUNTING = """
+use std::{env, fs, path::PathBuf};
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=src/lib.rs");
+    let target = PathBuf::from(env::var("CARGO_TARGET_DIR").unwrap());
+    let file = target.join("runs");
+    let runs = fs::read_to_string(&file).ok().and_then(|t| t.parse::<u32>().ok()).unwrap_or(0) + 1;
+    fs::write(&file, runs.to_string()).unwrap();
+    println!("cargo:rustc-env=RUNS={runs}");
+}
+"""
+MAIN = 'fn main() { println!("run %s, {}", env!("RUNS")); }\n'
+CLOCK = """
+use std::time::{SystemTime, UNIX_EPOCH};
+fn main() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
+    println!("cargo:rustc-env=NOW={now}");
+}
+"""
+
+
+def project(word: str, library: str) -> dagger.Directory:
+    made = crates.hello("counted", main=MAIN % word, extra="")
+    return made.with_new_file("build.rs", COUNTING).with_new_file("src/lib.rs", library)
+
+
+async def planned(module: RustMultiarch) -> Plan:
+    return (await module.compiled())[0]
+
+
+async def elsewhere(plan: Plan, state: dagger.File | None) -> str:
+    """What the program prints that a runner builds on which nothing survived but an archive."""
+    order = dataclasses.replace(plan.order, apart=secrets.token_hex(8), state=state)
+    output = await build.compile(dataclasses.replace(plan, order=order))
+    program = output.file("x86_64-unknown-linux-gnu/counted")
+    shell = dag.container().from_(runtime.BASE).with_file("/counted", program)
+    return await shell.with_exec(["/counted"]).stdout()
+
+
+async def test_a_build_starts_from_an_archive_and_ships_what_the_sources_say(session) -> None:
+    fresh = secrets.token_hex(8)
+    for library in (f"// {fresh}", f"// {fresh} again"):
+        first = RustMultiarch(source=project("one", library), platforms=["linux/amd64"])
+        await first.compiled()
+    archive = await first.export_cache()
+    changed = await planned(RustMultiarch(source=project("two", library), platforms=["linux/amd64"]))
+    runs = int((await elsewhere(changed, archive)).removeprefix("run two, "))
+    assert runs >= 2, "the build script had run before, in the build that the archive is of"
+    assert await elsewhere(changed, None) == "run two, 1\n"
+    assert (await elsewhere(await planned(first), archive)).startswith("run one, ")
+
+
+async def test_the_module_hands_an_archive_on(session) -> None:
+    module = RustMultiarch(source=crates.hello(), platforms=["linux/amd64"])
+    archive = await module.export_cache()
+    given = await planned(module.with_cache(archive))
+    assert given.order.state is archive
+    assert (await planned(module)).order.state is None
+
+
+async def test_a_project_without_a_clock_is_reproducible(session) -> None:
+    module = RustMultiarch(source=crates.hello(), platforms=["linux/amd64", "linux/arm64"])
+    said = (await module.reproduce()).split()
+    assert said[0] == "reproducible:"
+    assert int(said[1]) >= 6, "programs, symbols and package names of both"
+
+
+async def test_a_clock_in_a_build_script_is_found_and_its_binary_named(session) -> None:
+    main = 'fn main() { println!("{}", env!("NOW")); }\n'
+    source = crates.hello("clock", main=main, extra="").with_new_file("build.rs", CLOCK)
+    with pytest.raises(errors.NotReproducible, match="x86_64-unknown-linux-gnu/clock"):
+        await RustMultiarch(source=source, platforms=["linux/amd64"]).reproduce()

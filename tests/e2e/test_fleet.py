@@ -1,0 +1,63 @@
+"""Two engines and one that is not there: platforms are spread, what the missing one had moves on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_composition import source  # noqa: F401
+from test_publish import get
+
+from pipeline import errors, fleet
+
+SECOND = os.environ.get("SECOND_ENGINE", "")
+"""The address of another engine than the session's own, for example of one with another XDG_CACHE_HOME."""
+
+
+def publish(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = fleet.by_itself("publish", str(directory), "--platform", "linux/amd64,linux/arm64", *words)
+    return subprocess.run(command, capture_output=True, text=True, timeout=900)
+
+
+def check(done: subprocess.CompletedProcess[str], loopback: str, repository: str) -> None:
+    assert done.returncode == 0, done.stderr
+    index, digest = get(loopback, f"{repository}/manifests/x")
+    assert done.stdout == f"{loopback}/{repository}:x@{digest}\n"
+    platforms = [entry["platform"]["architecture"] for entry in index["manifests"]]
+    assert platforms == ["amd64", "arm64"]
+    assert get(loopback, f"{repository}/tags/list")[0]["tags"] == ["x"], "the parts have no tags"
+
+
+def test_the_work_of_an_engine_that_is_not_there_moves_on(engine, loopback: str, source: Path) -> None:  # noqa: F811
+    own = engine.environment[fleet.RUNNER]
+    done = publish(
+        source, "--tag", f"{loopback}/compose/lost:x", "--engine", "tcp://127.0.0.1:9", "--engine", own
+    )
+    check(done, loopback, "compose/lost")
+    assert "tcp://127.0.0.1:9 is lost; linux/amd64 goes to another engine" in done.stderr
+    assert f"linux/amd64 on {own}" in done.stderr
+
+
+@pytest.mark.skipif(not SECOND, reason="SECOND_ENGINE names no other engine")
+def test_two_engines_share_the_platforms(engine, loopback: str, source: Path) -> None:  # noqa: F811
+    own = engine.environment[fleet.RUNNER]
+    done = publish(source, "--tag", f"{loopback}/compose/two:x", "--engine", own, "--engine", SECOND)
+    check(done, loopback, "compose/two")
+    assert f"linux/amd64 on {own}" in done.stderr
+    assert f"linux/arm64 on {SECOND}" in done.stderr
+
+
+def test_no_engine_is_left(engine, loopback: str, source: Path) -> None:  # noqa: F811
+    done = publish(source, "--tag", f"{loopback}/compose/none:x", "--engine", "tcp://127.0.0.1:9")
+    assert done.returncode == errors.NoEngineLeft.exit_code, done.stderr
+    assert "linux/amd64, linux/arm64" in done.stderr
+
+
+def test_an_error_of_the_project_is_one_everywhere(engine, loopback: str, tmp_path: Path) -> None:
+    own = engine.environment[fleet.RUNNER]
+    done = publish(tmp_path, "--tag", f"{loopback}/compose/bad:x", "--engine", own)
+    assert done.returncode == errors.NotACargoProject.exit_code, done.stderr
+    assert sys.executable in done.stderr

@@ -1,0 +1,80 @@
+"""What cargo is shown before a compile: the same whatever the code, and what it says of the project."""
+
+import dagger
+import pytest
+from crates import LOCK, MANIFEST, directory, hello, workspace
+from dagger import dag
+
+from pipeline import build, toolchain
+from pipeline.outline import outline
+from pipeline.targets import select
+
+pytestmark = pytest.mark.anyio
+
+TARGETS = select(["linux/amd64"])
+
+
+async def digest(source: dagger.Directory) -> str:
+    made = await outline(source, toolchain.native(toolchain.RUST))
+    return await made.digest()
+
+
+async def test_a_change_of_code_leaves_the_outline_as_it_is(session: dagger.Client) -> None:
+    before = await digest(hello())
+    assert await digest(hello().with_new_file("src/main.rs", "fn main() {}")) == before
+    assert await digest(hello().with_new_file("README.md", "text")) == before
+
+
+async def test_what_cargo_reads_changes_it(session: dagger.Client) -> None:
+    changes = {
+        "Cargo.toml": MANIFEST.format(name="hello") + "description = 'other'\n",
+        "Cargo.lock": LOCK.format(name="hello") + "\n",
+        ".cargo/config.toml": "[net]\nretry = 3\n",
+        "rust-toolchain.toml": '[toolchain]\nchannel = "1.96"\n',
+        "src/bin/second.rs": "fn main() {}",
+    }
+    found = [await digest(hello()), *[await digest(hello().with_new_file(*each)) for each in changes.items()]]
+    assert len(set(found)) == len(found)
+
+
+async def test_code_is_there_and_empty(session: dagger.Client) -> None:
+    odd = {"src/-a b.rs": "// text", "src/deep/er/'quoted'.rs": "// text"}
+    source = hello()
+    for path, text in odd.items():
+        source = source.with_new_file(path, text)
+    made = await outline(source, toolchain.native(toolchain.RUST))
+    assert set(await made.glob("**/*.rs")) == {"src/main.rs", *odd}
+    for path in ("src/main.rs", *odd):
+        assert await made.file(path).size() == 0
+    assert await made.file("Cargo.toml").contents() == await source.file("Cargo.toml").contents()
+
+
+async def test_the_plan_of_a_workspace_is_that_of_the_whole_project(session: dagger.Client) -> None:
+    planned = await build.plan(build.Order(workspace(), TARGETS, cargo_choice("server")))
+    assert [binary.name for binary in planned.binaries] == ["server"]
+    assert [package.name for package in planned.project.packages] == ["server", "tools"]
+    assert {name for package in planned.project.packages for name in package.bins} == {
+        "server",
+        "import",
+        "export",
+    }
+
+
+def cargo_choice(package: str) -> build.Choice:
+    return build.Choice(package=package)
+
+
+async def test_a_member_behind_a_symbolic_link_is_found_all_the_same(session: dagger.Client) -> None:
+    linked = workspace().with_symlink("elsewhere", "linked")
+    member = directory({"Cargo.toml": MANIFEST.format(name="linked"), "src/main.rs": "fn main() {}"})
+    source = (
+        dag.directory()
+        .with_directory("/", linked)
+        .with_directory("elsewhere", member)
+        .with_new_file("Cargo.toml", '[workspace]\nresolver = "2"\nmembers = ["server", "tools", "linked"]\n')
+        .with_new_file(
+            "Cargo.lock", await workspace().file("Cargo.lock").contents() + LOCK.format(name="linked")[13:]
+        )
+    )
+    planned = await build.plan(build.Order(source, TARGETS, cargo_choice("linked")))
+    assert [binary.name for binary in planned.binaries] == ["linked"]

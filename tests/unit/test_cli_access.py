@@ -1,0 +1,43 @@
+import pytest
+
+from pipeline.cli import access
+from pipeline.errors import InvalidArgument
+from pipeline.main import RustMultiarch
+
+
+def test_variables_that_are_set_are_fine() -> None:
+    access.check(["corp=A"], ["git.example.com=B"], True, {"A": "1", "B": "2", "SSH_AUTH_SOCK": "/x"})
+    access.check(None, None, False, {})
+
+
+@pytest.mark.parametrize(
+    ("registry", "git", "ssh", "where"),
+    [
+        (["corp"], None, False, "--registry-token"),
+        (None, ["host"], False, "--git-token"),
+        (["corp=GONE"], None, False, "GONE"),
+        (None, ["host=GONE"], False, "GONE"),
+        (None, None, True, "SSH_AUTH_SOCK"),
+    ],
+)
+def test_what_names_no_secret_is_refused(registry, git, ssh: bool, where: str) -> None:
+    with pytest.raises(InvalidArgument) as raised:
+        access.check(registry, git, ssh, {})
+    assert raised.value.where == where
+
+
+def test_what_is_named_is_granted_by_name() -> None:
+    module = RustMultiarch(source=None)  # type: ignore[arg-type]
+    opened = access.grant(module, ["corp=A", "other=B"], ["git.example.com=C"], False)
+    assert [token.name for token in opened.access.registries] == ["corp", "other"]
+    assert [token.host for token in opened.access.git] == ["git.example.com"]
+    assert opened.access.agent is None and not module.access.registries
+
+
+def test_the_agent_of_the_environment_is_granted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/run/agent.sock")
+    module = RustMultiarch(source=None)  # type: ignore[arg-type]
+    opened = access.grant(module, None, None, True)
+    assert opened.access.agent is not None
+    sent = [selection.args for selection in opened.access.agent._ctx.selections]
+    assert {"path": "/run/agent.sock"} in sent

@@ -1,0 +1,60 @@
+from pipeline import dpkg
+from pipeline.dpkg import Package, System
+
+STATUS = """Package: libc6
+Status: install ok installed
+Priority: optional
+Architecture: arm64
+Multi-Arch: same
+Source: glibc
+Version: 2.36-9+deb12u9
+Description: GNU C Library
+ Package: not-a-field
+Homepage: https://www.gnu.org/software/libc/libc.html
+
+Package: gone
+Status: deinstall ok config-files
+Architecture: arm64
+Version: 1.0
+
+Package: base-files
+Essential: yes
+Status: install ok installed
+Architecture: arm64
+Version: 12.4+deb12u9
+
+Package: libattr1
+Status: install ok installed
+Architecture: arm64
+Source: attr (1:2.5.1-4)
+Version: 1:2.5.1-4+b1
+"""
+RELEASE = (
+    'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nNAME="Debian GNU/Linux"\nVERSION_ID="12"\nID=debian\n'
+)
+
+
+def test_installed_packages_with_their_sources() -> None:
+    assert dpkg.packages(STATUS) == (
+        Package("base-files", "12.4+deb12u9", "arm64", "base-files", "12.4+deb12u9"),
+        Package("libattr1", "1:2.5.1-4+b1", "arm64", "attr", "1:2.5.1-4"),
+        Package("libc6", "2.36-9+deb12u9", "arm64", "glibc", "2.36-9+deb12u9"),
+    )
+
+
+def test_distroless_has_a_file_for_each_package_and_no_state() -> None:
+    tzdata = "Package: tzdata\nVersion: 2024a-0+deb12u1\nArchitecture: all\n"
+    netbase = "Package: netbase\nVersion: 6.4\nArchitecture: all\n"
+    found = dpkg.system(RELEASE, [tzdata, netbase])
+    assert [package.name for package in found.packages] == ["netbase", "tzdata"]
+
+
+def test_the_system() -> None:
+    found = dpkg.system(RELEASE, [STATUS])
+    assert (found.id, found.version, found.distribution) == ("debian", "12", "debian-12")
+    assert len(found.packages) == 3
+
+
+def test_an_image_from_scratch() -> None:
+    assert dpkg.system("", []) == System()
+    assert System().distribution == ""

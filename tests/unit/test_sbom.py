@@ -1,0 +1,149 @@
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from graphs import AMD64, HASHES, graphs
+from packageurl import PackageURL
+from test_dpkg import RELEASE, STATUS
+
+from pipeline import dpkg
+from pipeline.sbom import Variant, cyclonedx, package_purl, purl
+
+DIGEST = "sha256:" + "ab" * 32
+VARIANT = Variant(
+    name="app",
+    version="1.2.3",
+    platform="linux/arm64",
+    epoch=1_700_000_000,
+    graphs=graphs()[:2],
+    digest=DIGEST,
+    system=dpkg.system(RELEASE, [STATUS]),
+    rust="1.96.0",
+)
+
+
+def document(variant: Variant = VARIANT) -> dict[str, Any]:
+    return json.loads(cyclonedx(variant, "0.1.0"))
+
+
+def components(variant: Variant = VARIANT) -> dict[str, dict[str, Any]]:
+    return {component["name"]: component for component in document(variant)["components"]}
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        VARIANT,
+        Variant("app", "1", "linux/amd64", 0, graphs()[:1]),
+        Variant("none", "1", "linux/amd64", 0, ()),
+    ],
+)
+def test_it_is_valid_cyclonedx(variant: Variant) -> None:
+    problem = JsonStrictValidator(SchemaVersion.V1_6).validate_str(cyclonedx(variant, "0.1.0").decode())
+    assert problem is None
+
+
+def test_every_reference_is_there_once() -> None:
+    made = document()
+    refs = [made["metadata"]["component"]["bom-ref"], *(c["bom-ref"] for c in made["components"])]
+    assert len(set(refs)) == len(refs)
+    assert {entry["ref"] for entry in made["dependencies"]} <= set(refs)
+    assert {ref for entry in made["dependencies"] for ref in entry["dependsOn"]} <= set(refs)
+
+
+def test_the_image() -> None:
+    made = document()["metadata"]
+    image = made["component"]
+    assert (image["type"], image["name"], image["version"]) == ("container", "app", "1.2.3")
+    assert image["hashes"] == [{"alg": "SHA-256", "content": "ab" * 32}]
+    assert image["purl"] == f"pkg:oci/app@{DIGEST}?arch=arm64"
+    assert image["properties"][0]["value"] == "linux/arm64"
+    assert made["timestamp"] == "2023-11-14T22:13:20Z"
+    assert made["tools"]["components"][0]["version"] == "0.1.0"
+    assert "purl" not in document(replace(VARIANT, digest=""))["metadata"]["component"]
+
+
+def test_crates_with_all_that_is_known() -> None:
+    found = components()
+    assert found["serde"] == {
+        "type": "library",
+        "bom-ref": "pkg:cargo/serde@1.0.0",
+        "name": "serde",
+        "version": "1.0.0",
+        "scope": "required",
+        "hashes": [{"alg": "SHA-256", "content": HASHES["serde"]}],
+        "licenses": [{"expression": "MIT OR Apache-2.0"}],
+        "purl": "pkg:cargo/serde@1.0.0",
+    }
+    assert found["syn"]["scope"] == "excluded"
+    assert found["shared"]["properties"] == [{"name": "dev.rust-multiarch:features", "value": "alloc,std"}]
+    assert "windows" not in found
+
+
+def test_where_crates_come_from() -> None:
+    found = components()
+    assert found["fork"]["purl"] == (
+        "pkg:cargo/fork@0.2.0?vcs_url=git%2Bhttps://git.example/me/fork%400123456789abcdef0123456789abcdef01234567"
+    )
+    assert (
+        found["inner"]["purl"] == "pkg:cargo/inner@4.0.0%2Bmeta?repository_url=https://crates.example/index"
+    )
+    by_reference = {c["bom-ref"]: c for c in document()["components"]}
+    assert "purl" not in by_reference["app@0.1.0"], "a package of the project is in no registry"
+
+
+def test_packages_of_the_base() -> None:
+    found = components()
+    assert found["libc6"]["purl"] == (
+        "pkg:deb/debian/libc6@2.36-9%2Bdeb12u9?arch=arm64&distro=debian-12&upstream=glibc"
+    )
+    assert PackageURL.from_string(found["libattr1"]["purl"]).qualifiers["upstream"] == "attr@1:2.5.1-4"
+    assert "upstream" not in found["base-files"]["purl"]
+
+
+def test_package_urls_are_read_as_they_were_meant() -> None:
+    for component in document()["components"]:
+        if "purl" in component:
+            read = PackageURL.from_string(component["purl"])
+            assert (read.name, read.version) == (component["name"], component["version"])
+
+
+def test_a_system_without_a_name_is_debians() -> None:
+    package = dpkg.Package("a", "1", "all", "a", "1")
+    assert package_purl(package, dpkg.System()) == "pkg:deb/debian/a@1?arch=all"
+
+
+def test_the_standard_library() -> None:
+    assert components()["rust-std"]["cpe"] == "cpe:2.3:a:rust-lang:rust:1.96.0:*:*:*:*:*:*:*"
+    assert "rust-std" not in components(replace(VARIANT, rust=""))
+
+
+def test_the_tree() -> None:
+    tree = {entry["ref"]: entry["dependsOn"] for entry in document()["dependencies"]}
+    binary = f"bin:extra@0.1.0?{AMD64}"
+    assert tree[binary] == ["app@0.1.0", "rust-std@1.96.0"]
+    assert binary in tree["app@1.2.3?linux/arm64"]
+    assert package_purl(VARIANT.system.packages[0], VARIANT.system) in tree["app@1.2.3?linux/arm64"]
+    assert tree["pkg:cargo/serde@1.0.0"] == ["pkg:cargo/derive@1.0.0", "pkg:cargo/shared@0.3.0"]
+
+
+def test_nothing_of_the_builder_and_no_credential_is_told() -> None:
+    text = cyclonedx(VARIANT, "0.1.0").decode()
+    assert "canary" not in text
+    assert "token" not in text
+
+
+def test_the_serial_number_is_a_hash_of_the_content() -> None:
+    assert cyclonedx(VARIANT, "0.1.0") == cyclonedx(replace(VARIANT, graphs=graphs()[:2]), "0.1.0")
+    serials = [document(v)["serialNumber"] for v in (VARIANT, replace(VARIANT, version="1.2.4"))]
+    assert serials[0] != serials[1]
+    assert serials[0].startswith("urn:uuid:")
+
+
+def test_a_purl_escapes_its_parts() -> None:
+    assert (
+        purl("deb", "debian/g++", "1:2~a", arch="all", distro="") == "pkg:deb/debian/g%2B%2B@1:2~a?arch=all"
+    )
