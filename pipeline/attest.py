@@ -114,16 +114,20 @@ async def origin(
     """
     answer = await crates.load(output.directory("crates"))
     names = {binary.name for binary in plan.binaries}
-    builder = await dag.container().from_(toolchain.rust_image(plan.rust)).image_ref()
     base = Base(labels.get(f"{OCI}base.name", ""), labels.get(f"{OCI}base.digest", ""))
     build = provenance.Build(
         parameters=provenance.parameters(settings),
         situation=at,
-        images=[base] if plan.order.builder else [Base.of(builder), base],
+        images=[base] if plan.order.builder is not None else [await _builder(plan), base],
         graphs=[graph for graph in answer.graphs if graph.binary in names],
         versions={"rust-multiarch": version("rust-multiarch"), "rust": answer.rust},
     )
     return json.dumps(provenance.provenance(build))
+
+
+async def _builder(plan: Plan) -> Base:
+    """The image that the compiler is from; of a supplied builder no image's name is known."""
+    return Base.of(await dag.container().from_(toolchain.rust_image(plan.rust)).image_ref())
 
 
 async def attach(

@@ -97,9 +97,9 @@ class RustMultiarch:
         str | None, Doc(f"User the program runs as; the default, {runtime.USER}, has no rights.")
     ] = None
     ports: Annotated[list[int] | None, Doc("TCP ports the image declares.")] = None
-    workdir: Annotated[str | None, Doc("Directory the program starts in; the base's where it is empty.")] = (
-        None
-    )
+    working_directory: Annotated[
+        str | None, Doc("Directory the program starts in; the base's where it is empty.")
+    ] = None
     entrypoint: Annotated[
         list[str] | None,
         Doc("Command that starts the image, word by word; the first binary where it is empty."),
@@ -124,6 +124,7 @@ class RustMultiarch:
     )
     repository: Annotated[
         dagger.Directory | None,
+        # No Ignore: the engine refuses one on what may be null, when another module is the caller.
         Doc("The git checkout with its .git, for tags, labels and the time; usually the source again."),
     ] = None
     files: Annotated[

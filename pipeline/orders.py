@@ -116,7 +116,7 @@ async def setup(settings: Settings, plan: Plan, at: Situation | None, supplied: 
         args=tuple(settings.args),
         env=dict(pairs("env", settings.env)),
         labels=labels,
-        workdir=settings.workdir,
+        workdir=settings.working_directory,
         entrypoint=tuple(settings.entrypoint),
         supplied=supplied,
     )

@@ -59,7 +59,7 @@ class Settings:
     runtime_base: str = ""
     user: str = runtime.USER
     ports: list[int] = field(default_factory=list)
-    workdir: str = ""
+    working_directory: str = ""
     entrypoint: list[str] = field(default_factory=list)
     args: list[str] = field(default_factory=list)
     env: list[str] = field(default_factory=list)

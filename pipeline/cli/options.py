@@ -25,6 +25,7 @@ _SPELLINGS = {
     "cargo_args": ("--cargo-arg",),
     "build_args": ("--build-arg",),
     "ports": ("--port",),
+    "working_directory": ("--workdir",),
     "args": ("--arg",),
     "labels": ("--label",),
     "target_packages": ("--target-package", "--target-packages"),

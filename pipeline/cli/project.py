@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from dagger import dag
 
+from pipeline import fleet as spreading
 from pipeline import plan as preview
 from pipeline import runtime
 from pipeline import smoke as smoke_run
@@ -228,7 +229,11 @@ def publish_apart(
     plain_http: list[str] | None,
     by_digest: bool,
     json: bool,
-    **attached: object,
+    sbom: bool,
+    provenance: bool,
+    symbols: bool,
+    sign_key: str,
+    **_: object,
 ) -> str | None:
     """What publishing on several engines answers; None where none is named, after a look at the addresses.
 
@@ -242,11 +247,12 @@ def publish_apart(
         raise InvalidArgument(
             "several engines make one index under tags", where="--by-digest", fix="leave it out"
         )
-    if wanted := [name for name, value in attached.items() if value]:
+    if sbom or provenance or symbols or sign_key:
         raise InvalidArgument(
-            "several engines attach nothing to their index yet",
-            where=", ".join(f"--{name.replace('_', '-')}" for name in wanted),
-            fix="leave it out, or publish on one engine",
+            "what is attached to an image is made by the engine that builds all of it",
+            where="--engine",
+            fix="publish without --sbom, --provenance, --symbols and --sign-key, or with one engine in "
+            + spreading.RUNNER,
         )
     return fleet.publish(
         settings,

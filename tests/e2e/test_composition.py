@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
 import subprocess
@@ -114,18 +113,10 @@ def test_a_builder_that_cannot_build(call: Call) -> None:
     assert "no cargo on PATH, no rustc on PATH" in done.stderr
 
 
-def test_as_a_toolchain(engine, source: Path, tmp_path: Path) -> None:
-    """A project that names this module as its toolchain has its functions, without code of its own."""
-    settings = {"name": "app", "engineVersion": "v0.21.8"}
-    reference = os.path.relpath(ROOT, source)
-    settings["toolchains"] = [{"name": "rust-multiarch", "source": reference}]  # type: ignore[assignment]
-    (source / "dagger.json").write_text(json.dumps(settings))
+def test_as_a_toolchain(engine, source: Path) -> None:
+    """`tests/toolchain` names this module as its toolchain and has its functions, without code of its own."""
     dagger = os.environ.get("_EXPERIMENTAL_DAGGER_CLI_BIN", "dagger")
-    command = [dagger, "call", "rust-multiarch", "--source", ".", "--platforms", "linux/amd64"]
-    try:
-        done = subprocess.run(
-            [*command, "build", "name"], cwd=source, capture_output=True, text=True, timeout=SECONDS
-        )
-    finally:
-        (source / "dagger.json").unlink()
-    assert (done.returncode, done.stdout) == (0, "hello\n"), done.stderr
+    command = [dagger, "call", "-m", str(ROOT / "tests/toolchain"), "rust-multiarch", "--source", str(source)]
+    command += ["--platforms", "linux/amd64", "build", "name"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+    assert (done.returncode, done.stdout.strip()) == (0, "hello"), done.stderr

@@ -71,7 +71,7 @@ async def test_workdir_entrypoint_and_files(session) -> None:
     image = await RustMultiarch(
         source=crates.hello(),
         platforms=[AMD64],
-        workdir="/srv/data",
+        working_directory="/srv/data",
         entrypoint=["/usr/bin/env", "GREETING=entry point", "/usr/local/bin/hello"],
         files=own,
     ).build()

@@ -32,7 +32,7 @@ VALUES = {
     "runtime_base": ("debian:trixie-slim", "debian:trixie-slim"),
     "user": ("root", "root"),
     "ports": ([80, 443], "80,443"),
-    "workdir": ("/srv", "/srv"),
+    "working_directory": ("/srv", "/srv"),
     "entrypoint": (["/bin/a", "b,c"], "/bin/a\nb,c"),
     "args": (["--x", "1,2"], "--x\n1,2"),
     "env": (["A=1"], "A=1"),
