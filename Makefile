@@ -39,6 +39,10 @@ e2e: setup ## the tests on a real engine and a real registry
 emulated: setup ## the compiler itself under QEMU: each platform's own, and an arm64 machine that crosses to amd64
 	@$(BIN)/python -m pytest tests/e2e/test_emulated.py --emulated
 
+.PHONY: long
+long: setup ## the end-to-end tests that take too long for every change: pages, CI systems, cosign, musl
+	@$(BIN)/python -m pytest tests/e2e --documents --systems --peers --musl -m 'documents or systems or peers or musl'
+
 .PHONY: zoo
 zoo: setup ## build and start a crate of each native library (CRATES="ring or openssl"), record what came of it
 	@$(BIN)/python -m pytest tests/e2e/test_natives.py --zoo -m zoo -k '$(CRATES)'; $(BIN)/python tests/e2e/zoo.py

@@ -22,6 +22,10 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LONG = {
     "zoo": "build all of tests/data/zoo, for every platform",
     "emulated": "run the compiler itself under QEMU",
+    "documents": "run the commands of every page, not of README.md alone",
+    "systems": "check and run what `ci init` writes, and the GitHub action, with programs compiled for it",
+    "peers": "verify signatures with the real cosign, which is compiled first",
+    "musl": "build and start static programs, for which the standard library may be compiled first",
 }
 
 

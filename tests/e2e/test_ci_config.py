@@ -38,6 +38,9 @@ def run(command: list[str], **options) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, **options)
 
 
+pytestmark = pytest.mark.systems
+
+
 @pytest.fixture(scope="session")
 def actionlint() -> list[str]:
     if not shutil.which("go"):

@@ -37,7 +37,13 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+MARKED = [
+    pytest.param(page, id=page.name, marks=[] if page.name == "README.md" else pytest.mark.documents)
+    for page in PAGES
+]
+
+
+@pytest.mark.parametrize("page", MARKED)
 def test_the_commands_of_a_page(page: Path, project: Path, private_registry) -> None:
     for command in doc_blocks.run_on(page):
         typed = MODULE.sub(f"-m {ROOT}", command.replace("ghcr.io", private_registry.address))

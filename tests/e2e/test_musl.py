@@ -126,6 +126,7 @@ async def static_sample(session) -> Image:
     return await musl(dag.host().directory(str(ROOT / "sample_app"), exclude=IGNORED), ports=[8080])
 
 
+@pytest.mark.musl
 @pytest.mark.parametrize("platform", PLATFORMS)
 async def test_nothing_is_loaded(system, platform: str, tmp_path: Path) -> None:
     target, variant = parse(platform), system.variant(platform)
@@ -139,11 +140,13 @@ async def test_nothing_is_loaded(system, platform: str, tmp_path: Path) -> None:
     assert notes[0] == notes[1]
 
 
+@pytest.mark.musl
 async def test_where_rustc_asks_for_position_independence_it_gets_it(system, tmp_path: Path) -> None:
     binary = await elf(system.variant("linux/amd64").binaries.file("hello"), tmp_path / "hello")
     assert binary["e_type"] == "ET_DYN"
 
 
+@pytest.mark.musl
 @pytest.mark.parametrize(("platform", "arch"), ARCHITECTURES)
 async def test_it_runs_on_nothing_and_finds_what_programs_expect(system, platform: str, arch: str) -> None:
     lines = await started(system, platform)
@@ -153,6 +156,7 @@ async def test_it_runs_on_nothing_and_finds_what_programs_expect(system, platfor
         assert line in lines
 
 
+@pytest.mark.musl
 async def test_the_image_has_nothing_else(system) -> None:
     root = system.variant("linux/arm64").container.rootfs()
     files = {path for path in await root.glob("**") if not path.startswith("usr/share/zoneinfo/")}
@@ -166,6 +170,7 @@ async def test_the_image_has_nothing_else(system) -> None:
     assert all(one["linkage"].startswith("static") for one in verified)
 
 
+@pytest.mark.musl
 async def test_a_base_of_the_callers_own_is_used(session) -> None:
     image = await RustMultiarch(
         source=crates.hello(main=SYSTEM), platforms=["linux/amd64"], libc=Libc.MUSL, runtime_base=runtime.BASE
@@ -173,6 +178,7 @@ async def test_a_base_of_the_callers_own_is_used(session) -> None:
     assert "shell=true" in await started(image, "linux/amd64")
 
 
+@pytest.mark.musl
 @pytest.mark.zoo
 async def test_cplusplus_is_linked_in(session, tmp_path: Path) -> None:
     source = crates.hello(main=CALLER).with_new_file("build.rs", BUILD).with_new_file("shout.cc", SHOUT)
@@ -182,6 +188,7 @@ async def test_cplusplus_is_linked_in(session, tmp_path: Path) -> None:
         assert_static(await elf(image.variant(platform).binaries.file("hello"), tmp_path / "hello"))
 
 
+@pytest.mark.musl
 async def test_a_library_that_a_crate_carries_is_linked_in(session) -> None:
     image = await musl(dag.host().directory(str(zoo.ZOO / "lz4"), exclude=IGNORED))
     for platform in PLATFORMS:
@@ -205,6 +212,7 @@ def upstream(session) -> dagger.Service:
     return container.as_service(args=["python3", "/upstream.py"])
 
 
+@pytest.mark.musl
 @pytest.mark.zoo
 @pytest.mark.parametrize(("platform", "arch"), ARCHITECTURES)
 async def test_sample_app_finds_hosts_and_speaks_tls(

@@ -24,7 +24,7 @@ from pipeline.dial import registries
 from pipeline.pushing import push
 from pipeline.signing import Signer
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.peers]
 
 PASSWORD = "canary-of-a-password"
 

@@ -21,6 +21,7 @@ NOT_RUN = {
     "make test": "it would run these tests again",
     "make lint unit": "CI runs both by themselves",
     "make e2e": "it would run these tests again",
+    "make long": "it would run these tests again",
     "make docs": "tests/unit/test_docs.py compares what it writes",
     "make bench": "minutes to hours; tests/unit/test_bench_*.py have what decides in them",
     "dagger call --platforms": "output of `make build`; tests/e2e/test_dagger_call.py",
