@@ -108,8 +108,11 @@ def measure(command: Command, limit: float, log: Path) -> Measured:
 
 
 def end_group(child: subprocess.Popen[bytes]) -> None:
-    """End a command and its children, at first politely, so that a daemon's work for it is cancelled."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+    """End a command and its children, at first politely, so that a daemon's work for it is cancelled.
+
+    Not by SIGINT: what runs in the background of a script was told to ignore it.
+    """
+    for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.killpg(child.pid, number)
         with suppress(subprocess.TimeoutExpired):
