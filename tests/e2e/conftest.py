@@ -1,6 +1,7 @@
 """One engine session, one registry and one build of sample_app for all end-to-end tests."""
 
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from engine import choice, registry
 from pipeline import RustMultiarch
 from pipeline.build import IGNORED
 from pipeline.image import Image
+
+# A script's background is started to ignore it, and so would be the commands that a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[2]
 PLATFORMS = ["linux/amd64", "linux/arm64"]
