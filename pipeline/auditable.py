@@ -43,7 +43,7 @@ def _package(crate: Crate, position: dict[str, int], root: str) -> dict[str, Any
 
 def source(crate: Crate) -> str:
     """Where a crate comes from, in the format's four words."""
-    if crate.source in (CRATES_IO, "sparse+https://index.crates.io/"):
+    if crate.source == CRATES_IO:  # cargo's name for it, whichever protocol it is asked by
         return "crates.io"
     scheme = crate.source.partition("+")[0]
     return {"": "local", "git": "git"}.get(scheme, "registry")

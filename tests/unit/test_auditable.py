@@ -35,7 +35,6 @@ def test_the_document_of_a_binary() -> None:
     [
         ("", "local"),
         (CRATES_IO, "crates.io"),
-        ("sparse+https://index.crates.io/", "crates.io"),
         (PRIVATE, "registry"),
         ("git+ssh://git@git.example/x#1", "git"),
     ],
