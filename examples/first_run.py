@@ -90,9 +90,12 @@ def main() -> None:
     run([*project, "build", "report"])
     registry_host = os.environ.get("REGISTRY") or (registry.address_of() if chosen.kind == "embedded" else "")
     if registry_host:
+        here = registry_host == registry.address_of()
         publish = ["publish", "--address", f"{registry_host}/sample-app:dev"]
-        address = run([*project, *publish, "--registry", f"tcp://{registry_host}"]).strip()
-        if registry_host == registry.address_of():
+        # A function runs in the engine: a registry on this machine it reaches only as a service.
+        publish += ["--registry", f"tcp://{registry_host}"] if here else []
+        address = run([*project, *publish]).strip()
+        if here:
             show_index(address)
     else:
         print("\nnot published: set REGISTRY=host/namespace to push with this engine")
