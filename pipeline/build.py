@@ -46,8 +46,6 @@ IGNORED = ["**/target", "**/.git", "**/node_modules", "**/.venv", *KEYS]
 """Left out of the source: build output, history and keys, which no compile reads."""
 
 OUTPUT = "/output"
-SHELL = ("bash", "-o", "pipefail", "-ec")
-"""Not `sh`, which takes no notice of a cargo that fails ahead of a pipe."""
 
 
 @dataclass(frozen=True)
@@ -314,7 +312,7 @@ def sync_lines() -> list[str]:
 
 
 def compile_script(plan: Plan) -> str:
-    """The shell program that compiles and collects, for `SHELL`.
+    """The shell program that compiles and collects, for `toolchain.SHELL`.
 
     Binaries land in `/output/<triple>/`, stripped, with their symbols beside them in
     `/output/symbols/<triple>/` and linked to by build id and debug link; `/output/packages/<triple>/` has a
@@ -409,7 +407,7 @@ async def _compile(plan: Plan) -> dagger.Container:
     try:
         sections = auditable.directory((await crates.load(asked)).graphs)
         container = container.with_mounted_directory(auditable.FOLDER, sections)
-        compiled = await container.with_exec([*SHELL, compile_script(plan)]).sync()
+        compiled = await container.with_exec([*toolchain.SHELL, compile_script(plan)]).sync()
         return compiled.with_directory(f"{OUTPUT}/crates", asked)
     except dagger.ExecError as error:
         first = plan.order.targets[0]

@@ -15,10 +15,10 @@ from typing import Any, Protocol
 
 import anyio
 
+from pipeline import seal
 from pipeline.errors import PublishError
 
-INDEX = "application/vnd.oci.image.index.v1+json"
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX, MANIFEST = seal.INDEX, seal.MANIFEST
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 INDEXES = (INDEX, DOCKER_INDEX)

@@ -22,6 +22,7 @@ from pipeline.publish import RegistryLogin, deliver
 from pipeline.report import Row, as_table, manifests
 from pipeline.report import as_json as rows_as_json
 from pipeline.targets import Libc, parse
+from pipeline.versions import PYTHON
 
 AddressArgument = Annotated[
     str,
@@ -51,9 +52,6 @@ SignKeyArgument = Annotated[
 ]
 SignPasswordArgument = Annotated[dagger.Secret | None, Doc("Password of the private key.")]
 PasswordArgument = Annotated[dagger.Secret | None, Doc("Password or token at the registry.")]
-
-PYTHON = "python:3.11-slim-bookworm"
-"""Where images are sealed: the image the module itself runs on."""
 
 SEAL = ("python3", "/seal.py")
 LAYOUT = "/layout"
@@ -245,9 +243,6 @@ class Image:
             )
             for v in self.variants
         ]
-
-    def _containers(self) -> list[dagger.Container]:
-        return [variant.container for variant in self.variants]
 
     async def rows(self) -> list[Row]:
         """Platform, triple, sizes and digest of every variant, as data."""

@@ -191,7 +191,7 @@ class RustMultiarch:
     async def reproduce(self) -> str:
         """Compile twice from nothing and compare; says which file differs, if one does."""
         settings, at = await self._asked()
-        _, files = await twice(await plan(self._order(settings, at)))
+        files = await twice(await plan(self._order(settings, at)))
         return f"reproducible: {files} files are the same in two builds that shared nothing but the sources"
 
     @function

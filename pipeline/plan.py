@@ -17,7 +17,7 @@ import anyio
 import dagger
 from dagger import dag
 
-from pipeline import build, ci_config, image, settings, toolchain, zig
+from pipeline import build, ci_config, settings, toolchain, zig
 from pipeline.build import Plan
 from pipeline.errors import BaseImageUnavailable
 from pipeline.natives import Needs
@@ -25,7 +25,7 @@ from pipeline.runtime import SCRATCH, SUPPLIED, Runtime
 from pipeline.settings import Merged
 from pipeline.supplied import BUILDER
 from pipeline.targets import Libc, Target
-from pipeline.versions import GLIBC_OF
+from pipeline.versions import GLIBC_OF, PYTHON
 
 VERSION = 1
 """Of the JSON document; a field that goes or changes its meaning raises it."""
@@ -174,7 +174,7 @@ async def of(plan: Plan, runtime: Runtime, merged: Merged, tags: Sequence[str] =
         digests[name] = await _digest(name)
 
     async with anyio.create_task_group() as group:
-        for name in {plan.image, image.PYTHON, runtime.base} - {SCRATCH, BUILDER}:
+        for name in {plan.image, PYTHON, runtime.base} - {SCRATCH, BUILDER}:
             group.start_soon(resolve, name)
     return draw(plan, runtime, merged, digests, tags)
 
@@ -192,7 +192,7 @@ def draw(
         binaries=tuple(binary.name for binary in plan.binaries),
         commands=plan.commands,
         builder=BaseImage(plan.image, digests.get(plan.image, "")),
-        tools=(BaseImage(image.PYTHON, digests[image.PYTHON]),),
+        tools=(BaseImage(PYTHON, digests[PYTHON]),),
         packages=tuple(_tools(toolchain.HOST_PACKAGES)),
         cache=build.cache_volume(plan),
         targets=tuple(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import dagger
 from dagger import dag
 
+from pipeline import toolchain
 from pipeline.errors import BaseImageUnavailable
 from pipeline.supplied import Supplied
 from pipeline.targets import Libc, Target
@@ -23,7 +24,6 @@ BASES = {Libc.GNU: BASE, Libc.MUSL: SCRATCH}
 """What the final image starts from where nothing else is asked."""
 
 USER, UID = "app", 10001
-CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 PROGRAMS = "/usr/local/bin"
 ACCOUNTS = {
     "/etc/passwd": (
@@ -85,7 +85,7 @@ async def assemble(
     """
     bare = runtime.base == SCRATCH
     system = _ordinary(host) if bare else dag.directory()
-    system = system.with_file(CERTIFICATES, host.file(CERTIFICATES), permissions=0o644)
+    system = system.with_file(toolchain.CERTIFICATES, host.file(toolchain.CERTIFICATES), permissions=0o644)
     if added is not None:
         system = added.with_directory("/", system)
     if bare or runtime.user == USER:

@@ -56,4 +56,4 @@ def pack(built: dagger.Container) -> dagger.File:
             f"zstd -q -3 -T0 -o {ARCHIVE}",
         ]
     )
-    return toolchain.with_packages(built, [PACKAGE]).with_exec(["sh", "-ec", script]).file(ARCHIVE)
+    return toolchain.with_packages(built, [PACKAGE]).with_exec([*toolchain.SHELL, script]).file(ARCHIVE)

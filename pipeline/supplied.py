@@ -26,7 +26,6 @@ from pipeline.errors import InvalidArgument, PlatformError, UnusableContainer
 from pipeline.targets import Target, parse
 
 BUILDER = "the supplied builder"
-CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 CARGO_CONFIG = "/.cargo/config.toml"
 """Where cargo looks last before its home, so that the project's own configuration still wins."""
 
@@ -162,7 +161,7 @@ def inspection(triples: Sequence[str]) -> str:
     return f"""
     for program in cargo rustc apt-get; do command -v $program >/dev/null || echo "missing $program"; done
     echo "home ${{CARGO_HOME:-${{HOME:-/root}}/.cargo}}"
-    [ ! -s {CERTIFICATES} ] || echo certificates
+    [ ! -s {toolchain.CERTIFICATES} ] || echo certificates
     rustc --version
     (. /etc/os-release && echo "system $ID $VERSION_ID")
     if command -v rustup >/dev/null; then

@@ -25,6 +25,10 @@ DISTRIBUTION = "bookworm"
 
 HOST_PACKAGES = ("ca-certificates", "pkgconf", "rsync")
 CARGO_HOME = "/cargo"
+SHELL = ("bash", "-o", "pipefail", "-ec")
+"""Not `sh`, which takes no notice of a command that fails ahead of a pipe."""
+
+CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 SOURCE = "/source"
 BUILD = "/build"
 

@@ -1,9 +1,12 @@
-"""Names of symbol versions (`GLIBC_2.34`): their families, their order, and who has them."""
+"""Versions: the image that steps in Python run on; symbol versions (`GLIBC_2.34`) and who has them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+
+PYTHON = "python:3.11-slim-bookworm"
+"""The image that the module itself runs on, and every step of a build that is written in Python."""
 
 GLIBC_OF = {"debian:bullseye-slim": (2, 31), "debian:bookworm-slim": (2, 36), "debian:trixie-slim": (2, 41)}
 """What a runtime base has, for naming one that is new enough."""

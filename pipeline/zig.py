@@ -19,6 +19,7 @@ from dagger import dag
 from pipeline.compilers import FILES, Compilers, debian_name
 from pipeline.errors import InvalidArgument, UnsupportedLibc
 from pipeline.targets import Libc, Target
+from pipeline.versions import PYTHON
 
 VERSION = "0.17.1"
 WHEELS = (
@@ -31,7 +32,6 @@ WHEELS = (
 )
 """The wheels of Linux on amd64 and on arm64, the platforms an engine runs on."""
 
-PIP_IMAGE = "python:3.11-slim-bookworm"
 HOME = "/opt/zig"
 CACHE = "/zig-cache"
 BUILDER_GLIBC = (2, 36)
@@ -214,7 +214,7 @@ def _wheels(platform: str) -> dagger.Directory:
     command = "pip install --quiet --no-deps --no-compile --only-binary :all: --require-hashes"
     return (
         dag.container(platform=dagger.Platform(platform) if platform else None)
-        .from_(PIP_IMAGE)
+        .from_(PYTHON)
         .with_new_file("/requirements.txt", "\n".join(WHEELS) + "\n")
         .with_exec([*shlex.split(command), "--target", HOME, "--requirement", "/requirements.txt"])
         .directory(HOME)

@@ -70,7 +70,7 @@ def project_command(
         if before and (known := before(merged.settings, source=source, files=files, **rest)):
             typer.echo(known)
             return
-        module = functools.partial(_module, source, files, outright, opened)
+        module = functools.partial(_module, source, files, outright, opened, merged.settings.ref)
         work = functools.partial(_over_project, run, module, rest)
         rows = [(target.platform, target.triple(merged.settings.libc)) for target in targets]
         shown = rows if by_platform else [(run.__name__, "")]
@@ -94,14 +94,13 @@ async def _over_project(
 
 
 async def _module(
-    source: Path, files: Path | None, outright: Layer, opened: Mapping[str, Any]
+    source: Path, files: Path | None, outright: Layer, opened: Mapping[str, Any], ref: str
 ) -> RustMultiarch:
     """The module as the options have it; made inside the engine session that it belongs to."""
     directory = dag.host().directory(str(source), exclude=IGNORED, gitignore=True)
     module = RustMultiarch(source=directory, **{name: each.value for name, each in outright.items()})
     module.origins = {name: each.origin for name, each in outright.items()}
     module.files = dag.host().directory(str(files)) if files else None
-    ref = (await module.merged()).settings.ref
     module.situation = await anyio.to_thread.run_sync(_situation, source, ref)
     return access.grant(module, **opened)
 

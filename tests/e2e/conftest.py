@@ -8,6 +8,7 @@ from pathlib import Path
 import dagger
 import pytest
 from dagger import dag
+from faulty import Proxy, proxy
 
 from engine import choice, registry
 from pipeline import RustMultiarch
@@ -85,6 +86,20 @@ def private_registry(engine: choice.Choice) -> Iterator[registry.Throwaway]:
         pytest.skip("this engine does not share this machine's loopback")
     with registry.throwaway(users={"me": "s3cret"}) as private:
         yield private
+
+
+@pytest.fixture(scope="module")
+def plain() -> Iterator[registry.Throwaway]:
+    """A registry for the tests of one file, which needs no engine."""
+    with registry.throwaway() as made:
+        yield made
+
+
+@pytest.fixture
+def faulty(plain: registry.Throwaway) -> Iterator[Proxy]:
+    """A proxy before it that can be told to fail, and counts what passes."""
+    with proxy(plain.address) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

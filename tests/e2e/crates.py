@@ -43,6 +43,36 @@ unexpected_cfgs = "allow"
 """
 
 
+# Compiled with the variables that the `cc` crate reads, and linked as it links.
+_BUILD = """
+use std::{{env, process::Command}};
+
+fn run(program: String, arguments: &[&str]) {{
+    assert!(Command::new(&program).args(arguments).status().unwrap().success(), "{{program}}");
+}}
+
+fn main() {{
+    let out = env::var("OUT_DIR").unwrap();
+    let target = env::var("TARGET").unwrap().replace('-', "_");
+    let tool = |name: &str| env::var(format!("{{name}}_{{target}}")).unwrap();
+    let (object, archive) = (format!("{{out}}/{stem}.o"), format!("{{out}}/lib{stem}.a"));
+    run(tool("{compiler}"), &[{flags}, "-c", "{source}", "-o", &object]);
+    run(tool("AR"), &["rcs", &archive, &object]);
+    println!("cargo:rustc-link-search=native={{out}}");
+{links}
+}}
+"""
+
+
+def compiling(source: str, compiler: str, flags: tuple[str, ...], libraries: tuple[str, ...] = ()) -> str:
+    """A build script that compiles one file, with `CC` or `CXX`, and links it and further libraries."""
+    stem = source.partition(".")[0]
+    names = [f"static={stem}", *libraries]
+    links = "\n".join(f'    println!("cargo:rustc-link-lib={name}");' for name in names)
+    quoted = ", ".join(f'"{flag}"' for flag in flags)
+    return _BUILD.format(stem=stem, compiler=compiler, flags=quoted, source=source, links=links)
+
+
 def directory(files: dict[str, str]) -> dagger.Directory:
     """A directory of text files."""
     made = dag.directory()

@@ -16,7 +16,7 @@ import pytest
 from dagger import dag
 
 from pipeline import RustMultiarch, errors, toolchain
-from pipeline.image import PYTHON
+from pipeline.versions import PYTHON
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,7 @@ import base64
 import json
 import subprocess
 import tracemalloc
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
@@ -31,18 +31,6 @@ pytestmark = pytest.mark.anyio
 QUICK = Retry(attempts=4, first_seconds=0.02, longest_seconds=3)
 SHARED_BYTES = 300_000
 BLOB = r"/blobs/uploads/"
-
-
-@pytest.fixture(scope="module")
-def plain() -> Iterator[registry.Throwaway]:
-    with registry.throwaway() as made:
-        yield made
-
-
-@pytest.fixture
-def faulty(plain: registry.Throwaway) -> Iterator[Proxy]:
-    with proxy(plain.address) as made:
-        yield made
 
 
 @pytest.fixture

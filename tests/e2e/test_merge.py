@@ -6,13 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import gotools
 import layouts
 import pytest
-from faulty import Fault, Proxy, proxy
+from faulty import Fault, Proxy
 
 from engine import registry
 from pipeline import errors
@@ -31,18 +30,6 @@ QUICK = Retry(attempts=3, first_seconds=0.01)
 BASE = b"shared base " * 20_000
 SHARED = layouts.digest_of(layouts.packed(BASE))
 TITLE = {"org.opencontainers.image.title": "app"}
-
-
-@pytest.fixture(scope="module")
-def plain() -> Iterator[registry.Throwaway]:
-    with registry.throwaway() as made:
-        yield made
-
-
-@pytest.fixture
-def faulty(plain: registry.Throwaway) -> Iterator[Proxy]:
-    with proxy(plain.address) as made:
-        yield made
 
 
 async def built(

@@ -39,26 +39,7 @@ fn main() {
 }
 """
 
-# Compiled with the variables that the `cc` crate reads, and linked as it links.
-BUILD = """
-use std::{env, process::Command};
-
-fn run(program: String, arguments: &[&str]) {
-    assert!(Command::new(&program).args(arguments).status().unwrap().success(), "{program}");
-}
-
-fn main() {
-    let out = env::var("OUT_DIR").unwrap();
-    let target = env::var("TARGET").unwrap().replace('-', "_");
-    let tool = |name: &str| env::var(format!("{name}_{target}")).unwrap();
-    let (object, archive) = (format!("{out}/shout.o"), format!("{out}/libshout.a"));
-    run(tool("CXX"), &["-std=c++17", "-O2", "-c", "shout.cc", "-o", &object]);
-    run(tool("AR"), &["rcs", &archive, &object]);
-    println!("cargo:rustc-link-search=native={out}");
-    println!("cargo:rustc-link-lib=static=shout");
-    println!("cargo:rustc-link-lib=stdc++");
-}
-"""
+BUILD = crates.compiling("shout.cc", "CXX", ("-std=c++17", "-O2"), ("stdc++",))
 SHOUT = """
 #include <algorithm>
 #include <iostream>

@@ -13,24 +13,7 @@ from pipeline.targets import TARGETS, Libc, parse
 
 pytestmark = [pytest.mark.anyio, pytest.mark.zoo]
 
-BUILD = """
-use std::{env, process::Command};
-
-fn run(program: String, arguments: &[&str]) {
-    assert!(Command::new(&program).args(arguments).status().unwrap().success(), "{program}");
-}
-
-fn main() {
-    let out = env::var("OUT_DIR").unwrap();
-    let target = env::var("TARGET").unwrap().replace('-', "_");
-    let tool = |name: &str| env::var(format!("{name}_{target}")).unwrap();
-    let (object, archive) = (format!("{out}/word.o"), format!("{out}/libword.a"));
-    run(tool("CC"), &["-O2", "-c", "word.c", "-o", &object]);
-    run(tool("AR"), &["rcs", &archive, &object]);
-    println!("cargo:rustc-link-search=native={out}");
-    println!("cargo:rustc-link-lib=static=word");
-}
-"""
+BUILD = crates.compiling("word.c", "CC", ("-O2",))
 C = """
 #include <stdio.h>
 int word(char *into) { union { int i; char c; } one = { 1 };
