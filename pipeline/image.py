@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import sys
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Annotated, Self
 
 import dagger
@@ -255,8 +255,9 @@ class Image:
 
 
 def _sealer() -> dagger.Container:
-    program = Path(seal.__file__).read_text()
-    return dag.container().from_(PYTHON).with_new_file(SEAL[-1], program)
+    # As a file, since the engine prints the text of a new one in its log. Where this process is a module's
+    # function, its host is its own container.
+    return dag.container().from_(PYTHON).with_file(SEAL[-1], dag.host().file(seal.__file__))
 
 
 def _sealed_base(base: dagger.Container) -> dagger.Directory:
