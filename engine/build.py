@@ -69,6 +69,8 @@ class Edit:
     new: str
 
 
+CERTIFICATES = "engine/engineutil/cacerts/distros.go"
+
 EDITS = (
     Edit(
         "core/sdk/loader.go",
@@ -91,6 +93,23 @@ EDITS = (
         "dagql/idtui/frontend_plain.go",
         'fe.addVirtualLog(trace.SpanFromContext(ctx), "cloud", "url", url)',
         'if logged {\n\t\tfe.addVirtualLog(trace.SpanFromContext(ctx), "cloud", "url", url)\n\t}',
+    ),
+    # A machine's own root certificates are lent to every command. Unless the command makes the bundle anew,
+    # that is done and undone here, in milliseconds: Dagger starts two more containers for it, for seconds.
+    Edit(CERTIFICATES, "if d.updateCommandExisted {", "if d.updateCommandExisted && !d.bundleExisted {"),
+    Edit(CERTIFICATES, "\tbundleExisted          bool\n", "\tbundleExisted bool\n\tbundleBefore []byte\n"),
+    Edit(
+        CERTIFICATES,
+        "origBundleContents, err := d.ctrFS.ReadFile(d.bundlePath)\n",
+        "origBundleContents, err := d.ctrFS.ReadFile(d.bundlePath)\n\t\td.bundleBefore = origBundleContents\n",
+    ),
+    Edit(
+        CERTIFICATES,
+        "if updateCommandExists {",
+        "if bundleExists && d.bundleExisted && curBundleMtime == d.updatedBundleMtime {\n"
+        "\t\tif err := d.ctrFS.WriteFile(d.bundlePath, d.bundleBefore, 0644); err != nil {\n"
+        "\t\t\treturn err\n\t\t}\n"
+        "\t} else if updateCommandExists {",
     ),
 )
 

@@ -11,8 +11,15 @@ import pytest
 from engine import lifecycle, registry, supervisor
 from engine.paths import Paths
 from pipeline.errors import EngineError
+from pipeline.versions import PYTHON
 
 PORT = 5077
+
+BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+AUTHORITY = """-----BEGIN CERTIFICATE-----
+b2ZmaWNl
+-----END CERTIFICATE-----
+"""
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +28,8 @@ def paths(engine, loopback: str, tmp_path_factory: pytest.TempPathFactory) -> It
     first, second = Paths.default(), Paths(tmp_path_factory.mktemp("engine"))
     second.builds.symlink_to(first.builds)
     second.bases.symlink_to(first.bases)
+    second.certificates.mkdir()
+    (second.certificates / "office.crt").write_text(AUTHORITY)
     yield second
     lifecycle.stop(paths=second)
 
@@ -34,14 +43,18 @@ def start(paths: Paths, said: list[str]) -> lifecycle.Status:
     return lifecycle.start(["linux/amd64"], said.append, paths=paths, registry_port=PORT)
 
 
-def uname(paths: Paths) -> str:
-    """What a container on this engine says it runs on."""
+def container(paths: Paths, image: str, *calls: str) -> str:
+    """What a chain of calls on a container says on this engine."""
     env = {**os.environ, **lifecycle.env(paths=paths)}
-    command = ["dagger", "core", "container", "from", "--address", "debian:bookworm-slim"]
-    command += ["with-exec", "--args", "uname,-s", "stdout"]
+    command = ["dagger", "core", "container", "from", "--address", image, *calls]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    return done.stdout
+
+
+def uname(paths: Paths) -> str:
+    """What a container on this engine says it runs on."""
+    return container(paths, "debian:bookworm-slim", "with-exec", "--args", "uname,-s", "stdout").strip()
 
 
 def traces(paths: Paths) -> dict[str, str]:
@@ -79,6 +92,20 @@ def test_no_tcp_port_is_open(paths: Paths) -> None:
     pid = lifecycle.status(paths=paths).pid
     listening = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True).stdout
     assert f"pid={pid}," not in listening
+
+
+def test_a_command_is_lent_this_machines_certificates_and_the_image_keeps_none(paths: Paths) -> None:
+    def bundle(*calls: str) -> str:
+        return container(paths, PYTHON, *calls, "file", "--path", BUNDLE, "contents")
+
+    show = ["with-exec", "--args", f"sh,-c,cat {BUNDLE}; ls /etc/ssl/certs"]
+    inside = container(paths, PYTHON, *show, "stdout")
+    assert AUTHORITY in inside
+    assert "office" not in inside.rpartition("END CERTIFICATE")[2], "lent by two more containers"
+    untouched = bundle()
+    assert AUTHORITY not in untouched
+    assert bundle(*show) == untouched
+    assert bundle("with-exec", "--args", "update-ca-certificates") == untouched
 
 
 def test_a_kill_is_recovered_by_the_same_command(paths: Paths, said: list[str]) -> None:
