@@ -100,8 +100,8 @@ EDITS = (
     Edit(CERTIFICATES, "\tbundleExisted          bool\n", "\tbundleExisted bool\n\tbundleBefore []byte\n"),
     Edit(
         CERTIFICATES,
-        "origBundleContents, err := d.ctrFS.ReadFile(d.bundlePath)\n",
-        "origBundleContents, err := d.ctrFS.ReadFile(d.bundlePath)\n\t\td.bundleBefore = origBundleContents\n",
+        "origBundleContents, err := d.ctrFS.ReadFile(d.bundlePath)",
+        "origBundleContents, err := d.ctrFS.ReadFile(d.bundlePath); d.bundleBefore = origBundleContents",
     ),
     Edit(
         CERTIFICATES,
