@@ -34,6 +34,7 @@ from bench.subjects import Copy
 from engine import config, lifecycle, registry
 from engine.locks import exclusive
 from engine.log import to_stderr
+from pipeline.errors import RustMultiarchError
 
 DOCKERFILES = {EASY: ("easy", "easy"), HARDER: ("harder", "harder-workspace"), MOUNTS: ("harder-mounts",) * 2}
 RESULTS = Path(__file__).with_name("results")
@@ -170,7 +171,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     # An end by force would leave the engine and BuildKit running.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    options.do(options)
+    try:
+        options.do(options)
+    except RustMultiarchError as error:
+        print(error.render(), file=sys.stderr)
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":
