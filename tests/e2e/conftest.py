@@ -26,6 +26,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 # Suites that a run has to ask for: too long for every change.
 LONG = {
     "zoo": "build all of tests/data/zoo, for every platform",
+    "programs": "build and start programs of other people from the crate registry",
     "emulated": "run the compiler itself under QEMU",
     "documents": "run the commands of every page, not of README.md alone",
     "systems": "check and run what `ci init` writes, and the GitHub action, with programs compiled for it",

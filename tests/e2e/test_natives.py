@@ -6,6 +6,7 @@ tests/data/zoo/results.json.
 
 import crates
 import dagger
+import outcomes
 import pytest
 import zoo
 from dagger import dag
@@ -20,52 +21,27 @@ def source(crate: str) -> dagger.Directory:
     return dag.host().directory(str(zoo.ZOO / crate), exclude=IGNORED)
 
 
-async def outcomes(crate: str, platforms: tuple[str, ...]) -> dict[str, str]:
-    """What came of one build for some platforms, by platform: `ok` or the first line of why not."""
-    try:
-        image = await RustMultiarch(source=source(crate), platforms=list(platforms)).build()
-    except (errors.RustMultiarchError, dagger.QueryError) as error:
-        print(error.render() if isinstance(error, errors.RustMultiarchError) else error)
-        if len(platforms) == 1:
-            return {platforms[0]: str(error).splitlines()[0]}
-        # One call compiles for all: whose fault it was shows only one by one.
-        return {
-            p: result for platform in platforms for p, result in (await outcomes(crate, (platform,))).items()
-        }
-    found = {}
-    for variant in image.variants:
-        try:
-            printed = await variant.container.with_exec([], use_entrypoint=True).stdout()
-        except dagger.ExecError as error:
-            print(error.stdout, error.stderr)
-            found[variant.platform] = f"exit code {error.exit_code} when it was started: {last(error.stderr)}"
-        else:
-            right = zoo.expected(crate) in printed
-            found[variant.platform] = "ok" if right else f"it printed {printed!r}"
-    return found
-
-
-def last(text: str) -> str:
-    return next(iter(text.strip().splitlines()[-1:]), "")
+async def built(crate: str, platforms: tuple[str, ...]) -> dict[str, str]:
+    return await outcomes.of(source(crate), platforms, outcomes.printing(zoo.expected(crate)))
 
 
 @pytest.mark.zoo
 @pytest.mark.parametrize("crate", zoo.CRATES)
 async def test_the_zoo(session, crate: str) -> None:
-    found = await outcomes(crate, zoo.PLATFORMS)
-    zoo.record(crate, found)
-    assert found == dict.fromkeys(zoo.PLATFORMS, "ok")
+    found = await built(crate, zoo.SUITE.platforms)
+    zoo.SUITE.record(crate, found)
+    assert found == dict.fromkeys(zoo.SUITE.platforms, "ok")
 
 
 @pytest.mark.parametrize("crate", ["openssl", "bindgen"])
 async def test_a_systems_library_and_a_c_header_on_a_foreign_platform(session, crate: str) -> None:
-    assert await outcomes(crate, ("linux/arm64",)) == {"linux/arm64": "ok"}
+    assert await built(crate, ("linux/arm64",)) == {"linux/arm64": "ok"}
 
 
 async def test_one_build_for_two_platforms_with_a_package_that_is_not_multi_arch(session) -> None:
     """Debian's libpq-dev cannot be installed for two architectures at once."""
     platforms = ("linux/amd64", "linux/arm64")
-    assert await outcomes("pq", platforms) == dict.fromkeys(platforms, "ok")
+    assert await built("pq", platforms) == dict.fromkeys(platforms, "ok")
 
 
 async def test_what_cannot_work_is_reported_before_any_compile(session) -> None:

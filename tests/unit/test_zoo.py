@@ -1,19 +1,26 @@
-"""The zoo's data: the documentation shows exactly what was measured."""
+"""What was measured by building many projects: the documentation shows exactly that."""
 
+import outcomes
+import programs
 import pytest
 import zoo
+from outcomes import Suite
+
+SUITES = pytest.mark.parametrize("suite", [zoo.SUITE, programs.SUITE], ids=lambda suite: suite.name)
 
 
-def test_the_documentation_shows_the_results() -> None:
-    document = zoo.DOCUMENT.read_text()
-    assert zoo.with_table(document, zoo.read()) == document, "make zoo, or python tests/e2e/zoo.py"
+@SUITES
+def test_the_documentation_shows_the_results(suite: Suite) -> None:
+    document = outcomes.DOCUMENT.read_text()
+    assert suite.with_table(document, suite.read()) == document, f"python tests/e2e/{suite.name}.py"
 
 
-def test_results_are_of_crates_there_are() -> None:
-    results = zoo.read()
-    assert set(results) <= set(zoo.CRATES)
+@SUITES
+def test_results_are_of_projects_there_are(suite: Suite) -> None:
+    results = suite.read()
+    assert set(results) <= set(suite.projects)
     for platforms in results.values():
-        assert set(platforms) <= set(zoo.PLATFORMS)
+        assert set(platforms) <= set(suite.platforms)
         assert all(row["commit"] and row["date"] and row["result"] for row in platforms.values())
 
 
@@ -28,7 +35,7 @@ def test_the_table() -> None:
     measured = {"commit": "abc", "date": "2026-01-01"}
     results = {first: {"linux/amd64": {"result": "ok", **measured}}}
     results[second] = {"linux/arm64": {"result": "LinkError: no library 'x'", **measured}}
-    text = zoo.table(results)
+    text = zoo.SUITE.table(results)
     assert f"1 ok, 1 failed, {len(zoo.CRATES) * 3 - 2} not run" in text
     row = next(line for line in text.splitlines() if line.startswith(f"| {first} |"))
     assert row.endswith("| ok | not run | not run |")
