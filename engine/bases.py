@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,7 +18,7 @@ from engine.locks import exclusive
 from engine.log import Log, to_stderr
 from engine.making import Maker, check_programs
 from engine.paths import Paths, default_root
-from engine.recipes import ARCHITECTURES, BASES, DEBIAN, RUST, SUITE, Base, Job, host
+from engine.recipes import BASES, LATER, RUST, Base, Job, host, system
 from pipeline.errors import BaseImageUnavailable
 from pipeline.targets import TARGETS, Target, parse
 
@@ -54,12 +54,7 @@ def ensure(
     """
     store = Paths(cache or default_root()).bases
     store.mkdir(parents=True, exist_ok=True)
-    foreign = list(map(_portable, builders))
-    runtimes = [target for target in map(parse, platforms) if _has_port(target, log)]
-    wanted = list(dict.fromkeys([host(), *runtimes, *foreign]))
-    jobs = [Job(DEBIAN, target, store) for target in wanted]
-    jobs += [Job(RUST, target, store) for target in foreign if target != host()]
-    jobs += [Job(base, host(), store) for base in BASES if base.parent]
+    jobs = jobs_for(map(parse, platforms), list(map(_portable, builders)), host(), store)
     with exclusive(store / "lock"):
         missing = [job for job in jobs if not job.made]
         if missing:
@@ -68,19 +63,31 @@ def ensure(
     return pushed
 
 
-def _has_port(target: Target, log: Log) -> bool:
-    """Whether Debian has the platform; if not, an image can still start from nothing or from another base."""
-    if target.debian in ARCHITECTURES:
-        return True
-    log(f"{DEBIAN.image} for {target.platform}: Debian {SUITE} has no {target.debian} port, so not made")
-    return False
+def jobs_for(
+    platforms: Iterable[Target], builders: Sequence[Target], native: Target, store: Path
+) -> list[Job]:
+    """The images that builds for some platforms need.
+
+    Args:
+        platforms: whose runtime image is needed, besides the machine's own.
+        builders: what the compiler will run on besides it.
+        native: the machine's own platform.
+        store: where images are kept.
+    """
+    wanted = dict.fromkeys([native, *platforms, *builders])
+    jobs = [Job(system(target), target, store) for target in wanted]
+    if LATER in [job.base for job in jobs]:
+        # A library that an image of another release lacks is fetched by that release's own apt.
+        jobs.append(Job(LATER, native, store))
+    jobs += [Job(RUST, target, store) for target in builders if target != native]
+    return jobs + [Job(base, native, store) for base in BASES if base.parent]
 
 
 def _portable(platform: str) -> Target:
     target = parse(platform)
-    if target.debian not in ARCHITECTURES:
+    if not RUST.has(target):
         raise BaseImageUnavailable(
-            f"no stand-in for {DEBIAN.image} on {platform}: Debian {SUITE} has no {target.debian} port",
+            f"no stand-in for {RUST.image} on {platform}: Debian {RUST.suite} has no {target.debian} port",
             where=platform,
             fix="Leave this platform out, or run where docker.io can be reached.",
         )
@@ -103,19 +110,24 @@ def _make(store: Path, missing: list[Job], log: Log) -> None:
     # Only the holder of the lock makes anything, so what is there was left by a run that died.
     for leftover in store.glob("making-*"):
         shutil.rmtree(leftover)
-    maker = Maker(store, [apt.release(source) for source in apt.sources(SUITE)], log)
+    suites = {job.base.suite for job in missing}
+    makers = {suite: Maker(store, [apt.release(s) for s in apt.sources(suite)], log) for suite in suites}
+    missing = [job for job in missing if job.base.parent or makers[job.base.suite].can_make(job)]
     parents = parents_of(missing)
     for parent in parents.values():
         if not parent.made:
-            maker.make(parent)
+            makers[parent.base.suite].make(parent)
     # The long ones first.
-    rest = sorted((job for job in missing if not job.made), key=lambda job: job.base is DEBIAN)
+    rest = sorted((job for job in missing if not job.made), key=lambda job: job.base.parent is None)
     with ExitStack() as stack:
-        lowers = {at: stack.enter_context(maker.lower(parent)) for at, parent in parents.items()}
+        lowers = {
+            at: stack.enter_context(makers[parent.base.suite].lower(parent)) for at, parent in parents.items()
+        }
         pool = stack.enter_context(ThreadPoolExecutor(WORKERS))
-        steps = [
-            pool.submit(maker.make, job, lowers[job.parent.directory] if job.parent else None) for job in rest
-        ]
+        steps = []
+        for job in rest:
+            lower = lowers[job.parent.directory] if job.parent else None
+            steps.append(pool.submit(makers[job.base.suite].make, job, lower))
         for done in steps:
             done.result()
     for old in _outdated(store):

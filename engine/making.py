@@ -21,7 +21,7 @@ from pathlib import Path
 
 from engine import apt, oci
 from engine.log import Log
-from engine.recipes import PATH, ROOTFS, SUITE, Job
+from engine.recipes import PATH, ROOTFS, SUITE, Job, host
 from pipeline.errors import BaseImageUnavailable, PrerequisitesMissing
 from pipeline.targets import Target
 
@@ -55,9 +55,22 @@ class Maker:
         """
         return max(release.time for release in self.releases)
 
+    def can_make(self, job: Job) -> bool:
+        """Whether the mirror has what the image is made of; an image that can be done without is left out."""
+        needed = job.base.suite == SUITE or job.target == host()
+        (suite,) = (release for release in self.releases if release.source.suite == job.base.suite)
+        if needed or suite.complete(job.target.debian):
+            return True
+        self.log(
+            f"WARNING: {job} is not made: this machine's mirror has no list of {job.target.debian} packages "
+            f"that fits the signature of {job.base.suite}. Images for {job.target.platform} can start from "
+            "scratch (--libc musl) or from another base until it has"
+        )
+        return False
+
     def sources(self, target: Target) -> list[apt.Source]:
         """The suites to install from: all but those in which the mirror contradicts their signature."""
-        broken = [r for r in self.releases if r.source.suite != SUITE and not r.complete(target.debian)]
+        broken = [r for r in self.releases if "-" in r.source.suite and not r.complete(target.debian)]
         for release in broken:
             self.log(
                 f"WARNING: {target.platform} is made without {release.source.suite}: this machine's "
@@ -130,7 +143,7 @@ class Maker:
             "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
             *[f"--aptopt={line}" for line in apt.options()],
             '--customize-hook=sh /tmp/recipe/setup "$1"',
-            SUITE,
+            job.base.suite,
             "/tmp/system",
             "-",
         ]

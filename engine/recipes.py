@@ -14,8 +14,11 @@ from pipeline.errors import BaseImageUnavailable
 from pipeline.targets import TARGETS, Target
 
 SUITE = "bookworm"
-ARCHITECTURES = frozenset({"amd64", "arm64", "armhf", "i386", "ppc64el", "s390x"})
-"""Debian bookworm's ports among the pipeline's targets."""
+PORTS = {
+    SUITE: frozenset({"amd64", "arm64", "armhf", "i386", "ppc64el", "s390x"}),
+    "trixie": frozenset({"amd64", "arm64", "armhf", "i386", "ppc64el", "riscv64", "s390x"}),
+}
+"""Debian's architectures among the pipeline's targets, by the suite that stand-ins are made of."""
 
 ROOTFS = Path(__file__).parent / "rootfs"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -33,6 +36,7 @@ class Base:
         env: the environment in the image's configuration.
         cmd: the default command.
         parent: the image it is a layer on; without one it is a whole system, for every platform.
+        suite: the Debian release its packages are of.
     """
 
     name: str
@@ -42,6 +46,11 @@ class Base:
     env: Mapping[str, str]
     cmd: tuple[str, ...]
     parent: Base | None = None
+    suite: str = SUITE
+
+    def has(self, target: Target) -> bool:
+        """Whether Debian has the packages it is made of for a platform."""
+        return target.debian in PORTS[self.suite]
 
     @property
     def image(self) -> str:
@@ -53,7 +62,7 @@ class Base:
         files = sorted(path for path in (ROOTFS / self.recipe).rglob("*") if path.is_file())
         content = {path.name: path.read_text() for path in [*files, ROOTFS.parent / "making.py"]}
         row = {**asdict(self), "parent": self.parent.key() if self.parent else None}
-        return hashlib.sha256(json.dumps([SUITE, row, content], sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps([row, content], sort_keys=True).encode()).hexdigest()[:16]
 
 
 DEBIAN = Base(
@@ -96,7 +105,15 @@ PYTHON = Base(
     cmd=("python3",),
     parent=DEBIAN,
 )
-BASES = (DEBIAN, RUST, PYTHON)
+LATER = replace(DEBIAN, tag="trixie-slim", suite="trixie")
+"""What runtime images of platforms start from that DEBIAN has no port for, as in `pipeline.runtime.LATER`."""
+
+BASES = (DEBIAN, LATER, RUST, PYTHON)
+
+
+def system(target: Target) -> Base:
+    """The image that a platform's runtime image starts from."""
+    return DEBIAN if DEBIAN.has(target) else LATER
 
 
 @dataclass(frozen=True)

@@ -306,7 +306,8 @@ async def assemble(
         of_target, base = await runtime.start(setup, target)
         linked = [await output.file(f"packages/{triple}/{name}").contents() for name in names]
         packages = [*needs.runtime, *" ".join(linked).split()]
-        added = await debian.runtime_files(base, dag.container().from_(runtime.BASE), target, packages)
+        native = dag.container().from_(runtime.base_for(runtime.BASE, target))
+        added = await debian.runtime_files(base, native, target, packages)
         container = await runtime.assemble(of_target, base, programs, plan.native, added)
         variant = Variant(
             platform=target.platform,

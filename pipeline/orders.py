@@ -101,7 +101,9 @@ async def setup(settings: Settings, plan: Plan, at: Situation | None, supplied: 
     """
     base = settings.runtime_base or runtime.BASES[settings.libc]
     # Labels are the same for all platforms, and of a supplied container no image's name is known.
-    found = "" if supplied.runtimes else await runtime.resolved(base, plan.order.targets[0])
+    names = {runtime.base_for(base, target) for target in plan.order.targets}
+    same = len(names) == 1 and not supplied.runtimes
+    found = await runtime.resolved(names.pop(), plan.order.targets[0]) if same else ""
     labels = metadata.labels(
         metadata.describe(plan.project.metadata, plan.binaries[0].package),
         at,

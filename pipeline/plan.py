@@ -80,9 +80,6 @@ class BaseImage:
     digest: str
 
 
-SUPPLIED_BASE = BaseImage(SUPPLIED, "")
-
-
 @dataclass(frozen=True)
 class TargetPlan:
     """What would happen for one platform.
@@ -174,7 +171,7 @@ async def of(plan: Plan, runtime: Runtime, merged: Merged, tags: Sequence[str] =
         digests[name] = await _digest(name)
 
     async with anyio.create_task_group() as group:
-        for name in {plan.image, PYTHON, runtime.base} - {SCRATCH, BUILDER}:
+        for name in {plan.image, PYTHON, *_bases(plan, runtime)} - {SCRATCH, SUPPLIED, BUILDER}:
             group.start_soon(resolve, name)
     return draw(plan, runtime, merged, digests, tags)
 
@@ -183,7 +180,7 @@ def draw(
     plan: Plan, runtime: Runtime, merged: Merged, digests: Mapping[str, str], tags: Sequence[str] = ()
 ) -> Preview:
     """What a plan would do, once the digests of its base images are known by their names."""
-    base = BaseImage(runtime.base, digests.get(runtime.base, ""))
+    bases = _bases(plan, runtime)
     return Preview(
         version=VERSION,
         rust=plan.rust,
@@ -196,8 +193,8 @@ def draw(
         packages=tuple(_tools(toolchain.HOST_PACKAGES)),
         cache=build.cache_volume(plan),
         targets=tuple(
-            target_plan(target, needs, plan, SUPPLIED_BASE if runtime.supplied.runtime(target) else base)
-            for target, needs in zip(plan.order.targets, plan.needs, strict=True)
+            target_plan(target, needs, plan, BaseImage(base, digests.get(base, "")))
+            for target, needs, base in zip(plan.order.targets, plan.needs, bases, strict=True)
         ),
         tags=tuple(tags),
         labels=runtime.labels,
@@ -207,6 +204,11 @@ def draw(
             for name in settings.NAMES
         ),
     )
+
+
+def _bases(plan: Plan, runtime: Runtime) -> list[str]:
+    """What each platform's image starts from, by name."""
+    return [runtime.base_of(target) for target in plan.order.targets]
 
 
 async def _digest(name: str) -> str:
@@ -268,13 +270,14 @@ def warnings(plan: Plan, runtime: Runtime) -> list[str]:
 
 
 def _too_old(plan: Plan, runtime: Runtime) -> Iterable[str]:
-    has = GLIBC_OF.get(runtime.base)
     floor = tuple(map(int, plan.order.glibc.split("."))) if plan.order.glibc else zig.BUILDER_GLIBC
-    if has and has < floor and plan.order.libc is Libc.GNU:
-        yield (
-            f"{runtime.base} has glibc {_dotted(has)}, older than the {_dotted(floor)} that is linked with: "
-            "a program that needs newer symbols will be refused"
-        )
+    for base in dict.fromkeys(_bases(plan, runtime)):
+        has = GLIBC_OF.get(base)
+        if has and has < floor and plan.order.libc is Libc.GNU:
+            yield (
+                f"{base} has glibc {_dotted(has)}, older than the {_dotted(floor)} that is linked with: "
+                "a program that needs newer symbols will be refused"
+            )
 
 
 def _unpinned(runtime: Runtime) -> Iterable[str]:

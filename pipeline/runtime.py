@@ -14,6 +14,10 @@ from pipeline.supplied import Supplied
 from pipeline.targets import Libc, Target
 
 BASE = "debian:bookworm-slim"
+LATER = {"linux/riscv64": "debian:trixie-slim"}
+"""What takes its place on a platform that its Debian release has no port for (Debian 13 release notes, 2.1).
+Its glibc is newer than the builder's, so whatever is linked there runs."""
+
 SCRATCH = "scratch"
 """Not an image: a base without any file."""
 
@@ -62,6 +66,15 @@ class Runtime:
     entrypoint: tuple[str, ...] = ()
     files: dagger.Directory | None = None
     supplied: Supplied = field(default_factory=Supplied)
+
+    def base_of(self, target: Target) -> str:
+        """The name of what a platform's image starts from."""
+        return SUPPLIED if self.supplied.runtime(target) else base_for(self.base, target)
+
+
+def base_for(base: str, target: Target) -> str:
+    """A base's name on a platform: the default one's is another where it has no such platform."""
+    return LATER.get(target.platform, base) if base == BASE else base
 
 
 async def assemble(
@@ -120,10 +133,8 @@ async def start(runtime: Runtime, target: Target) -> tuple[Runtime, dagger.Conta
     Raises:
         BaseImageUnavailable: see `base_image`.
     """
-    given = runtime.supplied.runtime(target)
-    if given is not None:
-        return replace(runtime, base=SUPPLIED), given
-    return runtime, await base_image(runtime.base, target)
+    name, given = runtime.base_of(target), runtime.supplied.runtime(target)
+    return replace(runtime, base=name), given or await base_image(name, target)
 
 
 async def base_image(image: str, target: Target) -> dagger.Container:

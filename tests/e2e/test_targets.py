@@ -7,7 +7,6 @@ import crates
 import pytest
 
 from engine import choice
-from engine.recipes import ARCHITECTURES
 from pipeline import RustMultiarch, zig
 from pipeline.targets import TARGETS, Libc, parse
 
@@ -31,7 +30,7 @@ fn main() {
 """
 
 ROWS = [
-    *((target.platform, Libc.GNU) for target in TARGETS if target.debian in ARCHITECTURES),
+    *((target.platform, Libc.GNU) for target in TARGETS),
     *((target.platform, Libc.MUSL) for target in TARGETS if zig.ROWS[target.platform].std),
 ]
 
