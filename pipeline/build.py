@@ -17,25 +17,13 @@ from dataclasses import dataclass, field, replace
 import dagger
 from dagger import dag
 
-from pipeline import (
-    access,
-    auditable,
-    cargo,
-    crates,
-    debian,
-    messages,
-    preflight,
-    stages,
-    state,
-    supplied,
-    toolchain,
-    tree,
-    zig,
-)
+from pipeline import access, cargo, messages, stages, state, supplied, toolchain, zig
 from pipeline.access import Access
+from pipeline.attestation import auditable, crates
 from pipeline.cargo import Binary, Choice, Project
 from pipeline.errors import InvalidArgument, InvalidManifest, LockMissing, NotACargoProject, UnsupportedLibc
-from pipeline.natives import Needs
+from pipeline.native import debian, preflight, tree
+from pipeline.native.natives import Needs
 from pipeline.outline import outline
 from pipeline.targets import TARGETS, Libc, Strategy, Target
 

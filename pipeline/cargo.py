@@ -26,7 +26,7 @@ from pipeline.errors import (
     UnknownFeature,
     UnknownPackage,
 )
-from pipeline.natives import suggest
+from pipeline.native.natives import suggest
 
 
 @dataclass(frozen=True)

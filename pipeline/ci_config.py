@@ -4,7 +4,7 @@ A row says what a system calls things; its template in `ci_templates/` says how 
 triggers, caches and secrets. The commands in between are the same everywhere and exist once, here: a
 build for pull requests, a publish for the main branch and for tags, and in matrix mode one publish per
 platform on a native runner, under a tag of its own, and one merge of their digests. The tags of what is
-published are the command's business, which knows the systems' variables (`pipeline/ci.py`).
+published are the command's business, which knows the systems' variables (`pipeline/naming/ci.py`).
 """
 
 from __future__ import annotations

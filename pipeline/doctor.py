@@ -24,10 +24,12 @@ import anyio
 
 from engine import binfmt, choice, config, lifecycle, prerequisites
 from engine.paths import Paths
-from pipeline import credentials, git, toolchain
-from pipeline.address import destinations
-from pipeline.credentials import DockerConfig
+from pipeline import toolchain
 from pipeline.errors import RustMultiarchError
+from pipeline.naming import git
+from pipeline.registry import credentials
+from pipeline.registry.address import destinations
+from pipeline.registry.credentials import DockerConfig
 from pipeline.report import columns
 
 AT_ONCE = 4

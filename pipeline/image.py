@@ -10,15 +10,17 @@ from typing import Annotated, Self
 import dagger
 from dagger import Doc, dag, field, function, object_type
 
-from pipeline import attest, debian, runtime, seal, stages, supplied
+from pipeline import runtime, seal, stages, supplied
 from pipeline import smoke as smoke_run
-from pipeline import verify as gate
-from pipeline.address import destinations, named, tagged
-from pipeline.artifacts import Artifact
+from pipeline.attestation import attest
 from pipeline.build import Plan
-from pipeline.content import Layout
 from pipeline.errors import UnsupportedPlatform
-from pipeline.publish import RegistryLogin, deliver
+from pipeline.gate import verify as gate
+from pipeline.native import debian
+from pipeline.registry.address import destinations, named, tagged
+from pipeline.registry.artifacts import Artifact
+from pipeline.registry.content import Layout
+from pipeline.registry.publish import RegistryLogin, deliver
 from pipeline.report import Row, as_table, manifests
 from pipeline.report import as_json as rows_as_json
 from pipeline.targets import Libc, parse

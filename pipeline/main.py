@@ -8,13 +8,13 @@ from typing import Annotated, Any, Self
 import dagger
 from dagger import Doc, Ignore, check, dag, function, object_type
 
-from pipeline import attest, checks, image, orders, plan_text, preflight, runtime, seal
+from pipeline import checks, image, orders, plan_text, runtime, seal
 from pipeline import plan as preview
-from pipeline import verify as gate
 from pipeline.access import Access, GitToken, RegistryToken, gitconfig, registry_variable
-from pipeline.address import destinations, named, tagged
+from pipeline.attestation import attest
 from pipeline.build import IGNORED, Order, Plan, archive, compile, plan
 from pipeline.build import builder as native_builder
+from pipeline.gate import verify as gate
 from pipeline.image import (
     AddressArgument,
     AlsoArgument,
@@ -33,12 +33,14 @@ from pipeline.image import (
     TagsArgument,
     UsernameArgument,
 )
-from pipeline.publish import join
+from pipeline.naming.situation import Situation
+from pipeline.naming.tags import from_text as from_rules
+from pipeline.native import preflight
+from pipeline.registry.address import destinations, named, tagged
+from pipeline.registry.publish import join
 from pipeline.reproduce import twice
 from pipeline.settings import InEngine, Merged, Settings, from_project, given, merge
-from pipeline.situation import Situation
 from pipeline.supplied import Supplied, check_platform
-from pipeline.tags import from_text as from_rules
 from pipeline.targets import DEFAULT_PLATFORMS, Libc, parse, select
 
 

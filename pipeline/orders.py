@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dagger
 
-from pipeline import git, metadata, runtime
+from pipeline import runtime
 from pipeline.access import Access
 from pipeline.build import Order, Plan
 from pipeline.cargo import Choice
-from pipeline.ci import of_ref
 from pipeline.errors import InvalidArgument
+from pipeline.naming import git, metadata
+from pipeline.naming.ci import of_ref
+from pipeline.naming.situation import Situation
 from pipeline.settings import Settings
-from pipeline.situation import Situation
 from pipeline.supplied import Supplied
 from pipeline.targets import Strategy, parse, select
 

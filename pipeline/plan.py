@@ -20,7 +20,7 @@ from dagger import dag
 from pipeline import build, ci_config, settings, toolchain, zig
 from pipeline.build import Plan
 from pipeline.errors import BaseImageUnavailable
-from pipeline.natives import Needs
+from pipeline.native.natives import Needs
 from pipeline.runtime import SCRATCH, SUPPLIED, Runtime
 from pipeline.settings import Merged
 from pipeline.supplied import BUILDER

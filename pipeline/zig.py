@@ -138,8 +138,8 @@ def name(target: Target, libc: Libc, glibc: str = "") -> str:
 def compilers(target: Target, libc: Libc, glibc: str = "") -> Compilers:
     """zig for a target and a libc.
 
-    Debian's own libraries are linked with Debian's glibc, so pkg-config is shown none of them: a crate
-    that has its own copy builds that, and one that has not is refused by name (`pipeline.natives`) instead
+    Debian's own libraries are linked with Debian's glibc, so pkg-config is shown none of them: a crate that
+    has its own copy builds that, and one that has not is refused by name (`pipeline.native.natives`) instead
     of linking what would not start. zig brings a C++ library too, and links it in.
     """
     folder = f"{FILES}/{name(target, libc, glibc)}"

@@ -9,11 +9,11 @@ from pathlib import Path
 import anyio
 
 from pipeline import fleet, settings
-from pipeline.address import destinations, tagged
 from pipeline.cli import session
 from pipeline.cli.merge import FromEnvironment, named_by_git
-from pipeline.publish import join
-from pipeline.receipt import Receipt
+from pipeline.registry.address import destinations, tagged
+from pipeline.registry.publish import join
+from pipeline.registry.receipt import Receipt
 from pipeline.settings import Settings
 from pipeline.targets import select
 

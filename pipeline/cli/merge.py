@@ -13,12 +13,12 @@ from typing import Annotated
 import anyio
 import typer
 
-from pipeline import ci, git, tags
-from pipeline.address import destinations, tagged
 from pipeline.errors import InvalidArgument, NotAGitRepository
+from pipeline.naming import ci, git, tags
+from pipeline.naming.situation import Situation
 from pipeline.orders import pairs
-from pipeline.publish import join
-from pipeline.situation import Situation
+from pipeline.registry.address import destinations, tagged
+from pipeline.registry.publish import join
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ from pipeline import fleet as spreading
 from pipeline import plan as preview
 from pipeline import runtime
 from pipeline import smoke as smoke_run
-from pipeline.address import destinations
 from pipeline.cli import fleet, loading, output, session, watching
 from pipeline.cli.options import JSON, Progress, doc, platform_names
 from pipeline.cli.painting import Mode
 from pipeline.errors import InvalidArgument
 from pipeline.image import Image
 from pipeline.main import RustMultiarch
+from pipeline.registry.address import destinations
 from pipeline.report import Row, as_table
 from pipeline.settings import Settings
 from pipeline.targets import parse, select

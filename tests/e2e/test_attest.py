@@ -17,7 +17,8 @@ from dagger import dag
 from elftools.elf.elffile import ELFFile
 from test_signing import Keys, pair
 
-from pipeline import RustMultiarch, crates, dpkg, errors, sbom
+from pipeline import RustMultiarch, errors
+from pipeline.attestation import crates, dpkg, sbom
 from pipeline.image import Image
 
 pytestmark = pytest.mark.anyio

@@ -17,14 +17,14 @@ from faulty import Fault, Proxy, proxy
 
 from engine import registry
 from pipeline import errors
-from pipeline.address import destinations
-from pipeline.content import Descriptor, Layout
-from pipeline.credentials import Keychain, Login, anonymous, from_docker
-from pipeline.dial import registries
-from pipeline.distribution import Repository
-from pipeline.pushing import push
-from pipeline.receipt import Receipt
-from pipeline.retry import Retry
+from pipeline.registry.address import destinations
+from pipeline.registry.content import Descriptor, Layout
+from pipeline.registry.credentials import Keychain, Login, anonymous, from_docker
+from pipeline.registry.dial import registries
+from pipeline.registry.distribution import Repository
+from pipeline.registry.pushing import push
+from pipeline.registry.receipt import Receipt
+from pipeline.registry.retry import Retry
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,8 @@ import crates
 import pytest
 
 from engine import choice
-from pipeline import RustMultiarch, elf, errors
+from pipeline import RustMultiarch, errors
+from pipeline.gate import elf
 from pipeline.targets import Strategy
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]

@@ -12,13 +12,13 @@ import layouts
 import pytest
 
 from engine import registry
-from pipeline.address import destinations
-from pipeline.artifacts import Layer, artifact
-from pipeline.content import INDEX, Layout, walk
-from pipeline.dial import registries
-from pipeline.distribution import Repository, fallback_tag
-from pipeline.pushing import push
-from pipeline.receipt import Receipt
+from pipeline.registry.address import destinations
+from pipeline.registry.artifacts import Layer, artifact
+from pipeline.registry.content import INDEX, Layout, walk
+from pipeline.registry.dial import registries
+from pipeline.registry.distribution import Repository, fallback_tag
+from pipeline.registry.pushing import push
+from pipeline.registry.receipt import Receipt
 
 pytestmark = pytest.mark.anyio
 

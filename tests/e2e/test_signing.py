@@ -17,12 +17,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from engine import registry
-from pipeline import provenance, sbom, signing
-from pipeline.address import destinations
-from pipeline.content import Descriptor, Layout, walk
-from pipeline.dial import registries
-from pipeline.pushing import push
-from pipeline.signing import Signer
+from pipeline.attestation import provenance, sbom, signing
+from pipeline.attestation.signing import Signer
+from pipeline.registry.address import destinations
+from pipeline.registry.content import Descriptor, Layout, walk
+from pipeline.registry.dial import registries
+from pipeline.registry.pushing import push
 
 pytestmark = [pytest.mark.anyio, pytest.mark.peers]
 

@@ -8,8 +8,9 @@ import pytest
 from conftest import PLATFORMS
 from dagger import dag
 
-from pipeline import RustMultiarch, verify
+from pipeline import RustMultiarch
 from pipeline.errors import VerificationError
+from pipeline.gate import verify
 from pipeline.image import Image
 from pipeline.targets import Target, parse
 

@@ -1,6 +1,7 @@
 import pytest
 
-from pipeline.address import (
+from pipeline.errors import InvalidAddress
+from pipeline.registry.address import (
     Address,
     Destination,
     destinations,
@@ -10,7 +11,6 @@ from pipeline.address import (
     parse_tag,
     tagged,
 )
-from pipeline.errors import InvalidAddress
 
 DIGEST = "sha256:" + "0a" * 32
 

@@ -1,7 +1,7 @@
 import json
 
-from pipeline.artifacts import EMPTY, EMPTY_CONFIG, Layer, artifact
-from pipeline.content import INDEX, MANIFEST, Descriptor, digest_of
+from pipeline.registry.artifacts import EMPTY, EMPTY_CONFIG, Layer, artifact
+from pipeline.registry.content import INDEX, MANIFEST, Descriptor, digest_of
 
 SUBJECT = Descriptor(INDEX, digest_of(b"subject"), 7, "linux/arm64", annotations={"x": "y"})
 SPDX = "application/spdx+json"

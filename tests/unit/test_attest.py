@@ -3,10 +3,11 @@ import json
 
 from test_signing import KEY, pem
 
-from pipeline import attest, provenance, referrers, sbom, signing
-from pipeline.artifacts import Artifact
-from pipeline.attest import Known, Wish
-from pipeline.content import INDEX, MANIFEST, Descriptor, digest_of
+from pipeline.attestation import attest, provenance, sbom, signing
+from pipeline.attestation.attest import Known, Wish
+from pipeline.registry import referrers
+from pipeline.registry.artifacts import Artifact
+from pipeline.registry.content import INDEX, MANIFEST, Descriptor, digest_of
 
 ROOT = Descriptor(INDEX, digest_of(b"index"), 5)
 AMD64 = Descriptor(MANIFEST, digest_of(b"amd64"), 5, "linux/amd64")

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from graphs import AMD64, PRIVATE, graphs
 
-from pipeline import auditable
-from pipeline.crates import CRATES_IO, Crate, Graph, Kind
+from pipeline.attestation import auditable
+from pipeline.attestation.crates import CRATES_IO, Crate, Graph, Kind
 
 
 def test_the_document_of_a_binary() -> None:

@@ -3,9 +3,9 @@ import json
 import httpx
 import pytest
 
-from pipeline.authorization import Challenge, basic, parse_challenge, token_of, token_request
-from pipeline.credentials import Login
 from pipeline.errors import PublishError, RegistryDenied
+from pipeline.registry.authorization import Challenge, basic, parse_challenge, token_of, token_request
+from pipeline.registry.credentials import Login
 
 BEARER = Challenge("bearer", {"realm": "https://auth.example/token", "service": "registry"})
 SCOPE = "repository:a:pull,push repository:b:pull"

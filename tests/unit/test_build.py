@@ -8,7 +8,7 @@ from pipeline import build, state, toolchain
 from pipeline.build import Order, Plan
 from pipeline.cargo import Binary, Choice, Package, Project
 from pipeline.errors import InvalidArgument, UnsupportedLibc
-from pipeline.natives import Needs
+from pipeline.native.natives import Needs
 from pipeline.targets import Libc, Strategy, select
 
 PROJECT = Project((Package("app", "1.0.0", ("app", "two"), frozenset(), None, True),))

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.ci import SYSTEMS, Event, event, of_ref
+from pipeline.naming.ci import SYSTEMS, Event, event, of_ref
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 

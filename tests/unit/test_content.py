@@ -4,9 +4,9 @@ from pathlib import Path
 import layouts
 import pytest
 
-from pipeline.content import INDEX, MANIFEST, Descriptor, Layout, Manifest, compact, digest_of, walk
 from pipeline.errors import PublishError
-from pipeline.pushing import platforms
+from pipeline.registry.content import INDEX, MANIFEST, Descriptor, Layout, Manifest, compact, digest_of, walk
+from pipeline.registry.pushing import platforms
 
 pytestmark = pytest.mark.anyio
 
@@ -87,7 +87,7 @@ async def test_the_config_says_the_platform_where_nothing_else_does(tmp_path: Pa
 
 
 async def test_a_blob_comes_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.content.READ_BYTES", 4)
+    monkeypatch.setattr("pipeline.registry.content.READ_BYTES", 4)
     layout = await Layout.open(layouts.sample(tmp_path))
     blob = layouts.store(tmp_path, b"0123456789", layouts.LAYER)
     assert [piece async for piece in layout.blob(blob)] == [b"0123", b"4567", b"89"]

@@ -4,8 +4,9 @@ from dataclasses import replace
 import pytest
 from graphs import AMD64, ARM64, GIT, HASHES, PACKAGES, graphs, identifier, lock, metadata, units
 
-from pipeline import crates, errors
-from pipeline.crates import CRATES_IO, Answer, Graph, Kind
+from pipeline import errors
+from pipeline.attestation import crates
+from pipeline.attestation.crates import CRATES_IO, Answer, Graph, Kind
 
 
 def by_name(graph: Graph) -> dict[str, crates.Crate]:

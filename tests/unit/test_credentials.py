@@ -5,9 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import credentials
-from pipeline.credentials import DockerConfig, Login, config_paths, first_of, from_docker, from_secrets
 from pipeline.errors import CredentialsUnavailable
+from pipeline.registry import credentials
+from pipeline.registry.credentials import (
+    DockerConfig,
+    Login,
+    config_paths,
+    first_of,
+    from_docker,
+    from_secrets,
+)
 
 pytestmark = pytest.mark.anyio
 

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline import dial
+from pipeline.registry import dial
 
 pytestmark = pytest.mark.anyio
 

@@ -1,5 +1,5 @@
-from pipeline import dpkg
-from pipeline.dpkg import Package, System
+from pipeline.attestation import dpkg
+from pipeline.attestation.dpkg import Package, System
 
 STATUS = """Package: libc6
 Status: install ok installed

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import elf
 from pipeline.errors import VerificationError
+from pipeline.gate import elf
 from pipeline.targets import TARGETS
 from pipeline.versions import highest, numbered
 

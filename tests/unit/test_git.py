@@ -5,7 +5,7 @@ import pytest
 from repositories import EPOCH, commit, git, repository
 
 from pipeline import errors
-from pipeline.git import Facts, browsable, explain, read_here, require_clean
+from pipeline.naming.git import Facts, browsable, explain, read_here, require_clean
 
 
 def test_a_fresh_repository(tmp_path: Path) -> None:

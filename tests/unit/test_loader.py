@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import elf
-from pipeline.elf import Elf
-from pipeline.loader import CACHE, Root, load, read_cache
+from pipeline.gate import elf
+from pipeline.gate.elf import Elf
+from pipeline.gate.loader import CACHE, Root, load, read_cache
 from pipeline.targets import TARGETS, parse
 
 AMD64 = parse("linux/amd64")

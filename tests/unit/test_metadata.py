@@ -3,10 +3,10 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.ci import Event
-from pipeline.git import Facts
-from pipeline.metadata import Base, Description, describe, labels, version
-from pipeline.situation import Situation
+from pipeline.naming.ci import Event
+from pipeline.naming.git import Facts
+from pipeline.naming.metadata import Base, Description, describe, labels, version
+from pipeline.naming.situation import Situation
 
 REVISION = "abc1234def5678abc1234def5678abc1234def56"
 AT = Situation(Facts(REVISION, 1_700_000_000, branch="main", remote="https://git.example/me/app"))

@@ -7,11 +7,12 @@ from collections import Counter
 
 import pytest
 
-from pipeline import cargo, debian, errors, natives, preflight, toolchain, tree
-from pipeline.native_table import LINKER_NAMES, NATIVES
-from pipeline.natives import Needs, suggest
+from pipeline import cargo, errors, toolchain
+from pipeline.native import debian, natives, preflight, tree
+from pipeline.native.native_table import LINKER_NAMES, NATIVES
+from pipeline.native.natives import Needs, suggest
+from pipeline.native.tree import Crate
 from pipeline.targets import TARGETS, Libc, parse
-from pipeline.tree import Crate
 
 AMD64, ARM64, ARMV7 = parse("linux/amd64"), parse("linux/arm64"), parse("linux/arm/v7")
 

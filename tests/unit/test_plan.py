@@ -9,7 +9,7 @@ from test_build import plan
 
 from pipeline import plan as preview
 from pipeline import settings, targets
-from pipeline.natives import Needs, Reason
+from pipeline.native.natives import Needs, Reason
 from pipeline.plan import BaseImage, Preview
 from pipeline.plan_text import as_text
 from pipeline.runtime import Runtime

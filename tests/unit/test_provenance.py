@@ -2,12 +2,20 @@ import json
 
 from graphs import HASHES, graphs
 
-from pipeline.ci import Event
-from pipeline.git import Facts
-from pipeline.metadata import Base
-from pipeline.provenance import BUILD_TYPE, LOCAL, Build, Subject, parameters, provenance, statement
+from pipeline.attestation.provenance import (
+    BUILD_TYPE,
+    LOCAL,
+    Build,
+    Subject,
+    parameters,
+    provenance,
+    statement,
+)
+from pipeline.naming.ci import Event
+from pipeline.naming.git import Facts
+from pipeline.naming.metadata import Base
+from pipeline.naming.situation import Situation
 from pipeline.settings import Settings
-from pipeline.situation import Situation
 from pipeline.targets import Libc
 
 REVISION = "abc1234def5678abc1234def5678abc1234def56"

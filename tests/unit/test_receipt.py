@@ -1,7 +1,7 @@
 import json
 
-from pipeline.content import MANIFEST
-from pipeline.receipt import Delivery, Platform, Receipt
+from pipeline.registry.content import MANIFEST
+from pipeline.registry.receipt import Delivery, Platform, Receipt
 
 RECEIPT = Receipt(
     digest="sha256:aa",

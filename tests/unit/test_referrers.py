@@ -1,8 +1,9 @@
 import json
 
-from pipeline import provenance, referrers, sbom
-from pipeline.artifacts import Artifact, Layer, artifact, joined
-from pipeline.content import MANIFEST, Descriptor, digest_of
+from pipeline.attestation import provenance, sbom
+from pipeline.registry import referrers
+from pipeline.registry.artifacts import Artifact, Layer, artifact, joined
+from pipeline.registry.content import MANIFEST, Descriptor, digest_of
 
 SUBJECT = Descriptor(MANIFEST, digest_of(b"image"), 5, platform="linux/arm64")
 

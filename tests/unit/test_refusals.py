@@ -1,7 +1,7 @@
 import pytest
 
 from pipeline.errors import PublishError, RegistryDenied
-from pipeline.refusals import REFUSALS, explain
+from pipeline.registry.refusals import REFUSALS, explain
 
 DENIED = '{"errors":[{"code":"DENIED","message":"requested access to the resource is denied"}]}'
 NO_NAME = '{"errors":[{"code":"NAME_UNKNOWN","message":"repository name not known to registry"}]}'

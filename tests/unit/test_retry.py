@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.retry import Retry, retry_after
+from pipeline.registry.retry import Retry, retry_after
 
 NOW = 1_700_000_000.0
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from test_elf import program
 
-from pipeline.elf import Elf
 from pipeline.errors import VerificationError
-from pipeline.loader import CACHE, Root
-from pipeline.rootfs import Question, add, ask, escape
+from pipeline.gate.elf import Elf
+from pipeline.gate.loader import CACHE, Root
+from pipeline.gate.rootfs import Question, add, ask, escape
 from pipeline.targets import parse
 
 AMD64 = parse("linux/amd64")

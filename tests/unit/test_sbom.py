@@ -9,8 +9,8 @@ from graphs import AMD64, HASHES, graphs
 from packageurl import PackageURL
 from test_dpkg import RELEASE, STATUS
 
-from pipeline import dpkg
-from pipeline.sbom import Variant, cyclonedx, package_purl, purl
+from pipeline.attestation import dpkg
+from pipeline.attestation.sbom import Variant, cyclonedx, package_purl, purl
 
 DIGEST = "sha256:" + "ab" * 32
 VARIANT = Variant(

@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from pipeline.semver import Version, of_tag, of_tags
+from pipeline.naming.semver import Version, of_tag, of_tags
 
 
 @pytest.mark.parametrize(

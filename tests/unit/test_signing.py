@@ -15,9 +15,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from nacl.secret import SecretBox
 
-from pipeline import errors, provenance, signing
-from pipeline.artifacts import Artifact
-from pipeline.content import INDEX, Descriptor, digest_of
+from pipeline import errors
+from pipeline.attestation import provenance, signing
+from pipeline.registry.artifacts import Artifact
+from pipeline.registry.content import INDEX, Descriptor, digest_of
 
 KEY = ec.derive_private_key(0xC0FFEE, ec.SECP256R1())
 SUBJECT = Descriptor(INDEX, digest_of(b"index"), 5)

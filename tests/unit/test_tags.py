@@ -3,10 +3,10 @@ from dataclasses import replace
 import pytest
 
 from pipeline import errors
-from pipeline.ci import Event
-from pipeline.git import Facts
-from pipeline.situation import Situation
-from pipeline.tags import TYPES, from_text, parse, sanitized
+from pipeline.naming.ci import Event
+from pipeline.naming.git import Facts
+from pipeline.naming.situation import Situation
+from pipeline.naming.tags import TYPES, from_text, parse, sanitized
 
 REVISION = "abc1234def5678abc1234def5678abc1234def56"
 AT = Facts(REVISION, 1_700_000_000, branch="main")

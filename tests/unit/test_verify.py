@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from pipeline import abi, verify
-from pipeline.abi import Case, Finding, check
-from pipeline.elf import Elf, Need
 from pipeline.errors import VerificationError
-from pipeline.loader import Root
+from pipeline.gate import abi, verify
+from pipeline.gate.abi import Case, Finding, check
+from pipeline.gate.elf import Elf, Need
+from pipeline.gate.loader import Root
 from pipeline.targets import TARGETS, Target, parse
 
 AMD64 = parse("linux/amd64")

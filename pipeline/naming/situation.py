@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pipeline import semver
-from pipeline.ci import Event
 from pipeline.errors import ShallowClone
-from pipeline.git import Facts
-from pipeline.semver import Version
+from pipeline.naming import semver
+from pipeline.naming.ci import Event
+from pipeline.naming.git import Facts
+from pipeline.naming.semver import Version
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.cargo import spdx
-from pipeline.git import browsable
+from pipeline.naming.git import browsable
+from pipeline.naming.situation import Situation
 from pipeline.seal import timestamp
-from pipeline.situation import Situation
 
 OCI = "org.opencontainers.image."
 DIRTY = "dev.rust-multiarch.dirty"

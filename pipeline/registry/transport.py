@@ -12,11 +12,11 @@ from typing import TypeVar
 import anyio
 import httpx
 
-from pipeline.authorization import basic, parse_challenge, token_of, token_request
-from pipeline.credentials import Keychain
 from pipeline.errors import PublishError, RegistryFailed, RegistryUnreachable
-from pipeline.refusals import explain
-from pipeline.retry import PASSING, Passing, Retry, retry_after
+from pipeline.registry.authorization import basic, parse_challenge, token_of, token_request
+from pipeline.registry.credentials import Keychain
+from pipeline.registry.refusals import explain
+from pipeline.registry.retry import PASSING, Passing, Retry, retry_after
 
 USER_AGENT = "rust-multiarch (+https://github.com/rust-multiarch/rust-multiarch)"
 TIMEOUT = httpx.Timeout(60, connect=15, pool=None)

@@ -17,18 +17,21 @@ from typing import Any
 import dagger
 from dagger import dag
 
-from pipeline import crates, dpkg, elf, provenance, referrers, sbom, signing, toolchain
-from pipeline.artifacts import Artifact
+from pipeline import toolchain
+from pipeline.attestation import crates, dpkg, provenance, sbom, signing
+from pipeline.attestation.provenance import Subject
+from pipeline.attestation.signing import Signer
 from pipeline.build import Plan
-from pipeline.content import Descriptor, Layout, walk
 from pipeline.errors import UnusableKey
-from pipeline.metadata import OCI, Base
-from pipeline.provenance import Subject
-from pipeline.pushing import platforms
+from pipeline.gate import elf
+from pipeline.naming.metadata import OCI, Base
+from pipeline.naming.situation import Situation
+from pipeline.registry import referrers
+from pipeline.registry.artifacts import Artifact
+from pipeline.registry.content import Descriptor, Layout, walk
+from pipeline.registry.pushing import platforms
 from pipeline.seal import Terms
 from pipeline.settings import Settings
-from pipeline.signing import Signer
-from pipeline.situation import Situation
 from pipeline.targets import parse
 
 

@@ -18,8 +18,8 @@ from typing import Any, Protocol
 
 import anyio
 
-from pipeline.address import DOCKER_HUB
 from pipeline.errors import CredentialsUnavailable
+from pipeline.registry.address import DOCKER_HUB
 
 DOCKER_HUB_KEY = "https://index.docker.io/v1/"
 """What docker files Docker Hub's credentials under."""

@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline import crates, sbom
-from pipeline.crates import Graph
-from pipeline.metadata import Base
+from pipeline.attestation import crates, sbom
+from pipeline.attestation.crates import Graph
+from pipeline.naming.metadata import Base
+from pipeline.naming.situation import Situation
 from pipeline.settings import Settings
-from pipeline.situation import Situation
 
 MEDIA_TYPE = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import httpx
 
-from pipeline.credentials import Login
 from pipeline.errors import PublishError, RegistryDenied
-from pipeline.refusals import LOGIN
+from pipeline.registry.credentials import Login
+from pipeline.registry.refusals import LOGIN
 
 CLIENT_ID = "rust-multiarch"
 

@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from pipeline.address import Destination
-from pipeline.artifacts import Artifact, joined
-from pipeline.content import Descriptor, Manifest, Store, platform_name, walk
-from pipeline.dial import Registries
-from pipeline.distribution import Fetched, Repository
 from pipeline.errors import PublishError, RustMultiarchError, TagExists, TagRefused, first
-from pipeline.receipt import Delivery, Platform, Receipt
+from pipeline.registry.address import Destination
+from pipeline.registry.artifacts import Artifact, joined
+from pipeline.registry.content import Descriptor, Manifest, Store, platform_name, walk
+from pipeline.registry.dial import Registries
+from pipeline.registry.distribution import Fetched, Repository
+from pipeline.registry.receipt import Delivery, Platform, Receipt
 
 CONCURRENT = 4
 """Blobs on their way at one time, over all registries."""

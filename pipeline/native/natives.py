@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pipeline.compilers import Compilers
-from pipeline.native_table import LINKER_NAMES, NATIVES, Native
+from pipeline.native.native_table import LINKER_NAMES, NATIVES, Native
+from pipeline.native.tree import Crate
 from pipeline.targets import Libc, Target
-from pipeline.tree import Crate
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 
 from pipeline.errors import InvalidArgument
-from pipeline.situation import Situation
+from pipeline.naming.situation import Situation
 
 OPTION = "--tag-rule"
 

@@ -1,6 +1,6 @@
 """The ABI gate: every program is held against the very root file system it will ship in.
 
-The rules are in `pipeline.abi`. Here they are put to images, all platforms at the same time, and become
+The rules are in `pipeline.gate.abi`. Here they are put to images, all platforms at the same time, and become
 either a report of what was verified or one error that holds everything that was found.
 """
 
@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass
 import anyio
 import dagger
 
-from pipeline import rootfs
-from pipeline.abi import Case, Finding, check
 from pipeline.errors import VerificationError, first
+from pipeline.gate import rootfs
+from pipeline.gate.abi import Case, Finding, check
 from pipeline.runtime import PROGRAMS
 from pipeline.targets import Target
 from pipeline.versions import highest, numbered

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from pipeline.git import browsable
+from pipeline.naming.git import browsable
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipeline import provenance, sbom
-from pipeline.artifacts import Artifact, Layer, artifact
-from pipeline.content import Descriptor
+from pipeline.attestation import provenance, sbom
+from pipeline.registry.artifacts import Artifact, Layer, artifact
+from pipeline.registry.content import Descriptor
 
 SYMBOLS = "application/vnd.rust-multiarch.symbols.v1"
 SYMBOL_FILE = "application/vnd.rust-multiarch.symbols.file.v1"

@@ -18,10 +18,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipeline import semver
-from pipeline.expressions import filled, invalid
-from pipeline.semver import Version
-from pipeline.situation import Situation
+from pipeline.naming import semver
+from pipeline.naming.expressions import filled, invalid
+from pipeline.naming.semver import Version
+from pipeline.naming.situation import Situation
 
 DEFAULT = (
     "type=schedule",

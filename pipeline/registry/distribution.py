@@ -10,11 +10,19 @@ from typing import Any
 
 import httpx
 
-from pipeline.address import DOCKER_HUB
-from pipeline.content import DOCKER_INDEX, DOCKER_MANIFEST, INDEX, MANIFEST, Descriptor, compact, digest_of
 from pipeline.errors import PublishError
-from pipeline.retry import Passing
-from pipeline.transport import Registry
+from pipeline.registry.address import DOCKER_HUB
+from pipeline.registry.content import (
+    DOCKER_INDEX,
+    DOCKER_MANIFEST,
+    INDEX,
+    MANIFEST,
+    Descriptor,
+    compact,
+    digest_of,
+)
+from pipeline.registry.retry import Passing
+from pipeline.registry.transport import Registry
 
 ACCEPT = {"Accept": ", ".join((INDEX, MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST))}
 OR_NOT = frozenset({200, 404})

@@ -1,6 +1,6 @@
 """The rules by which a program fits a runtime, each a pure function of a `Case`.
 
-What the runtime's dynamic loader would do with the program comes from `pipeline.loader`.
+What the runtime's dynamic loader would do with the program comes from `pipeline.gate.loader`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from pipeline.elf import Elf, Need
-from pipeline.loader import Loaded, Root, load
+from pipeline.gate.elf import Elf, Need
+from pipeline.gate.loader import Loaded, Root, load
 from pipeline.runtime import BASE
 from pipeline.targets import Target
 from pipeline.versions import GLIBC_OF, highest, numbered

@@ -10,13 +10,13 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.address import Address, Destination, parse_source
-from pipeline.content import INDEX, MANIFEST, Descriptor, Manifest, compact, digest_of, platform_name
-from pipeline.dial import Registries
-from pipeline.distribution import Fetched, Repository
 from pipeline.errors import DuplicatePlatform, MalformedPlatform, NotMergeable, UnsupportedPlatform
-from pipeline.pushing import push
-from pipeline.receipt import Receipt
+from pipeline.registry.address import Address, Destination, parse_source
+from pipeline.registry.content import INDEX, MANIFEST, Descriptor, Manifest, compact, digest_of, platform_name
+from pipeline.registry.dial import Registries
+from pipeline.registry.distribution import Fetched, Repository
+from pipeline.registry.pushing import push
+from pipeline.registry.receipt import Receipt
 from pipeline.targets import parse
 
 UNKNOWN_FIX = (

@@ -22,10 +22,10 @@ import anyio
 import certifi
 import httpx
 
-from pipeline.address import DOCKER_HUB
-from pipeline.credentials import Keychain, anonymous
-from pipeline.retry import Retry
-from pipeline.transport import TIMEOUT, USER_AGENT, Registry, Say
+from pipeline.registry.address import DOCKER_HUB
+from pipeline.registry.credentials import Keychain, anonymous
+from pipeline.registry.retry import Retry
+from pipeline.registry.transport import TIMEOUT, USER_AGENT, Registry, Say
 
 DOCKER_HUB_API = "registry-1.docker.io"
 PROBE_SECONDS = 5.0

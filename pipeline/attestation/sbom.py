@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from pipeline import crates, dpkg
-from pipeline.crates import Crate, Graph, Kind
-from pipeline.git import browsable
+from pipeline.attestation import crates, dpkg
+from pipeline.attestation.crates import Crate, Graph, Kind
+from pipeline.naming.git import browsable
 from pipeline.seal import timestamp
 
 MEDIA_TYPE = "application/vnd.cyclonedx+json"

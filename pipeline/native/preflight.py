@@ -9,9 +9,10 @@ from dataclasses import asdict
 
 import dagger
 
-from pipeline import debian, natives, toolchain, tree
+from pipeline import toolchain
 from pipeline.errors import CannotCrossCompile
-from pipeline.natives import Needs
+from pipeline.native import debian, natives, tree
+from pipeline.native.natives import Needs
 from pipeline.targets import Libc, Target
 
 _NEXT = "== next target"

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from pipeline.elf import Elf
+from pipeline.gate.elf import Elf
 from pipeline.targets import Target
 
 CACHE = "/etc/ld.so.cache"

@@ -16,7 +16,7 @@ from typing import Any
 import dagger
 from dagger import dag
 
-from pipeline.crates import CRATES_IO, Crate, Graph, Kind
+from pipeline.attestation.crates import CRATES_IO, Crate, Graph, Kind
 
 FOLDER = "/auditable"
 SECTION = ".dep-v0"

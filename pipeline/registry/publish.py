@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 import dagger
 
-from pipeline import credentials, dial, pushing, stages
-from pipeline import merge as merging
-from pipeline.address import Destination
-from pipeline.artifacts import Artifact
-from pipeline.content import Layout
-from pipeline.credentials import Secret
-from pipeline.receipt import Receipt
+from pipeline import stages
+from pipeline.registry import credentials, dial, pushing
+from pipeline.registry import merge as merging
+from pipeline.registry.address import Destination
+from pipeline.registry.artifacts import Artifact
+from pipeline.registry.content import Layout
+from pipeline.registry.credentials import Secret
+from pipeline.registry.receipt import Receipt
 
 Logins = Mapping[str, tuple[str, Secret]]
 """User name and password by host."""

@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifacts import Artifact, Layer, artifact
-from pipeline.content import Descriptor
 from pipeline.errors import UnusableKey, WrongKeyPassword
+from pipeline.registry.artifacts import Artifact, Layer, artifact
+from pipeline.registry.content import Descriptor
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey

@@ -17,9 +17,9 @@ from pathlib import Path, PurePosixPath
 
 import dagger
 
-from pipeline import elf
 from pipeline.errors import VerificationError
-from pipeline.loader import CACHE, Root, default_directories, load, musl_path
+from pipeline.gate import elf
+from pipeline.gate.loader import CACHE, Root, default_directories, load, musl_path
 from pipeline.targets import Target
 
 USUAL = ("libc.so.6", "libm.so.6", "libgcc_s.so.1")

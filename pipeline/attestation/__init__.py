@@ -1,0 +1,1 @@
+"""What is said of an image beside it: SBOM, provenance, signatures."""

@@ -1,0 +1,1 @@
+"""The registry client: addresses, credentials, transport, and the push of an index."""
