@@ -261,6 +261,11 @@ FAILURES: tuple[Failure, ...] = (
     Failure(r"Exec format error|cannot execute binary file",
             BuildScriptRanTarget, "a build script ran a program of the target on the build platform",
             "the project cannot cross-compile as it is: build it with the emulated strategy"),
+    Failure(r"error(?:\[E\d+\])?: [^\n]+\n +--> \S*/registry/src/[^/\n]+/"
+            r"(?P<name>[\w-]+)-(?P<version>\d+\.\d+\.[^/\n]+)/",
+            CompileError, "the dependency {name} {version} does not compile with this Rust",
+            "run `cargo update --package {name}` for a release that does and commit Cargo.lock, or set "
+            "rust-version to a Rust of the time of that release"),
 )
 # fmt: on
 

@@ -109,11 +109,13 @@ async def of(source: dagger.Directory, platforms: tuple[str, ...], tried: Try) -
     return {variant.platform: await tried(variant.container) for variant in image.variants}
 
 
-def printing(expected: str, arguments: tuple[str, ...] = ()) -> Try:
+def printing(expected: str, arguments: tuple[str, ...] = (), stdin: str = "") -> Try:
     """A try of a program that ends by itself, and what it has to print, with success or without."""
 
     async def tried(container: dagger.Container) -> str:
-        ran = container.with_exec(list(arguments), use_entrypoint=True, expect=dagger.ReturnType.ANY)
+        ran = container.with_exec(
+            list(arguments), use_entrypoint=True, stdin=stdin, expect=dagger.ReturnType.ANY
+        )
         printed = await ran.stdout() + await ran.stderr()
         if expected in printed:
             return "ok"

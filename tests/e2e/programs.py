@@ -19,6 +19,7 @@ class Program:
     kind: str
     prints: str
     arguments: tuple[str, ...] = ()
+    stdin: str = ""
     url: str = ""
 
 

@@ -72,7 +72,8 @@ def answering(program: Program) -> outcomes.Try:
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.crate)
 async def test_a_program(session, program: Program) -> None:
-    tried = answering(program) if program.url else outcomes.printing(program.prints, program.arguments)
+    printing = outcomes.printing(program.prints, program.arguments, program.stdin)
+    tried = answering(program) if program.url else printing
     found = await outcomes.of(source(program), SUITE.platforms, tried)
     SUITE.record(program.crate, found)
     assert found == dict.fromkeys(SUITE.platforms, "ok")

@@ -160,6 +160,17 @@ OUTPUTS = [
 ]
 
 
+def test_a_dependency_that_no_longer_compiles_is_named_and_the_projects_own_code_is_not() -> None:
+    rustc = "error[E0282]: type annotations needed for `Box<_>`\n  --> {}/src/parse/mod.rs:83:9\n   |\n"
+    registry = "/cargo/registry/src/index.crates.io-1949cf8c6b5b557f"
+    found = cargo.explain(rustc.format(f"{registry}/time-0.3.29"), "cargo build")
+    assert "the dependency time 0.3.29 does not compile" in str(found)
+    assert "cargo update --package time" in found.fix and "rust-version" in found.fix
+    found = cargo.explain(rustc.format(f"{registry}/proc-macro-error-attr-1.0.4+x"), "cargo build")
+    assert "proc-macro-error-attr 1.0.4+x" in str(found)
+    assert "the dependency" not in str(cargo.explain(rustc.format("services/time-0.3.29"), "cargo build"))
+
+
 @pytest.mark.parametrize(("output", "name"), OUTPUTS)
 def test_explain_carries_the_output_whole(output: str, name: str) -> None:
     error = cargo.explain(f"   Compiling app\n{output}\n", where="cargo build")
