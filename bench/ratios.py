@@ -138,7 +138,7 @@ class Bar:
     limit: float
     at_least: bool
     measure: Callable[[Result, str], Spread | None]
-    subjects: tuple[str, ...] = ("sample_app",)
+    subjects: tuple[str, ...] = ("sample_app", "service")
 
 
 def _over(
@@ -216,5 +216,10 @@ class Verdict:
 
 
 def verdicts(result: Result) -> list[Verdict]:
-    """Every bar of every subject it is asked of, for one run."""
-    return [Verdict(bar, subject, bar.measure(result, subject)) for bar in BARS for subject in bar.subjects]
+    """Every bar, held against the subjects of the run that it is asked of; of the first if it has none."""
+    there = {case.subject for case in result.cases()}
+    return [
+        Verdict(bar, subject, bar.measure(result, subject))
+        for bar in BARS
+        for subject in [name for name in bar.subjects if name in there] or bar.subjects[:1]
+    ]

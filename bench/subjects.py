@@ -61,7 +61,10 @@ SUBJECTS = (
         files=services.files,
         lock=services.LOCK,
     ),
-    Subject("dufs", ("dufs",), crate=("dufs", "0.43.0")),
+    Subject(
+        "service", ("orders",), line="services/orders/src/main.rs", files=services.files, lock=services.LOCK
+    ),
+    Subject("dufs", ("dufs",), crate=("dufs", "0.47.0")),
     Subject("basic-http-server", ("basic-http-server",), crate=("basic-http-server", "0.9.0")),
 )
 BY_NAME = {subject.name: subject for subject in SUBJECTS}

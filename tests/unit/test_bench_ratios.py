@@ -104,7 +104,14 @@ def test_every_bar_is_open_without_samples() -> None:
     found = verdicts(result())
     assert {verdict.word for verdict in found} == {"open"}
     assert all(verdict.margin is None for verdict in found)
-    assert len(found) == sum(len(each.subjects) for each in BARS)
+    assert len(found) == len(BARS)
+
+
+def test_a_bar_is_asked_of_every_subject_of_the_run() -> None:
+    cases = [Case("cold", subject, BOTH) for subject in ("hello", "sample_app", "service")]
+    run = result(*(sample(peer, 100, case=case) for case in cases for peer in ("ours", "cargo")))
+    asked = [each for each in verdicts(run) if each.bar.name == "cold, ours over plain cargo"]
+    assert [(each.subject, each.word) for each in asked] == [("sample_app", "met"), ("service", "met")]
 
 
 @pytest.mark.parametrize(("sent", "word"), [(0, "met"), (512, "missed")])
