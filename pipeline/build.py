@@ -321,11 +321,10 @@ def compile_script(plan: Plan) -> str:
 
 def _collect(tools: str, built: str, triple: str, name: str) -> list[str]:
     folder, symbols = f"{OUTPUT}/{triple}", f"{OUTPUT}/symbols/{triple}"
-    decode, add_section = auditable.add(triple, name)
+    add_section = auditable.add(triple, name)
     return [
         f"mkdir -p {folder} {symbols}",
         f"cd {symbols}",
-        *decode,
         f"{tools}-objcopy --only-keep-debug {built} {name}.debug",
         f"{tools}-objcopy --strip-all {add_section} --add-gnu-debuglink={name}.debug {built} {folder}/{name}",
         f"chmod 755 {folder}/{name}",
@@ -393,7 +392,7 @@ async def _compile(plan: Plan) -> dagger.Container:
     except dagger.QueryError as error:
         raise toolchain.unavailable(plan.rust, str(error), plan.order.build_platform) from error
     try:
-        sections = auditable.directory((await crates.load(asked)).graphs)
+        sections = await auditable.directory((await crates.load(asked)).graphs)
         container = container.with_mounted_directory(auditable.FOLDER, sections)
         compiled = await container.with_exec([*toolchain.SHELL, compile_script(plan)]).sync()
         return compiled.with_directory(f"{OUTPUT}/crates", asked)

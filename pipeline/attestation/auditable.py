@@ -7,10 +7,11 @@ crate `auditable-serde` 0.9. Written with objcopy while the binary is stripped, 
 
 from __future__ import annotations
 
-import base64
 import json
+import tempfile
 import zlib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import dagger
@@ -68,16 +69,25 @@ def _blocks(pieces: list[bytes]) -> Iterable[bytes]:
         yield length.to_bytes(2, "little") + (length ^ _STORED).to_bytes(2, "little") + piece
 
 
-def directory(graphs: Iterable[Graph]) -> dagger.Directory:
-    """The sections as files `<triple>/<binary>`, in base64 because the engine writes text alone."""
-    made = dag.directory()
+async def directory(graphs: Iterable[Graph]) -> dagger.Directory:
+    """The sections as files `<triple>/<binary>`.
+
+    They go to the engine by way of this process's own disk: the content of a new file has to be text there,
+    and the engine's log would have all of it.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        write(graphs, Path(name))
+        return await dag.host().directory(name).sync()
+
+
+def write(graphs: Iterable[Graph], folder: Path) -> None:
+    """Write the sections as files `<triple>/<binary>` below a folder."""
     for graph in graphs:
-        text = base64.b64encode(section(graph)).decode()
-        made = made.with_new_file(f"{graph.triple}/{graph.binary}", text)
-    return made
+        path = folder / graph.triple / graph.binary
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(section(graph))
 
 
-def add(triple: str, binary: str) -> tuple[list[str], str]:
-    """The shell lines that decode a section, and the argument with which objcopy adds it to a binary."""
-    file = f"/tmp/dep-v0-{triple}-{binary}"
-    return [f"base64 -d {FOLDER}/{triple}/{binary} > {file}"], f"--add-section {SECTION}={file}"
+def add(triple: str, binary: str) -> str:
+    """The argument with which objcopy adds its section to a binary."""
+    return f"--add-section {SECTION}={FOLDER}/{triple}/{binary}"

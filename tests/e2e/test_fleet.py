@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import elsewhere
 import pytest
 from test_composition import source  # noqa: F401
 from test_publish import get
 
 from pipeline import errors, fleet
 
-SECOND = os.environ.get("SECOND_ENGINE", "")
-"""The address of another engine than the session's own, for example of one with another XDG_CACHE_HOME."""
+
+@pytest.fixture
+def second(engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of another engine, in a network namespace of its own."""
+    with elsewhere.engine(tmp_path_factory.mktemp("second"), "linux/arm64") as address:
+        yield address
 
 
 def publish(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -41,13 +46,12 @@ def test_the_work_of_an_engine_that_is_not_there_moves_on(engine, loopback: str,
     assert f"linux/amd64 on {own}" in done.stderr
 
 
-@pytest.mark.skipif(not SECOND, reason="SECOND_ENGINE names no other engine")
-def test_two_engines_share_the_platforms(engine, loopback: str, source: Path) -> None:  # noqa: F811
+def test_two_engines_share_the_platforms(engine, loopback: str, second: str, source: Path) -> None:  # noqa: F811
     own = engine.environment[fleet.RUNNER]
-    done = publish(source, "--tag", f"{loopback}/compose/two:x", "--engine", own, "--engine", SECOND)
+    done = publish(source, "--tag", f"{loopback}/compose/two:x", "--engine", own, "--engine", second)
     check(done, loopback, "compose/two")
     assert f"linux/amd64 on {own}" in done.stderr
-    assert f"linux/arm64 on {SECOND}" in done.stderr
+    assert f"linux/arm64 on {second}" in done.stderr
 
 
 def test_no_engine_is_left(engine, loopback: str, source: Path) -> None:  # noqa: F811

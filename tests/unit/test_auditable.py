@@ -1,6 +1,7 @@
 import json
 import zlib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from graphs import AMD64, PRIVATE, graphs
@@ -59,7 +60,10 @@ def test_the_bytes_do_not_depend_on_a_zlib() -> None:
     assert auditable.document(graphs()[0])["packages"][0]["name"].encode() in section
 
 
-def test_the_section_is_decoded_and_added_for_one_binary() -> None:
-    lines, argument = auditable.add("t", "app")
-    assert lines == ["base64 -d /auditable/t/app > /tmp/dep-v0-t-app"]
-    assert argument == "--add-section .dep-v0=/tmp/dep-v0-t-app"
+def test_the_section_is_added_to_the_binary_it_is_of(tmp_path: Path) -> None:
+    (graph, *_) = graphs()
+    auditable.write(graphs(), tmp_path)
+    argument = auditable.add(graph.triple, graph.binary)
+    option, _, file = argument.partition("=")
+    assert option == "--add-section .dep-v0"
+    assert (tmp_path / file.removeprefix("/auditable/")).read_bytes() == auditable.section(graph)
