@@ -17,7 +17,7 @@ from pipeline import fleet as spreading
 from pipeline import plan as preview
 from pipeline import runtime
 from pipeline import smoke as smoke_run
-from pipeline.cli import fleet, loading, output, session, watching
+from pipeline.cli import caching, fleet, loading, output, session, watching
 from pipeline.cli.options import JSON, Progress, doc, platform_names
 from pipeline.cli.painting import Mode
 from pipeline.errors import InvalidArgument
@@ -69,11 +69,14 @@ async def build(
     symbols: Symbols = False,
     sign_key: SignKey = "",
     sign_password: SignPassword = "",
+    cache_from: caching.From = None,
+    cache_to: caching.To = None,
     json: JSON = False,
 ) -> str:
     """Compile every platform and assemble the image; push, load or write it where asked."""
     ways = _ways(push, load, outputs)
     kinds = {way.kind for way in ways}
+    module = caching.read(module, cache_from)
     image = await module.assembled()
     for way in ways:
         if way.kind == "archive":
@@ -87,6 +90,7 @@ async def build(
         document["published"] = json_module.loads(receipt)
     if "load" in kinds:
         document["loaded"] = await loading.load(image, tag or [])
+    await caching.write(module, cache_to)
     document["seconds"] = watching.seconds()
     return _json(document) if json else _built(document)
 
@@ -195,6 +199,8 @@ async def publish(
     symbols: Symbols = False,
     sign_key: SignKey = "",
     sign_password: SignPassword = "",
+    cache_from: caching.From = None,
+    cache_to: caching.To = None,
     by_digest: Annotated[
         bool, typer.Option("--by-digest", help=doc(RustMultiarch.publish, "by_digest"))
     ] = False,
@@ -208,11 +214,13 @@ async def publish(
 ) -> str:
     """Build, push one index to every --tag and print its first address with the digest."""
     attached = _attached(sbom, provenance, symbols, sign_key, sign_password)
+    module = caching.read(module, cache_from)
     image = await module.assembled()
     print(as_table(await image.rows(), watching.seconds()), file=sys.stderr)
     receipt = await _publish(
         image, tag or [], username, password, no_clobber, plain_http, attached, by_digest
     )
+    await caching.write(module, cache_to)
     return receipt if json else _reference(json_module.loads(receipt))
 
 
@@ -233,12 +241,14 @@ def publish_apart(
     provenance: bool,
     symbols: bool,
     sign_key: str,
+    cache_from: Path | None,
+    cache_to: Path | None,
     **_: object,
 ) -> str | None:
     """What publishing on several engines answers; None where none is named, after a look at the addresses.
 
     Raises:
-        InvalidArgument, InvalidAddress: see `check_publish`; `--by-digest` beside `--engine`.
+        InvalidArgument, InvalidAddress: see `check_publish`; what cannot be had beside `--engine`.
     """
     check_publish(settings, tag=tag)
     if not engine:
@@ -246,6 +256,12 @@ def publish_apart(
     if by_digest:
         raise InvalidArgument(
             "several engines make one index under tags", where="--by-digest", fix="leave it out"
+        )
+    if cache_from or cache_to:
+        raise InvalidArgument(
+            "an archive is the state of one engine",
+            where="--engine",
+            fix="leave out --cache-from, --cache-to",
         )
     if sbom or provenance or symbols or sign_key:
         raise InvalidArgument(
