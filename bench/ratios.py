@@ -15,10 +15,12 @@ from bench.scenarios import (
     EASY,
     FLOOR,
     HARDER,
+    ONE_MACHINE,
     OURS,
     PLATFORMS,
     PUBLISH,
     SESSION,
+    TWO_MACHINES,
     Case,
 )
 
@@ -124,7 +126,7 @@ def uploaded(result: Result, subject: str) -> Spread | None:
 
 @dataclass(frozen=True)
 class Bar:
-    """What issue 5 asks for.
+    """What issue 5 asks for, and issue 7 of several machines.
 
     Attributes:
         name: in words.
@@ -160,6 +162,13 @@ def _line_over_floor(result: Result, subject: str) -> Spread | None:
 
 
 BARS = (
+    Bar(
+        "two machines of one core, one over two",
+        1.0,
+        True,
+        _over("cold", ONE_MACHINE, TWO_MACHINES),
+        ("service",),
+    ),
     Bar("arm64 leg cold, emulated Dockerfile over ours", 12, True, _over("cold", EASY, OURS, ARM64)),
     Bar("both platforms cold, emulated Dockerfile over ours", 7, True, _over("cold", EASY, OURS)),
     Bar("both platforms cold, hand-written Dockerfile over ours", 1.25, True, _over("cold", HARDER, OURS)),

@@ -9,7 +9,21 @@ from statistics import median
 from bench import chart
 from bench.ratios import Spread, Verdict, ratio, verdicts, walls
 from bench.result import OK, Result
-from bench.scenarios import BY_NAME, CALL, EASY, FLOOR, HARDER, MOUNTS, OURS, PUBLISH, SESSION, ZIGBUILD, Case
+from bench.scenarios import (
+    BY_NAME,
+    CALL,
+    EASY,
+    FLOOR,
+    HARDER,
+    MOUNTS,
+    ONE_MACHINE,
+    OURS,
+    PUBLISH,
+    SESSION,
+    TWO_MACHINES,
+    ZIGBUILD,
+    Case,
+)
 
 TITLES = {
     OURS: "rust-multiarch",
@@ -21,6 +35,8 @@ TITLES = {
     MOUNTS: "the same with cache mounts",
     ZIGBUILD: "cargo-zigbuild, no container",
     FLOOR: "plain cargo, no container",
+    ONE_MACHINE: "rust-multiarch, one machine of one core, with a push",
+    TWO_MACHINES: "rust-multiarch, two machines of one core each, with a push",
 }
 START, END = "<!-- measured -->", "<!-- end -->"
 

@@ -113,6 +113,10 @@ class Turn:
 
 OURS, EASY, HARDER, MOUNTS, ZIGBUILD, FLOOR = "ours", "easy", "harder", "harder-mounts", "zigbuild", "cargo"
 SESSION, CALL, PUBLISH = "session", "dagger-call", "publish"
+ONE_MACHINE, TWO_MACHINES = "one-machine", "two-machines"
+MACHINES = {ONE_MACHINE: 1, TWO_MACHINES: 2}
+"""Engines of one core each, by the peer that uses them."""
+
 ALL = (OURS, HARDER, MOUNTS, ZIGBUILD, FLOOR)
 
 
@@ -167,7 +171,10 @@ FULL = (
     *_rows("sample_app", "cold", BOTH, (EASY,), 1),
 )
 
-PLANS = {"short": SHORT, "trial": TRIAL, "full": FULL}
+FLEET = _rows("service", "cold", BOTH, (ONE_MACHINE, TWO_MACHINES), 2)
+"""What a second machine gains."""
+
+PLANS = {"short": SHORT, "trial": TRIAL, "full": FULL, "fleet": FLEET}
 
 
 def rotated(peers: Sequence[str], by: int) -> list[str]:

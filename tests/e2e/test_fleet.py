@@ -7,19 +7,19 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import elsewhere
 import pytest
 from test_composition import source  # noqa: F401
 from test_publish import get
 
+from bench import elsewhere
 from pipeline import errors, fleet
 
 
 @pytest.fixture
 def second(engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of another engine, in a network namespace of its own."""
-    with elsewhere.engine(tmp_path_factory.mktemp("second"), "linux/arm64") as address:
-        yield address
+    with elsewhere.machine(tmp_path_factory.mktemp("second"), ["linux/arm64"], 1) as machine:
+        yield machine.address
 
 
 def publish(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
