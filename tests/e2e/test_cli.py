@@ -56,6 +56,24 @@ def run(*words: object, cwd: Path, code: int = 0, **environment: str) -> subproc
     return done
 
 
+ZSTD = b"\x28\xb5\x2f\xfd"
+"""What an archive of compiled state begins with (RFC 8878, 3.1.1)."""
+
+
+def test_compiled_state_comes_and_goes_as_a_file(engine, tmp_path: Path) -> None:
+    archive = tmp_path / "state.tar.zst"
+    projects = [tmp_path / "first", tmp_path / "second"]
+    for folder in projects:
+        folder.mkdir()
+        write(folder, f"{folder.name}-{time.time_ns()}")
+    options = ["--platform", "linux/amd64", "--cache-from", archive]
+    run("build", *options, "--cache-to", archive, cwd=projects[0])
+    assert archive.read_bytes().startswith(ZSTD)
+    archive.write_text("something else")
+    done = run("build", *options, cwd=projects[1], code=errors.InvalidArgument.exit_code)
+    assert "the archive of compiled state cannot be read" in done.stderr
+
+
 def origins(document: dict) -> dict[str, tuple[object, str]]:
     return {each["name"]: (each["value"], each["origin"]) for each in document["settings"]}
 

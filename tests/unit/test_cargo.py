@@ -154,6 +154,7 @@ OUTPUTS = [
     ),
     ("error: no token found for `private`, please run `cargo login`", "MissingCredentials"),
     ("error: profile `dist` is not defined", "InvalidManifest"),
+    ("zstd: /*stdin*\\: unsupported format \ntar: Child returned status 1", "InvalidArgument"),
     ("/usr/bin/ld: cannot find -lssl: No such file or directory", "LinkError"),
     ("could not execute process `/b/run`: Exec format error (os error 8)", "BuildScriptRanTarget"),
     ("error[E0308]: mismatched types", "CompileError"),
