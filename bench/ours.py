@@ -19,7 +19,7 @@ import anyio  # noqa: E402
 import dagger  # noqa: E402
 from dagger import dag  # noqa: E402
 
-from pipeline import RustMultiarch, build, toolchain  # noqa: E402
+from pipeline import RustMultiarch, build, planning, toolchain  # noqa: E402
 from pipeline.targets import select  # noqa: E402
 
 EMPTY = "debian:bookworm-slim"
@@ -42,7 +42,7 @@ class Phases:
 
 def project(request: Mapping[str, Any]) -> RustMultiarch:
     """The module's object for a request's `source`, `platforms` and `bins`."""
-    source = dag.host().directory(request["source"], exclude=build.IGNORED, gitignore=True)
+    source = dag.host().directory(request["source"], exclude=planning.IGNORED, gitignore=True)
     return RustMultiarch(source=source, platforms=request["platforms"], bin=request["bins"])
 
 

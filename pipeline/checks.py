@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import dagger
 
 from pipeline import build, cargo, stages
-from pipeline.build import Plan
 from pipeline.cargo import Failure
-from pipeline.errors import ChecksFailed
+from pipeline.errors import ChecksFailed, printed
+from pipeline.planning import Plan
 from pipeline.targets import Target
 
 TESTS = Failure("", ChecksFailed, "the project's tests fail", "correct the tests that cargo names above")
@@ -81,4 +81,4 @@ async def _run(container: dagger.Container, command: Sequence[str], otherwise: F
     try:
         return await container.with_exec(["sh", "-ec", script]).combined_output()
     except dagger.ExecError as error:
-        raise cargo.explain(build.printed(error), shlex.join(command), otherwise=otherwise) from error
+        raise cargo.explain(printed(error), shlex.join(command), otherwise=otherwise) from error

@@ -12,7 +12,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import ClassVar, TypeVar
 
-from dagger import QueryError
+from dagger import ExecError, QueryError
 
 try:  # a module function that raises this one is reported without our own stack
     from dagger.mod._exceptions import FunctionError as _Reported
@@ -383,3 +383,8 @@ class WrongKeyPassword(RustMultiarchError):
     """The signing key does not open with the password."""
 
     exit_code = 75
+
+
+def printed(error: ExecError) -> str:
+    """All that a failed command printed."""
+    return "\n".join(filter(None, (error.stdout, error.stderr)))

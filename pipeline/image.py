@@ -13,10 +13,10 @@ from dagger import Doc, dag, field, function, object_type
 from pipeline import runtime, seal, stages, supplied
 from pipeline import smoke as smoke_run
 from pipeline.attestation import attest
-from pipeline.build import Plan
 from pipeline.errors import UnsupportedPlatform
 from pipeline.gate import verify as gate
 from pipeline.native import debian
+from pipeline.planning import Plan
 from pipeline.registry.address import destinations, named, tagged
 from pipeline.registry.artifacts import Artifact
 from pipeline.registry.content import Layout

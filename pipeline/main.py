@@ -12,7 +12,7 @@ from pipeline import checks, image, orders, plan_text, runtime, seal
 from pipeline import plan as preview
 from pipeline.access import Access, GitToken, RegistryToken, gitconfig, registry_variable
 from pipeline.attestation import attest
-from pipeline.build import IGNORED, Order, Plan, archive, compile, plan
+from pipeline.build import archive, compile
 from pipeline.build import builder as native_builder
 from pipeline.gate import verify as gate
 from pipeline.image import (
@@ -36,6 +36,7 @@ from pipeline.image import (
 from pipeline.naming.situation import Situation
 from pipeline.naming.tags import from_text as from_rules
 from pipeline.native import preflight
+from pipeline.planning import IGNORED, Order, Plan, plan
 from pipeline.registry.address import destinations, named, tagged
 from pipeline.registry.publish import join
 from pipeline.reproduce import twice

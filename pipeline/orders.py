@@ -6,12 +6,12 @@ import dagger
 
 from pipeline import runtime
 from pipeline.access import Access
-from pipeline.build import Order, Plan
 from pipeline.cargo import Choice
 from pipeline.errors import InvalidArgument
 from pipeline.naming import git, metadata
 from pipeline.naming.ci import of_ref
 from pipeline.naming.situation import Situation
+from pipeline.planning import Order, Plan
 from pipeline.settings import Settings
 from pipeline.supplied import Supplied
 from pipeline.targets import Strategy, parse, select

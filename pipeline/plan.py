@@ -18,9 +18,9 @@ import dagger
 from dagger import dag
 
 from pipeline import build, ci_config, settings, toolchain, zig
-from pipeline.build import Plan
 from pipeline.errors import BaseImageUnavailable
 from pipeline.native.natives import Needs
+from pipeline.planning import Plan
 from pipeline.runtime import SCRATCH, SUPPLIED, Runtime
 from pipeline.settings import Merged
 from pipeline.supplied import BUILDER

@@ -9,8 +9,9 @@ from dataclasses import replace
 import anyio
 import dagger
 
-from pipeline.build import Plan, compile
+from pipeline.build import compile
 from pipeline.errors import NotReproducible
+from pipeline.planning import Plan
 
 AT_ONCE = 8
 

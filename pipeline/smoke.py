@@ -10,8 +10,7 @@ import anyio
 import dagger
 
 from pipeline import stages
-from pipeline.build import printed
-from pipeline.errors import SmokeFailed
+from pipeline.errors import SmokeFailed, printed
 
 AT_ONCE = 2
 

@@ -21,11 +21,11 @@ from pipeline import toolchain
 from pipeline.attestation import crates, dpkg, provenance, sbom, signing
 from pipeline.attestation.provenance import Subject
 from pipeline.attestation.signing import Signer
-from pipeline.build import Plan
 from pipeline.errors import UnusableKey
 from pipeline.gate import elf
 from pipeline.naming.metadata import OCI, Base
 from pipeline.naming.situation import Situation
+from pipeline.planning import Plan
 from pipeline.registry import referrers
 from pipeline.registry.artifacts import Artifact
 from pipeline.registry.content import Descriptor, Layout, walk

@@ -15,13 +15,13 @@ from dagger import dag
 
 from engine import choice
 from pipeline import orders, settings
-from pipeline.build import IGNORED
 from pipeline.cli import access, options, watching
 from pipeline.cli.painting import Mode
 from pipeline.errors import NotAGitRepository
 from pipeline.main import RustMultiarch
 from pipeline.naming import ci, git
 from pipeline.naming.situation import Situation
+from pipeline.planning import IGNORED
 from pipeline.settings import Layer, Merged
 from pipeline.targets import select
 

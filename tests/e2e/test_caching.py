@@ -9,7 +9,7 @@ import pytest
 from dagger import dag
 
 from pipeline import RustMultiarch, build, errors, runtime
-from pipeline.build import Plan
+from pipeline.planning import Plan
 
 pytestmark = pytest.mark.anyio
 

@@ -13,8 +13,8 @@ from dagger import dag
 from elftools.elf.elffile import ELFFile
 
 from pipeline import RustMultiarch, errors, runtime
-from pipeline.build import IGNORED
 from pipeline.image import Image
+from pipeline.planning import IGNORED
 from pipeline.targets import Libc, parse
 from pipeline.versions import highest, numbered
 

@@ -12,7 +12,7 @@ import zoo
 from dagger import dag
 
 from pipeline import RustMultiarch, errors
-from pipeline.build import IGNORED
+from pipeline.planning import IGNORED
 
 pytestmark = pytest.mark.anyio
 

@@ -5,7 +5,7 @@ import pytest
 from crates import LOCK, MANIFEST, directory, hello, workspace
 from dagger import dag
 
-from pipeline import build, toolchain
+from pipeline import planning, toolchain
 from pipeline.outline import outline
 from pipeline.targets import select
 
@@ -50,7 +50,7 @@ async def test_code_is_there_and_empty(session: dagger.Client) -> None:
 
 
 async def test_the_plan_of_a_workspace_is_that_of_the_whole_project(session: dagger.Client) -> None:
-    planned = await build.plan(build.Order(workspace(), TARGETS, cargo_choice("server")))
+    planned = await planning.plan(planning.Order(workspace(), TARGETS, cargo_choice("server")))
     assert [binary.name for binary in planned.binaries] == ["server"]
     assert [package.name for package in planned.project.packages] == ["server", "tools"]
     assert {name for package in planned.project.packages for name in package.bins} == {
@@ -60,8 +60,8 @@ async def test_the_plan_of_a_workspace_is_that_of_the_whole_project(session: dag
     }
 
 
-def cargo_choice(package: str) -> build.Choice:
-    return build.Choice(package=package)
+def cargo_choice(package: str) -> planning.Choice:
+    return planning.Choice(package=package)
 
 
 async def test_a_member_behind_a_symbolic_link_is_found_all_the_same(session: dagger.Client) -> None:
@@ -76,5 +76,5 @@ async def test_a_member_behind_a_symbolic_link_is_found_all_the_same(session: da
             "Cargo.lock", await workspace().file("Cargo.lock").contents() + LOCK.format(name="linked")[13:]
         )
     )
-    planned = await build.plan(build.Order(source, TARGETS, cargo_choice("linked")))
+    planned = await planning.plan(planning.Order(source, TARGETS, cargo_choice("linked")))
     assert [binary.name for binary in planned.binaries] == ["linked"]

@@ -4,11 +4,11 @@ from types import SimpleNamespace
 import anyio
 import pytest
 
-from pipeline import build, state, toolchain
-from pipeline.build import Order, Plan
+from pipeline import build, planning, state, toolchain
 from pipeline.cargo import Binary, Choice, Package, Project
 from pipeline.errors import InvalidArgument, UnsupportedLibc
 from pipeline.native.natives import Needs
+from pipeline.planning import Order, Plan
 from pipeline.targets import Libc, Strategy, select
 
 PROJECT = Project((Package("app", "1.0.0", ("app", "two"), frozenset(), None, True),))
@@ -24,7 +24,9 @@ def plan(project: Project = PROJECT, rust: str = "1.96", libc: Libc = Libc.GNU, 
     )
     needs = (Needs(), Needs())
     native = SimpleNamespace()
-    return Plan(order, rust, native, project, BINARIES, build.build_commands(order, BINARIES, needs), needs)
+    return Plan(
+        order, rust, native, project, BINARIES, planning.build_commands(order, BINARIES, needs), needs
+    )
 
 
 def test_the_script_syncs_by_content_then_compiles_once() -> None:
@@ -68,7 +70,7 @@ def test_triples_follow_the_libc() -> None:
 
 def commands(*common: dict[str, str]) -> list[str]:
     order = plan().order
-    found = build.build_commands(order, BINARIES, [Needs(common=one) for one in common])
+    found = planning.build_commands(order, BINARIES, [Needs(common=one) for one in common])
     return [" ".join(command) for command in found]
 
 
@@ -86,7 +88,7 @@ def test_a_cargo_call_for_each_where_they_do_not() -> None:
 
 
 async def _planned(order: Order) -> None:
-    await build.plan(order)
+    await planning.plan(order)
 
 
 @pytest.mark.parametrize("further", [{"libc": Libc.MUSL}, {"glibc": "2.28"}], ids=str)
