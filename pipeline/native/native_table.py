@@ -32,7 +32,7 @@ class Native:
         runtime: Debian packages of the final image.
         cxx: C++ is compiled for wherever the crate is used.
         env: variables of the compile; names and values may use {triple}, {low} (with underscores), {upper},
-            {tools} and {multiarch}.
+            {tools}, {multiarch}, and the compilers {cc} and {cxx}.
         links: linker names (`-l<name>`) that `target` has.
         tool: a build tool, whose product is for the crates that use it.
         generic: a build tool's row for users that have no row of their own.
@@ -87,6 +87,13 @@ _CMAKE = "cmake make"
 _AUTOTOOLS = "autoconf automake libtool make"
 _CLANG = "libclang-dev"
 _PROTOC = ("protobuf-src", "protoc-bin-vendored", "protox")
+
+_PLAIN_TOOLS = (
+    ("HOST_CC", "gcc"), ("HOST_CXX", "g++"),
+    ("CC", "{cc}"), ("CXX", "{cxx}"), ("AR", "{tools}-ar"), ("RANLIB", "{tools}-ranlib"),
+    ("STRIP", "{tools}-strip"),
+)  # fmt: skip
+"""For a build that knows no other names. What `cc` compiles for the build platform has names of its own."""
 
 # fmt: off
 NATIVES: tuple[Native, ...] = (
@@ -165,7 +172,9 @@ NATIVES: tuple[Native, ...] = (
     Native("libduckdb-sys", "links DuckDB", without=("bundled",), impossible="Debian has no DuckDB",
            advice="switch on the `bundled` feature of duckdb"),
     _builds("leveldb-sys", _CMAKE, cxx=True),
-    _builds("rdkafka-sys", "make bash", "builds librdkafka with configure"),
+    # Its configure reads no variable with a triple, and compiles with this machine's `cc` without one.
+    Native("rdkafka-sys", "builds librdkafka with configure", without=("cmake-build", "dynamic-linking"),
+           host=("make", "bash"), cxx=True, env=_PLAIN_TOOLS),
     _builds("rdkafka-sys", "cmake", "builds librdkafka with cmake", cxx=True, when="cmake-build"),
     # Its cmake configuration defines WITH_OAUTHBEARER_OIDC as 0 and its code asks whether it is defined.
     Native("rdkafka-sys", "librdkafka's cmake build reads curl's header", when=("cmake-build", "ssl"),

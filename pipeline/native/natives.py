@@ -164,8 +164,8 @@ class _Collected:
         runtime = (*row.runtime, *(self.compilers.cxx_libraries if row.cxx else ()))
         self._want(self.runtime, runtime, row, crate, "in the image")
         for template, value in row.env:
-            name = expand(template, self.place, self.libc)
-            (self.common if name == template else self.env)[name] = expand(value, self.place, self.libc)
+            name, filled = (expand(text, self.place, self.libc, self.compilers) for text in (template, value))
+            (self.common if name == template else self.env)[name] = filled
             self.reasons[Reason(crate.name, crate.version, f"{name} set", row.why)] = None
 
     def _want(
@@ -195,12 +195,18 @@ class _Collected:
         )
 
 
-def expand(template: str, target: Target, libc: Libc) -> str:
+def expand(template: str, target: Target, libc: Libc, compilers: Compilers) -> str:
     """A name or value of a row's environment, for one target."""
     triple = target.triple(libc)
     low = triple.replace("-", "_")
     return template.format(
-        triple=triple, low=low, upper=low.upper(), tools=target.tools, multiarch=target.multiarch
+        triple=triple,
+        low=low,
+        upper=low.upper(),
+        tools=target.tools,
+        multiarch=target.multiarch,
+        cc=compilers.cc,
+        cxx=compilers.cxx,
     )
 
 

@@ -212,6 +212,16 @@ def test_a_sys_crate_without_a_row_is_named_and_tried() -> None:
     assert found.problems == ()
 
 
+def test_a_configure_that_knows_no_triples_is_given_each_targets_compiler_by_the_plain_names() -> None:
+    found = needs([crate("rdkafka-sys", "libz")], ARM64)
+    assert found.common["CC"] == "aarch64-linux-gnu-gcc"
+    assert found.common["AR"] == "aarch64-linux-gnu-ar"
+    assert found.common["HOST_CC"] == "gcc", "what build scripts compile for themselves"
+    static = needs([crate("rdkafka-sys", "libz")], ARM64, Libc.MUSL)
+    assert static.common["CXX"].startswith("/opt/rust-multiarch/"), "zig"
+    assert needs([crate("rdkafka-sys", "libz", "cmake-build")], ARM64).common == {}
+
+
 def test_the_order_does_not_depend_on_the_graphs() -> None:
     crates = [crate("openssl-sys"), crate("pq-sys"), crate("cxx"), crate("clang-sys", host=True)]
     assert needs(crates, ARMV7) == needs(crates[::-1], ARMV7)
@@ -222,8 +232,9 @@ def test_the_order_does_not_depend_on_the_graphs() -> None:
 def test_every_row_is_complete(row, target) -> None:
     for package in (*row.host, *row.target, *row.runtime):
         assert re.fullmatch(r"[a-z0-9][a-z0-9.+-]+", package)
-    for name, value in row.env:
-        assert "{" not in natives.expand(name, target, Libc.GNU) + natives.expand(value, target, Libc.GNU)
+    compilers = toolchain.compilers(target, Libc.GNU)
+    for text in (text for pair in row.env for text in pair):
+        assert "{" not in natives.expand(text, target, Libc.GNU, compilers)
     assert row.why
     assert not row.impossible or row.advice, "what cannot work comes with a way out"
     assert not row.links or row.target or row.crate == "bzip2-sys"
