@@ -47,7 +47,9 @@ def run(options: argparse.Namespace) -> None:
     """Prepare, measure, print."""
     place = Place.default()
     place.create()
-    rows = chosen(PLANS[options.plan], options.subject, options.scenario, options.peer, options.rounds)
+    rows = chosen(
+        PLANS[options.plan], options.subject, options.scenario, options.peer, options.rounds, options.most
+    )
     if not rows:
         sys.exit("nothing of the plan is left with these options")
     names = list(dict.fromkeys(name for row in rows for name in row.peers))
@@ -175,6 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in ("subject", "scenario", "peer"):
         running.add_argument(f"--{name}", action="append", default=[], help=f"only this {name}; repeatable")
     running.add_argument("--rounds", type=int, default=0, help="instead of the plan's")
+    running.add_argument("--most", type=int, default=0, help="only cases of this many platforms or fewer")
     running.add_argument("--budget", type=float, help="seconds for all samples together; 0 for no end")
     running.add_argument("--limit", type=float, default=SAMPLE_SECONDS, help="seconds for one sample")
     running.add_argument(

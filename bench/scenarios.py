@@ -198,13 +198,24 @@ def chosen(
     scenarios: Sequence[str] = (),
     peers: Sequence[str] = (),
     rounds: int = 0,
+    most: int = 0,
 ) -> list[Row]:
-    """The part of a plan that is asked for; what is empty or 0 leaves everything as it is."""
+    """The part of a plan that is asked for; what is empty or 0 leaves everything as it is.
+
+    Args:
+        rows: the plan.
+        subjects: the only subjects.
+        scenarios: the only scenarios.
+        peers: the only peers.
+        rounds: how many, instead of the plan's own.
+        most: platforms that a case may have.
+    """
     found = []
     for row in rows:
         kept = tuple(peer for peer in row.peers if not peers or peer in peers)
         wanted = row.case.subject in (subjects or [row.case.subject])
-        if kept and wanted and row.case.scenario in (scenarios or [row.case.scenario]):
+        few = not most or len(row.case.platforms) <= most
+        if kept and wanted and few and row.case.scenario in (scenarios or [row.case.scenario]):
             found.append(Row(row.case, kept, rounds or row.rounds))
     return found
 

@@ -68,6 +68,8 @@ def test_a_part_of_a_plan() -> None:
     assert chosen(rows, subjects=["a"]) == rows[:1]
     assert chosen(rows, scenarios=["line"]) == rows[1:]
     assert chosen(rows, peers=["x"]) == [Row(COLD, ("x",), 3)]
+    assert chosen(rows, most=2) == rows
+    assert chosen(rows, most=1) == []
     assert chosen(rows, rounds=1) == [Row(COLD, ("x", "y"), 1), Row(LINE, ("y",), 1)]
 
 
