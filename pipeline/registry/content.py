@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -125,7 +125,7 @@ class Store(Protocol):
         """The bytes of a manifest or an index."""
         ...
 
-    def blob(self, descriptor: Descriptor) -> AsyncIterator[bytes]:
+    def blob(self, descriptor: Descriptor) -> AsyncGenerator[bytes, None]:
         """The bytes of a config or a layer, piece by piece."""
         ...
 
@@ -162,7 +162,7 @@ class Layout:
         path = await self._file(descriptor)
         return await path.read_bytes()
 
-    async def blob(self, descriptor: Descriptor) -> AsyncIterator[bytes]:
+    async def blob(self, descriptor: Descriptor) -> AsyncGenerator[bytes, None]:
         """The bytes of a config or a layer, piece by piece."""
         async with await (await self._file(descriptor)).open("rb") as file:
             while piece := await file.read(READ_BYTES):

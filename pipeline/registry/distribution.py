@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +32,7 @@ NO_SUCH_API = frozenset({400, 404, 405, 406, 501})
 MAX_MANIFEST_BYTES = 4 << 20
 """What registries have to take, by the specification; what is larger is no manifest."""
 
-Open = Callable[[], AsyncIterator[bytes]]
+Open = Callable[[], AsyncGenerator[bytes, None]]
 
 
 @dataclass(frozen=True)

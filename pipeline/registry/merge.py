@@ -7,7 +7,7 @@ piece, only where they are missing.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.errors import DuplicatePlatform, MalformedPlatform, NotMergeable, UnsupportedPlatform
@@ -47,7 +47,7 @@ class Merged:
         """The bytes of the index or of a part's manifest."""
         return self.body if descriptor.digest == self.root.digest else self.parts[descriptor.digest].body
 
-    async def blob(self, descriptor: Descriptor) -> AsyncIterator[bytes]:
+    async def blob(self, descriptor: Descriptor) -> AsyncGenerator[bytes, None]:
         """The bytes of a config or a layer, as they come from the part's registry."""
         async with self.owners[descriptor.digest][0].blob(descriptor.digest) as pieces:
             async for piece in pieces:

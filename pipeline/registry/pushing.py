@@ -10,7 +10,7 @@ So a tag names something complete at any moment, and a push that fails in 1 or 2
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -140,7 +140,7 @@ async def _send_blobs(
 async def _send_artifact(target: Target, artifact: Artifact, done: str) -> None:
     for blob, content in artifact.blobs:
 
-        async def whole(content: bytes = content) -> AsyncIterator[bytes]:
+        async def whole(content: bytes = content) -> AsyncGenerator[bytes, None]:
             yield content
 
         target.ways.append((await target.repository.upload(blob, whole, done), blob.size))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -26,7 +26,7 @@ NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILUR
 """What OpenSSL calls an answer that is not TLS; its versions differ."""
 
 T = TypeVar("T")
-Body = Callable[[], AsyncIterator[bytes]]
+Body = Callable[[], AsyncGenerator[bytes, None]]
 Say = Callable[[str], None]
 
 
@@ -118,8 +118,8 @@ class Registry:
         """As `send`, and with a body that is made anew for each try; raises `Passing` where `send` waits."""
         for last in (False, True):
             used = self._tokens.get(scope, "")
-            request = self._request(method, url, used, headers, content)
-            response = await self._exchange(request)
+            async with _made(content) as body:
+                response = await self._exchange(self._request(method, url, used, headers, body))
             if response.status_code != 401 or last:
                 break
             await self._sign_in(response, scope, used)
@@ -150,7 +150,7 @@ class Registry:
         url: str,
         token: str,
         headers: Mapping[str, str] | None,
-        content: bytes | Body | None,
+        content: bytes | AsyncGenerator[bytes, None] | None,
     ) -> httpx.Request:
         target = self.base.join(url)
         sent = dict(headers or {})
@@ -161,8 +161,7 @@ class Registry:
             self.base.port,
         ):
             sent["Authorization"] = token
-        body = content() if callable(content) else content
-        return self.client.build_request(method, target, headers=sent, content=body)
+        return self.client.build_request(method, target, headers=sent, content=content)
 
     async def _exchange(self, request: httpx.Request, stream: bool = False) -> httpx.Response:
         try:
@@ -211,6 +210,16 @@ class Registry:
                 request = token_request(self.client, self.base, challenge, scope, login)
                 answer = self._judged(await self._exchange(request), frozenset({200}))
                 self._tokens[scope] = f"Bearer {token_of(answer)}"
+
+
+@asynccontextmanager
+async def _made(content: bytes | Body | None) -> AsyncIterator[bytes | AsyncGenerator[bytes, None] | None]:
+    """A request's body; a file that it reads is closed however the request ends."""
+    if not callable(content):
+        yield content
+        return
+    async with aclosing(content()) as body:
+        yield body
 
 
 def _told(error: Exception) -> str:

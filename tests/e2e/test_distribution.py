@@ -6,7 +6,7 @@ import base64
 import json
 import subprocess
 import tracemalloc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 import anyio
@@ -18,7 +18,7 @@ from faulty import Fault, Proxy, proxy
 from engine import registry
 from pipeline import errors
 from pipeline.registry.address import destinations
-from pipeline.registry.content import Descriptor, Layout
+from pipeline.registry.content import Descriptor, Layout, digest_of
 from pipeline.registry.credentials import Keychain, Login, anonymous, from_docker
 from pipeline.registry.dial import registries
 from pipeline.registry.distribution import Repository
@@ -453,6 +453,26 @@ async def test_credentials_stay_with_their_host(sample: Path, faulty: Proxy) -> 
         (download,) = [seen for seen in faulty.seen if seen.method == "GET"]
         assert "Authorization" not in download.headers
         assert any("Authorization" in seen.headers for seen in front.seen)
+
+
+async def test_what_was_being_sent_is_closed_when_the_connection_drops(faulty: Proxy) -> None:
+    piece, count = bytes(1 << 16), 1 << 12
+    blob = Descriptor("application/octet-stream", digest_of(b"never all of it"), len(piece) * count)
+    sent: list[AsyncGenerator[bytes, None]] = []
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        for _ in range(count):
+            yield piece
+
+    def opened() -> AsyncGenerator[bytes, None]:
+        sent.append(pieces())
+        return sent[-1]
+
+    faulty.faults = [Fault("PUT", BLOB, after=1, times=1000)]
+    async with registries(anonymous, retry=QUICK) as all_of_them:
+        with pytest.raises(errors.PublishError):
+            await Repository(await all_of_them.registry(faulty.address), "half").upload(blob, opened)
+    assert sent and all(generator.ag_frame is None for generator in sent)
 
 
 async def test_requests_say_who_they_are_from(sample: Path, faulty: Proxy) -> None:
