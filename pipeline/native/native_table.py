@@ -243,7 +243,7 @@ NATIVES: tuple[Native, ...] = (
     # Text, numbers, languages
     Native("onig_sys", "compiles Oniguruma that it carries"),
     Native("pcre2-sys", "compiles PCRE2 that it carries"),
-    _builds("expat-sys", _CMAKE),
+    _builds("expat-sys", _CMAKE, cxx=True),
     Native("libxml", "links libxml2", target=("libxml2-dev",), runtime=("libxml2",), links=("xml2",)),
     _system("libxslt", "libxslt1-dev", "libxslt1.1", "xslt"),
     _system("magic-sys", "libmagic-dev", "libmagic1", "magic", without="bundled"),
