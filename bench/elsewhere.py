@@ -9,10 +9,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.network import FORWARDING
 from engine.paths import Paths
 from pipeline import fleet
 
-FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 SECONDS = 600
 
 
@@ -81,11 +81,8 @@ def machine(cache: Path, platforms: Sequence[str], number: int) -> Iterator[Mach
         platforms: what it builds for, besides this machine's own.
         number: see `namespace`.
     """
-    ours, theirs = Paths.default(), Paths(cache / "rust-multiarch")
-    theirs.root.mkdir(parents=True, exist_ok=True)
-    for link, directory in ((theirs.builds, ours.builds), (theirs.bases, ours.bases)):
-        if not link.is_symlink():
-            link.symlink_to(directory)
+    paths = Paths(cache / "rust-multiarch")
+    paths.share(Paths.default())
     env = {name: text for name, text in os.environ.items() if name != fleet.RUNNER}
     env["XDG_CACHE_HOME"] = str(cache)
     with namespace(number) as file:
@@ -93,6 +90,6 @@ def machine(cache: Path, platforms: Sequence[str], number: int) -> Iterator[Mach
         command = ["nsenter", f"--net={file}", *fleet.by_itself("engine")]
         try:
             run(*command, "start", "--platform", ",".join(platforms), env=env)
-            yield Machine(f"unix://{theirs.socket}", theirs)
+            yield Machine(f"unix://{paths.socket}", paths)
         finally:
             run(*command, "stop", env=env)

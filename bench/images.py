@@ -1,9 +1,9 @@
 """The Dockerfiles' base images where Docker Hub cannot be reached: stand-ins in a corner of the registry.
 
 BuildKit takes no certificates over from the machine, so its Rust image has one more layer with them. Dagger's
-engine does, by running update-ca-certificates before and after every command, which nobody sees on a machine
-without certificates of its own; so here its images get the same layer instead. BuildKit's Rust image exists
-for foreign platforms too, since an emulated build runs the compiler there.
+engine lends them to every command, which nobody sees on a machine without certificates of its own; so here
+its images get the same layer instead. BuildKit's Rust image exists for foreign platforms too, since an
+emulated build runs the compiler there.
 """
 
 from __future__ import annotations

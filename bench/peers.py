@@ -86,7 +86,12 @@ class Ours:
         return [sys.executable, "-m", "bench.ours", json.dumps(request)]
 
     def _run(self, request: Mapping[str, object]) -> None:
-        run(self._argv(request), self.engine, ROOT)
+        for environment in self._environments():
+            run(self._argv(request), environment, ROOT)
+
+    def _environments(self) -> list[Mapping[str, str]]:
+        """One for each engine that takes part."""
+        return [self.engine]
 
 
 @dataclass
@@ -108,18 +113,8 @@ class Fleet(Ours):
 
     machines: Sequence[elsewhere.Machine] = ()
 
-    def prepare(self, platforms: Sequence[str]) -> None:
-        for machine in self.machines:
-            run(
-                self._argv({**_empty(self.place), "do": "build", "platforms": list(platforms)}),
-                machine.environment,
-                ROOT,
-            )
-
-    def forget(self, copy: Copy, platforms: Sequence[str]) -> None:
-        for machine in self.machines:
-            request = {**self._project(copy, platforms), "do": "forget"}
-            run(self._argv(request), machine.environment, ROOT)
+    def _environments(self) -> list[Mapping[str, str]]:
+        return [machine.environment for machine in self.machines]
 
     def command(self, copy: Copy, platforms: Sequence[str], phases: Path) -> Command:
         first, *others = self.machines

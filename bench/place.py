@@ -74,10 +74,6 @@ class Place:
             self.logs,
         ):
             path.mkdir(parents=True, exist_ok=True)
-        ours, theirs = self.engine, Paths.default()
         # None for any container: the images trust what this machine trusts, as BuildKit's have to.
-        ours.certificates.mkdir(parents=True, exist_ok=True)
-        for link, directory in ((ours.builds, theirs.builds), (ours.bases, theirs.bases)):
-            directory.mkdir(parents=True, exist_ok=True)
-            if not link.is_symlink():
-                link.symlink_to(directory)
+        self.engine.certificates.mkdir(parents=True, exist_ok=True)
+        self.engine.share(Paths.default())

@@ -49,6 +49,14 @@ class Paths:
         """What stand-in images are made from."""
         return self.root / "bases"
 
+    def share(self, other: Paths) -> None:
+        """Use the compiled engines and the stand-in images of another root, which takes what is made here."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        for link, directory in ((self.builds, other.builds), (self.bases, other.bases)):
+            directory.mkdir(parents=True, exist_ok=True)
+            if not link.is_symlink():
+                link.symlink_to(directory)
+
     @property
     def registry(self) -> Path:
         """The loopback registry's storage."""

@@ -25,9 +25,8 @@ b2ZmaWNl
 @pytest.fixture(scope="module")
 def paths(engine, loopback: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Paths]:
     """A root of its own, with the compiled engine and the stand-in images of the first."""
-    first, second = Paths.default(), Paths(tmp_path_factory.mktemp("engine"))
-    second.builds.symlink_to(first.builds)
-    second.bases.symlink_to(first.bases)
+    second = Paths(tmp_path_factory.mktemp("engine"))
+    second.share(Paths.default())
     second.certificates.mkdir()
     (second.certificates / "office.crt").write_text(AUTHORITY)
     yield second

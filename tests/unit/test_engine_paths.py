@@ -107,3 +107,13 @@ def test_the_other_ends_of_a_sockets_connections_are_its_clients() -> None:
     assert clients.pids(SS, Path("/c/engine/run/engine.sock")) == {67}
     assert clients.pids(SS, Path("/other/engine.sock")) == set()
     assert clients.pids("", Path("/c/engine/run/engine.sock")) == set()
+
+
+def test_what_is_made_under_one_root_is_used_under_another(tmp_path: Path) -> None:
+    first, second = Paths(tmp_path / "first"), Paths(tmp_path / "second")
+    for _ in range(2):
+        second.share(first)
+    (second.builds / "made").touch()
+    assert (first.builds / "made").exists()
+    assert second.bases.resolve() == first.bases
+    assert not second.state.exists()
