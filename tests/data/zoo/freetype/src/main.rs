@@ -1,9 +1,9 @@
 fn main() {
-    let (mut library, mut major, mut minor, mut patch) = (std::ptr::null_mut(), 0, 0, 0);
-    // SAFETY: FreeType fills in what it is given pointers to.
-    unsafe {
+    let mut library = std::ptr::null_mut();
+    // SAFETY: FreeType fills in what it is given a pointer to; its arithmetic needs no library.
+    let half_of_three = unsafe {
         assert_eq!(freetype_sys::FT_Init_FreeType(&mut library), 0);
-        freetype_sys::FT_Library_Version(library, &mut major, &mut minor, &mut patch);
-    }
-    println!("version {major}");
+        freetype_sys::FT_MulFix(3 << 16, 1 << 15)
+    };
+    println!("half of three {:#x}", half_of_three);
 }
