@@ -73,7 +73,7 @@ def sync_lines() -> list[str]:
 
     Above them lies a cargo configuration with the linker of each triple. Cargo compiles every build script
     and macro again where its linker is set in one build and not in the next, and the machine's own would be
-    set only where its platform is among those asked for. What the project or the environment says counts more.
+    set only where its platform is asked for. What the project or the environment says counts more.
     """
     source, work = toolchain.SOURCE, f"{toolchain.BUILD}/src"
     linkers = " ".join(f"{target.gnu}={target.tools}-gcc" for target in TARGETS)

@@ -12,8 +12,11 @@ from engine.locks import exclusive
 from engine.log import to_stderr
 from engine.paths import default_root
 
-PACKAGES = ("skopeo", "libsubid4", "libglib2.0-0")
-"""A reader of images, and the libraries that podman and conmon want besides its own."""
+PROGRAMS = ("skopeo", "zstd")
+"""A reader of images and one of archives; each is in the package of its name."""
+
+PACKAGES = (*PROGRAMS, "libsubid4", "libglib2.0-0")
+"""And the libraries that podman and conmon want besides skopeo's."""
 
 UNPACKED = ("podman", "conmon")
 """Taken out of their packages and not installed: Dagger would take an installed podman for an engine."""
@@ -21,7 +24,7 @@ UNPACKED = ("podman", "conmon")
 
 def ensure() -> None:
     """Install what is missing."""
-    if not shutil.which("skopeo"):
+    if not all(map(shutil.which, PROGRAMS)):
         prerequisites.install_packages(list(PACKAGES), to_stderr)
 
 
