@@ -16,6 +16,9 @@ from engine.paths import Paths
 CONTAINER_TOOLS = ("docker", "podman")
 """What Dagger starts an engine with by itself, in its own order."""
 
+EMBEDDED = "embedded"
+"""What our own engine is called where an address is asked for."""
+
 ANSWER_SECONDS = 10
 
 
@@ -32,6 +35,11 @@ class Choice:
     kind: str
     why: str
     environment: dict[str, str]
+
+
+def address(name: str) -> str:
+    """An engine's address: our own one's for its name, any other as it is."""
+    return config.address(Paths.default()) if name == EMBEDDED else name
 
 
 def choose(
@@ -51,9 +59,8 @@ def choose(
         builders: platforms besides this machine's own that the compiler will run on.
     """
     host = (environ if environ is not None else os.environ).get(RUNNER, "")
-    ours = config.address(Paths.default())
-    if host == ours:
-        return _embedded(f"{RUNNER} is its address", platforms, builders, log)
+    if host == address(EMBEDDED):
+        return _embedded("it was asked for", platforms, builders, log)
     choice = _named(host) if host else _container_tool(log)
     if choice is None:
         why = "no runner host is set, and neither docker nor podman answers"

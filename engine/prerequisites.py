@@ -200,6 +200,17 @@ def _apt(command: list[str], log: Log) -> None:
         )
 
 
+def install_packages(packages: list[str], log: Log) -> None:
+    """Install packages and start nothing that they bring.
+
+    Raises:
+        PrerequisitesMissing: the package manager fails; with what it said.
+    """
+    with _no_services():
+        _apt(["apt-get", "update"], log)
+        _apt(install_command(packages), log)
+
+
 def install(log: Log, *, stand_ins: bool = True) -> None:
     """Install what a package manager can; raise with everything else named."""
     lacking = missing(stand_ins=stand_ins)
@@ -209,8 +220,6 @@ def install(log: Log, *, stand_ins: bool = True) -> None:
     if lacking.root or lacking.go or lacking.kernel or not shutil.which("apt-get"):
         raise lacking.error()
     log("installing packages that the engine needs: " + " ".join(lacking.packages))
-    with _no_services():
-        _apt(["apt-get", "update"], log)
-        _apt(install_command(lacking.packages), log)
+    install_packages(lacking.packages, log)
     if still := missing(stand_ins=stand_ins):
         raise still.error()

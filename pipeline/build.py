@@ -69,9 +69,20 @@ def cache_key(plan: Plan) -> str:
 
 
 def sync_lines() -> list[str]:
-    """Shell lines that bring the sources into the cache volume by content and go there."""
+    """Shell lines that bring the sources into the cache volume by content and go there.
+
+    Above them lies a cargo configuration with the linker of each triple. Cargo compiles every build script
+    and macro again where its linker is set in one build and not in the next, and the machine's own would be
+    set only where its platform is asked for. What the project or the environment says counts more.
+    """
     source, work = toolchain.SOURCE, f"{toolchain.BUILD}/src"
+    linkers = " ".join(f"{target.gnu}={target.tools}-gcc" for target in TARGETS)
     return [
+        f"mkdir -p {toolchain.BUILD}/.cargo",
+        f"for pair in {linkers}; do",
+        '    ! command -v "${pair#*=}" >/dev/null ||',
+        """        printf '[target.%s]\nlinker = "%s"\n' "${pair%=*}" "${pair#*=}" """.rstrip(),
+        f"done >{toolchain.BUILD}/.cargo/config.toml",
         f"mkdir -p {work}",
         f"rsync -rlp --checksum --delete --exclude=/target {source}/ {work}/",
         f"cd {work}",
@@ -86,7 +97,10 @@ def compile_script(plan: Plan) -> str:
     file for each that names the Debian packages with the libraries it links.
     """
     lines = state.compiled_lines() if plan.order.state is not None else []
-    lines += [*sync_lines(), f"mkdir -p {OUTPUT}", *map(messages.reported, plan.commands)]
+    lines += sync_lines()
+    for triple in plan.order.triples:
+        lines += _std_lines(triple)
+    lines += [f"mkdir -p {OUTPUT}", *map(messages.reported, plan.commands)]
     directory = cargo.profile_directory(plan.order.choice.profile)
     for target in plan.order.targets:
         triple = target.triple(plan.order.libc)
@@ -96,6 +110,20 @@ def compile_script(plan: Plan) -> str:
             program, packages = f"{OUTPUT}/{triple}/{binary.name}", f"{OUTPUT}/packages/{triple}"
             lines += debian.needed_script(target, [program], f"{packages}/{binary.name}")
     return "\n".join(lines)
+
+
+def _std_lines(triple: str) -> list[str]:
+    """Shell lines that drop what was compiled for a triple against another standard library.
+
+    A builder may get its own from elsewhere with the same compiler, and cargo looks at the compiler alone:
+    its crates would be fresh, and rustc could not find them ("can't find crate").
+    """
+    folder = f"{toolchain.BUILD}/target/{triple}"
+    return [
+        f"std=$(ls $(rustc --print target-libdir --target {triple}) | sha256sum)",
+        f'[ "$(cat {folder}/.std 2>/dev/null)" = "$std" ] || rm -rf {folder}',
+        f'mkdir -p {folder} && echo "$std" >{folder}/.std',
+    ]
 
 
 def _collect(tools: str, built: str, triple: str, name: str) -> list[str]:

@@ -219,7 +219,9 @@ def check(engines: Sequence[str]) -> None:
             raise errors.InvalidArgument(
                 f"{engine!r} is not an engine's address",
                 where="--engine",
-                fix="write it as Dagger does: " + ", ".join(f"{name}://…" for name in SCHEMES),
+                fix="write it as Dagger does: "
+                + ", ".join(f"{name}://…" for name in SCHEMES)
+                + "; or embedded",
             )
         if engines.count(engine) > 1:
             raise errors.InvalidArgument(

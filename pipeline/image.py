@@ -5,12 +5,13 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import PurePosixPath
+from types import ModuleType
 from typing import Annotated, Self
 
 import dagger
 from dagger import Doc, dag, field, function, object_type
 
-from pipeline import runtime, seal, stages, supplied
+from pipeline import docker_archive, runtime, seal, stages, supplied
 from pipeline import smoke as smoke_run
 from pipeline.attestation import attest
 from pipeline.errors import UnsupportedPlatform
@@ -56,6 +57,7 @@ SignPasswordArgument = Annotated[dagger.Secret | None, Doc("Password of the priv
 PasswordArgument = Annotated[dagger.Secret | None, Doc("Password or token at the registry.")]
 
 SEAL = ("python3", "/seal.py")
+PACK = ("python3", "/docker_archive.py")
 LAYOUT = "/layout"
 
 
@@ -143,6 +145,23 @@ class Image:
         """The image as an OCI archive: the layout in one tar file."""
         pack = ["tar", "--sort=name", "--mtime=@0", "--owner=0:0", "--group=0:0", "--mode=u=rwX,go=rX"]
         return self._sealed().with_exec([*pack, "-C", LAYOUT, "-cf", "/sealed.tar", "."]).file("/sealed.tar")
+
+    @function
+    async def docker_archive(
+        self,
+        platform: Annotated[
+            str, Doc("The platform; the only one, or else the engine's own, where none is given.")
+        ] = "",
+        tags: Annotated[list[str] | None, Doc("What the loaded image is called, for example app:1.")] = None,
+    ) -> dagger.File:
+        """One platform's image as a file that `docker load` and `podman load` take, under these names."""
+        if not platform and len(self.variants) == 1:
+            platform = self.variants[0].platform
+        variant = self.variant(platform or await dag.default_platform())
+        packing = _program(PACK, docker_archive).with_mounted_directory(LAYOUT, self.layout())
+        return packing.with_exec([*PACK, LAYOUT, "/image.tar", variant.platform, *(tags or [])]).file(
+            "/image.tar"
+        )
 
     @function
     async def report(self, as_json: Annotated[bool, Doc("As JSON instead of a table.")] = False) -> str:
@@ -257,9 +276,14 @@ class Image:
 
 
 def _sealer() -> dagger.Container:
+    return _program(SEAL, seal)
+
+
+def _program(command: Sequence[str], module: ModuleType) -> dagger.Container:
+    """A container that has one of our modules as a program."""
     # As a file, since the engine prints the text of a new one in its log. Where this process is a module's
     # function, its host is its own container.
-    return dag.container().from_(PYTHON).with_file(SEAL[-1], dag.host().file(seal.__file__))
+    return dag.container().from_(PYTHON).with_file(command[-1], dag.host().file(str(module.__file__)))
 
 
 def _sealed_base(base: dagger.Container) -> dagger.Directory:

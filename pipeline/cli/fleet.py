@@ -34,10 +34,8 @@ def publish(
     """Build every platform on some engine, join them under every tag; the address, or the receipt.
 
     Raises:
-        InvalidArgument: an engine's address that is none.
         NoEngineLeft, RustMultiarchError: see `fleet.spread`.
     """
-    fleet.check(engine)
     platforms = [target.platform for target in select(asked.platforms)]
     to = destinations(tagged(tag, named_by_git(asked.tag_rules, source, os.environ)), [])
     login = {to[0].host: (username, FromEnvironment(password))} if password else {}

@@ -56,17 +56,19 @@ def chosen(image: Image) -> Variant:
     )
 
 
+async def write(image: Image, tags: Sequence[str], path: str) -> None:
+    """Write the variant of this machine as a Docker archive that gives it its tags."""
+    archive = await image.docker_archive(chosen(image).platform, list(tags))
+    await archive.export(path)
+
+
 async def load(image: Image, tags: Sequence[str]) -> str:
-    """Load the variant of this machine and give it its tags; what the program says it is called."""
-    program, variant = tool(), chosen(image)
+    """Load the variant of this machine under its tags; the first of them, or else its ID."""
     with tempfile.TemporaryDirectory() as folder:
         archive = str(Path(folder) / "image.tar")
-        await variant.container.as_tarball().export(archive)
-        said = await _run([program, "load", "--input", archive])
-    name = said.strip().splitlines()[-1].rpartition(": ")[2]
-    for tag in tags:
-        await _run([program, "tag", name, tag])
-    return tags[0] if tags else name
+        await write(image, tags, archive)
+        said = await _run([tool(), "load", "--input", archive])
+    return tags[0] if tags else said.strip().splitlines()[-1].rpartition(": ")[2]
 
 
 async def _run(command: list[str]) -> str:

@@ -45,6 +45,16 @@ PROGRESS = inspect.Parameter(
     "progress", inspect.Parameter.KEYWORD_ONLY, default=Mode.AUTO, annotation=Progress
 )
 
+Engines = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--engine",
+        help="The engine to work on, as Dagger names it (tcp://host:1234), or embedded for our own; publish "
+        "takes several.",
+    ),
+]
+ENGINE = inspect.Parameter("engine", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Engines)
+
 
 def platform_names(incomplete: str) -> list[str]:
     """The platforms that a shell completes to."""

@@ -10,7 +10,7 @@ TYPES = {
     "oci": "an OCI archive, or with tar=false an OCI layout directory",
     "registry": "push, as --push does",
     "image": "with push=true: push, as --push does",
-    "docker": "load into docker, as --load does",
+    "docker": "load into docker, as --load does, or with dest= an archive that docker loads",
 }
 """What may be written as `type=`."""
 
@@ -22,8 +22,8 @@ class Output:
     """A way out of a build.
 
     Attributes:
-        kind: `archive`, `layout`, `push` or `load`.
-        path: where an archive or a layout goes; empty for the others.
+        kind: `archive`, `layout`, `docker`, `push` or `load`.
+        path: where an archive or a layout goes; empty for `push` and `load`.
     """
 
     kind: str
@@ -48,8 +48,8 @@ def parse(text: str) -> Output:
         raise _wrong(text, f"there is no {', '.join(keys)}=")
     if kind == "registry" or (kind == "image" and push == "true"):
         return Output("push")
-    if kind == "docker" and not path:
-        return Output("load")
+    if kind == "docker" and tar == "true":
+        return Output("docker", path) if path else Output("load")
     if kind != "oci":
         raise _wrong(text, f"type={kind} is not among " + ", ".join(TYPES))
     if not path:

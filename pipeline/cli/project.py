@@ -13,7 +13,6 @@ from typing import Annotated, Any
 import typer
 from dagger import dag
 
-from pipeline import fleet as spreading
 from pipeline import plan as preview
 from pipeline import runtime
 from pipeline import smoke as smoke_run
@@ -57,7 +56,9 @@ async def build(
     load: Annotated[bool, typer.Option("--load", help="Load this machine's platform into docker.")] = False,
     outputs: Annotated[
         list[str] | None,
-        typer.Option("--output", "-o", help="A path, or type=oci,dest=PATH[,tar=false], as buildx has it."),
+        typer.Option(
+            "--output", "-o", help="A path, or type=oci|docker,dest=PATH[,tar=false], as buildx has it."
+        ),
     ] = None,
     file: Annotated[str, typer.Option("--file", "-f", hidden=True)] = "",
     username: Username = "",
@@ -83,6 +84,8 @@ async def build(
             await image.tarball().export(way.path)
         if way.kind == "layout":
             await image.layout().export(way.path)
+        if way.kind == "docker":
+            await loading.write(image, tag or [], way.path)
     document: dict[str, Any] = {"variants": await image.rows()}
     if "push" in kinds and tag:
         attached = _attached(sbom, provenance, symbols, sign_key, sign_password)
@@ -204,12 +207,6 @@ async def publish(
     by_digest: Annotated[
         bool, typer.Option("--by-digest", help=doc(RustMultiarch.publish, "by_digest"))
     ] = False,
-    engine: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--engine", help="An engine to build on, as Dagger names it: tcp://host:1234. Repeatable."
-        ),
-    ] = None,
     json: JSON = False,
 ) -> str:
     """Build, push one index to every --tag and print its first address with the digest."""
@@ -229,7 +226,7 @@ def publish_apart(
     *,
     source: Path,
     files: Path | None,
-    engine: list[str] | None,
+    engine: list[str],
     tag: list[str] | None,
     username: str,
     password: str,
@@ -245,13 +242,13 @@ def publish_apart(
     cache_to: Path | None,
     **_: object,
 ) -> str | None:
-    """What publishing on several engines answers; None where none is named, after a look at the addresses.
+    """What publishing on several engines answers; None where one does it all, after a look at the addresses.
 
     Raises:
-        InvalidArgument, InvalidAddress: see `check_publish`; what cannot be had beside `--engine`.
+        InvalidArgument, InvalidAddress: see `check_publish`; what cannot be had from several engines.
     """
     check_publish(settings, tag=tag)
-    if not engine:
+    if len(engine) < 2:
         return None
     if by_digest:
         raise InvalidArgument(
@@ -267,8 +264,7 @@ def publish_apart(
         raise InvalidArgument(
             "what is attached to an image is made by the engine that builds all of it",
             where="--engine",
-            fix="publish without --sbom, --provenance, --symbols and --sign-key, or with one engine in "
-            + spreading.RUNNER,
+            fix="publish without --sbom, --provenance, --symbols and --sign-key, or on one engine",
         )
     return fleet.publish(
         settings,
@@ -417,7 +413,7 @@ def _json(document: dict[str, Any]) -> str:
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "build": session.project_command(build, before=check_build),
-    "publish": session.project_command(publish, before=publish_apart),
+    "publish": session.project_command(publish, before=publish_apart, spreads=True),
     "plan": session.project_command(plan, by_platform=False, before=matrix_alone),
     "natives": session.project_command(natives, by_platform=False),
     "binary": session.project_command(binary),

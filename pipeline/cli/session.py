@@ -14,10 +14,10 @@ import typer
 from dagger import dag
 
 from engine import choice
-from pipeline import orders, settings
+from pipeline import fleet, orders, settings
 from pipeline.cli import access, options, watching
 from pipeline.cli.painting import Mode
-from pipeline.errors import NotAGitRepository
+from pipeline.errors import InvalidArgument, NotAGitRepository
 from pipeline.main import RustMultiarch
 from pipeline.naming import ci, git
 from pipeline.naming.situation import Situation
@@ -44,6 +44,7 @@ def project_command(
     without: frozenset[str] = frozenset(),
     before: Before | None = None,
     by_platform: bool = True,
+    spreads: bool = False,
 ) -> Callable[..., None]:
     """A command over a project: `run(module, …)` inside an engine session, its answer on stdout.
 
@@ -52,12 +53,14 @@ def project_command(
         without: constructor arguments that the command has a meaning of its own for.
         before: called with the settings and the command's own options while there is no engine yet.
         by_platform: progress has a line for each platform, not one for the whole command.
+        spreads: several engines may be named; `before` has the answer then.
     """
     own = list(inspect.signature(run, eval_str=True).parameters.values())[1:]
     project = options.project_parameters(without)
     names = frozenset(parameter.name for parameter in project)
 
-    def command(progress: Mode, **given: Any) -> None:
+    def command(progress: Mode, engine: list[str] | None, **given: Any) -> None:
+        engines = _engines(engine, spreads)
         chosen, rest = options.split(given, names)
         opened, rest = options.split(rest, _ACCESS)
         access.check(**opened)
@@ -68,9 +71,11 @@ def project_command(
         outright = {**settings.from_environment(os.environ), **given_outright}
         merged = anyio.run(_merged, source, outright)
         targets = select(merged.settings.platforms)
-        if before and (known := before(merged.settings, source=source, files=files, **rest)):
+        if before and (known := before(merged.settings, source=source, files=files, engine=engines, **rest)):
             typer.echo(known)
             return
+        if engines:
+            os.environ[fleet.RUNNER] = engines[0]
         module = functools.partial(_module, source, files, outright, opened, merged.settings.ref)
         work = functools.partial(_over_project, run, module, rest)
         rows = [(target.platform, target.triple(merged.settings.libc)) for target in targets]
@@ -78,8 +83,25 @@ def project_command(
         answer([name for name, _ in rows], work, shown, progress, orders.builders(merged.settings))
 
     command.__doc__ = run.__doc__
-    command.__signature__ = inspect.Signature([*project, *access.PARAMETERS, *own, options.PROGRESS])
+    command.__signature__ = inspect.Signature(
+        [*project, *access.PARAMETERS, *own, options.ENGINE, options.PROGRESS]
+    )
     return command
+
+
+def _engines(named: Sequence[str] | None, several: bool) -> list[str]:
+    """The addresses of the engines that were named.
+
+    Raises:
+        InvalidArgument: what is no address; more than one where the work is not spread.
+    """
+    engines = [choice.address(name) for name in named or ()]
+    fleet.check(engines)
+    if len(engines) > 1 and not several:
+        raise InvalidArgument(
+            "only publish spreads its work over several engines", where="--engine", fix="name one engine"
+        )
+    return engines
 
 
 async def _merged(source: Path, outright: Layer) -> Merged:

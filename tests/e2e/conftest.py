@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import dagger
+import debian_tools
 import pytest
 from dagger import dag
 from faulty import Proxy, proxy
@@ -55,6 +56,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tools() -> None:
+    """The programs that the tests look at images with."""
+    debian_tools.ensure()
 
 
 @pytest.fixture(scope="session")

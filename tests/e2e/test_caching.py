@@ -67,6 +67,26 @@ async def test_a_build_starts_from_an_archive_and_ships_what_the_sources_say(ses
     assert (await elsewhere(await planned(first), archive)).startswith("run one, ")
 
 
+async def test_a_platform_more_or_less_compiles_nothing_again(session) -> None:
+    """A build script of the first build has its run in the later ones too, whoever else is built for."""
+    main = 'fn main() { println!("{}", env!("NOW")); }\n'
+    clock = CLOCK.replace(
+        "fn main() {", f'fn main() {{ println!("cargo:rerun-if-changed=build.rs"); // {secrets.token_hex(8)}'
+    )
+    source = crates.hello("platforms", main=main, extra="").with_new_file("build.rs", clock)
+
+    async def ran(*platforms: str) -> dict[str, str]:
+        image = await RustMultiarch(source=source, platforms=list(platforms)).build()
+        return {
+            variant.platform: await variant.container.with_exec([], use_entrypoint=True).stdout()
+            for variant in image.variants
+        }
+
+    both = await ran("linux/amd64", "linux/arm64")
+    assert await ran("linux/arm64") == {"linux/arm64": both["linux/arm64"]}
+    assert await ran("linux/amd64", "linux/arm64") == both
+
+
 async def test_the_module_hands_an_archive_on(session) -> None:
     module = RustMultiarch(source=crates.hello(), platforms=["linux/amd64"])
     archive = await module.export_cache()

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import crates
+import debian_tools
 import jsonschema
 import pytest
 from conftest import ROOT
@@ -167,22 +168,28 @@ def test_build_pushes_to_every_tag(project: Path, loopback: str) -> None:
 
 
 def test_build_loads_this_machines_variant(project: Path, tmp_path: Path) -> None:
-    """A stand-in for docker: it reads the archive with a real reader of docker's format, and keeps notes."""
-    (tmp_path / "docker").write_text(
-        f'#!/bin/sh\necho "$@" >> {tmp_path}/notes\n'
-        "case $1 in info) exit 1;; load)\n"
-        f'skopeo inspect --config "docker-archive:$3" > {tmp_path}/config || exit;\n'
-        "echo 'Loaded image ID: sha256:cafe';; esac\n"
-    )
-    (tmp_path / "docker").chmod(0o755)
+    """A real podman, under the name of docker, loads what was built, by itself and from a file."""
+    docker = debian_tools.podman(tmp_path)
     path = f"{tmp_path}:{os.environ['PATH']}"
-    done = run("build", "--load", "-t", "me/app:1", "--json", cwd=project, PATH=path)
-    assert json.loads(done.stdout)["loaded"] == "me/app:1"
-    assert (
-        json.loads((tmp_path / "config").read_text())["architecture"]
-        == {"x86_64": "amd64"}[os.uname().machine]
+    outputs = ["--output", f"type=docker,dest={tmp_path / 'image.tar'}", "--output", tmp_path / "oci.tar"]
+    done = run(
+        "build", "--load", *outputs, "-t", "me/app:1", "-t", "me/app", "--json", cwd=project, PATH=path
     )
-    assert (tmp_path / "notes").read_text().splitlines()[-1] == "tag sha256:cafe me/app:1"
+    assert json.loads(done.stdout)["loaded"] == "me/app:1"
+    (here,) = (row for row in json.loads(done.stdout)["variants"] if row["platform"] == "linux/amd64")
+
+    def said(*words: str | Path) -> str:
+        return subprocess.run([docker, *words], capture_output=True, text=True, check=True).stdout.strip()
+
+    loaded = said("image", "inspect", "me/app:1", "--format", "{{.Id}} {{.Architecture}}")
+    assert said("image", "inspect", "me/app:latest", "--format", "{{.Id}} {{.Architecture}}") == loaded
+    with tarfile.open(tmp_path / "oci.tar") as archive:
+        manifest = json.load(archive.extractfile(f"./blobs/{here['digest'].replace(':', '/')}"))  # type: ignore[arg-type]
+    assert loaded == manifest["config"]["digest"].removeprefix("sha256:") + " amd64", "what would be pushed"
+    assert "arguments=x" in said("run", "--rm", *ALONE, "me/app:1", "x")
+    said("image", "rm", "--all")
+    said("load", "--input", tmp_path / "image.tar")
+    assert said("image", "inspect", "me/app", "--format", "{{.Id}} {{.Architecture}}") == loaded
 
 
 def test_smoke_verify_and_checks_as_json(project: Path, tmp_path: Path) -> None:
@@ -195,6 +202,9 @@ def test_smoke_verify_and_checks_as_json(project: Path, tmp_path: Path) -> None:
     for command in (["test"], ["lint"], ["test", "--platform", "linux/arm64"]):
         assert json.loads(run(*command, "--json", cwd=project).stdout)["passed"] is True
 
+
+# What podman needs where it may set no limits and no network.
+ALONE = ("--network=none", "--runtime=runc", "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024")
 
 SLOW = 'fn main() { std::process::Command::new("sleep").arg("98765").status().unwrap(); }'
 

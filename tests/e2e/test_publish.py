@@ -9,7 +9,9 @@ import urllib.request
 from pathlib import Path
 
 import crates
+import dagger
 import pytest
+from conftest import PLATFORMS
 from dagger import dag
 
 from pipeline import RustMultiarch, errors
@@ -87,6 +89,17 @@ async def test_one_platform_is_an_index_of_one(loopback: str, session) -> None:
     assert index["mediaType"] == INDEX
     (entry,) = index["manifests"]
     assert entry["platform"]["architecture"] == "arm64"
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+async def test_what_was_published_is_pulled_and_runs(loopback: str, session, platform: str) -> None:
+    """By its digest, out of the registry, as any other machine would get it."""
+    main = 'fn main() { println!("{}", std::env::consts::ARCH); }\n'
+    module = RustMultiarch(source=crates.hello(main=main), platforms=PLATFORMS)
+    published = await module.publish(f"{loopback}/e2e/pulled:x")
+    pulled = dag.container(platform=dagger.Platform(platform)).from_(published)
+    arch = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}[platform]
+    assert await pulled.with_exec([], use_entrypoint=True).stdout() == f"{arch}\n"
 
 
 async def test_tags_and_further_addresses_and_the_receipt(sample, loopback: str) -> None:

@@ -1,7 +1,9 @@
 """The variants of sample_app: what their binaries are, and that they answer."""
 
+import hashlib
 import io
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -75,3 +77,20 @@ async def test_an_archive_holds_both(sample, tmp_path: Path) -> None:
 async def test_a_variant_that_was_not_built(sample) -> None:
     with pytest.raises(errors.UnsupportedPlatform, match="linux/amd64, linux/arm64"):
         sample.variant("linux/386")
+
+
+@pytest.mark.parametrize(
+    ("platform", "wanted"), [("", "amd64"), ("linux/arm64", "arm64")], ids=["this engine's", "arm64"]
+)
+async def test_an_archive_for_docker(sample, tmp_path: Path, platform: str, wanted: str) -> None:
+    archive = await sample.docker_archive(platform, ["me/app:1"])
+    await archive.export(str(tmp_path / "image.tar"))
+    reader = ["skopeo", "inspect", f"docker-archive:{tmp_path}/image.tar:docker.io/me/app:1"]
+    found = json.loads(subprocess.run(reader, capture_output=True, check=True).stdout)
+    assert found["Architecture"] == wanted and found["Os"] == "linux"
+    layout = sample.layout()
+    (row,) = (row for row in await sample.rows() if row.platform == f"linux/{wanted}")
+    manifest = json.loads(await layout.file(f"blobs/{row.digest.replace(':', '/')}").contents())
+    config = ["skopeo", "inspect", "--raw", "--config", f"docker-archive:{tmp_path}/image.tar"]
+    raw = subprocess.run(config, capture_output=True, check=True).stdout
+    assert f"sha256:{hashlib.sha256(raw).hexdigest()}" == manifest["config"]["digest"]

@@ -1,4 +1,8 @@
+import subprocess
+import tomllib
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import anyio
@@ -38,6 +42,50 @@ def test_the_script_syncs_by_content_then_compiles_once() -> None:
     assert "-a" not in lines[sync].split()
     assert "--delete" in lines[sync]
     assert len(compiles) == 1 and compiles[0] > sync
+
+
+TRIPLE = "aarch64-unknown-linux-gnu"
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], None]:
+    """Runs a build's lines in a directory, with programs that only the test makes."""
+    monkeypatch.setattr(toolchain, "BUILD", str(tmp_path / "build"))
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "rustc").write_text(f"#!/bin/sh\necho {tmp_path}/std/$4\n")
+    (tools / "rsync").write_text("#!/bin/sh\nmkdir -p $6\n")
+    (tools / "aarch64-linux-gnu-gcc").write_text("")
+    for tool in tools.iterdir():
+        tool.chmod(0o755)
+    path = f"{tools}:/usr/bin:/bin"
+
+    def run(lines: list[str]) -> None:
+        subprocess.run(["bash", "-ec", "\n".join(lines)], env={"PATH": path}, check=True)
+
+    return run
+
+
+def test_what_another_standard_library_was_for_is_dropped(shell, tmp_path: Path) -> None:
+    """Found with two builds of one crate, whose builders had different standard libraries for arm64."""
+    library, target = tmp_path / "std" / TRIPLE, tmp_path / "build/target" / TRIPLE
+    library.mkdir(parents=True)
+    (library / "libcore-1.rlib").touch()
+    shell(build._std_lines(TRIPLE))
+    (target / "crate").touch()
+    shell(build._std_lines(TRIPLE))
+    assert (target / "crate").exists(), "the same library"
+    (library / "libcore-1.rlib").rename(library / "libcore-2.rlib")
+    shell(build._std_lines(TRIPLE))
+    assert not (target / "crate").exists()
+    assert any(line in build.compile_script(plan()) for line in build._std_lines(TRIPLE))
+
+
+def test_linkers_are_configured_for_what_there_is(shell, tmp_path: Path) -> None:
+    shell(build.sync_lines()[:-1])
+    written = tomllib.loads((tmp_path / "build/.cargo/config.toml").read_text())["target"]
+    assert written[TRIPLE] == {"linker": "aarch64-linux-gnu-gcc"}
+    assert "powerpc64le-unknown-linux-gnu" not in written
 
 
 @pytest.mark.parametrize("name", ["app", "two"])

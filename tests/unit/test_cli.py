@@ -1,4 +1,5 @@
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +9,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from pipeline import cli
-from pipeline.cli import loading, options, output, project
+from pipeline import cli, fleet
+from pipeline.cli import loading, options, output, project, session
 from pipeline.cli.output import Output
 from pipeline.errors import InvalidAddress, InvalidArgument, LinkError, RustMultiarchError
 from pipeline.main import RustMultiarch
@@ -145,6 +146,29 @@ def test_what_cannot_work_is_refused_before_there_is_an_engine(run, words: list[
     assert "engine" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("engines", "message"),
+    [(["there"], "is not an engine's address"), (["tcp://a:1", "tcp://b:1"], "only publish spreads")],
+)
+def test_engines_that_cannot_be_used(run, engines: list[str], message: str) -> None:
+    done = run("build", *(word for engine in engines for word in ("--engine", engine)))
+    assert done.returncode == InvalidArgument.exit_code and message in done.stderr
+
+
+def test_the_engine_that_is_named_is_used(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def choose(*_: object, **__: object) -> None:
+        raise InvalidArgument(os.environ[fleet.RUNNER], where="", fix="")
+
+    monkeypatch.setattr(session.choice, "choose", choose)
+    monkeypatch.setenv(fleet.RUNNER, "tcp://other:1")
+    for command in ("fmt", "publish"):
+        options = ["--tag", "ghcr.io/me/app:1"] if command == "publish" else []
+        done = run(
+            command, str(Path(__file__).parents[2] / "sample_app"), "--engine", "tcp://there:1", *options
+        )
+        assert done.stderr.startswith("InvalidArgument: tcp://there:1")
+
+
 def test_an_address_is_checked_first() -> None:
     with pytest.raises(InvalidAddress):
         project.check_publish(Settings(), tag=["ok/a:1", "NOT/ok"])
@@ -181,6 +205,7 @@ def test_an_error_as_json() -> None:
         ("type=registry", Output("push")),
         ("type=image,push=true", Output("push")),
         ("type=docker", Output("load")),
+        ("type=docker,dest=image.tar", Output("docker", "image.tar")),
     ],
 )
 def test_output(text: str, wanted: Output) -> None:
@@ -188,7 +213,14 @@ def test_output(text: str, wanted: Output) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["type=local,dest=x", "type=oci", "type=oci,dest=x,compression=zstd", "type=image"]
+    "text",
+    [
+        "type=local,dest=x",
+        "type=oci",
+        "type=oci,dest=x,compression=zstd",
+        "type=image",
+        "type=docker,dest=x,tar=false",
+    ],
 )
 def test_output_that_there_is_not(text: str) -> None:
     with pytest.raises(InvalidArgument) as raised:

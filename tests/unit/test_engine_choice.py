@@ -31,6 +31,15 @@ def test_a_named_runner_comes_first(said, tmp_path, monkeypatch) -> None:
     assert "tcp://there:1" in said[0]
 
 
+def test_our_own_engine_has_a_name(said, started, tmp_path, monkeypatch) -> None:
+    no_tools(monkeypatch, tmp_path)
+    tool(tmp_path, "docker", 0)
+    asked = {choice.RUNNER: choice.address("embedded")}
+    assert choice.choose(said.append, ["linux/amd64"], environ=asked).kind == "embedded"
+    assert said == ["engine: embedded (it was asked for)"]
+    assert choice.address("tcp://there:1") == "tcp://there:1"
+
+
 @pytest.mark.parametrize(("docker", "podman", "kind"), [(0, 0, "docker"), (1, 0, "podman")])
 def test_a_tool_that_answers(said, tmp_path, monkeypatch, docker: int, podman: int, kind: str) -> None:
     no_tools(monkeypatch, tmp_path)

@@ -1,0 +1,79 @@
+"""A Docker archive: one platform of a sealed image, as every `docker load` and `podman load` reads it.
+
+OCI archives are loaded by Docker 25 and later only, and without a name. The form written here is that of
+https://github.com/moby/docker-image-spec (v1.2, "Combined Image JSON + Filesystem Changeset Format"), whose
+layers and config are the sealed ones: a loaded image has the ID that the pushed one has.
+
+It needs the standard library only, because it runs as a program in a container of the engine:
+`python docker_archive.py LAYOUT ARCHIVE PLATFORM [NAME …]`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+def tagged(name: str) -> str:
+    """A name as the archive has it, which knows no default tag: `me/app` is `me/app:latest`."""
+    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+
+
+def write(layout: Path, archive: Path, platform: str, names: Sequence[str]) -> None:
+    """Write one platform of a layout's index as a Docker archive, the same bytes for the same image.
+
+    Args:
+        layout: an OCI layout with one index of images.
+        archive: the file to write.
+        platform: the OCI platform, for example linux/arm64.
+        names: what the image is called once it is loaded; nothing if empty.
+
+    Raises:
+        StopIteration: the index has no such platform.
+    """
+    (top,) = json.loads((layout / "index.json").read_text())["manifests"]
+    entries = _document(layout, top)["manifests"]
+    entry = next(entry for entry in entries if _platform(entry["platform"]) == platform)
+    manifest = _document(layout, entry)
+    files = {f"{_hexadecimal(manifest['config'])}.json": _blob(layout, manifest["config"])}
+    layers = []
+    for layer in manifest["layers"]:
+        layers.append(f"{_hexadecimal(layer)}.tar.gz")
+        files[layers[-1]] = _blob(layout, layer)
+    described = {"Config": next(iter(files)), "RepoTags": [*map(tagged, names)], "Layers": layers}
+    with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as tar:
+        content = json.dumps([described]).encode()
+        member = tarfile.TarInfo("manifest.json")
+        member.size = len(content)
+        tar.addfile(member, io.BytesIO(content))
+        for name, path in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = path.stat().st_size
+            with path.open("rb") as stream:
+                tar.addfile(member, stream)
+
+
+def _platform(described: dict[str, str]) -> str:
+    return "/".join(described[key] for key in ("os", "architecture", "variant") if described.get(key))
+
+
+def _hexadecimal(descriptor: dict[str, Any]) -> str:
+    return str(descriptor["digest"]).rpartition(":")[2]
+
+
+def _blob(layout: Path, descriptor: dict[str, Any]) -> Path:
+    return layout / "blobs/sha256" / _hexadecimal(descriptor)
+
+
+def _document(layout: Path, descriptor: dict[str, Any]) -> dict[str, Any]:
+    return dict(json.loads(_blob(layout, descriptor).read_text()))
+
+
+if __name__ == "__main__":
+    _, _layout, _archive, _of, *_names = sys.argv
+    write(Path(_layout), Path(_archive), _of, _names)

@@ -1,0 +1,58 @@
+"""Independent programs of Debian that read and run images."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from engine import prerequisites
+from engine.locks import exclusive
+from engine.log import to_stderr
+from engine.paths import default_root
+
+PROGRAMS = ("skopeo", "zstd")
+"""A reader of images and one of archives; each is in the package of its name."""
+
+PACKAGES = (*PROGRAMS, "libsubid4", "libglib2.0-0")
+"""And the libraries that podman and conmon want besides skopeo's."""
+
+UNPACKED = ("podman", "conmon")
+"""Taken out of their packages and not installed: Dagger would take an installed podman for an engine."""
+
+
+def ensure() -> None:
+    """Install what is missing."""
+    if not all(map(shutil.which, PROGRAMS)):
+        prerequisites.install_packages(list(PACKAGES), to_stderr)
+
+
+def podman(directory: Path) -> Path:
+    """A program `docker` in a directory: a real podman whose images are in that directory too.
+
+    To `info` it answers as no engine does.
+    """
+    home = default_root() / "tools/podman"
+    home.mkdir(parents=True, exist_ok=True)
+    with exclusive(home / "lock"):
+        if not (home / "usr/bin/conmon").exists():
+            prerequisites.install_packages(list(PACKAGES), to_stderr)
+            for package in UNPACKED:
+                _run(["apt-get", "download", package], home)
+                (archive,) = home.glob(f"{package}_*.deb")
+                _run(["dpkg-deb", "--extract", str(archive), str(home)], home)
+    places = f"--root {directory}/images --runroot {directory}/running --storage-driver vfs"
+    program = directory / "docker"
+    program.write_text(
+        '#!/bin/sh\n[ "$1" = info ] && exit 1\n'
+        f"exec {home}/usr/bin/podman {places} --conmon {home}/usr/bin/conmon"
+        ' --cgroup-manager cgroupfs "$@"\n'
+    )
+    program.chmod(0o755)
+    return program
+
+
+def _run(command: list[str], directory: Path) -> None:
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run(command, cwd=directory, env=env, check=True, capture_output=True)
