@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from engine import prerequisites
@@ -28,7 +31,8 @@ def ensure() -> None:
         prerequisites.install_packages(list(PACKAGES), to_stderr)
 
 
-def podman(directory: Path) -> Path:
+@contextmanager
+def podman(directory: Path) -> Iterator[Path]:
     """A program `docker` in a directory: a real podman whose images are in that directory too.
 
     To `info` it answers as no engine does.
@@ -42,15 +46,17 @@ def podman(directory: Path) -> Path:
                 _run(["apt-get", "download", package], home)
                 (archive,) = home.glob(f"{package}_*.deb")
                 _run(["dpkg-deb", "--extract", str(archive), str(home)], home)
-    places = f"--root {directory}/images --runroot {directory}/running --storage-driver vfs"
     program = directory / "docker"
-    program.write_text(
-        '#!/bin/sh\n[ "$1" = info ] && exit 1\n'
-        f"exec {home}/usr/bin/podman {places} --conmon {home}/usr/bin/conmon"
-        ' --cgroup-manager cgroupfs "$@"\n'
-    )
-    program.chmod(0o755)
-    return program
+    # Podman takes no longer path for what is running.
+    with tempfile.TemporaryDirectory(prefix="podman-", dir="/tmp") as running:
+        places = f"--root {directory}/images --runroot {running} --storage-driver vfs"
+        program.write_text(
+            '#!/bin/sh\n[ "$1" = info ] && exit 1\n'
+            f"exec {home}/usr/bin/podman {places} --conmon {home}/usr/bin/conmon"
+            ' --cgroup-manager cgroupfs "$@"\n'
+        )
+        program.chmod(0o755)
+        yield program
 
 
 def _run(command: list[str], directory: Path) -> None:

@@ -13,7 +13,7 @@ import sys
 import tarfile
 import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import crates
@@ -167,9 +167,14 @@ def test_build_pushes_to_every_tag(project: Path, loopback: str) -> None:
     assert receipt["digest"] == document["published"]["digest"]
 
 
-def test_build_loads_this_machines_variant(project: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def docker(tmp_path: Path) -> Iterator[Path]:
+    with debian_tools.podman(tmp_path) as program:
+        yield program
+
+
+def test_build_loads_this_machines_variant(project: Path, docker: Path, tmp_path: Path) -> None:
     """A real podman, under the name of docker, loads what was built, by itself and from a file."""
-    docker = debian_tools.podman(tmp_path)
     path = f"{tmp_path}:{os.environ['PATH']}"
     outputs = ["--output", f"type=docker,dest={tmp_path / 'image.tar'}", "--output", tmp_path / "oci.tar"]
     done = run(
