@@ -9,9 +9,14 @@ from pathlib import Path
 import anyio
 
 from pipeline import fleet, settings
+from pipeline.attestation import signing
+from pipeline.attestation.signing import Signer
 from pipeline.cli import session
 from pipeline.cli.merge import FromEnvironment, named_by_git
+from pipeline.errors import InvalidArgument, UnusableKey
 from pipeline.registry.address import destinations, tagged
+from pipeline.registry.artifacts import Artifact
+from pipeline.registry.content import Descriptor
 from pipeline.registry.publish import join
 from pipeline.registry.receipt import Receipt
 from pipeline.settings import Settings
@@ -30,21 +35,45 @@ def publish(
     no_clobber: bool,
     plain_http: Sequence[str],
     json: bool,
+    sbom: bool,
+    symbols: bool,
+    sign_key: str,
+    sign_password: str,
 ) -> str:
     """Build every platform on some engine, join them under every tag; the address, or the receipt.
 
+    What is attached to a platform's image comes from its engine; the index is signed here.
+
     Raises:
+        InvalidArgument: attachments for several repositories, where the parts are in one.
+        UnusableKey, WrongKeyPassword: see `signing.load`.
         NoEngineLeft, RustMultiarchError: see `fleet.spread`.
     """
     platforms = [target.platform for target in select(asked.platforms)]
     to = destinations(tagged(tag, named_by_git(asked.tag_rules, source, os.environ)), [])
+    attached = [f"--{name}" for name, wanted in (("sbom", sbom), ("symbols", symbols)) if wanted]
+    attached += ["--sign-key", sign_key] if sign_key else []
+    attached += ["--sign-password", sign_password] if sign_password else []
+    if attached and len(to) > 1:
+        raise InvalidArgument(
+            "what is attached to the parts is in one repository",
+            where="--tag",
+            fix="with several engines and attachments, name tags of one repository",
+        )
+    signer = _signer(sign_key, sign_password) if sign_key else None
+
+    def sign(index: Descriptor) -> list[Artifact]:
+        return [signing.signature(index, to[0].name, signer)] if signer else []
+
     login = {to[0].host: (username, FromEnvironment(password))} if password else {}
-    command = leg(source, files, to[0].name, username, password, plain_http)
+    command = leg(source, files, to[0].name, username, password, plain_http, attached)
     legs = fleet.Legs(command, settings.to_environment(asked), session.say)
 
     async def run() -> Receipt:
         found = await fleet.spread(platforms, engine, legs.run, session.say)
-        return await join(list(found.values()), to, login, clobber=not no_clobber, plain_http=plain_http)
+        return await join(
+            list(found.values()), to, login, clobber=not no_clobber, plain_http=plain_http, attach=sign
+        )
 
     receipt = anyio.run(run)
     return receipt.as_json() if json else receipt.references[0]
@@ -57,6 +86,7 @@ def leg(
     username: str,
     password: str,
     plain_http: Sequence[str],
+    attached: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """The command that builds one platform and pushes it by digest."""
     words = ["publish", str(source), "--by-digest", "--tag", repository]
@@ -65,4 +95,19 @@ def leg(
     words += ["--password", password] if password else []
     for host in plain_http:
         words += ["--plain-http", host]
-    return fleet.by_itself(*words)
+    return fleet.by_itself(*words, *attached)
+
+
+def _signer(key: str, password: str) -> Signer:
+    """The signer of a key that is in a file or a variable, and of a password in a variable."""
+    scheme, _, place = key.rpartition("://")
+    sources = {"": "file", "file": "file", "env": "env"}
+    try:
+        text = os.environ[place] if sources[scheme] == "env" else Path(place).read_text()
+        return signing.load(text, os.environ[password] if password else "")
+    except (KeyError, OSError) as error:
+        raise UnusableKey(
+            f"the signing key or its password cannot be read: {error}",
+            where=signing.OPTION,
+            fix="with several engines, the key is in a file or in env://NAME, and its password in a variable",
+        ) from None

@@ -238,6 +238,7 @@ def publish_apart(
     provenance: bool,
     symbols: bool,
     sign_key: str,
+    sign_password: str,
     cache_from: Path | None,
     cache_to: Path | None,
     **_: object,
@@ -260,11 +261,11 @@ def publish_apart(
             where="--engine",
             fix="leave out --cache-from, --cache-to",
         )
-    if sbom or provenance or symbols or sign_key:
+    if provenance:
         raise InvalidArgument(
-            "what is attached to an image is made by the engine that builds all of it",
-            where="--engine",
-            fix="publish without --sbom, --provenance, --symbols and --sign-key, or on one engine",
+            "provenance is of a build, and each engine does one of its own",
+            where="--provenance",
+            fix="leave it out, or publish on one engine",
         )
     return fleet.publish(
         settings,
@@ -277,6 +278,10 @@ def publish_apart(
         no_clobber=no_clobber,
         plain_http=plain_http or [],
         json=json,
+        sbom=sbom,
+        symbols=symbols,
+        sign_key=sign_key,
+        sign_password=sign_password,
     )
 
 

@@ -17,7 +17,7 @@ from engine import choice
 from pipeline import fleet, orders, settings
 from pipeline.cli import access, options, watching
 from pipeline.cli.painting import Mode
-from pipeline.errors import InvalidArgument, NotAGitRepository
+from pipeline.errors import InvalidArgument, NoEngineLeft, NotAGitRepository
 from pipeline.main import RustMultiarch
 from pipeline.naming import ci, git
 from pipeline.naming.situation import Situation
@@ -75,7 +75,7 @@ def project_command(
             typer.echo(known)
             return
         if engines:
-            os.environ[fleet.RUNNER] = engines[0]
+            _use(engines[0])
         module = functools.partial(_module, source, files, outright, opened, merged.settings.ref)
         work = functools.partial(_over_project, run, module, rest)
         rows = [(target.platform, target.triple(merged.settings.libc)) for target in targets]
@@ -102,6 +102,21 @@ def _engines(named: Sequence[str] | None, several: bool) -> list[str]:
             "only publish spreads its work over several engines", where="--engine", fix="name one engine"
         )
     return engines
+
+
+def _use(engine: str) -> None:
+    """Have everything from here on use an engine.
+
+    Raises:
+        NoEngineLeft: nothing listens at its address; our own is started where it is not running.
+    """
+    if engine != choice.address(choice.EMBEDDED):
+        try:
+            anyio.run(fleet.reach, engine)
+        except fleet.EngineLost as lost:
+            fix = "start it, or leave --engine out: another is found or started"
+            raise NoEngineLeft(str(lost), where="--engine", fix=fix) from None
+    os.environ[fleet.RUNNER] = engine
 
 
 async def _merged(source: Path, outright: Layer) -> Merged:

@@ -7,11 +7,12 @@ piece, only where they are missing.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.errors import DuplicatePlatform, MalformedPlatform, NotMergeable, UnsupportedPlatform
 from pipeline.registry.address import Address, Destination, parse_source
+from pipeline.registry.artifacts import Artifact
 from pipeline.registry.content import INDEX, MANIFEST, Descriptor, Manifest, compact, digest_of, platform_name
 from pipeline.registry.dial import Registries
 from pipeline.registry.distribution import Fetched, Repository
@@ -65,6 +66,7 @@ async def merge(
     *,
     clobber: bool = True,
     annotations: Mapping[str, str] | None = None,
+    attach: Callable[[Descriptor], Sequence[Artifact]] | None = None,
 ) -> Receipt:
     """Push one index of images that registries have, under every tag.
 
@@ -77,6 +79,7 @@ async def merge(
         registries: the connection to all of them.
         clobber: whether a tag that names another image may be moved.
         annotations: of the index; they go before those of the sources.
+        attach: makes what refers to the index.
 
     Raises:
         NotMergeable: a source is missing, or its platform is unknown.
@@ -90,7 +93,8 @@ async def merge(
         parts += found
         shared += [own] if own is not None else []
     merged = join(parts, {**common(shared), **(annotations or {})})
-    return await push(merged, destinations, registries, clobber=clobber)
+    artifacts = attach(merged.root) if attach else ()
+    return await push(merged, destinations, registries, clobber=clobber, artifacts=artifacts)
 
 
 def join(parts: Sequence[Part], annotations: Mapping[str, str]) -> Merged:

@@ -14,7 +14,7 @@ from pipeline.registry import credentials, dial, pushing
 from pipeline.registry import merge as merging
 from pipeline.registry.address import Destination
 from pipeline.registry.artifacts import Artifact
-from pipeline.registry.content import Layout
+from pipeline.registry.content import Descriptor, Layout
 from pipeline.registry.credentials import Secret
 from pipeline.registry.receipt import Receipt
 
@@ -78,15 +78,16 @@ async def join(
     clobber: bool = True,
     plain_http: Sequence[str] = (),
     service: dagger.Service | None = None,
+    attach: Callable[[Descriptor], Sequence[Artifact]] | None = None,
 ) -> Receipt:
-    """Push one index of images that registries have; the other arguments are those of `deliver`.
+    """Push one index of images that registries have; the other arguments are those of `merge.merge`.
 
     Raises:
         NotMergeable, DuplicatePlatform, PublishError: see `merge.merge`.
     """
     async with _registries(logins or {}, plain_http, destinations[0].host, service) as registries:
         return await merging.merge(
-            sources, destinations, registries, clobber=clobber, annotations=annotations
+            sources, destinations, registries, clobber=clobber, annotations=annotations, attach=attach
         )
 
 

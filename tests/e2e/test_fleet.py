@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from test_composition import source  # noqa: F401
-from test_publish import get
+from test_publish import MANIFEST, get
 
 from bench import elsewhere
 from pipeline import errors, fleet
+from pipeline.attestation import sbom
 
 
 @pytest.fixture
@@ -54,14 +60,42 @@ def test_two_engines_share_the_platforms(engine, loopback: str, second: str, sou
     assert f"linux/arm64 on {second}" in done.stderr
 
 
+def test_what_several_engines_attach(engine, loopback: str, source: Path, tmp_path: Path) -> None:  # noqa: F811
+    """Each platform's bill comes with it; the index is signed, with a key that is no engine's business."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "key.pem").write_bytes(pem)
+    attached = ["--sbom", "--sign-key", str(tmp_path / "key.pem")]
+    engines = ["--engine", "tcp://127.0.0.1:9", "--engine", engine.environment[fleet.RUNNER]]
+    done = publish(source, "--tag", f"{loopback}/compose/signed:x", *engines, *attached)
+    assert done.returncode == 0, done.stderr
+    index, digest = get(loopback, "compose/signed/manifests/x")
+    for one in (digest, *(entry["digest"] for entry in index["manifests"])):
+        signature, _ = get(loopback, f"compose/signed/manifests/{one.replace(':', '-')}.sig", MANIFEST)
+        (layer,) = signature["layers"]
+        payload, _ = get(loopback, f"compose/signed/blobs/{layer['digest']}")
+        assert payload["critical"]["image"]["docker-manifest-digest"] == one
+        raw = urllib.request.urlopen(f"http://{loopback}/v2/compose/signed/blobs/{layer['digest']}").read()
+        signed = base64.b64decode(layer["annotations"]["dev.cosignproject.cosign/signature"])
+        key.public_key().verify(signed, raw, ec.ECDSA(hashes.SHA256()))
+    for entry in index["manifests"]:
+        kinds, _ = get(loopback, f"compose/signed/manifests/{entry['digest'].replace(':', '-')}")
+        assert sbom.MEDIA_TYPE in [each["artifactType"] for each in kinds["manifests"]]
+
+
 def test_no_engine_is_left(engine, loopback: str, source: Path) -> None:  # noqa: F811
-    done = publish(source, "--tag", f"{loopback}/compose/none:x", "--engine", "tcp://127.0.0.1:9")
+    nobody = ["--engine", "tcp://127.0.0.1:9", "--engine", "tcp://127.0.0.1:10"]
+    done = publish(source, "--tag", f"{loopback}/compose/none:x", *nobody[:2])
+    assert done.returncode == errors.NoEngineLeft.exit_code, done.stderr
+    assert "nothing listens at tcp://127.0.0.1:9" in done.stderr
+    done = publish(source, "--tag", f"{loopback}/compose/none:x", *nobody)
     assert done.returncode == errors.NoEngineLeft.exit_code, done.stderr
     assert "linux/amd64, linux/arm64" in done.stderr
 
 
 def test_an_error_of_the_project_is_one_everywhere(engine, loopback: str, tmp_path: Path) -> None:
     own = engine.environment[fleet.RUNNER]
-    done = publish(tmp_path, "--tag", f"{loopback}/compose/bad:x", "--engine", own)
+    engines = ["--engine", own, "--engine", "tcp://127.0.0.1:9"]
+    done = publish(tmp_path, "--tag", f"{loopback}/compose/bad:x", *engines)
     assert done.returncode == errors.NotACargoProject.exit_code, done.stderr
     assert sys.executable in done.stderr

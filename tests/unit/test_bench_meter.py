@@ -41,8 +41,10 @@ def test_a_command_that_takes_too_long_is_ended_with_its_children(tmp_path: Path
     assert measured.outcome == TIMEOUT
     assert 1.5 <= measured.wall < 10
     status = Path(f"/proc/{(tmp_path / 'pid').read_text()}/stat")
-    # Gone, or a zombie that its new parent has not asked about yet.
-    assert not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
+    # Gone, or a zombie that its new parent has not asked about yet; on a busy machine not at once.
+    until = time.monotonic() + 5
+    while (state := status.read_text().rpartition(")")[2].split()[0] if status.exists() else "") not in "Z":
+        assert time.monotonic() < until, state
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from pipeline import cli, fleet
 from pipeline.cli import loading, options, output, project, session
 from pipeline.cli.output import Output
-from pipeline.errors import InvalidAddress, InvalidArgument, LinkError, RustMultiarchError
+from pipeline.errors import InvalidAddress, InvalidArgument, LinkError, NoEngineLeft, RustMultiarchError
 from pipeline.main import RustMultiarch
 from pipeline.settings import NAMES, Settings
 
@@ -161,12 +161,17 @@ def test_the_engine_that_is_named_is_used(run, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(session.choice, "choose", choose)
     monkeypatch.setenv(fleet.RUNNER, "tcp://other:1")
-    for command in ("fmt", "publish"):
-        options = ["--tag", "ghcr.io/me/app:1"] if command == "publish" else []
-        done = run(
-            command, str(Path(__file__).parents[2] / "sample_app"), "--engine", "tcp://there:1", *options
-        )
-        assert done.stderr.startswith("InvalidArgument: tcp://there:1")
+    sample = str(Path(__file__).parents[2] / "sample_app")
+    for words in (["fmt", sample], ["publish", sample, "--tag", "ghcr.io/me/app:1"]):
+        done = run(*words, "--engine", "docker-container://there")
+        assert done.stderr.startswith("InvalidArgument: docker-container://there")
+
+
+def test_an_engine_that_is_not_there(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(fleet.RUNNER, "")
+    done = run("fmt", str(Path(__file__).parents[2] / "sample_app"), "--engine", "tcp://127.0.0.1:9")
+    assert done.returncode == NoEngineLeft.exit_code
+    assert "nothing listens at tcp://127.0.0.1:9" in done.stderr
 
 
 def test_an_address_is_checked_first() -> None:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import inspect
 import sys
 from pathlib import Path
 
 import anyio
 import anyio.abc
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
 from pipeline import errors, fleet
+from pipeline.cli import fleet as cli_fleet
+from pipeline.cli import project
 from pipeline.fleet import EngineLost, Legs
+from pipeline.settings import Settings
 
 pytestmark = pytest.mark.anyio
 TASKS = ["linux/amd64", "linux/arm64", "linux/arm/v7"]
@@ -148,3 +156,36 @@ def test_what_is_no_address_of_an_engine(engines: list[str]) -> None:
 def test_it_can_call_itself() -> None:
     command = fleet.by_itself("publish", "--engine", "x")
     assert command[0] == sys.executable and command[-3:] == ("publish", "--engine", "x")
+
+
+def test_a_key_that_no_engine_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = ec.generate_private_key(ec.SECP256R1())
+    encryption = BestAvailableEncryption(b"good")
+    pem = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption).decode()
+    (tmp_path / "key.pem").write_text(pem)
+    monkeypatch.setenv("KEY", pem)
+    monkeypatch.setenv("GOOD", "good")
+    for place in (str(tmp_path / "key.pem"), f"file://{tmp_path}/key.pem", "env://KEY"):
+        made.public_key().verify(
+            base64.b64decode(cli_fleet._signer(place, "GOOD").sign(b"x")), b"x", ec.ECDSA(hashes.SHA256())
+        )
+    for place, password in (("op://vault/key", "GOOD"), ("/no/such/key", "GOOD"), ("env://KEY", "NOT_SET")):
+        with pytest.raises(errors.UnusableKey, match="cannot be read"):
+            cli_fleet._signer(place, password)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sbom": True, "tag": ["a.example/x:1", "b.example/x:1"]}, "one repository"),
+        ({"provenance": True}, "each engine does one of its own"),
+        ({"by_digest": True}, "one index under tags"),
+        ({"cache_to": Path("x")}, "the state of one engine"),
+    ],
+)
+def test_what_several_engines_cannot_do(options: dict[str, object], message: str) -> None:
+    names = inspect.signature(project.publish_apart).parameters
+    asked = {name: None for name in names if name not in ("settings", "_")}
+    asked |= {"tag": ["a.example/x:1"], "engine": ["tcp://a:1", "tcp://b:1"], "source": Path(), **options}
+    with pytest.raises(errors.InvalidArgument, match=message):
+        project.publish_apart(Settings(), **asked)  # type: ignore[arg-type]
