@@ -299,6 +299,20 @@ async def _starts_with(container: dagger.Container, base: dagger.Container) -> b
     return await sealing.with_exec([*SEAL, "compare", "/base", "/image.tar"]).stdout() == "same\n"
 
 
+async def prepare(plan: Plan, setup: runtime.Runtime) -> None:
+    """Have the engine pull each base and bring it into the form in which it is sealed.
+
+    No program is needed for that, so it is done while they are compiled.
+
+    Raises:
+        BaseImageUnavailable: see `runtime.start`.
+    """
+    for target in plan.order.targets:
+        of_target, base = await runtime.start(setup, target)
+        if of_target.base != runtime.SCRATCH:
+            await _sealed_base(base).sync()
+
+
 async def assemble(
     plan: Plan,
     setup: runtime.Runtime,

@@ -5,6 +5,7 @@ import dataclasses
 import sys
 from typing import Annotated, Any, Self
 
+import anyio
 import dagger
 from dagger import Doc, Ignore, check, dag, function, object_type
 
@@ -14,6 +15,7 @@ from pipeline.access import Access, GitToken, RegistryToken, gitconfig, registry
 from pipeline.attestation import attest
 from pipeline.build import archive, compile
 from pipeline.build import builder as native_builder
+from pipeline.errors import first
 from pipeline.gate import verify as gate
 from pipeline.image import (
     AddressArgument,
@@ -442,7 +444,13 @@ class RustMultiarch:
         names = _names(settings, at)
         planned = await plan(self._order(settings, at))
         print(preflight.as_text(planned.order.targets, planned.needs), file=sys.stderr, flush=True)
-        output = await compile(planned)
+        setup = await self._setup(settings, planned, at)
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(image.prepare, planned, setup)
+                output = await compile(planned)
+        except BaseExceptionGroup as errors:
+            raise first(errors) from None
         built = []
         for binaries in [(one,) for one in planned.binaries] if apart else [planned.binaries]:
             part = dataclasses.replace(planned, binaries=binaries)
