@@ -47,6 +47,10 @@ long: setup ## the end-to-end tests that take too long for every change: pages, 
 zoo: setup ## build and start a crate of each native library (CRATES="ring or openssl"), record what came of it
 	@$(BIN)/python -m pytest tests/e2e/test_natives.py --zoo -m zoo -k '$(CRATES)'; $(BIN)/python tests/e2e/zoo.py
 
+.PHONY: targets
+targets: setup ## build and start a program for every row of the target table, with glibc and with musl
+	@$(BIN)/python -m pytest tests/e2e/test_targets.py --zoo
+
 .PHONY: programs
 programs: setup ## build and start programs of other people (CRATES="dufs or bat"), record what came of it
 	@$(BIN)/python -m pytest tests/e2e/test_programs.py --programs -k '$(CRATES)'; $(BIN)/python tests/e2e/programs.py
