@@ -7,11 +7,13 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from engine import build, config, lifecycle
 from engine.config import CLI, RUNNER
 from engine.log import Log, to_stderr
 from engine.paths import Paths
+from pipeline.errors import EngineBuildFailed
 
 CONTAINER_TOOLS = ("docker", "podman")
 """What Dagger starts an engine with by itself, in its own order."""
@@ -70,7 +72,8 @@ def choose(
 
 
 def _named(host: str) -> Choice:
-    return Choice("named", f"{RUNNER} is {host}", {RUNNER: host})
+    """A named engine, and the Dagger CLI that is here; without one the SDK fetches its own."""
+    return Choice("named", f"{RUNNER} is {host}", {RUNNER: host, **(_on_path() or _compiled())})
 
 
 def _embedded(why: str, platforms: Sequence[str], builders: Sequence[str], log: Log) -> Choice:
@@ -104,8 +107,22 @@ def _answers(command: Sequence[str]) -> bool:
 
 def _command_line(log: Log) -> dict[str, str]:
     """The Dagger CLI: the one on PATH, else ours, which serves any engine of its version."""
+    return _on_path() or _at(build.build(Paths.default().builds, log))
+
+
+def _on_path() -> dict[str, str]:
     found = shutil.which("dagger")
-    if found:
-        return {CLI: found}
-    directory = build.build(Paths.default().builds, log)
+    return {CLI: found} if found else {}
+
+
+def _compiled() -> dict[str, str]:
+    """Ours, where it was compiled before."""
+    try:
+        ours = Paths.default().builds / build.build_key()
+    except EngineBuildFailed:
+        return {}
+    return _at(ours) if ours.is_dir() else {}
+
+
+def _at(directory: Path) -> dict[str, str]:
     return {CLI: str(directory / "dagger"), "PATH": lifecycle.path_with(str(directory))}

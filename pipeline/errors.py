@@ -331,6 +331,12 @@ class EngineStartFailed(EngineError):
     exit_code = 63
 
 
+class EngineUnreachable(EngineError):
+    """No session with the engine could be opened."""
+
+    exit_code = 67
+
+
 class BaseImageUnavailable(EngineError):
     """A base image cannot be pulled for a platform, nor a stand-in made."""
 
@@ -344,7 +350,7 @@ class UnusableContainer(EngineError):
 
 
 class NoEngineLeft(EngineError):
-    """Every engine of several was lost before all platforms were built."""
+    """Every engine that was named is lost, before all platforms were built."""
 
     exit_code = 66
 

@@ -18,8 +18,10 @@ import anyio
 import dagger
 from anyio.abc import TaskStatus
 
+from engine.config import RUNNER
 from pipeline import progress, stages
 from pipeline.cli.painting import Mode, Painter, painter
+from pipeline.errors import EngineUnreachable
 from pipeline.progress import DONE, FAILED, INTERRUPTED, Board, Ended, Event
 
 REMEMBERED = 200
@@ -191,12 +193,33 @@ async def watch(work: Callable[[], Awaitable[str]], rows: Sequence[tuple[str, st
 async def _session(watcher: Watcher, shown: Painter, mode: Mode) -> AsyncIterator[None]:
     """An engine session; its log and what is printed meanwhile go where progress is shown."""
     if mode is Mode.RAW:
-        async with dagger.connection(dagger.Config(log_output=sys.stderr)):
+        async with _connected(sys.stderr):
             yield
         return
-    async with _log(watcher.read) as log, dagger.connection(dagger.Config(log_output=log)):
+    async with _log(watcher.read) as log, _connected(log):
         with _printed_to(shown):
             yield
+
+
+@contextlib.asynccontextmanager
+async def _connected(log: TextIO) -> AsyncIterator[None]:
+    """A session with the engine that was chosen.
+
+    Raises:
+        EngineUnreachable: there is none to be had.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(dagger.connection(dagger.Config(log_output=log)))
+        except (dagger.ProvisionError, dagger.ClientConnectionError) as error:
+            raise EngineUnreachable(
+                "no session with the engine could be opened",
+                where=os.environ.get(RUNNER) or "the engine that Dagger starts with docker or podman",
+                fix="see that it runs and that a `dagger` of its version is on the PATH, name another with "
+                "--engine, or take our own: --engine embedded",
+                output=str(error),
+            ) from None
+        yield
 
 
 @contextlib.contextmanager

@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -27,8 +28,26 @@ def test_a_named_runner_comes_first(said, tmp_path, monkeypatch) -> None:
     tool(tmp_path, "docker", 0)
     found = choice.choose(said.append, environ={choice.RUNNER: "tcp://there:1"})
     assert found.kind == "named"
-    assert found.environment == {choice.RUNNER: "tcp://there:1"}
+    assert found.environment[choice.RUNNER] == "tcp://there:1"
     assert "tcp://there:1" in said[0]
+
+
+@pytest.mark.parametrize("there", ["path", "compiled", ""])
+def test_a_named_runner_is_spoken_to_with_the_command_line_that_is_here(
+    said, tmp_path, monkeypatch, there: str
+) -> None:
+    """Found where there was none: the SDK then fetches one, from a host that not everybody reaches."""
+    no_tools(monkeypatch, tmp_path)
+    monkeypatch.setattr(choice, "Paths", SimpleNamespace(default=lambda: Paths(tmp_path)))
+    monkeypatch.setattr(choice.build, "build_key", lambda: "key")
+    compiled = tmp_path / "builds/key"
+    if there == "path":
+        tool(tmp_path, "dagger", 0)
+    if there:
+        compiled.mkdir(parents=True)
+    found = choice.choose(said.append, environ={choice.RUNNER: "tcp://there:1"}).environment.get(choice.CLI)
+    wanted = {"path": str(tmp_path / "dagger"), "compiled": str(compiled / "dagger"), "": None}
+    assert found == wanted[there]
 
 
 def test_our_own_engine_has_a_name(said, started, tmp_path, monkeypatch) -> None:

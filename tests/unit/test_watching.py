@@ -11,10 +11,11 @@ import anyio
 import pytest
 from test_progress import AMD64, ROWS, board
 
+from engine.config import CLI, RUNNER
 from pipeline import progress, stages
 from pipeline.cli import painting, watching
 from pipeline.cli.painting import Lines, Mode, Screen, Silence
-from pipeline.errors import first
+from pipeline.errors import EngineUnreachable, first
 from pipeline.messages import Crate
 from pipeline.progress import DONE, Ended
 from pipeline.stages import COMPILING, Stage
@@ -203,3 +204,23 @@ def _runs(pid: int) -> bool:
 
 async def test_outside_of_a_command_nothing_took_time() -> None:
     assert watching.seconds() == {}
+
+
+@pytest.mark.parametrize("mode", [Mode.PLAIN, Mode.RAW])
+async def test_an_engine_without_a_session(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mode: Mode
+) -> None:
+    program = tmp_path / "dagger"
+    program.write_text("#!/bin/sh\necho no such engine >&2; exit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv(CLI, str(program))
+    monkeypatch.setenv(RUNNER, "docker-container://there")
+
+    async def work() -> str:
+        return ""
+
+    with pytest.raises(BaseExceptionGroup) as raised:
+        await watching.watch(work, ROWS, mode)
+    error = first(raised.value)
+    assert isinstance(error, EngineUnreachable)
+    assert error.where == "docker-container://there" and "exit status 1" in error.output
