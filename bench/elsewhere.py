@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine import lifecycle
 from engine.network import FORWARDING
 from engine.paths import Paths
 from pipeline import fleet
@@ -31,7 +32,7 @@ class Machine:
     @property
     def environment(self) -> dict[str, str]:
         """This process's environment, with that engine in it."""
-        return {**os.environ, fleet.RUNNER: self.address}
+        return {**os.environ, **lifecycle.env(paths=self.paths)}
 
 
 def run(*command: str, env: Mapping[str, str] | None = None) -> None:
