@@ -38,7 +38,7 @@ NETWORK_POOL = 8
 # By the engine's own default, cache volumes of more than 512 MB would be gone after two days.
 GARBAGE_COLLECTION = {
     "policies": [
-        {"all": True, "reservedSpace": "10GB", "maxUsedSpace": "40GB", "minFreeSpace": "10%"},
+        {"all": True, "reservedSpace": "10GB", "maxUsedSpace": "40GB", "minFreeSpace": "5%"},
     ]
 }
 
