@@ -27,7 +27,8 @@ def project(tmp_path: Path) -> Path:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
     (tmp_path / "program").write_bytes(Path("/bin/true").read_bytes())
-    (tmp_path / ".gitignore").write_text("/program\n/dist\n/image.tar\n/docker.tar\n/layout\n/state.tar.zst\n/cosign.*\n")
+    made = ("program", "dist", "image.tar", "docker.tar", "layout", "state.tar.zst", "cosign.*")
+    (tmp_path / ".gitignore").write_text("".join(f"/{name}\n" for name in made))
     test_signing.pair(tmp_path)
     (tmp_path / "Makefile").write_text((ROOT / "Makefile").read_text())
     git = ["git", "-c", "user.name=me", "-c", "user.email=me@example.com"]
