@@ -60,10 +60,11 @@ def choose(
         environ: the environment to look in, the process's own by default.
         builders: platforms besides this machine's own that the compiler will run on.
     """
-    host = (environ if environ is not None else os.environ).get(RUNNER, "")
+    environ = os.environ if environ is None else environ
+    host = environ.get(RUNNER, "")
     if host == address(EMBEDDED):
         return _embedded("it was asked for", platforms, builders, log)
-    choice = _named(host) if host else _container_tool(log)
+    choice = _named(host, environ) if host else _container_tool(log)
     if choice is None:
         why = "no runner host is set, and neither docker nor podman answers"
         return _embedded(why, platforms, builders, log)
@@ -71,9 +72,10 @@ def choose(
     return choice
 
 
-def _named(host: str) -> Choice:
-    """A named engine, and the Dagger CLI that is here; without one the SDK fetches its own."""
-    return Choice("named", f"{RUNNER} is {host}", {RUNNER: host, **(_on_path() or _compiled())})
+def _named(host: str, environ: Mapping[str, str]) -> Choice:
+    """A named engine, with the Dagger CLI that is here unless one is named too; the SDK fetches its own."""
+    found = {} if environ.get(CLI) else _on_path() or _compiled()
+    return Choice("named", f"{RUNNER} is {host}", {RUNNER: host, **found})
 
 
 def _embedded(why: str, platforms: Sequence[str], builders: Sequence[str], log: Log) -> Choice:

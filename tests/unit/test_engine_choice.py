@@ -50,6 +50,13 @@ def test_a_named_runner_is_spoken_to_with_the_command_line_that_is_here(
     assert found == wanted[there]
 
 
+def test_a_command_line_that_is_named_stays(said, tmp_path, monkeypatch) -> None:
+    no_tools(monkeypatch, tmp_path)
+    tool(tmp_path, "dagger", 0)
+    environ = {choice.RUNNER: "tcp://there:1", choice.CLI: "/another/dagger"}
+    assert choice.choose(said.append, environ=environ).environment == {choice.RUNNER: "tcp://there:1"}
+
+
 def test_our_own_engine_has_a_name(said, started, tmp_path, monkeypatch) -> None:
     no_tools(monkeypatch, tmp_path)
     tool(tmp_path, "docker", 0)
