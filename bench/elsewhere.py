@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine import lifecycle
+from engine.config import RUNNER
 from engine.network import FORWARDING
 from engine.paths import Paths
 from pipeline import fleet
@@ -84,7 +85,7 @@ def machine(cache: Path, platforms: Sequence[str], number: int) -> Iterator[Mach
     """
     paths = Paths(cache / "rust-multiarch")
     paths.share(Paths.default())
-    env = {name: text for name, text in os.environ.items() if name != fleet.RUNNER}
+    env = {name: text for name, text in os.environ.items() if name != RUNNER}
     env["XDG_CACHE_HOME"] = str(cache)
     with namespace(number) as file:
         # Not `ip netns exec`: that would also hide the control groups.

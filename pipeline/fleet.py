@@ -17,11 +17,10 @@ from typing import TypeVar
 import anyio
 from anyio.abc import ByteReceiveStream
 
+from engine.config import RUNNER
 from pipeline import errors
 from pipeline.errors import EngineError, NoEngineLeft, RustMultiarchError, first
 from pipeline.settings import PREFIX, variable
-
-RUNNER = "_EXPERIMENTAL_DAGGER_RUNNER_HOST"
 
 SCHEMES = ("unix", "tcp", "kube-pod", "ssh", "docker-container", "podman-container", "docker-image")
 """Ways to an engine that Dagger knows."""

@@ -444,17 +444,18 @@ class RustMultiarch:
         names = _names(settings, at)
         planned = await plan(self._order(settings, at))
         print(preflight.as_text(planned.order.targets, planned.needs), file=sys.stderr, flush=True)
-        setup = await self._setup(settings, planned, at)
+        chosen = [(one,) for one in planned.binaries] if apart else [planned.binaries]
+        parts = [dataclasses.replace(planned, binaries=binaries) for binaries in chosen]
+        setups = [await self._setup(settings, part, at) for part in parts]
         try:
             async with anyio.create_task_group() as group:
-                group.start_soon(image.prepare, planned, setup)
+                # The bases are the same for all parts.
+                group.start_soon(image.prepare, planned, setups[0])
                 output = await compile(planned)
         except BaseExceptionGroup as errors:
             raise first(errors) from None
         built = []
-        for binaries in [(one,) for one in planned.binaries] if apart else [planned.binaries]:
-            part = dataclasses.replace(planned, binaries=binaries)
-            setup = await self._setup(settings, part, at)
+        for part, setup in zip(parts, setups, strict=True):
             manifests = {target.platform: setup.labels for target in planned.order.targets}
             terms = seal.Terms(orders.time_of(settings, at), setup.labels, manifests)
             origin = await attest.origin(part, output, at, settings, setup.labels)

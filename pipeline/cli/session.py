@@ -14,6 +14,7 @@ import typer
 from dagger import dag
 
 from engine import choice
+from engine.config import RUNNER
 from pipeline import fleet, orders, settings
 from pipeline.cli import access, options, watching
 from pipeline.cli.painting import Mode
@@ -116,7 +117,7 @@ def _use(engine: str) -> None:
         except fleet.EngineLost as lost:
             fix = "start it, or leave --engine out: another is found or started"
             raise NoEngineLeft(str(lost), where="--engine", fix=fix) from None
-    os.environ[fleet.RUNNER] = engine
+    os.environ[RUNNER] = engine
 
 
 async def _merged(source: Path, outright: Layer) -> Merged:
