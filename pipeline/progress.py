@@ -90,8 +90,9 @@ class Board:
 
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-# What a container prints, in the plain progress of dagger: `70  : ┆ [1.7s] |    Compiling …`
-_OUTPUT = re.compile(r"\d+\s+: [┆ ]*\[[0-9.]+s\] \| (?P<text>.*)")
+# What a container prints, in the plain progress of dagger: `70  : ┆ [1.7s] |    Compiling …`. The time is
+# `[1m2s]` after a minute, `[INVALID_DURATION]` where the line came before its step.
+_OUTPUT = re.compile(r"\d+\s+: [┆ ]*\[[^]]*\] \| (?P<text>.*)")
 _CARGO = re.compile(r"\s+(?:Compiling|Downloading|Downloaded|Updating|Finished|Checking|Running) ")
 
 

@@ -6,6 +6,7 @@ import base64
 import subprocess
 import sys
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,19 +68,21 @@ def test_what_several_engines_attach(engine, loopback: str, source: Path, tmp_pa
     (tmp_path / "key.pem").write_bytes(pem)
     attached = ["--sbom", "--sign-key", str(tmp_path / "key.pem")]
     engines = ["--engine", "tcp://127.0.0.1:9", "--engine", engine.environment[fleet.RUNNER]]
-    done = publish(source, "--tag", f"{loopback}/compose/signed:x", *engines, *attached)
+    # A repository of this run alone: signatures of the same images by the keys of other runs stay.
+    repository = f"compose/{uuid.uuid4().hex}"
+    done = publish(source, "--tag", f"{loopback}/{repository}:x", *engines, *attached)
     assert done.returncode == 0, done.stderr
-    index, digest = get(loopback, "compose/signed/manifests/x")
+    index, digest = get(loopback, f"{repository}/manifests/x")
     for one in (digest, *(entry["digest"] for entry in index["manifests"])):
-        signature, _ = get(loopback, f"compose/signed/manifests/{one.replace(':', '-')}.sig", MANIFEST)
+        signature, _ = get(loopback, f"{repository}/manifests/{one.replace(':', '-')}.sig", MANIFEST)
         (layer,) = signature["layers"]
-        payload, _ = get(loopback, f"compose/signed/blobs/{layer['digest']}")
+        payload, _ = get(loopback, f"{repository}/blobs/{layer['digest']}")
         assert payload["critical"]["image"]["docker-manifest-digest"] == one
-        raw = urllib.request.urlopen(f"http://{loopback}/v2/compose/signed/blobs/{layer['digest']}").read()
+        raw = urllib.request.urlopen(f"http://{loopback}/v2/{repository}/blobs/{layer['digest']}").read()
         signed = base64.b64decode(layer["annotations"]["dev.cosignproject.cosign/signature"])
         key.public_key().verify(signed, raw, ec.ECDSA(hashes.SHA256()))
     for entry in index["manifests"]:
-        kinds, _ = get(loopback, f"compose/signed/manifests/{entry['digest'].replace(':', '-')}")
+        kinds, _ = get(loopback, f"{repository}/manifests/{entry['digest'].replace(':', '-')}")
         assert sbom.MEDIA_TYPE in [each["artifactType"] for each in kinds["manifests"]]
 
 
