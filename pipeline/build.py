@@ -99,7 +99,7 @@ def compile_script(plan: Plan) -> str:
     lines = state.compiled_lines() if plan.order.state is not None else []
     lines += sync_lines()
     for triple in plan.order.triples:
-        lines += _std_lines(triple)
+        lines += std_lines(triple)
     lines += [f"mkdir -p {OUTPUT}", *map(messages.reported, plan.commands)]
     directory = cargo.profile_directory(plan.order.choice.profile)
     for target in plan.order.targets:
@@ -112,7 +112,7 @@ def compile_script(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _std_lines(triple: str) -> list[str]:
+def std_lines(triple: str) -> list[str]:
     """Shell lines that drop what was compiled for a triple against another standard library.
 
     A builder may get its own from elsewhere with the same compiler, and cargo looks at the compiler alone:

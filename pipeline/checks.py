@@ -51,7 +51,8 @@ async def test(plan: Plan, targets: Sequence[Target] = ()) -> str:
     for target in targets:
         # The emulator looks for the target's loader and libraries below this directory.
         emulated = container.with_env_variable("QEMU_LD_PREFIX", f"/usr/{target.tools}")
-        printed.append(await _run(emulated, test_command(plan, target.triple(plan.order.libc)), TESTS))
+        triple = target.triple(plan.order.libc)
+        printed.append(await _run(emulated, test_command(plan, triple), TESTS, triple))
     return "\n".join(printed)
 
 
@@ -75,10 +76,17 @@ async def fmt(plan: Plan) -> str:
     return await _run(container, format_command(), FORMAT)
 
 
-async def _run(container: dagger.Container, command: Sequence[str], otherwise: Failure) -> str:
-    script = "\n".join([*build.sync_lines(), shlex.join(command)])
+def script(command: Sequence[str], triple: str = "") -> str:
+    """The shell program that runs a command of cargo's on the sources, for a triple or the build platform."""
+    entered = build.std_lines(triple) if triple else []
+    return "\n".join([*build.sync_lines(), *entered, shlex.join(command)])
+
+
+async def _run(
+    container: dagger.Container, command: Sequence[str], otherwise: Failure, triple: str = ""
+) -> str:
     stages.enter(f"running {shlex.join(command[:2])}")
     try:
-        return await container.with_exec(["sh", "-ec", script]).combined_output()
+        return await container.with_exec(["sh", "-ec", script(command, triple)]).combined_output()
     except dagger.ExecError as error:
         raise cargo.explain(printed(error), shlex.join(command), otherwise=otherwise) from error

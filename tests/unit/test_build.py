@@ -71,14 +71,14 @@ def test_what_another_standard_library_was_for_is_dropped(shell, tmp_path: Path)
     library, target = tmp_path / "std" / TRIPLE, tmp_path / "build/target" / TRIPLE
     library.mkdir(parents=True)
     (library / "libcore-1.rlib").touch()
-    shell(build._std_lines(TRIPLE))
+    shell(build.std_lines(TRIPLE))
     (target / "crate").touch()
-    shell(build._std_lines(TRIPLE))
+    shell(build.std_lines(TRIPLE))
     assert (target / "crate").exists(), "the same library"
     (library / "libcore-1.rlib").rename(library / "libcore-2.rlib")
-    shell(build._std_lines(TRIPLE))
+    shell(build.std_lines(TRIPLE))
     assert not (target / "crate").exists()
-    assert any(line in build.compile_script(plan()) for line in build._std_lines(TRIPLE))
+    assert any(line in build.compile_script(plan()) for line in build.std_lines(TRIPLE))
 
 
 def test_linkers_are_configured_for_what_there_is(shell, tmp_path: Path) -> None:

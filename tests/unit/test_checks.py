@@ -1,7 +1,7 @@
 import pytest
 from test_build import plan
 
-from pipeline import checks, smoke
+from pipeline import build, checks, smoke
 from pipeline.errors import SmokeFailed
 from pipeline.smoke import Outcome
 
@@ -13,6 +13,12 @@ def test_commands() -> None:
     assert "--workspace --all-targets" in " ".join(checks.lint_command(plan(), False))
     assert checks.lint_command(plan(), True)[-3:] == ["--", "--deny", "warnings"]
     assert checks.format_command() == ["cargo", "fmt", "--all", "--check"]
+
+
+def test_a_foreign_test_drops_what_another_standard_library_was_for() -> None:
+    foreign = checks.script(["cargo", "test"], "t1")
+    assert foreign.endswith("\n".join([*build.std_lines("t1"), "cargo test"]))
+    assert checks.script(["cargo", "test"]) == "\n".join([*build.sync_lines(), "cargo test"])
 
 
 def test_smoke_text() -> None:
