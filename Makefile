@@ -5,6 +5,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PLATFORMS ?= linux/amd64,linux/arm64
+PLAN ?= full
 
 .PHONY: help
 help: ## list the targets
@@ -80,8 +81,8 @@ requirements: setup ## renew the pinned requirements
 		--no-emit-index-url --no-annotate --group dev pyproject.toml -o requirements.txt
 
 .PHONY: bench
-bench: setup ## measure this project beside its peers, some hours: ARGS="--subject services --rounds 1"
-	@$(BIN)/python -m bench run full $(ARGS)
+bench: setup ## measure this project beside its peers, some hours; PLAN=workspace is a part, ARGS="--rounds 1" too
+	@$(BIN)/python -m bench run $(PLAN) $(ARGS)
 
 .PHONY: bench-short
 bench-short: setup ## the same in ten minutes, after the preparations

@@ -45,6 +45,9 @@ class Peer(Protocol):
     def directory(self) -> Path:
         """Where its state is on disk."""
 
+    def archive(self) -> Path | None:
+        """The OCI archive that its command writes, if it writes one."""
+
 
 @dataclass
 class Ours:
@@ -65,7 +68,7 @@ class Ours:
         self._run({**self._project(copy, platforms), "do": "forget"})
 
     def command(self, copy: Copy, platforms: Sequence[str], phases: Path) -> Command:
-        output = str(self.place.work / f"{self.name}.tar")
+        output = str(self._output)
         address = f"{registry.address_of(REGISTRY_PORT)}/{self.name}/{copy.subject.name}:measured"
         request = {
             **self._project(copy, platforms),
@@ -78,6 +81,13 @@ class Ours:
 
     def directory(self) -> Path:
         return self.place.engine.state
+
+    def archive(self) -> Path | None:
+        return self._output if self.do == "build" else None
+
+    @property
+    def _output(self) -> Path:
+        return self.place.work / f"{self.name}.tar"
 
     def _project(self, copy: Copy, platforms: Sequence[str]) -> dict[str, object]:
         return {"source": str(copy.directory), "platforms": list(platforms), "bins": list(copy.subject.bins)}
@@ -99,6 +109,9 @@ class DaggerCall(Ours):
     """This project as a module, through the `dagger` command line."""
 
     name: str = CALL
+
+    def archive(self) -> Path | None:
+        return None
 
     def command(self, copy: Copy, platforms: Sequence[str], phases: Path) -> Command:
         options = ["--source", str(copy.directory), "--platforms", ",".join(platforms)]
@@ -129,6 +142,9 @@ class Fleet(Ours):
 
     def directory(self) -> Path:
         return self.machines[0].paths.state
+
+    def archive(self) -> Path | None:
+        return None
 
 
 TARGET_SCRIPT = """# Maps TARGETPLATFORM to the triple that rustc takes.
@@ -177,6 +193,9 @@ class Dockerfile:
     def directory(self) -> Path:
         return self.place.buildkit / "state"
 
+    def archive(self) -> Path | None:
+        return self.place.work / f"{self.name}.tar"
+
     def _argv(
         self, source: Path, dockerfile: str, subject: str, bins: Sequence[str], platforms: Sequence[str]
     ) -> list[str]:
@@ -191,7 +210,7 @@ class Dockerfile:
             "build", "--progress=plain", "--frontend=dockerfile.v0",
             "--local", f"context={source}", "--local", f"dockerfile={ROOT / 'bench/dockerfiles'}",
             *(text for name, value in options.items() for text in ("--opt", f"{name}={value}")),
-            "--output", f"type=oci,dest={self.place.work / self.name}.tar",
+            "--output", f"type=oci,dest={self.archive()}",
         ]  # fmt: skip
 
 
@@ -238,6 +257,9 @@ class Cargo:
 
     def directory(self) -> Path:
         return self.place.host / self.name
+
+    def archive(self) -> Path | None:
+        return None
 
     def tools(self) -> dict[str, Path]:
         """Further directories it needs, by where they are shown."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 
 from bench import chart
-from bench.ratios import Spread, Verdict, ratio, verdicts, walls
+from bench.ratios import BARS, Spread, Verdict, ratio, verdicts, walls
 from bench.result import OK, Result
 from bench.scenarios import (
     BY_NAME,
@@ -48,7 +48,7 @@ def title(case: Case) -> str:
 
 
 def times(result: Result) -> list[list[str]]:
-    """Rows of the table of times: case, peer, wall, over ours, CPU, memory, disk."""
+    """Rows of the table of times: case, peer, wall, over ours, CPU, memory, disk, image."""
     rows = []
     for case in result.cases():
         for peer in result.peers(case):
@@ -67,29 +67,48 @@ def _walls(result: Result, case: Case, peer: str) -> str:
 
 
 def _resources(result: Result, case: Case, peer: str) -> list[str]:
-    """CPU seconds, MiB of memory, MiB of disk; medians of the samples that ended by themselves."""
+    """CPU seconds, MiB of memory, disk and image; medians of the samples that ended by themselves."""
     good = [sample for sample in result.of(case, peer) if sample.outcome == OK]
     if not good:
-        return ["", "", ""]
-    grown = [sample.disk for sample in good if sample.disk is not None]
+        return [""] * 4
     return [
         f"{median(sample.user + sample.system for sample in good):.1f}",
         f"{median(sample.peak for sample in good) / 2**20:.0f}",
-        f"{median(grown) / 2**20:.0f}" if grown else "",
+        _mebibytes([sample.disk for sample in good]),
+        _mebibytes([sample.image for sample in good]),
     ]
 
 
-def bars(result: Result) -> list[list[str]]:
-    """Rows of the table of bars: bar, subject, limit, measured, verdict."""
+def _mebibytes(found: Sequence[int | None]) -> str:
+    """The median of what was measured."""
+    known = [number for number in found if number is not None]
+    return f"{median(known) / 2**20:.0f}" if known else ""
+
+
+def bars(results: Sequence[Result]) -> list[list[str]]:
+    """Rows of the table of bars: bar, subject, limit, measured, verdict, plan.
+
+    A row for every run that has a bar's numbers, and one for a bar that no run has.
+    """
+    held = [(result.plan, verdict) for result in results for verdict in verdicts(result)]
+    rows = []
+    for bar in BARS:
+        mine = [(plan, verdict) for plan, verdict in held if verdict.bar == bar]
+        rows += [_bar_row(verdict, plan) for plan, verdict in mine if verdict.measured]
+        if not any(verdict.measured for _, verdict in mine):
+            rows.append(_bar_row(Verdict(bar, bar.subjects[0], None), ""))
+    return rows
+
+
+def _bar_row(verdict: Verdict, plan: str) -> list[str]:
+    limit = f"{'at least' if verdict.bar.at_least else 'at most'} {verdict.bar.limit:g}"
     return [
-        [
-            verdict.bar.name,
-            verdict.subject,
-            f"{'at least' if verdict.bar.at_least else 'at most'} {verdict.bar.limit:g}",
-            str(verdict.measured or ""),
-            _judged(verdict),
-        ]
-        for verdict in verdicts(result)
+        verdict.bar.name,
+        verdict.subject,
+        limit,
+        str(verdict.measured or ""),
+        _judged(verdict),
+        plan,
     ]
 
 
@@ -113,15 +132,15 @@ def parts(result: Result) -> list[list[str]]:
     return rows
 
 
-TIMES = ("case", "peer", "seconds", "times ours", "CPU seconds", "memory MiB", "disk MiB")
-VERDICTS = ("bar", "subject", "asked", "measured", "verdict")
+TIMES = ("case", "peer", "seconds", "times ours", "CPU seconds", "memory MiB", "disk MiB", "image MiB")
+VERDICTS = ("bar", "subject", "asked", "measured", "verdict", "plan")
 PARTS = ("case", "peer", "seconds of each part")
 
 
 def text(result: Result) -> str:
     """Everything, for a terminal."""
     sections = [_heading(result), _aligned(TIMES, times(result)), _aligned(PARTS, parts(result))]
-    sections.append(_aligned(VERDICTS, bars(result)))
+    sections.append(_aligned(VERDICTS, bars([result])))
     if result.skipped:
         sections.append("no time was left for:\n" + "\n".join(f"  {name}" for name in result.skipped))
     return "\n\n".join(sections) + "\n"
@@ -131,7 +150,9 @@ def markdown(result: Result, charts: Iterable[str]) -> str:
     """Everything, for the documentation; `charts` are the files to show."""
     sections = [f"### Plan `{result.plan}`", _heading(result)]
     sections += [f"![times of plan {result.plan}]({name})" for name in charts]
-    sections += [_table(VERDICTS, bars(result)), _table(TIMES, times(result)), _table(PARTS, parts(result))]
+    sections.append(_table(TIMES, times(result)))
+    if spent := parts(result):
+        sections.append(_table(PARTS, spent))
     if result.skipped:
         sections.append("No time was left for: " + "; ".join(result.skipped) + ".")
     return "\n\n".join(sections) + "\n"
@@ -180,7 +201,7 @@ def _chart_bar(peer: str, spread: Spread) -> chart.Bar:
 
 def write_docs(directory: Path, results: Sequence[Result]) -> None:
     """Renew the measured part of benchmarks.md and its charts."""
-    sections = []
+    sections = [f"### The bars\n\n{_table(VERDICTS, bars(results))}\n"]
     for result in results:
         name = f"benchmarks-{result.plan}.svg"
         (directory / name).write_text(drawn(result))

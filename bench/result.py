@@ -27,6 +27,7 @@ class Sample:
         system: the same in the kernel.
         peak: bytes of anonymous memory that the compile used at its highest.
         disk: bytes by which the peer's own directories grew; None where it was not measured.
+        image: bytes of the OCI archive it left, compressed; None where it leaves none.
         load: the machine's one-minute load average just before.
         phases: seconds of named parts, where the peer tells them.
         uploaded: bytes sent to a registry, where the peer pushes.
@@ -42,6 +43,7 @@ class Sample:
     system: float = 0.0
     peak: int = 0
     disk: int | None = None
+    image: int | None = None
     load: float = 0.0
     phases: Mapping[str, float] = field(default_factory=dict)
     uploaded: int | None = None

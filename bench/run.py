@@ -120,6 +120,7 @@ class Runner:
             system=round(measured.system, 2),
             peak=measured.peak,
             disk=meter.disk(peer.directory()) - disk if cold and measured.outcome == OK else None,
+            image=_size(peer.archive()) if measured.outcome == OK else None,
             load=load,
             phases=own.phases,
             uploaded=own.uploaded,
@@ -156,6 +157,10 @@ class Runner:
     def _nonce(self) -> str:
         """Letters and digits that no change had before, in this run or another."""
         return f"n{time.time_ns():x}"
+
+
+def _size(archive: Path | None) -> int | None:
+    return archive.stat().st_size if archive and archive.exists() else None
 
 
 @dataclass(frozen=True)

@@ -174,7 +174,45 @@ FULL = (
 FLEET = _rows("service", "cold", BOTH, (ONE_MACHINE, TWO_MACHINES), 2)
 """What a second machine gains."""
 
-PLANS = {"short": SHORT, "trial": TRIAL, "full": FULL, "fleet": FLEET}
+SAMPLE_APP = (
+    *_rows("sample_app", "cold", BOTH, (OURS, HARDER, FLOOR), 1),
+    *_rows("sample_app", "line", BOTH, (OURS, HARDER, FLOOR), 2),
+    *_rows("sample_app", "same", BOTH, (OURS, SESSION, HARDER, FLOOR), 2),
+)
+"""The application of the first five minutes, in a quarter of an hour."""
+
+WORKSPACE = (
+    *_rows("services", "cold", BOTH, (OURS, HARDER, FLOOR), 1),
+    *_rows("services", "line", BOTH, (OURS, HARDER, FLOOR), 2),
+    *_rows("services", "same", BOTH, (OURS, SESSION, HARDER, FLOOR), 2),
+)
+"""Twelve services, in half an hour."""
+
+NUMBERS = (
+    *_rows("service", "cold", BOTH, (OURS, FLOOR), 1),
+    *_rows("service", "cold", AMD64, (OURS, FLOOR), 1),
+    *_rows("service", "cold", ARM64, (OURS, FLOOR), 1),
+    *_rows("service", "cold", PLATFORMS[:4], (OURS,), 1),
+    *_rows("service", "cold", PLATFORMS[:6], (OURS,), 1),
+)
+"""One, two, four and six platforms, in a quarter of an hour."""
+
+EMULATED = (
+    *_rows("service", "cold", BOTH, (OURS, EASY), 1),
+    *_rows("service", "cold", ARM64, (OURS, EASY), 1),
+)
+"""The compiler itself under QEMU, in half an hour."""
+
+PLANS = {
+    "short": SHORT,
+    "trial": TRIAL,
+    "sample_app": SAMPLE_APP,
+    "workspace": WORKSPACE,
+    "platforms": NUMBERS,
+    "emulated": EMULATED,
+    "fleet": FLEET,
+    "full": FULL,
+}
 
 
 def rotated(peers: Sequence[str], by: int) -> list[str]:

@@ -17,6 +17,7 @@ RUN = result(
         system=10.0,
         peak=512 * 2**20,
         disk=2**30,
+        image=30 * 2**20,
         phases={"connect": 1.0, "build": 99.0},
     ),
     sample("harder", 130, outcome="ok", load=3.5),
@@ -31,18 +32,31 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def test_times_say_who_took_how_long_and_how_much() -> None:
     rows = {row[1]: row for row in render.times(RUN)}
-    assert rows["rust-multiarch"][2:] == ["105.00 (100.00..110.00, n=2)", "", "80.0", "256", "1024"]
+    assert rows["rust-multiarch"][2:] == ["105.00 (100.00..110.00, n=2)", "", "80.0", "256", "1024", "30"]
     assert rows["cross-compiling Dockerfile"][2:4] == ["130.00", "1.30"]
-    assert rows["Dockerfile under QEMU"][2:] == ["> 300.00", "> 3.00", "", "", ""]
-    assert rows["plain cargo, no container"][2:] == ["failed", "", "", "", ""]
+    assert rows["Dockerfile under QEMU"][2:] == ["> 300.00", "> 3.00", "", "", "", ""]
+    assert rows["plain cargo, no container"][2:] == ["failed", "", "", "", "", ""]
     assert rows["rust-multiarch"][0] == "sample_app, cold: amd64, arm64"
 
 
 def test_bars_say_by_how_much_they_are_missed() -> None:
-    rows = {row[0]: row for row in render.bars(result(sample("ours", 100), sample("harder", 100)))}
+    rows = {row[0]: row for row in render.bars([result(sample("ours", 100), sample("harder", 100))])}
     row = rows["both platforms cold, hand-written Dockerfile over ours"]
-    assert row == [row[0], "sample_app", "at least 1.25", "1.00", "missed, 0.80 of the bar"]
-    assert rows["cold, ours over plain cargo"][2:] == ["at most 1.1", "", "open"]
+    assert row == [row[0], "sample_app", "at least 1.25", "1.00", "missed, 0.80 of the bar", "short"]
+    assert rows["cold, ours over plain cargo"][2:] == ["at most 1.1", "", "open", ""]
+
+
+def test_a_bar_is_open_only_where_no_run_has_its_numbers() -> None:
+    runs = [
+        result(sample("ours", 100), sample("cargo", 80)),
+        result(sample("ours", 100), sample("easy", 900)),
+    ]
+    found = [row for row in render.bars(runs) if row[3]]
+    assert [(row[0], row[3]) for row in found] == [
+        ("both platforms cold, emulated Dockerfile over ours", "9.00"),
+        ("cold, ours over plain cargo", "1.25"),
+    ]
+    assert len(render.bars(runs)) == len(render.bars([]))
 
 
 def test_parts_are_medians() -> None:
