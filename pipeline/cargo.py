@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline import features
 from pipeline.errors import (
     BinaryNotChosen,
     BuildScriptRanTarget,
@@ -55,12 +56,17 @@ class Choice:
 
 @dataclass(frozen=True)
 class Package:
-    """One workspace member, as `cargo metadata` describes it."""
+    """One workspace member, as `cargo metadata` describes it.
+
+    Attributes:
+        bins: its binaries, each with the features without which cargo leaves it out.
+        features: its features, each with what it switches on.
+    """
 
     name: str
     version: str
-    bins: tuple[str, ...]
-    features: frozenset[str]
+    bins: Mapping[str, tuple[str, ...]]
+    features: Mapping[str, tuple[str, ...]]
     default_run: str | None
     is_default: bool
 
@@ -96,12 +102,12 @@ def read_metadata(text: str) -> Project:
 
 
 def _package(entry: dict[str, Any], is_default: bool) -> Package:
-    bins = (target["name"] for target in entry["targets"] if "bin" in target["kind"])
+    bins = [target for target in entry["targets"] if "bin" in target["kind"]]
     return Package(
         name=entry["name"],
         version=entry["version"],
-        bins=tuple(bins),
-        features=frozenset(entry["features"]),
+        bins={target["name"]: tuple(target.get("required-features", ())) for target in bins},
+        features={name: tuple(others) for name, others in entry["features"].items()},
         default_run=entry.get("default_run"),
         is_default=is_default,
     )
@@ -113,21 +119,29 @@ def choose(project: Project, choice: Choice) -> tuple[Binary, ...]:
     Raises:
         UnknownPackage, UnknownBinary, UnknownFeature: a name the project does not have; the message
             lists those it has.
-        NoBinary: the packages are libraries.
+        NoBinary: the packages are libraries, or a binary needs features that are not chosen.
         BinaryNotChosen: several binaries and none chosen; the message lists them.
     """
     packages = _selected(project, choice)
     _check_features(packages, choice)
-    found = [Binary(p.name, name, p.version) for p in packages for name in p.bins]
+    there = [
+        (Binary(p.name, name, p.version), _lacking(p, name, choice)) for p in packages for name in p.bins
+    ]
     if choice.bins:
-        return tuple(_named(found, name) for name in choice.bins)
-    defaults = [b for b in found if any(p.name == b.package and p.default_run == b.name for p in packages)]
-    if not found:
+        chosen = tuple(_named([binary for binary, _ in there], name) for name in choice.bins)
+        _check_required([(binary, lacking) for binary, lacking in there if binary in chosen and lacking])
+        return chosen
+    if not there:
         raise NoBinary(
             "there is no binary to build, only libraries: " + ", ".join(p.name for p in packages),
             where="Cargo.toml",
             fix="add src/main.rs or a [[bin]] section, or choose a package that has one",
         )
+    # As cargo does: a binary whose features are not on is not there, unless it is named.
+    found = [binary for binary, lacking in there if not lacking]
+    if not found:
+        _check_required(there)
+    defaults = [b for b in found if any(p.name == b.package and p.default_run == b.name for p in packages)]
     if len(found) > 1 and len(defaults) != 1:
         raise BinaryNotChosen(
             "the project has several binaries: " + _listing(found),
@@ -150,6 +164,29 @@ def _selected(project: Project, choice: Choice) -> list[Package]:
             fix="choose one of " + ", ".join(p.name for p in project.packages),
         )
     return packages
+
+
+def _lacking(package: Package, binary: str, choice: Choice) -> list[str]:
+    """The features that a binary needs and that are not on."""
+    asked = features.asked(
+        package.name,
+        package.features,
+        choice.features,
+        all_features=choice.all_features,
+        no_default_features=choice.no_default_features,
+    )
+    enabled = features.enabled(package.features, asked)
+    return [name for name in package.bins[binary] if name not in enabled]
+
+
+def _check_required(lacking: Sequence[tuple[Binary, Sequence[str]]]) -> None:
+    for binary, names in lacking:
+        raise NoBinary(
+            f"the binary {binary.name} needs {'features that are' if names[1:] else 'a feature that is'} "
+            f"not chosen: {', '.join(names)}",
+            where="Cargo.toml",
+            fix=f"pass --features {','.join(names)}",
+        )
 
 
 def _check_features(packages: Sequence[Package], choice: Choice) -> None:

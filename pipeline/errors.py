@@ -188,7 +188,7 @@ class UnknownFeature(ProjectError):
 
 
 class NoBinary(ProjectError):
-    """Only libraries: there is nothing to put in an image."""
+    """Nothing to put in an image: only libraries, or binaries that need features which are not chosen."""
 
     exit_code = 27
 

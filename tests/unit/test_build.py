@@ -15,7 +15,7 @@ from pipeline.native.natives import Needs
 from pipeline.planning import Order, Plan
 from pipeline.targets import Libc, Strategy, select
 
-PROJECT = Project((Package("app", "1.0.0", ("app", "two"), frozenset(), None, True),))
+PROJECT = Project((Package("app", "1.0.0", {"app": (), "two": ()}, {}, None, True),))
 BINARIES = (Binary("app", "app", "1.0.0"), Binary("app", "two", "1.0.0"))
 
 
@@ -106,7 +106,7 @@ def test_the_tools_of_the_target_are_used() -> None:
 
 
 def test_the_cache_is_apart_for_projects_and_toolchains_and_shared_otherwise() -> None:
-    other = Project((Package("other", "1.0.0", ("app",), frozenset(), None, True),))
+    other = Project((Package("other", "1.0.0", {"app": ()}, {}, None, True),))
     keys = [build.cache_key(p) for p in (plan(), plan(other), plan(rust="1.95"), plan(libc=Libc.MUSL))]
     assert len(set(keys)) == 4
     assert build.cache_key(plan(profile="dev")) == build.cache_key(plan())

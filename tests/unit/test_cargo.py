@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from pipeline import cargo, errors
+from pipeline import cargo, errors, features
 from pipeline.cargo import Binary, Choice
 
 
@@ -13,9 +13,11 @@ def metadata(*packages: dict, default: list[str] | None = None) -> str:
             "id": f"path+file:///w/{p['name']}#0.1.0",
             "name": p["name"],
             "version": "0.1.0",
-            "targets": [{"name": b, "kind": ["bin"]} for b in p.get("bins", [])]
+            "targets": [
+                {"name": b, "kind": ["bin"], **p.get("required", {}).get(b, {})} for b in p.get("bins", [])
+            ]
             + [{"name": p["name"], "kind": ["lib"]}, {"name": "t", "kind": ["test"]}],
-            "features": {f: [] for f in p.get("features", [])},
+            "features": dict(p.get("features", {})),
             "default_run": p.get("default_run"),
         }
         for p in packages
@@ -30,9 +32,15 @@ def metadata(*packages: dict, default: list[str] | None = None) -> str:
     )
 
 
-ONE = {"name": "app", "bins": ["app"], "features": ["default", "tls"]}
+ONE = {"name": "app", "bins": ["app"], "features": {"default": [], "tls": []}}
 TWO = {"name": "tools", "bins": ["import", "export"]}
 LIB = {"name": "core"}
+HELPED = {
+    "name": "app",
+    "bins": ["app", "make-completions"],
+    "required": {"make-completions": {"required-features": ["cli", "help"]}},
+    "features": {"default": ["web"], "web": ["help"], "help": [], "cli": ["dep:clap"], "all": ["cli"]},
+}
 
 
 def choose(*packages: dict, default: list[str] | None = None, **choice) -> tuple[Binary, ...]:
@@ -95,6 +103,41 @@ def test_features() -> None:
         choose(ONE, features=("tsl",))
     with pytest.raises(errors.UnknownFeature, match="declares no features"):
         choose({"name": "x", "bins": ["x"]}, features=("y",))
+
+
+def test_a_binary_whose_features_are_not_on_is_not_there() -> None:
+    assert [binary.name for binary in choose(HELPED)] == ["app"]
+    with pytest.raises(errors.BinaryNotChosen, match="app, make-completions"):
+        choose(HELPED, features=("all",))
+    assert choose(HELPED, features=("cli",), no_default_features=True)[0].name == "app"
+    with pytest.raises(errors.BinaryNotChosen):
+        choose(HELPED, all_features=True)
+
+
+def test_a_binary_that_is_named_says_which_features_it_lacks() -> None:
+    named = ("make-completions",)
+    assert choose(HELPED, bins=named, features=("app/cli",))[0].name == "make-completions"
+    with pytest.raises(errors.NoBinary, match=r"make-completions needs a feature that is not chosen: cli\b"):
+        choose(HELPED, bins=named)
+    with pytest.raises(errors.NoBinary, match="needs features that are not chosen: cli, help") as raised:
+        choose(HELPED, bins=named, no_default_features=True)
+    assert raised.value.fix == "pass --features cli,help"
+    with pytest.raises(errors.NoBinary, match="not chosen: cli"):
+        choose({**HELPED, "bins": ["make-completions"]})
+
+
+@pytest.mark.parametrize(
+    ("asked", "enabled"),
+    [
+        (["serde/derive"], {"serde/derive", "serde", "dep:serde"}),
+        (["serde?/derive"], {"serde?/derive"}),
+        (["full", "other"], {"full", "serde", "dep:serde", "other"}),
+        ([], set()),
+    ],
+)
+def test_what_a_feature_switches_on(asked: list[str], enabled: set[str]) -> None:
+    declared = {"full": ["serde", "full"], "serde": ["dep:serde"]}
+    assert features.enabled(declared, asked) == enabled
 
 
 def test_identity_does_not_depend_on_order() -> None:
