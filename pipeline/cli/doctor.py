@@ -11,6 +11,7 @@ import typer
 
 from pipeline import doctor, settings
 from pipeline.cli.options import JSON, Platforms, doc
+from pipeline.cli.workspace import located
 from pipeline.doctor import Check, Outcome, State, Subject
 from pipeline.errors import NotReady, RustMultiarchError
 from pipeline.main import RustMultiarch
@@ -27,8 +28,8 @@ def examine(
     json: JSON = False,
 ) -> None:
     """Check engine, project, git, registries, emulators, disk and clock; say what to do about each."""
-    place = source.resolve()
-    platforms, outcome = _configured(place, platform or [])
+    place, member = located(source.resolve())
+    platforms, outcome = _configured(place, platform or [], member)
     subject = Subject(place, platforms, tag or ())
     checks = (*doctor.CHECKS, Check("settings", lambda _: outcome))
     results = anyio.run(doctor.examine, subject, checks)
@@ -37,10 +38,10 @@ def examine(
         raise typer.Exit(NotReady.exit_code)
 
 
-def _configured(source: Path, platforms: list[str]) -> tuple[list[str], Outcome]:
+def _configured(source: Path, platforms: list[str], package: str = "") -> tuple[list[str], Outcome]:
     """The platforms that are set, and whether all settings are well formed."""
     try:
-        layers = anyio.run(settings.from_project, settings.OnDisk(source))
+        layers = anyio.run(settings.from_project, settings.OnDisk(source), package)
         merged = settings.merge(*layers, settings.from_environment(os.environ))
         chosen = select(platforms or merged.settings.platforms)
     except RustMultiarchError as error:

@@ -18,12 +18,13 @@ from engine.config import RUNNER
 from pipeline import fleet, orders, settings
 from pipeline.cli import access, options, watching
 from pipeline.cli.painting import Mode
+from pipeline.cli.workspace import located
 from pipeline.errors import InvalidArgument, NoEngineLeft, NotAGitRepository
 from pipeline.main import RustMultiarch
 from pipeline.naming import ci, git
 from pipeline.naming.situation import Situation
 from pipeline.planning import IGNORED
-from pipeline.settings import Layer, Merged
+from pipeline.settings import Layer, Merged, Value
 from pipeline.targets import select
 
 _ACCESS = frozenset(parameter.name for parameter in access.PARAMETERS)
@@ -65,11 +66,13 @@ def project_command(
         chosen, rest = options.split(given, names)
         opened, rest = options.split(rest, _ACCESS)
         access.check(**opened)
-        source = Path(chosen.pop("source")).resolve()
+        asked = Path(chosen.pop("source")).resolve()
+        source, member = located(asked)
         files = chosen.pop("files")
         files = files.resolve() if files else None
         given_outright = settings.given(chosen, lambda name: f"option {options.flags(name)[0]}")
-        outright = {**settings.from_environment(os.environ), **given_outright}
+        of_place = {"package": Value(member, f"the directory {asked.name}")} if member else {}
+        outright = {**of_place, **settings.from_environment(os.environ), **given_outright}
         merged = anyio.run(_merged, source, outright)
         targets = select(merged.settings.platforms)
         if before and (known := before(merged.settings, source=source, files=files, engine=engines, **rest)):

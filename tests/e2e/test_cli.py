@@ -303,6 +303,21 @@ def test_without_a_terminal_there_are_lines_without_control_characters(project: 
     assert "withExec" in run("build", "--platform", "linux/amd64", "--progress", "raw", cwd=project).stderr
 
 
+def test_a_members_directory_means_its_workspace(engine, tmp_path: Path) -> None:
+    lock = crates.LOCK.format(name="one") + crates.LOCK.format(name="two").partition("\n\n")[2]
+    (tmp_path / "Cargo.toml").write_text('[workspace]\nmembers = ["one", "two"]\nresolver = "2"\n')
+    (tmp_path / "Cargo.lock").write_text(lock)
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, name, main=f'fn main() {{ println!("{name}"); }}')
+        (tmp_path / name / "Cargo.lock").unlink()
+    own, made = tmp_path / "two", tmp_path / "made"
+    run("binary", "--platform", "linux/amd64", "--output", made, cwd=own)
+    assert subprocess.run([made / "linux-amd64/two"], capture_output=True, text=True).stdout == "two\n"
+    planned = json.loads(run("plan", "--platform", "linux/amd64", "--json", cwd=own).stdout)
+    assert origins(planned)["package"] == ("two", "the directory two")
+
+
 def test_a_compile_error_ends_with_the_compilers_own_words(engine, tmp_path: Path) -> None:
     broken = write(tmp_path, "broken", main='fn main() { let x: u8 = "no"; }')
     done = run("build", "--json", cwd=broken, code=errors.CompileError.exit_code)
