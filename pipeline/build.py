@@ -16,7 +16,7 @@ from dagger import dag
 
 from pipeline import cargo, messages, stages, state, toolchain, zig
 from pipeline.attestation import auditable, crates
-from pipeline.errors import InvalidArgument
+from pipeline.errors import InvalidArgument, printed
 from pipeline.native import debian, preflight
 from pipeline.planning import Plan, build_commands
 from pipeline.targets import TARGETS, Strategy
@@ -146,6 +146,7 @@ async def compile(plan: Plan) -> dagger.Directory:
 
     Raises:
         CompileError, LinkError, BuildScriptRanTarget: cargo failed; its output is carried whole.
+        PackageUnavailable: Debian has no package that the builder is to have.
         ProjectError: see `cargo.explain`.
     """
     output = dag.directory()
@@ -194,8 +195,8 @@ async def _compile(plan: Plan) -> dagger.Container:
     asked = crates.ask(container, plan.commands, plan.order.triples[0])
     try:
         await container.sync()
-    except dagger.ExecError:
-        raise
+    except dagger.ExecError as error:
+        raise debian.unavailable(printed(error), "the builder") or error from error
     except dagger.QueryError as error:
         raise toolchain.unavailable(plan.rust, str(error), plan.order.build_platform) from error
     try:

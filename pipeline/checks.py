@@ -10,6 +10,7 @@ import dagger
 from pipeline import build, cargo, stages
 from pipeline.cargo import Failure
 from pipeline.errors import ChecksFailed, printed
+from pipeline.native import debian
 from pipeline.planning import Plan
 from pipeline.targets import Target
 
@@ -89,4 +90,5 @@ async def _run(
     try:
         return await container.with_exec(["sh", "-ec", script(command, triple)]).combined_output()
     except dagger.ExecError as error:
-        raise cargo.explain(printed(error), shlex.join(command), otherwise=otherwise) from error
+        explained = cargo.explain(printed(error), shlex.join(command), otherwise=otherwise)
+        raise debian.unavailable(printed(error), "the builder") or explained from error

@@ -235,6 +235,12 @@ class CannotCrossCompile(CompileError):
     exit_code = 34
 
 
+class PackageUnavailable(RustMultiarchError):
+    """A Debian package that cannot be had for a platform."""
+
+    exit_code = 35
+
+
 class VerificationError(RustMultiarchError):
     """What was built does not fit the platform or the image it would ship in."""
 

@@ -345,7 +345,7 @@ async def assemble(
         programs = {name: binaries.file(name) for name in names}
         of_target, base = await runtime.start(setup, target)
         linked = [await output.file(f"packages/{triple}/{name}").contents() for name in names]
-        packages = [*needs.runtime, *" ".join(linked).split()]
+        packages = [*needs.runtime, *" ".join(linked).split(), *setup.packages]
         native = dag.container().from_(runtime.base_for(runtime.BASE, target))
         added = await debian.runtime_files(base, native, target, packages)
         container = await runtime.assemble(of_target, base, programs, plan.native, added)

@@ -87,6 +87,10 @@ class RustMultiarch:
         list[str] | None,
         Doc("Further Debian packages to link with, installed for each platform: libfoo-dev."),
     ] = None
+    builder_packages: Annotated[
+        list[str] | None,
+        Doc("Further Debian packages of the builder, for programs that build scripts start: git, nodejs."),
+    ] = None
     strategy: Annotated[
         str | None,
         Doc("cross (the default): one native compiler for all; emulated: each platform's own, under QEMU."),
@@ -97,6 +101,10 @@ class RustMultiarch:
     runtime_base: Annotated[
         str | None,
         Doc("Image the final image starts from; empty: debian for gnu, scratch (no files at all) for musl."),
+    ] = None
+    runtime_packages: Annotated[
+        list[str] | None,
+        Doc("Further Debian packages of the final image, unpacked without running anything: tzdata."),
     ] = None
     user: Annotated[
         str | None, Doc(f"User the program runs as; the default, {runtime.USER}, has no rights.")

@@ -48,6 +48,7 @@ def order(settings: Settings, source: dagger.Directory, access: Access, epoch: i
         build_args=(("SOURCE_DATE_EPOCH", str(epoch)), *pairs("build-args", settings.build_args)),
         access=access,
         target_packages=tuple(settings.target_packages),
+        packages=tuple(settings.builder_packages),
         strategy=settings.strategy,
         build_platform=parse(settings.build_platform).platform if settings.build_platform else "",
     )
@@ -114,6 +115,7 @@ async def setup(settings: Settings, plan: Plan, at: Situation | None, supplied: 
     )
     return runtime.Runtime(
         base=base,
+        packages=tuple(settings.runtime_packages),
         user=settings.user,
         ports=tuple(settings.ports),
         args=tuple(settings.args),

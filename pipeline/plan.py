@@ -193,7 +193,7 @@ def draw(
         packages=tuple(_tools(toolchain.HOST_PACKAGES)),
         cache=build.cache_volume(plan),
         targets=tuple(
-            target_plan(target, needs, plan, BaseImage(base, digests.get(base, "")))
+            target_plan(target, needs, plan, BaseImage(base, digests.get(base, "")), runtime.packages)
             for target, needs, base in zip(plan.order.targets, plan.needs, bases, strict=True)
         ),
         tags=tuple(tags),
@@ -225,10 +225,13 @@ async def _digest(name: str) -> str:
     return reference.partition("@")[2]
 
 
-def target_plan(target: Target, needs: Needs, plan: Plan, base: BaseImage) -> TargetPlan:
+def target_plan(
+    target: Target, needs: Needs, plan: Plan, base: BaseImage, added: Sequence[str] = ()
+) -> TargetPlan:
     """What would happen for one platform of a plan."""
     libc, glibc = plan.order.libc, plan.order.glibc
-    asked = [Package(name, "target", "asked for") for name in plan.order.target_packages]
+    named = {"target": plan.order.target_packages, "builder": plan.order.packages, "image": added}
+    asked = [Package(name, place, "asked for") for place, names in named.items() for name in names]
     packages = [*_tools(toolchain.compilers(target, libc, glibc).packages), *_wanted(needs), *asked]
     return TargetPlan(
         platform=target.platform,
@@ -254,7 +257,7 @@ def _wanted(needs: Needs) -> list[Package]:
 
     def why(name: str) -> str:
         reasons = (reason for reason in needs.reasons if name in reason.wants.split())
-        return "; ".join(dict.fromkeys(f"{reason.crate} {reason.version} {reason.why}" for reason in reasons))
+        return "; ".join(dict.fromkeys(f"{reason.who} {reason.why}" for reason in reasons))
 
     return [Package(name, place, why(name)) for place, names in places.items() for name in names]
 
@@ -266,7 +269,7 @@ def runner(target: Target) -> str:
 
 def warnings(plan: Plan, runtime: Runtime) -> list[str]:
     """What works as it is and that a person may want to know before it does."""
-    return [*_too_old(plan, runtime), *_unpinned(runtime), *_risky(plan, runtime), *_unknown(plan)]
+    return [*_too_old(plan, runtime), *_unpinned(runtime), *_risky(plan, runtime), *_told(plan)]
 
 
 def _too_old(plan: Plan, runtime: Runtime) -> Iterable[str]:
@@ -292,7 +295,8 @@ def _risky(plan: Plan, runtime: Runtime) -> Iterable[str]:
         yield "profile dev: the programs are not optimised"
 
 
-def _unknown(plan: Plan) -> Iterable[str]:
+def _told(plan: Plan) -> Iterable[str]:
+    yield from dict.fromkeys(warning for needs in plan.needs for warning in needs.warnings)
     for name in sorted({name for needs in plan.needs for name in needs.unknown}):
         yield f"{name} is not in the table of native crates: it is tried as it is"
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pipeline import settings
+from pipeline.native.natives import named
 from pipeline.plan import BaseImage, Package, Preview, Setting, TargetPlan
 from pipeline.report import columns
 
@@ -51,7 +52,7 @@ def _packages(title: str, packages: Sequence[Package]) -> list[str]:
 
 def _target_section(target: TargetPlan) -> str:
     environment = [f"{name}={value}" for name, value in target.environment.items()]
-    natives = [(f"{each.crate} {each.version}", each.wants, each.why) for each in target.natives]
+    natives = [(named(each.crate, each.version), each.wants, each.why) for each in target.natives]
     lines = [
         *_packages("packages", target.packages),
         *(["native crates", *_indented(columns(natives))] if natives else []),

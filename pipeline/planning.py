@@ -177,7 +177,8 @@ def _check_source(names: Sequence[str]) -> None:
         raise LockMissing(
             "the source has no Cargo.lock, so two builds of it could differ",
             where="source",
-            fix="run `cargo generate-lockfile` and commit Cargo.lock",
+            fix="run `cargo generate-lockfile` and commit Cargo.lock; of a workspace, pass the directory "
+            "that has it and choose the member with --package",
         )
 
 

@@ -45,6 +45,7 @@ class Runtime:
 
     Attributes:
         base: image to start from; pulled for each target platform. `scratch` starts from nothing.
+        packages: Debian packages to add, besides those that the programs need.
         user: who the process runs as; the default is a user of our own without any rights.
         ports: TCP ports the image declares.
         args: default arguments after the entrypoint.
@@ -57,6 +58,7 @@ class Runtime:
     """
 
     base: str = BASE
+    packages: tuple[str, ...] = ()
     user: str = USER
     ports: tuple[int, ...] = ()
     args: tuple[str, ...] = ()

@@ -54,9 +54,11 @@ class Settings:
     libc: Libc = Libc.GNU
     glibc: str = ""
     target_packages: list[str] = field(default_factory=list)
+    builder_packages: list[str] = field(default_factory=list)
     strategy: Strategy = Strategy.CROSS
     build_platform: str = ""
     runtime_base: str = ""
+    runtime_packages: list[str] = field(default_factory=list)
     user: str = runtime.USER
     ports: list[int] = field(default_factory=list)
     working_directory: str = ""

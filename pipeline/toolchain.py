@@ -28,6 +28,9 @@ CARGO_HOME = "/cargo"
 SHELL = ("bash", "-o", "pipefail", "-ec")
 """Not `sh`, which takes no notice of a command that fails ahead of a pipe."""
 
+WRAPPERS = ("RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER")
+"""Empty, they take precedence over a project's own (sccache, as a rule), which the builder does not have."""
+
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 SOURCE = "/source"
 BUILD = "/build"
@@ -105,6 +108,8 @@ def native(version: str, platform: str = "") -> dagger.Container:
         platform: what it runs on; the engine's own where it is empty, under QEMU elsewhere.
     """
     image = dag.container(platform=dagger.Platform(platform) if platform else None).from_(rust_image(version))
+    for name in WRAPPERS:
+        image = image.with_env_variable(name, "")
     return with_cargo_home(image.with_env_variable("RUSTUP_TOOLCHAIN", "${RUST_VERSION}", expand=True))
 
 

@@ -29,6 +29,8 @@ _SPELLINGS = {
     "args": ("--arg",),
     "labels": ("--label",),
     "target_packages": ("--target-package", "--target-packages"),
+    "runtime_packages": ("--runtime-package", "--runtime-packages"),
+    "builder_packages": ("--builder-package", "--builder-packages"),
     "tag_rules": ("--tag-rule", "--tag-rules"),
 }
 

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 import dagger
 from dagger import dag
 
-from pipeline.errors import VerificationError
+from pipeline.errors import PackageUnavailable, VerificationError, printed
 from pipeline.targets import Target
 
 SONAMES = "/opt/rust-multiarch/sonames"
@@ -125,6 +125,8 @@ mkdir -p "$root"
 """
 )
 
+# What apt says (apt-pkg/cacheset.cc).
+_MISSING = re.compile(r"Unable to locate package (\S+)|Package '?([^\s']+)'? has no installation candidate")
 _INSTALLED = re.compile(r"^Package: (\S+)$", re.MULTILINE)
 
 
@@ -176,6 +178,7 @@ async def runtime_files(
 
     Raises:
         VerificationError: the base is some other system than Debian.
+        PackageUnavailable: Debian has no such package for the target.
     """
     present = await _present(base)
     missing = sorted(set(packages) - present)
@@ -190,7 +193,29 @@ async def runtime_files(
     described = base.directory(DPKG) if present else dag.directory()
     command = ["sh", "-c", _RUNTIME, "packages", target.debian, *missing]
     native = with_lists(native, target)
-    return native.with_mounted_directory("/base", described).with_exec(command).directory("/packages")
+    unpacked = native.with_mounted_directory("/base", described).with_exec(command)
+    try:
+        return await unpacked.directory("/packages").sync()
+    except dagger.ExecError as error:
+        raise unavailable(printed(error), f"the runtime image, {target.platform}") or error from error
+
+
+def unavailable(output: str, where: str) -> PackageUnavailable | None:
+    """The error for packages that apt does not find; None where its output tells of none.
+
+    Args:
+        output: what apt printed.
+        where: what they were for.
+    """
+    names = dict.fromkeys(name for found in _MISSING.findall(output) for name in found if name)
+    if not names:
+        return None
+    return PackageUnavailable(
+        f"Debian has no package {', '.join(names)} for this release and architecture",
+        where=where,
+        fix="check the spelling at packages.debian.org, or leave the package out",
+        output=output,
+    )
 
 
 async def _present(base: dagger.Container) -> set[str]:

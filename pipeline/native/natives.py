@@ -16,17 +16,27 @@ from pipeline.native.tree import Crate
 from pipeline.targets import Libc, Target
 
 
+def named(crate: str, version: str) -> str:
+    """A crate with its version, where it has one."""
+    return f"{crate} {version}".rstrip()
+
+
 @dataclass(frozen=True)
 class Reason:
-    """Which crate wants something, and what."""
+    """Which crate wants something, and what; or which file of the project does, which has no version."""
 
     crate: str
     version: str
     wants: str
     why: str
 
+    @property
+    def who(self) -> str:
+        """The crate with its version, or the file."""
+        return named(self.crate, self.version)
+
     def __str__(self) -> str:
-        return f"{self.crate} {self.version}: {self.wants} ({self.why})"
+        return f"{self.who}: {self.wants} ({self.why})"
 
 
 @dataclass(frozen=True)
@@ -38,9 +48,10 @@ class Problem:
     platform: str
     what: str
     fix: str
+    place: str = "Cargo.lock"
 
     def __str__(self) -> str:
-        return f"{self.crate} {self.version} for {self.platform}: {self.what}"
+        return f"{named(self.crate, self.version)} for {self.platform}: {self.what}"
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,8 @@ class Needs:
         problems: what cannot work.
         unknown: `-sys` crates that have no row; they are tried as they are.
         crates: how many crates are compiled for the target, native or not.
+        warnings: what works as it is and a person may want to know.
+        linkers: programs in /usr/bin that the target's C compiler is to find as linkers.
     """
 
     host: tuple[str, ...] = ()
@@ -68,6 +81,8 @@ class Needs:
     problems: tuple[Problem, ...] = ()
     unknown: tuple[str, ...] = ()
     crates: int = 0
+    warnings: tuple[str, ...] = ()
+    linkers: tuple[str, ...] = ()
 
 
 def needs(crates: Iterable[Crate], target: Target, libc: Libc, compilers: Compilers) -> Needs:

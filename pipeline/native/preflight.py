@@ -1,4 +1,4 @@
-"""The native dependencies of a build, found out before any compile, and a builder made ready for them."""
+"""What a build needs besides Rust, found out before any compile, and a builder made ready for it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import dagger
 
 from pipeline import toolchain
 from pipeline.errors import CannotCrossCompile
-from pipeline.native import debian, natives, tree
+from pipeline.native import configuration, debian, natives, tree
 from pipeline.native.natives import Needs
 from pipeline.targets import Libc, Target
 
@@ -38,20 +38,20 @@ async def examine(
         CannotCrossCompile: crates that cannot be built; all are named at once.
         dagger.ExecError: cargo failed.
     """
-    lines = []
+    lines = [configuration.SHOW]
     for command in commands:
         lines += [shlex.join(["echo", _NEXT]), shlex.join(command)]
     output = await container.with_exec(["sh", "-ec", "\n".join(lines)]).stdout()
-    texts = output.split(f"{_NEXT}\n")[1:]
-    found = [
-        natives.needs(tree.read(text), target, libc, toolchain.compilers(target, libc, glibc))
-        for text, target in zip(texts, targets, strict=True)
-    ]
+    configured, *texts = output.split(f"{_NEXT}\n")
+    found = []
+    for text, target in zip(texts, targets, strict=True):
+        needs = natives.needs(tree.read(text), target, libc, toolchain.compilers(target, libc, glibc))
+        found.append(configuration.added(needs, configured, target.triple(libc), target.platform))
     problems = [problem for needs in found for problem in needs.problems]
     if problems:
         raise CannotCrossCompile(
-            "native dependencies cannot be built as they are: " + "; ".join(map(str, problems)),
-            where="Cargo.lock",
+            "the project cannot be built as it is: " + "; ".join(map(str, problems)),
+            where=", ".join(dict.fromkeys(problem.place for problem in problems)),
             fix="; ".join(dict.fromkeys(problem.fix for problem in problems)),
         )
     return tuple(found)
@@ -80,7 +80,9 @@ def prepared(
         container = toolchain.with_packages(container, host)
     for target, packages in wanted:
         container = debian.with_development(container, target, packages)
-    for needs in found:
+    for target, needs in zip(targets, found, strict=True):
+        for name in needs.linkers:
+            container = container.with_symlink(f"/usr/bin/{name}", f"/usr/local/bin/{target.tools}-{name}")
         for name, value in needs.env.items():
             container = container.with_env_variable(name, value)
     if agree(found):

@@ -39,6 +39,26 @@ async def test_lock_file_out_of_date(session) -> None:
     await fails(errors.LockOutOfDate, source)
 
 
+async def test_a_part_of_a_project(session) -> None:
+    outside = crates.MANIFEST.format(name="hello") + '[dependencies]\nother = { path = "../other" }\n'
+    lock = crates.LOCK.format(name="hello") + 'dependencies = [\n "other",\n]\n'
+    lock += crates.LOCK.format(name="other").partition("\n\n")[2]
+    source = crates.hello().with_new_file("Cargo.toml", outside).with_new_file("Cargo.lock", lock)
+    assert "not in the source: /other" in str(await fails(errors.InvalidManifest, source))
+    member = crates.MANIFEST.format(name="hello").replace('version = "0.1.0"', "version.workspace = true")
+    error = await fails(errors.InvalidManifest, crates.hello().with_new_file("Cargo.toml", member))
+    assert "whose root is not in it" in str(error)
+
+
+async def test_a_binary_whose_features_are_not_chosen(session) -> None:
+    manifest = crates.MANIFEST.format(name="hello") + crates.FEATURES
+    manifest += '[[bin]]\nname = "helper"\npath = "helper.rs"\nrequired-features = ["extra"]\n'
+    source = crates.hello().with_new_file("Cargo.toml", manifest).with_new_file("helper.rs", crates.MAIN)
+    assert "helper needs a feature" in str(await fails(errors.NoBinary, source, bin=["helper"]))
+    image = await RustMultiarch(source=source, platforms=["linux/amd64"]).build()
+    assert await image.variants[0].container.entrypoint() == ["/usr/local/bin/hello"]
+
+
 async def test_a_manifest_that_is_not_toml(session) -> None:
     error = await fails(errors.InvalidManifest, crates.hello().with_new_file("Cargo.toml", "not toml"))
     assert "Cargo.toml" in error.output

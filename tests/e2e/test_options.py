@@ -144,3 +144,71 @@ async def test_binary_by_platform_and_name(session, tmp_path) -> None:
     await named.export(str(tmp_path / "named"))
     assert b"src/bin/import.rs" in (tmp_path / "first").read_bytes()
     assert b"src/bin/export.rs" in (tmp_path / "named").read_bytes()
+
+
+BUILD_SCRIPT = """
+fn main() {
+    let said = std::process::Command::new("git").arg("--version").output().unwrap().stdout;
+    println!("cargo:rustc-env=GIT_COMMIT_SHA={}", String::from_utf8(said).unwrap().trim());
+}
+"""
+
+
+async def test_builder_packages_are_there_for_build_scripts(session) -> None:
+    source = crates.hello().with_new_file("build.rs", BUILD_SCRIPT)
+    with pytest.raises(errors.CompileError, match="build script of hello did not find") as raised:
+        await run(source)
+    assert "--builder-packages" in raised.value.fix
+    assert "commit=git version 2." in await run(source, builder_packages=["git"])
+
+
+async def test_runtime_packages_are_in_the_image_of_each_platform(session) -> None:
+    platforms = [AMD64, "linux/arm64"]
+    image = await RustMultiarch(source=crates.hello(), platforms=platforms, runtime_packages=["jq"]).build()
+    for variant in image.variants:
+        asked = variant.container.with_exec(["jq", "--null-input", "1 + 1"])
+        assert await asked.stdout() == "2\n", variant.platform
+
+
+@pytest.mark.parametrize("option", ["builder_packages", "target_packages", "runtime_packages"])
+async def test_a_package_that_debian_does_not_have(session, option: str) -> None:
+    with pytest.raises(errors.PackageUnavailable, match="no package nonesuch-zz"):
+        await RustMultiarch(
+            source=crates.hello(), platforms=["linux/arm64"], **{option: ["nonesuch-zz"]}
+        ).build()
+
+
+# What people have in their checkouts, for their own machines: a wrapper, a compiler driver, linkers.
+CONFIGURATION = """
+[build]
+rustc-wrapper = "sccache"
+[target.x86_64-unknown-linux-gnu]
+linker = "clang"
+rustflags = ["-C", "link-arg=-fuse-ld=mold", "-C", "target-cpu=native"]
+[target.'cfg(not(target_arch = "x86_64"))']
+rustflags = ["-C", "link-arg=-fuse-ld=lld"]
+"""
+COMMENTS = {
+    "linux/amd64": "mold ",
+    "linux/arm64": "Linker: Debian LLD",
+}
+"""What the linkers write into the section .comment."""
+
+
+async def test_a_configuration_for_the_authors_machine_does_not_get_in_the_way(session) -> None:
+    source = crates.hello().with_new_file(".cargo/config.toml", CONFIGURATION)
+    module = RustMultiarch(source=source, platforms=list(COMMENTS))
+    image = await module.build()
+    for variant in image.variants:
+        container = variant.container
+        assert "extra=false" in await container.with_exec([], use_entrypoint=True).stdout()
+        seen = ["grep", "--text", "--count", COMMENTS[variant.platform], "/usr/local/bin/hello"]
+        assert await container.with_exec(seen).stdout() == "1\n", variant.platform
+    assert "target-cpu=native: the programs may not start" in await module.plan()
+
+
+async def test_a_linker_by_its_path_is_refused_before_the_compile(session) -> None:
+    text = '[build]\nrustflags = ["-Clink-arg=-fuse-ld=/usr/bin/mold"]\n'
+    with pytest.raises(errors.CannotCrossCompile, match="takes a name and no path") as raised:
+        await run(crates.hello().with_new_file(".cargo/config.toml", text))
+    assert raised.value.where == ".cargo/config.toml"

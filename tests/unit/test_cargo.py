@@ -203,6 +203,41 @@ OUTPUTS = [
     ("error[E0308]: mismatched types", "CompileError"),
 ]
 
+# What each of these means beyond its kind of error, and what to do.
+TOLD = [
+    (
+        "error: failed to get `common` as a dependency of package `app v0.1.0 (/source)`\n\nCaused by:\n"
+        "  failed to load source for dependency `common`\n\nCaused by:\n  unable to update /common\n\n"
+        "Caused by:\n  failed to read `/common/Cargo.toml`\n\nCaused by:\n  No such file or directory",
+        errors.InvalidManifest,
+        "a path dependency is not in the source: /common",
+        "--package",
+    ),
+    (
+        "error: failed to parse manifest at `/source/Cargo.toml`\n\nCaused by:\n"
+        "  error inheriting `version` from workspace root manifest's `workspace.package.version`\n\n"
+        "Caused by:\n  failed to find a workspace root",
+        errors.InvalidManifest,
+        "the source is a member of a workspace, whose root is not in it",
+        "pass the workspace's root",
+    ),
+    (
+        "error[E0554]: `#![feature]` may not be used on the stable release channel",
+        errors.CompileError,
+        "the project needs a nightly Rust",
+        "hand in a builder",
+    ),
+    (
+        "error: failed to run custom build command for `app v0.1.0 (/build/src)`\n\nCaused by:\n"
+        "  process didn't exit successfully\n  --- stderr\n  thread 'main' panicked at build.rs:1:60:\n"
+        "  failed to run git: "
+        'Os { code: 2, kind: NotFound, message: "No such file or directory" }',
+        errors.CompileError,
+        "the build script of app did not find a program or a file",
+        "--builder-packages",
+    ),
+]
+
 
 def test_a_dependency_that_no_longer_compiles_is_named_and_the_projects_own_code_is_not() -> None:
     rustc = "error[E0282]: type annotations needed for `Box<_>`\n  --> {}/src/parse/mod.rs:83:9\n   |\n"
@@ -222,6 +257,16 @@ def test_explain_carries_the_output_whole(output: str, name: str) -> None:
     assert output in error.render()
     assert error.fix
     assert error.where == "cargo build"
+
+
+@pytest.mark.parametrize(("output", "kind", "what", "fix"), TOLD)
+def test_what_cargo_says_becomes_a_sentence_and_a_fix(
+    output: str, kind: type[errors.RustMultiarchError], what: str, fix: str
+) -> None:
+    found = cargo.explain(f"   Compiling other v1.0.0\n{output}\n", where="cargo build")
+    assert type(found) is kind
+    assert found.what == what
+    assert fix in found.fix
 
 
 def test_a_link_error_names_the_library() -> None:

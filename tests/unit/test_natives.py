@@ -320,3 +320,22 @@ def test_the_scripts_are_shell(script) -> None:
 def test_what_a_base_has_is_read_off_dpkgs_status() -> None:
     status = "Package: libc6\nStatus: install ok installed\n\nPackage: libssl3\nDescription: x\n Package: y\n"
     assert debian._INSTALLED.findall(status) == ["libc6", "libssl3"]
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("E: Unable to locate package nonesuch", "nonesuch"),
+        ("E: Package 'gone' has no installation candidate", "gone"),
+        ("E: Unable to locate package a\nE: Unable to locate package b", "a, b"),
+    ],
+)
+def test_a_package_that_apt_does_not_find_is_named(said: str, name: str) -> None:
+    found = debian.unavailable(f"Reading package lists...\n{said}\n", "the builder")
+    assert found is not None
+    assert f"no package {name} for" in found.what
+    assert (found.where, found.output.count(said)) == ("the builder", 1)
+
+
+def test_other_words_of_apt_are_no_missing_package() -> None:
+    assert debian.unavailable("E: Failed to fetch http://x", "the builder") is None

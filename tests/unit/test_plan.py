@@ -160,21 +160,26 @@ OPENSSL = Needs(
         Reason("cxx", "1.0.0", "g++-aarch64-linux-gnu on the build platform", "compiles C++"),
     ),
     unknown=("odd-sys",),
+    warnings=("odd flags",),
 )
 
 
 def test_native_crates_say_what_they_want_where_and_why() -> None:
-    order = dataclasses.replace(plan().order, target_packages=("libextra-dev",))
+    order = dataclasses.replace(plan().order, target_packages=("libextra-dev",), packages=("git",))
     planned = dataclasses.replace(plan(), order=order, needs=(Needs(), OPENSSL))
-    drawn = preview.draw(planned, Runtime(), MERGED, DIGESTS)
+    drawn = preview.draw(planned, Runtime(packages=("tzdata",)), MERGED, DIGESTS)
     arm64 = drawn.targets[1]
     found = {(package.name, package.place): package.why for package in arm64.packages}
     assert found["libssl-dev", "target"] == "openssl-sys 0.9.1 links OpenSSL"
     assert found["libssl3", "image"] == "openssl-sys 0.9.1 links OpenSSL"
     assert found["g++-aarch64-linux-gnu", "builder"] == "cxx 1.0.0 compiles C++"
-    assert found["libextra-dev", "target"] == "asked for"
+    asked = [("libextra-dev", "target"), ("git", "builder"), ("tzdata", "image")]
+    assert {found[package] for package in asked} == {"asked for"}
     assert (arm64.environment["X_aarch64"], arm64.environment["Y"]) == ("1", "2")
-    assert drawn.warnings == ("odd-sys is not in the table of native crates: it is tried as it is",)
+    assert drawn.warnings == (
+        "odd flags",
+        "odd-sys is not in the table of native crates: it is tried as it is",
+    )
     assert "    openssl-sys 0.9.1  libssl3 in the image" in as_text(drawn)
     jsonschema.validate(json.loads(preview.as_json(drawn)), SCHEMA)
 
