@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import dagger
 from dagger import dag
@@ -22,6 +22,21 @@ from pipeline.planning import Plan, build_commands
 from pipeline.targets import TARGETS, Strategy
 
 OUTPUT = "/output"
+LISTED = "programs"
+
+
+@dataclass(frozen=True)
+class Program:
+    """A finished program: its size in bytes, and the Debian packages with the libraries that it links."""
+
+    size: int
+    packages: tuple[str, ...]
+
+
+def programs(listed: str) -> dict[str, Program]:
+    """The programs of one triple by name, from the lines that `compile_script` writes."""
+    rows = [line.split() for line in listed.splitlines()]
+    return {name: Program(int(size), tuple(packages)) for name, size, *packages in rows}
 
 
 def builder(plan: Plan) -> dagger.Container:
@@ -93,22 +108,24 @@ def compile_script(plan: Plan) -> str:
     """The shell program that compiles and collects, for `toolchain.SHELL`.
 
     Binaries land in `/output/<triple>/`, stripped, with their symbols beside them in
-    `/output/symbols/<triple>/` and linked to by build id and debug link; `/output/packages/<triple>/` has a
-    file for each that names the Debian packages with the libraries it links.
+    `/output/symbols/<triple>/` and linked to by build id and debug link. `/output/programs/<triple>` has a
+    line for each, which `programs` reads.
     """
     lines = state.compiled_lines() if plan.order.state is not None else []
     lines += sync_lines()
     for triple in plan.order.triples:
         lines += std_lines(triple)
-    lines += [f"mkdir -p {OUTPUT}", *map(messages.reported, plan.commands)]
+    lines += [f"mkdir -p {OUTPUT}/{LISTED}", *map(messages.reported, plan.commands)]
     directory = cargo.profile_directory(plan.order.choice.profile)
     for target in plan.order.targets:
         triple = target.triple(plan.order.libc)
         for binary in plan.binaries:
             built = f"{toolchain.BUILD}/target/{triple}/{directory}/{binary.name}"
             lines += _collect(target.tools, built, triple, binary.name)
-            program, packages = f"{OUTPUT}/{triple}/{binary.name}", f"{OUTPUT}/packages/{triple}"
-            lines += debian.needed_script(target, [program], f"{packages}/{binary.name}")
+            program, packages = f"{OUTPUT}/{triple}/{binary.name}", f"/tmp/packages/{triple}/{binary.name}"
+            lines += debian.needed_script(target, [program], packages)
+            listed = f"{binary.name} $(stat --format=%s {program}) $(cat {packages})"
+            lines.append(f"echo {listed} >>{OUTPUT}/{LISTED}/{triple}")
     return "\n".join(lines)
 
 
@@ -140,7 +157,7 @@ def _collect(tools: str, built: str, triple: str, name: str) -> list[str]:
 
 
 async def compile(plan: Plan) -> dagger.Directory:
-    """Compile and collect: `<triple>/<binary>`, `symbols/<triple>/<binary>.debug`, `crates/`.
+    """Compile and collect: `<triple>/<binary>`, `symbols/<triple>/<binary>.debug`, `programs/`, `crates/`.
 
     `crates/` is what cargo said of the build before it, which `crates.load` reads.
 

@@ -8,15 +8,17 @@ from pathlib import PurePosixPath
 from types import ModuleType
 from typing import Annotated, Self
 
+import anyio
 import dagger
 from dagger import Doc, dag, field, function, object_type
 
-from pipeline import docker_archive, runtime, seal, stages, supplied
+from pipeline import build, docker_archive, runtime, seal, stages, supplied
 from pipeline import smoke as smoke_run
 from pipeline.attestation import attest
-from pipeline.errors import UnsupportedPlatform
+from pipeline.errors import UnsupportedPlatform, first
 from pipeline.gate import verify as gate
 from pipeline.native import debian
+from pipeline.native.natives import Needs
 from pipeline.planning import Plan
 from pipeline.registry.address import destinations, named, tagged
 from pipeline.registry.artifacts import Artifact
@@ -24,7 +26,7 @@ from pipeline.registry.content import Layout
 from pipeline.registry.publish import RegistryLogin, deliver
 from pipeline.report import Row, as_table, manifests
 from pipeline.report import as_json as rows_as_json
-from pipeline.targets import Libc, parse
+from pipeline.targets import Libc, Target, parse
 from pipeline.versions import PYTHON
 
 AddressArgument = Annotated[
@@ -55,6 +57,9 @@ SignKeyArgument = Annotated[
 ]
 SignPasswordArgument = Annotated[dagger.Secret | None, Doc("Password of the private key.")]
 PasswordArgument = Annotated[dagger.Secret | None, Doc("Password or token at the registry.")]
+
+AT_ONCE = 4
+"""Platforms that are assembled at the same time."""
 
 SEAL = ("python3", "/seal.py")
 PACK = ("python3", "/docker_archive.py")
@@ -336,33 +341,20 @@ async def assemble(
         BaseImageUnavailable: see `runtime.assemble`.
     """
     names = [binary.name for binary in plan.binaries]
-    paths = tuple(f"{runtime.PROGRAMS}/{name}" for name in names)
-    variants = []
-    for target, needs in zip(plan.order.targets, plan.needs, strict=True):
-        stages.enter("assembling", target.platform)
-        triple = target.triple(plan.order.libc)
-        binaries = output.directory(triple)
-        programs = {name: binaries.file(name) for name in names}
-        of_target, base = await runtime.start(setup, target)
-        linked = [await output.file(f"packages/{triple}/{name}").contents() for name in names]
-        packages = [*needs.runtime, *" ".join(linked).split(), *setup.packages]
-        native = dag.container().from_(runtime.base_for(runtime.BASE, target))
-        added = await debian.runtime_files(base, native, target, packages)
-        container = await runtime.assemble(of_target, base, programs, plan.native, added)
-        variant = Variant(
-            platform=target.platform,
-            triple=triple,
-            container=await container.sync(),
-            base=None if of_target.base == runtime.SCRATCH else base,
-            binaries=binaries,
-            symbols=output.directory(f"symbols/{triple}"),
-            crates=output.directory("crates"),
-            size=sum([await file.size() for file in programs.values()]),
-        )
-        static = plan.order.libc is Libc.MUSL
-        variant.demand = gate.Demand(paths, of_target.base, static, plan.order.glibc)
-        variants.append(variant)
-        stages.enter(stages.READY, target.platform)
+    limiter = anyio.CapacityLimiter(AT_ONCE)
+    found: dict[str, Variant] = {}
+
+    async def one(target: Target, needs: Needs) -> None:
+        async with limiter:
+            found[target.platform] = await _variant(plan, setup, output, target, needs)
+
+    try:
+        async with anyio.create_task_group() as group:
+            for target, needs in zip(plan.order.targets, plan.needs, strict=True):
+                group.start_soon(one, target, needs)
+    except BaseExceptionGroup as errors:
+        raise first(errors) from None
+    variants = [found[target.platform] for target in plan.order.targets]
     stages.enter("verifying")
     subjects = [gate.Subject(v.container, parse(v.platform), v.demand) for v in variants]
     verified = await gate.verify(subjects)
@@ -374,3 +366,35 @@ async def assemble(
         tags=list(tags),
         origin=origin,
     )
+
+
+async def _variant(
+    plan: Plan, setup: runtime.Runtime, output: dagger.Directory, target: Target, needs: Needs
+) -> Variant:
+    """One platform's image, not verified yet."""
+    stages.enter("assembling", target.platform)
+    triple = target.triple(plan.order.libc)
+    names = [binary.name for binary in plan.binaries]
+    binaries = output.directory(triple)
+    made = build.programs(await output.file(f"{build.LISTED}/{triple}").contents())
+    of_target, base = await runtime.start(setup, target)
+    linked = [package for name in names for package in made[name].packages]
+    native = dag.container().from_(runtime.base_for(runtime.BASE, target))
+    added = await debian.runtime_files(base, native, target, [*needs.runtime, *linked, *setup.packages])
+    files = {name: binaries.file(name) for name in names}
+    container = await runtime.assemble(of_target, base, files, plan.native, added)
+    variant = Variant(
+        platform=target.platform,
+        triple=triple,
+        container=await container.sync(),
+        base=None if of_target.base == runtime.SCRATCH else base,
+        binaries=binaries,
+        symbols=output.directory(f"symbols/{triple}"),
+        crates=output.directory("crates"),
+        size=sum(made[name].size for name in names),
+    )
+    paths = tuple(f"{runtime.PROGRAMS}/{name}" for name in names)
+    static = plan.order.libc is Libc.MUSL
+    variant.demand = gate.Demand(paths, of_target.base, static, plan.order.glibc)
+    stages.enter(stages.READY, target.platform)
+    return variant

@@ -21,9 +21,11 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import sys
 import tarfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -281,9 +283,11 @@ def _add_layer(
 
 def seal_index(images: Iterable[tuple[Image, Image | None]], terms: Terms, layout: Layout) -> str:
     """Write sealed images, each with its base, and the index of them; the index's digest."""
+    # Hashing and compressing, which is what takes time, hold no lock of Python's.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        sealed = list(pool.map(lambda pair: seal(pair[0], pair[1], terms.epoch, layout), images))
     entries = []
-    for image, base in images:
-        manifest, described = seal(image, base, terms.epoch, layout)
+    for manifest, described in sealed:
         name = "/".join(described[key] for key in ("os", "architecture", "variant") if key in described)
         if annotations := terms.manifests.get(name):
             manifest["annotations"] = dict(sorted(annotations.items()))

@@ -81,6 +81,14 @@ def test_what_another_standard_library_was_for_is_dropped(shell, tmp_path: Path)
     assert any(line in build.compile_script(plan()) for line in build.std_lines(TRIPLE))
 
 
+def test_programs_are_listed_with_size_and_packages() -> None:
+    listed = build.programs("app 5120 libssl3 libpq5\ntwo 7\n")
+    assert listed == {"app": build.Program(5120, ("libssl3", "libpq5")), "two": build.Program(7, ())}
+    script = build.compile_script(plan())
+    assert f"app $(stat --format=%s {build.OUTPUT}/{TRIPLE}/app)" in script
+    assert script.count(f">>{build.OUTPUT}/{build.LISTED}/{TRIPLE}") == len(plan().binaries)
+
+
 def test_linkers_are_configured_for_what_there_is(shell, tmp_path: Path) -> None:
     shell(build.sync_lines()[:-1])
     written = tomllib.loads((tmp_path / "build/.cargo/config.toml").read_text())["target"]
