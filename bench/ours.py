@@ -71,16 +71,16 @@ async def nothing(request: Mapping[str, Any], phases: Phases) -> None:
 
 async def forget(request: Mapping[str, Any], phases: Phases) -> None:
     """Empty the project's cache volume and cargo's home; the next build fills them again."""
-    plan = await project(request)._planned()
-    volumes = {
-        "/compiled": build.cache_volume(plan),
-        "/cargo": "rust-multiarch-cargo-home",
-    }
-    container = dag.container().from_(EMPTY).with_env_variable("BENCH_NOW", str(time.time_ns()))
-    for path, volume in volumes.items():
-        container = container.with_mounted_cache(path, dag.cache_volume(volume))
-    await container.with_exec(["find", *volumes, "-mindepth", "1", "-delete"]).sync()
+    await emptied(await project(request)._planned())
     phases.end("forget")
+
+
+async def emptied(plan: planning.Plan) -> None:
+    """Empty what the builds of a project leave in the engine for the next ones."""
+    container = dag.container().from_(EMPTY).with_env_variable("BENCH_NOW", str(time.time_ns()))
+    container = build.with_compiled_state(toolchain.with_cargo_home(container), plan)
+    volumes = [toolchain.BUILD, toolchain.CARGO_HOME]
+    await container.with_exec(["find", *volumes, "-mindepth", "1", "-delete"]).sync()
 
 
 async def export(request: Mapping[str, Any], phases: Phases) -> None:

@@ -50,18 +50,23 @@ def builder(plan: Plan) -> dagger.Container:
     )
     container = preflight.prepared(container, order.targets, plan.needs, order.target_packages)
     container = (
-        container.with_mounted_directory(toolchain.SOURCE, order.source)
-        .with_mounted_cache(
-            toolchain.BUILD,
-            dag.cache_volume(cache_volume(plan)),
-            sharing=dagger.CacheSharingMode.LOCKED,
-        )
+        with_compiled_state(container, plan)
+        .with_mounted_directory(toolchain.SOURCE, order.source)
         .with_env_variable("CARGO_TARGET_DIR", f"{toolchain.BUILD}/target")
         .with_workdir(toolchain.SOURCE)
     )
     for name, value in order.build_args:
         container = container.with_env_variable(name, value)
     return container
+
+
+def with_compiled_state(container: dagger.Container, plan: Plan) -> dagger.Container:
+    """A container with a project's compiled state, for one at a time.
+
+    To the engine a volume of another sharing mode is another volume, whatever its name.
+    """
+    volume, locked = dag.cache_volume(cache_volume(plan)), dagger.CacheSharingMode.LOCKED
+    return container.with_mounted_cache(toolchain.BUILD, volume, sharing=locked)
 
 
 def cache_volume(plan: Plan) -> str:

@@ -107,3 +107,13 @@ async def test_a_clock_in_a_build_script_is_found_and_its_binary_named(session) 
     source = crates.hello("clock", main=main, extra="").with_new_file("build.rs", CLOCK)
     with pytest.raises(errors.NotReproducible, match="x86_64-unknown-linux-gnu/clock"):
         await RustMultiarch(source=source, platforms=["linux/amd64"]).reproduce()
+
+
+async def test_the_state_is_one_volume_for_whoever_looks_at_it(session) -> None:
+    """Found with a benchmark that emptied a volume of the same name and another sharing mode."""
+    module = RustMultiarch(source=project("one", f"// {secrets.token_hex(8)}"), platforms=["linux/amd64"])
+    plan, output = await module.compiled()
+    shell = dag.container().from_(runtime.BASE).with_env_variable("NOW", secrets.token_hex(8))
+    program = shell.with_file("/counted", output.file("x86_64-unknown-linux-gnu/counted"))
+    runs = await build.with_compiled_state(shell, plan).with_exec(["cat", "/build/target/runs"]).stdout()
+    assert await program.with_exec(["/counted"]).stdout() == f"run one, {runs}\n"
