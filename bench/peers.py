@@ -45,9 +45,6 @@ class Peer(Protocol):
     def directory(self) -> Path:
         """Where its state is on disk."""
 
-    def archive(self) -> Path | None:
-        """The OCI archive that its command writes, if it writes one."""
-
 
 @dataclass
 class Ours:
@@ -68,7 +65,7 @@ class Ours:
         self._run({**self._project(copy, platforms), "do": "forget"})
 
     def command(self, copy: Copy, platforms: Sequence[str], phases: Path) -> Command:
-        output = str(self._output)
+        output = str(self.place.archive(self.name))
         address = f"{registry.address_of(REGISTRY_PORT)}/{self.name}/{copy.subject.name}:measured"
         request = {
             **self._project(copy, platforms),
@@ -81,13 +78,6 @@ class Ours:
 
     def directory(self) -> Path:
         return self.place.engine.state
-
-    def archive(self) -> Path | None:
-        return self._output if self.do == "build" else None
-
-    @property
-    def _output(self) -> Path:
-        return self.place.work / f"{self.name}.tar"
 
     def _project(self, copy: Copy, platforms: Sequence[str]) -> dict[str, object]:
         return {"source": str(copy.directory), "platforms": list(platforms), "bins": list(copy.subject.bins)}
@@ -109,9 +99,6 @@ class DaggerCall(Ours):
     """This project as a module, through the `dagger` command line."""
 
     name: str = CALL
-
-    def archive(self) -> Path | None:
-        return None
 
     def command(self, copy: Copy, platforms: Sequence[str], phases: Path) -> Command:
         options = ["--source", str(copy.directory), "--platforms", ",".join(platforms)]
@@ -142,9 +129,6 @@ class Fleet(Ours):
 
     def directory(self) -> Path:
         return self.machines[0].paths.state
-
-    def archive(self) -> Path | None:
-        return None
 
 
 TARGET_SCRIPT = """# Maps TARGETPLATFORM to the triple that rustc takes.
@@ -193,9 +177,6 @@ class Dockerfile:
     def directory(self) -> Path:
         return self.place.buildkit / "state"
 
-    def archive(self) -> Path | None:
-        return self.place.work / f"{self.name}.tar"
-
     def _argv(
         self, source: Path, dockerfile: str, subject: str, bins: Sequence[str], platforms: Sequence[str]
     ) -> list[str]:
@@ -210,7 +191,7 @@ class Dockerfile:
             "build", "--progress=plain", "--frontend=dockerfile.v0",
             "--local", f"context={source}", "--local", f"dockerfile={ROOT / 'bench/dockerfiles'}",
             *(text for name, value in options.items() for text in ("--opt", f"{name}={value}")),
-            "--output", f"type=oci,dest={self.archive()}",
+            "--output", f"type=oci,dest={self.place.archive(self.name)}",
         ]  # fmt: skip
 
 
@@ -257,9 +238,6 @@ class Cargo:
 
     def directory(self) -> Path:
         return self.place.host / self.name
-
-    def archive(self) -> Path | None:
-        return None
 
     def tools(self) -> dict[str, Path]:
         """Further directories it needs, by where they are shown."""

@@ -57,6 +57,10 @@ class Place:
         """Each peer's own copy of each subject."""
         return self.root / "work"
 
+    def archive(self, peer: str) -> Path:
+        """The OCI archive that a peer writes, if it writes one."""
+        return self.work / f"{peer}.tar"
+
     @property
     def logs(self) -> Path:
         """The output of every sample."""

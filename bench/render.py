@@ -93,10 +93,8 @@ def bars(results: Sequence[Result]) -> list[list[str]]:
     held = [(result.plan, verdict) for result in results for verdict in verdicts(result)]
     rows = []
     for bar in BARS:
-        mine = [(plan, verdict) for plan, verdict in held if verdict.bar == bar]
-        rows += [_bar_row(verdict, plan) for plan, verdict in mine if verdict.measured]
-        if not any(verdict.measured for _, verdict in mine):
-            rows.append(_bar_row(Verdict(bar, bar.subjects[0], None), ""))
+        measured = [_bar_row(one, plan) for plan, one in held if one.bar == bar and one.measured]
+        rows += measured or [_bar_row(Verdict(bar, bar.subjects[0], None), "")]
     return rows
 
 

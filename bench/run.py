@@ -120,7 +120,7 @@ class Runner:
             system=round(measured.system, 2),
             peak=measured.peak,
             disk=meter.disk(peer.directory()) - disk if cold and measured.outcome == OK else None,
-            image=_size(peer.archive()) if measured.outcome == OK else None,
+            image=_size(self.place.archive(turn.peer)) if measured.outcome == OK else None,
             load=load,
             phases=own.phases,
             uploaded=own.uploaded,
@@ -159,8 +159,8 @@ class Runner:
         return f"n{time.time_ns():x}"
 
 
-def _size(archive: Path | None) -> int | None:
-    return archive.stat().st_size if archive and archive.exists() else None
+def _size(archive: Path) -> int | None:
+    return archive.stat().st_size if archive.exists() else None
 
 
 @dataclass(frozen=True)

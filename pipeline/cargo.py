@@ -124,23 +124,23 @@ def choose(project: Project, choice: Choice) -> tuple[Binary, ...]:
     """
     packages = _selected(project, choice)
     _check_features(packages, choice)
-    there = [
-        (Binary(p.name, name, p.version), _lacking(p, name, choice)) for p in packages for name in p.bins
-    ]
+    lacking = {binary: names for package in packages for binary, names in _lacking(package, choice).items()}
     if choice.bins:
-        chosen = tuple(_named([binary for binary, _ in there], name) for name in choice.bins)
-        _check_required([(binary, lacking) for binary, lacking in there if binary in chosen and lacking])
+        chosen = tuple(_named(list(lacking), name) for name in choice.bins)
+        for binary in chosen:
+            if lacking[binary]:
+                raise _needing(binary, lacking[binary])
         return chosen
-    if not there:
+    if not lacking:
         raise NoBinary(
             "there is no binary to build, only libraries: " + ", ".join(p.name for p in packages),
             where="Cargo.toml",
             fix="add src/main.rs or a [[bin]] section, or choose a package that has one",
         )
     # As cargo does: a binary whose features are not on is not there, unless it is named.
-    found = [binary for binary, lacking in there if not lacking]
+    found = [binary for binary, names in lacking.items() if not names]
     if not found:
-        _check_required(there)
+        raise _needing(*next(iter(lacking.items())))
     defaults = [b for b in found if any(p.name == b.package and p.default_run == b.name for p in packages)]
     if len(found) > 1 and len(defaults) != 1:
         raise BinaryNotChosen(
@@ -166,27 +166,25 @@ def _selected(project: Project, choice: Choice) -> list[Package]:
     return packages
 
 
-def _lacking(package: Package, binary: str, choice: Choice) -> list[str]:
-    """The features that a binary needs and that are not on."""
-    asked = features.asked(
-        package.name,
-        package.features,
-        choice.features,
-        all_features=choice.all_features,
-        no_default_features=choice.no_default_features,
-    )
+def _lacking(package: Package, choice: Choice) -> dict[Binary, list[str]]:
+    """The binaries of a package, each with the features that it needs and that are not on."""
+    asked = [name.removeprefix(f"{package.name}/") for name in choice.features]
+    asked += package.features if choice.all_features else []
+    asked += [] if choice.no_default_features else ["default"]
     enabled = features.enabled(package.features, asked)
-    return [name for name in package.bins[binary] if name not in enabled]
+    return {
+        Binary(package.name, name, package.version): [each for each in required if each not in enabled]
+        for name, required in package.bins.items()
+    }
 
 
-def _check_required(lacking: Sequence[tuple[Binary, Sequence[str]]]) -> None:
-    for binary, names in lacking:
-        raise NoBinary(
-            f"the binary {binary.name} needs {'features that are' if names[1:] else 'a feature that is'} "
-            f"not chosen: {', '.join(names)}",
-            where="Cargo.toml",
-            fix=f"pass --features {','.join(names)}",
-        )
+def _needing(binary: Binary, lacking: Sequence[str]) -> NoBinary:
+    return NoBinary(
+        f"the binary {binary.name} needs {'features that are' if lacking[1:] else 'a feature that is'} "
+        f"not chosen: {', '.join(lacking)}",
+        where="Cargo.toml",
+        fix=f"pass --features {','.join(lacking)}",
+    )
 
 
 def _check_features(packages: Sequence[Package], choice: Choice) -> None:

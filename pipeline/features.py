@@ -26,24 +26,3 @@ def enabled(declared: Mapping[str, Sequence[str]], asked: Iterable[str]) -> froz
             # An optional dependency is switched on as well, unless a question mark stands behind it.
             waiting.append(crate)
     return frozenset(found)
-
-
-def asked(
-    package: str,
-    declared: Iterable[str],
-    chosen: Iterable[str],
-    all_features: bool = False,
-    no_default_features: bool = False,
-) -> list[str]:
-    """The features that a command line asks of one package.
-
-    Args:
-        package: its name; `package/feature` means it alone.
-        declared: the features it has.
-        chosen: the values of `--features`.
-        all_features: `--all-features`.
-        no_default_features: `--no-default-features`.
-    """
-    names = [name.removeprefix(f"{package}/") for name in chosen]
-    names += declared if all_features else []
-    return names + ([] if no_default_features else ["default"])

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import enum
-import tomllib
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from typing import Any, Protocol
 import anyio
 import dagger
 
-from pipeline import runtime
+from pipeline import manifest, runtime
 from pipeline.errors import InvalidSetting
 from pipeline.targets import DEFAULT_PLATFORMS, Libc, Strategy
 
@@ -319,34 +318,21 @@ async def from_project(files: Files, package: str = "") -> tuple[Layer, ...]:
     root = await _manifest(files, "Cargo.toml")
     shared = _metadata(root, "workspace", "Cargo.toml")
     chosen = package or (shared["package"].value if "package" in shared else "")
-    if not chosen or _name(root) == chosen:
+    if not chosen or manifest.package(root) == chosen:
         return shared, _metadata(root, "package", "Cargo.toml")
-    for pattern in _table(root, "workspace").get("members", []):
+    for pattern in manifest.table(root, "workspace").get("members", []):
         for path in await files.glob(f"{pattern}/Cargo.toml"):
             member = await _manifest(files, path)
-            if _name(member) == chosen:
+            if manifest.package(member) == chosen:
                 return shared, _metadata(member, "package", path)
     return (shared,)
 
 
 async def _manifest(files: Files, path: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(await files.read(path) or "")
-    except tomllib.TOMLDecodeError:
-        return {}
+    return manifest.read(await files.read(path) or "")
 
 
-def _name(manifest: Mapping[str, Any]) -> str:
-    return str(_table(manifest, "package").get("name", ""))
-
-
-def _metadata(manifest: Mapping[str, Any], section: str, path: str) -> Layer:
-    return from_table(_table(manifest, section, "metadata", TABLE), f"{path} [{section}.metadata.{TABLE}]")
-
-
-def _table(document: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
-    """A table inside a TOML document; empty where there is none of that name."""
-    for name in names:
-        inner = document.get(name)
-        document = inner if isinstance(inner, dict) else {}
-    return document
+def _metadata(document: Mapping[str, Any], section: str, path: str) -> Layer:
+    return from_table(
+        manifest.table(document, section, "metadata", TABLE), f"{path} [{section}.metadata.{TABLE}]"
+    )

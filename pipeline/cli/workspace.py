@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
+
+from pipeline import manifest
 
 
 def located(directory: Path) -> tuple[Path, str]:
@@ -13,17 +14,17 @@ def located(directory: Path) -> tuple[Path, str]:
     A member has no lock file, and inherits from a manifest above it that an engine has to be given too. Cargo
     looks for that in the directories above (the cargo book, "Workspaces").
     """
-    manifest = _manifest(directory)
-    name = manifest.get("package", {}).get("name", "")
-    if not name or "workspace" in manifest or (directory / "Cargo.lock").exists():
+    own = _manifest(directory)
+    name = manifest.package(own)
+    if not name or "workspace" in own or (directory / "Cargo.lock").exists():
         return directory, ""
     root = next((above for above in directory.parents if "workspace" in _manifest(above)), None)
-    return (root, str(name)) if root else (directory, "")
+    return (root, name) if root else (directory, "")
 
 
 def _manifest(directory: Path) -> dict[str, Any]:
-    """The manifest in a directory; nothing where there is none, or one that cargo will explain."""
+    """The manifest in a directory; nothing where there is none that can be read."""
     try:
-        return tomllib.loads((directory / "Cargo.toml").read_text(errors="replace"))
-    except (OSError, tomllib.TOMLDecodeError):
+        return manifest.read((directory / "Cargo.toml").read_text(errors="replace"))
+    except OSError:
         return {}

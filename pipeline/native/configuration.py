@@ -7,10 +7,10 @@ rustc that stand beside it do.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from pipeline import manifest
 from pipeline.native.natives import Needs, Problem, Reason
 
 PLACE = ".cargo/config.toml"
@@ -60,14 +60,11 @@ def flags(text: str, triple: str) -> str:
     Those of `[target]` go before those of `[build]` (the cargo book, "build.rustflags"); a `cfg(…)` is taken
     to hold. A configuration that is no TOML gives none: cargo explains it.
     """
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        return ""
-    targets = document.get("target", {})
-    named = [table for name, table in targets.items() if name == triple or name.startswith("cfg(")]
-    given = [table["rustflags"] for table in named if "rustflags" in table]
-    given = given or [document.get("build", {}).get("rustflags", [])]
+    document = manifest.read(text)
+    names = [name for name in manifest.table(document, "target") if name == triple or name.startswith("cfg(")]
+    tables = [manifest.table(document, "target", name) for name in names]
+    given = [table["rustflags"] for table in tables if "rustflags" in table]
+    given = given or [manifest.table(document, "build").get("rustflags", [])]
     return " ".join(each if isinstance(each, str) else " ".join(each) for each in given)
 
 
@@ -99,4 +96,4 @@ def _reason(row: Flag) -> Reason:
 
 
 def _problems(rows: Sequence[Flag], platform: str) -> list[Problem]:
-    return [Problem(PLACE, "", platform, row.impossible, row.advice, PLACE) for row in rows if row.impossible]
+    return [Problem(PLACE, "", platform, row.impossible, row.advice) for row in rows if row.impossible]

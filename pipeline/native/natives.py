@@ -41,14 +41,18 @@ class Reason:
 
 @dataclass(frozen=True)
 class Problem:
-    """A crate that cannot be built as it is, and what to do about it."""
+    """A crate that cannot be built as it is, or a file that has no version, and what to do about it."""
 
     crate: str
     version: str
     platform: str
     what: str
     fix: str
-    place: str = "Cargo.lock"
+
+    @property
+    def place(self) -> str:
+        """The file that asks for it: a crate is in the lock file, and a file has no version."""
+        return "Cargo.lock" if self.version else self.crate
 
     def __str__(self) -> str:
         return f"{named(self.crate, self.version)} for {self.platform}: {self.what}"
