@@ -25,6 +25,7 @@ import anyio
 from engine import binfmt, choice, config, lifecycle, prerequisites
 from engine.paths import Paths
 from pipeline import toolchain
+from pipeline.concurrent import each
 from pipeline.errors import RustMultiarchError
 from pipeline.naming import git
 from pipeline.registry import credentials
@@ -275,17 +276,12 @@ CHECKS = (
 
 async def examine(subject: Subject, checks: Sequence[Check] = CHECKS) -> list[Result]:
     """Look at everything, several at a time; the results in the order of the table."""
-    found: dict[str, Outcome] = {}
-    limiter = anyio.CapacityLimiter(AT_ONCE)
 
-    async def look(check: Check) -> None:
-        found[check.name] = await anyio.to_thread.run_sync(check.look, subject, limiter=limiter)
+    async def look(check: Check) -> Result:
+        found = await anyio.to_thread.run_sync(check.look, subject)
+        return Result(check.name, found.state.value, found.found, found.fix)
 
-    async with anyio.create_task_group() as group:
-        for check in checks:
-            group.start_soon(look, check)
-    ordered = [(check.name, found[check.name]) for check in checks]
-    return [Result(name, each.state.value, each.found, each.fix) for name, each in ordered]
+    return await each(checks, look, AT_ONCE)
 
 
 def failed(results: Sequence[Result]) -> bool:

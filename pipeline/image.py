@@ -8,14 +8,14 @@ from pathlib import PurePosixPath
 from types import ModuleType
 from typing import Annotated, Self
 
-import anyio
 import dagger
 from dagger import Doc, dag, field, function, object_type
 
 from pipeline import build, docker_archive, runtime, seal, stages, supplied
 from pipeline import smoke as smoke_run
 from pipeline.attestation import attest
-from pipeline.errors import UnsupportedPlatform, first
+from pipeline.concurrent import each
+from pipeline.errors import UnsupportedPlatform
 from pipeline.gate import verify as gate
 from pipeline.native import debian
 from pipeline.native.natives import Needs
@@ -341,20 +341,11 @@ async def assemble(
         BaseImageUnavailable: see `runtime.assemble`.
     """
     names = [binary.name for binary in plan.binaries]
-    limiter = anyio.CapacityLimiter(AT_ONCE)
-    found: dict[str, Variant] = {}
 
-    async def one(target: Target, needs: Needs) -> None:
-        async with limiter:
-            found[target.platform] = await _variant(plan, setup, output, target, needs)
+    async def one(of: tuple[Target, Needs]) -> Variant:
+        return await _variant(plan, setup, output, *of)
 
-    try:
-        async with anyio.create_task_group() as group:
-            for target, needs in zip(plan.order.targets, plan.needs, strict=True):
-                group.start_soon(one, target, needs)
-    except BaseExceptionGroup as errors:
-        raise first(errors) from None
-    variants = [found[target.platform] for target in plan.order.targets]
+    variants = await each(zip(plan.order.targets, plan.needs, strict=True), one, AT_ONCE)
     stages.enter("verifying")
     subjects = [gate.Subject(v.container, parse(v.platform), v.demand) for v in variants]
     verified = await gate.verify(subjects)

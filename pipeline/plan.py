@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import anyio
 import dagger
 from dagger import dag
 
 from pipeline import build, ci_config, settings, toolchain, zig
+from pipeline.concurrent import each
 from pipeline.errors import BaseImageUnavailable
 from pipeline.native.natives import Needs
 from pipeline.planning import Plan
@@ -29,6 +29,9 @@ from pipeline.versions import GLIBC_OF, PYTHON
 
 VERSION = 1
 """Of the JSON document; a field that goes or changes its meaning raises it."""
+
+AT_ONCE = 8
+"""Images that the engine is asked about at the same time."""
 
 # start of a package's name -> why it is installed
 REASONS = {
@@ -165,15 +168,9 @@ async def of(plan: Plan, runtime: Runtime, merged: Merged, tags: Sequence[str] =
     Raises:
         BaseImageUnavailable: the engine cannot find a base image.
     """
-    digests: dict[str, str] = {}
-
-    async def resolve(name: str) -> None:
-        digests[name] = await _digest(name)
-
-    async with anyio.create_task_group() as group:
-        for name in {plan.image, PYTHON, *_bases(plan, runtime)} - {SCRATCH, SUPPLIED, BUILDER}:
-            group.start_soon(resolve, name)
-    return draw(plan, runtime, merged, digests, tags)
+    names = sorted({plan.image, PYTHON, *_bases(plan, runtime)} - {SCRATCH, SUPPLIED, BUILDER})
+    digests = await each(names, _digest, AT_ONCE)
+    return draw(plan, runtime, merged, dict(zip(names, digests, strict=True)), tags)
 
 
 def draw(

@@ -6,10 +6,10 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 
-import anyio
 import dagger
 
 from pipeline.build import compile
+from pipeline.concurrent import each
 from pipeline.errors import NotReproducible
 from pipeline.planning import Plan
 
@@ -41,18 +41,12 @@ async def twice(plan: Plan) -> int:
 
 async def digests(directory: dagger.Directory) -> dict[str, str]:
     """The digest of every file's content, by path."""
-    found: dict[str, str] = {}
-    limit = anyio.CapacityLimiter(AT_ONCE)
 
-    async def read(path: str) -> None:
-        async with limit:
-            found[path] = await directory.file(path).digest(exclude_metadata=True)
+    async def read(path: str) -> str:
+        return await directory.file(path).digest(exclude_metadata=True)
 
-    async with anyio.create_task_group() as group:
-        for path in await directory.glob("**/*"):
-            if not path.endswith("/"):
-                group.start_soon(read, path)
-    return found
+    paths = [path for path in await directory.glob("**/*") if not path.endswith("/")]
+    return dict(zip(paths, await each(paths, read, AT_ONCE), strict=True))
 
 
 def differing(first: Mapping[str, str], second: Mapping[str, str]) -> list[str]:

@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import anyio
 import dagger
 
 from pipeline import stages
+from pipeline.concurrent import each
 from pipeline.errors import SmokeFailed, printed
 
 AT_ONCE = 2
@@ -37,23 +37,17 @@ async def run(variants: Sequence[tuple[str, dagger.Container]], command: Sequenc
     Raises:
         SmokeFailed: a variant ended with an error; the message names each and carries its output.
     """
-    outcomes: dict[str, Outcome] = {}
-    limit = anyio.CapacityLimiter(AT_ONCE)
 
-    async def start(platform: str, container: dagger.Container) -> None:
-        async with limit:
-            stages.enter("starting", platform)
-            outcomes[platform] = await _start(platform, container, command)
+    async def start(variant: tuple[str, dagger.Container]) -> Outcome:
+        return await _start(*variant, command)
 
-    async with anyio.create_task_group() as group:
-        for platform, container in variants:
-            group.start_soon(start, platform, container)
-    ordered = [outcomes[platform] for platform, _ in variants]
-    _raise_failures(ordered, command)
-    return ordered
+    outcomes = await each(variants, start, AT_ONCE)
+    _raise_failures(outcomes, command)
+    return outcomes
 
 
 async def _start(platform: str, container: dagger.Container, command: Sequence[str]) -> Outcome:
+    stages.enter("starting", platform)
     try:
         output = await container.with_exec(list(command), use_entrypoint=True).combined_output()
     except dagger.ExecError as error:

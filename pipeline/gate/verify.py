@@ -12,10 +12,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-import anyio
 import dagger
 
-from pipeline.errors import VerificationError, first
+from pipeline.concurrent import each
+from pipeline.errors import VerificationError
 from pipeline.gate import rootfs
 from pipeline.gate.abi import Case, Finding, check
 from pipeline.runtime import PROGRAMS
@@ -87,29 +87,20 @@ async def verify(subjects: Sequence[Subject]) -> list[Verified]:
     Raises:
         VerificationError: a program does not fit; the message has the findings of all images.
     """
-    cases: list[list[Case]] = [[] for _ in subjects]
-    limiter = anyio.CapacityLimiter(AT_ONCE)
-
-    async def examine(index: int, subject: Subject) -> None:
-        async with limiter:
-            root = await rootfs.bring(subject.container, subject.demand.programs, subject.target)
-        asked = subject.demand
-        cases[index] = [
-            Case(path, root, subject.target, asked.runtime, asked.static, asked.glibc)
-            for path in asked.programs
-        ]
-
-    try:
-        async with anyio.create_task_group() as group:
-            for index, subject in enumerate(subjects):
-                group.start_soon(examine, index, subject)
-    except ExceptionGroup as failures:
-        raise first(failures) from None
-    every = [case for of_one in cases for case in of_one]
+    every = [case for of_one in await each(subjects, _cases, AT_ONCE) for case in of_one]
     found = [(case, finding) for case in every for finding in check(case)]
     if found:
         raise failure(found)
     return [describe(case) for case in every]
+
+
+async def _cases(subject: Subject) -> list[Case]:
+    """What is to be checked of one image."""
+    asked = subject.demand
+    root = await rootfs.bring(subject.container, asked.programs, subject.target)
+    return [
+        Case(path, root, subject.target, asked.runtime, asked.static, asked.glibc) for path in asked.programs
+    ]
 
 
 async def verify_file(
