@@ -86,7 +86,7 @@ def _mebibytes(found: Sequence[int | None]) -> str:
 
 
 def bars(results: Sequence[Result]) -> list[list[str]]:
-    """Rows of the table of bars: bar, subject, limit, measured, verdict, plan.
+    """Rows of the table of bars: bar, subject, limit, measured, verdict, the same of plain cargo, plan.
 
     A row for every run that has a bar's numbers, and one for a bar that no run has.
     """
@@ -106,6 +106,7 @@ def _bar_row(verdict: Verdict, plan: str) -> list[str]:
         limit,
         str(verdict.measured or ""),
         _judged(verdict),
+        str(verdict.floor or ""),
         plan,
     ]
 
@@ -131,7 +132,7 @@ def parts(result: Result) -> list[list[str]]:
 
 
 TIMES = ("case", "peer", "seconds", "times ours", "CPU seconds", "memory MiB", "disk MiB", "image MiB")
-VERDICTS = ("bar", "subject", "asked", "measured", "verdict", "plan")
+VERDICTS = ("bar", "subject", "asked", "measured", "verdict", "plain cargo", "plan")
 PARTS = ("case", "peer", "seconds of each part")
 
 

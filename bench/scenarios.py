@@ -197,9 +197,15 @@ NUMBERS = (
 )
 """One, two, four and six platforms, in a quarter of an hour."""
 
+OTHERS = (
+    *_rows("service", "cold", BOTH, ALL, 1),
+    *_rows("service", "line warm bump second", BOTH, ALL, 1),
+)
+"""Every peer that needs no emulation in every scenario, in half an hour."""
+
 EMULATED = (
-    *_rows("service", "cold", BOTH, (OURS, EASY), 1),
-    *_rows("service", "cold", ARM64, (OURS, EASY), 1),
+    *_rows("service", "cold", BOTH, (OURS, EASY, FLOOR), 1),
+    *_rows("service", "cold", ARM64, (OURS, EASY, FLOOR), 1),
 )
 """The compiler itself under QEMU, in half an hour."""
 
@@ -209,6 +215,7 @@ PLANS = {
     "sample_app": SAMPLE_APP,
     "workspace": WORKSPACE,
     "platforms": NUMBERS,
+    "peers": OTHERS,
     "emulated": EMULATED,
     "fleet": FLEET,
     "full": FULL,

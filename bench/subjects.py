@@ -62,7 +62,12 @@ SUBJECTS = (
         lock=services.LOCK,
     ),
     Subject(
-        "service", ("orders",), line="services/orders/src/main.rs", files=services.files, lock=services.LOCK
+        "service",
+        ("orders",),
+        line="services/orders/src/main.rs",
+        bump=("itoa", "1.0.14"),
+        files=services.files,
+        lock=services.LOCK,
     ),
     Subject("dufs", ("dufs",), crate=("dufs", "0.47.0")),
     Subject("basic-http-server", ("basic-http-server",), crate=("basic-http-server", "0.9.0")),

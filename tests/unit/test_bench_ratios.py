@@ -54,22 +54,31 @@ def test_the_session_is_taken_off() -> None:
         sample("ours", 12, case=LINE), sample("cargo", 8, case=LINE),
     )  # fmt: skip
     assert session(run, "sample_app") == 2
-    assert beyond_session(run, "sample_app") == Spread(3, 3, 3, 1)
-    measured = bar("one line, ours less an empty session over plain cargo").measure(run, "sample_app")  # type: ignore[attr-defined]
+    assert beyond_session(run, "sample_app", "ours") == Spread(3, 3, 3, 1)
+    measured = bar("one line, ours less an empty session over plain cargo").measure(run, "sample_app", "ours")  # type: ignore[attr-defined]
     assert measured == Spread(1.25, 1.25, 1.25, 1)
 
 
 def test_without_a_measured_session_nothing_is_taken_off() -> None:
     run = result(sample("ours", 5, case=SAME))
     assert session(run, "sample_app") == 0
-    assert beyond_session(run, "sample_app") is None
+    assert beyond_session(run, "sample_app", "ours") is None
 
 
 def test_platforms_apart_and_together() -> None:
     run = result(sample("ours", 150), sample("ours", 100, case=AMD64), sample("ours", 110, case=ARM64))
     assert apart(run, "sample_app") == Spread(1.4, 1.4, 1.4, 1)
-    assert bar("two platforms over one").measure(run, "sample_app") == Spread(1.5, 1.5, 1.5, 1)  # type: ignore[attr-defined]
+    assert bar("two platforms over one").measure(run, "sample_app", "ours") == Spread(1.5, 1.5, 1.5, 1)  # type: ignore[attr-defined]
     assert apart(result(sample("ours", 150)), "sample_app") is None
+
+
+def test_plain_cargo_says_what_can_be_had_at_all() -> None:
+    verdict = verdict_of(
+        "both platforms cold, hand-written Dockerfile over ours", harder=120, ours=110, cargo=100
+    )
+    assert verdict.word == "missed"
+    assert verdict.floor == Spread(1.2, 1.2, 1.2, 1)
+    assert verdict_of("cold, ours over plain cargo", ours=110, cargo=100).floor is None
 
 
 @pytest.mark.parametrize(
