@@ -36,6 +36,7 @@ class System:
         user: environment variable with the user name at the registry.
         token: environment variable with the password or token at the registry.
         dollar: how the system's files write a `$` that is meant for the shell.
+        hosted: jobs start on a machine that has nothing, so compiled state is kept in the registry.
     """
 
     name: str
@@ -48,6 +49,7 @@ class System:
     user: str = "REGISTRY_USER"
     token: str = "REGISTRY_TOKEN"
     dollar: str = "$"
+    hosted: bool = False
 
 
 _SECRETS = "the secrets REGISTRY_USER and REGISTRY_TOKEN"
@@ -59,23 +61,24 @@ SYSTEMS: tuple[System, ...] = (
            "$HOME/.rust-multiarch",
            {"linux/amd64": "ubuntu-24.04", "linux/arm64": "ubuntu-24.04-arm"},
            ("nothing for ghcr.io: the job's own token pushes there; other registries: their secrets as "
-            "REGISTRY_USER and REGISTRY_TOKEN",)),
+            "REGISTRY_USER and REGISTRY_TOKEN",), hosted=True),
     System("gitlab", ".gitlab-ci.yml", "gitlab.yml", "gitlab-ci",
            "$CI_PROJECT_DIR/.rust-multiarch",
            {"linux/amd64": "saas-linux-small-amd64", "linux/arm64": "saas-linux-small-arm64"},
            ("a runner that may run Docker in Docker (GitLab's own do)",
-            "nothing for the project's own registry; others: their user and token in its variables")),
+            "nothing for the project's own registry; others: their user and token in its variables"),
+           hosted=True),
     System("circleci", ".circleci/config.yml", "circleci.yml", "circle-ci",
            "$HOME/.rust-multiarch",
            {"linux/amd64": "medium", "linux/arm64": "arm.medium"},
-           ("a context named registry with REGISTRY_USER and REGISTRY_TOKEN",)),
+           ("a context named registry with REGISTRY_USER and REGISTRY_TOKEN",), hosted=True),
     System("jenkins", "Jenkinsfile", "Jenkinsfile", "jdp",
            "$HOME/.rust-multiarch", _OWN_RUNNERS,
            ("agents with Docker, labelled docker", "a user name with password named registry"),
            user="REGISTRY_USR", token="REGISTRY_PSW"),
     System("azure", "azure-pipelines.yml", "azure.yml", "azure-pipelines",
            "$PIPELINE_WORKSPACE/rust-multiarch", _OWN_RUNNERS,
-           ("the secret variables REGISTRY_USER and REGISTRY_TOKEN",)),
+           ("the secret variables REGISTRY_USER and REGISTRY_TOKEN",), hosted=True),
     System("buildkite", ".buildkite/pipeline.yml", "buildkite.yml", "buildkite",
            "$HOME/.rust-multiarch", _OWN_RUNNERS,
            ("agents with Docker", _SECRETS), dollar="$$"),
@@ -174,12 +177,17 @@ def commands(row: System, options: Options) -> dict[str, str]:
     login = f'--username "${row.user}" --password {row.token}'
     one = '--tag-rules "type=sha,suffix=-$SLUG"'
     script = f"{SOURCE}/v{options.version}/install.sh"
+    # A pull request reads without signing in: it may be a stranger's, whose jobs get no secrets.
+    read = [f' --cache-from "type=registry,ref=$IMAGE:buildcache{leg}"' for leg in ("", "-$SLUG")]
+    kept = [f"{each}{each.replace('from', 'to', 1)}" for each in read]
+    if not row.hosted:
+        read = kept = ["", ""]
     return {
         "setup": f'curl -fsSL {script} | sh -s "{row.tools}/v{options.version}"',
-        "build": f"rust-multiarch build{platforms}",
-        "publish": f'rust-multiarch publish{platforms} --tag "$IMAGE" {login}',
-        "build_one": 'rust-multiarch build --platform "$PLATFORM"',
-        "publish_one": f'rust-multiarch publish --platform "$PLATFORM" --tag "$IMAGE" {one} {login}',
+        "build": f"rust-multiarch build{platforms}{read[0]}",
+        "publish": f'rust-multiarch publish{platforms} --tag "$IMAGE" {login}{kept[0]}',
+        "build_one": f'rust-multiarch build --platform "$PLATFORM"{read[1]}',
+        "publish_one": f'rust-multiarch publish --platform "$PLATFORM" --tag "$IMAGE" {one} {login}{kept[1]}',
         "merge": f'rust-multiarch merge --tag "$IMAGE" {login}',
     }
 

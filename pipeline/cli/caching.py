@@ -1,37 +1,148 @@
-"""`--cache-from` and `--cache-to`: compiled state as a file, which a CI keeps between runs."""
+"""`--cache-from` and `--cache-to`: compiled state, in a file or a registry, which a CI keeps between runs."""
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from dagger import dag
 
+from pipeline.cli import output
+from pipeline.cli.session import say
+from pipeline.errors import InvalidArgument, PublishError
 from pipeline.main import RustMultiarch
+from pipeline.registry import archive
+from pipeline.registry.address import Address, destinations, parse_address, parse_source
+from pipeline.registry.dial import Registries
+from pipeline.registry.publish import Logins, connected
 
+WRITTEN = "a file, or type=registry,ref=ADDRESS"
 From = Annotated[
-    Path | None,
+    str,
     typer.Option(
         "--cache-from",
-        help="File that --cache-to wrote, read where the engine has no compiled state of the project; "
-        "there may be none yet.",
+        help="What --cache-to wrote, read where the engine has no compiled state of the project; "
+        f"there may be none yet: {WRITTEN}.",
     ),
 ]
 To = Annotated[
-    Path | None,
-    typer.Option("--cache-to", help="File that the compiled state is written to, as export-cache gives it."),
+    str,
+    typer.Option(
+        "--cache-to", help=f"Where compiled state is written to, as export-cache gives it: {WRITTEN}."
+    ),
 ]
 
 
-def read(module: RustMultiarch, path: Path | None) -> RustMultiarch:
-    """The project that starts from an archive, if there is one: a CI's first run has none."""
-    if path is None or not path.is_file():
-        return module
-    return module.with_cache(dag.host().file(str(path)))
+def place(option: str, text: str, parse: Callable[[str], Address]) -> Path | Address | None:
+    """Where an archive is kept: a file here, or an address; None where none was asked for.
+
+    Args:
+        option: what it is an argument of.
+        text: as it was written.
+        parse: takes an address apart.
+
+    Raises:
+        InvalidArgument: a type or key of buildx's that there is not here, or no address.
+        InvalidAddress: an address that no registry would take.
+    """
+    if "=" not in text:
+        return Path(text) if text else None
+    keys = output.keys(text)
+    address = keys.pop("ref", "")
+    if keys != {"type": "registry"} or not address:
+        raise InvalidArgument(
+            "compiled state is kept in a file or a registry",
+            where=f"{option} {text}",
+            fix=f"write {option} state.tar.zst, or {option} type=registry,ref=ghcr.io/me/app:buildcache",
+        )
+    return parse(address)
 
 
-async def write(module: RustMultiarch, path: Path | None) -> None:
-    """Write the archive of a project that was just built."""
-    if path is not None:
-        await (await module.export_cache()).export(str(path))
+@dataclass(frozen=True)
+class Caches:
+    """Where compiled state comes from and goes to, and how registries are reached.
+
+    Attributes:
+        source: what is read before a build.
+        target: what is written after it.
+        logins: credentials besides docker's own.
+        plain_http: hosts that are spoken to without TLS.
+    """
+
+    source: Path | Address | None = None
+    target: Path | Address | None = None
+    logins: Logins = field(default_factory=dict)
+    plain_http: Sequence[str] = ()
+
+    @classmethod
+    def parse(
+        cls,
+        cache_from: str,
+        cache_to: str,
+        tag: Sequence[str] = (),
+        username: str = "",
+        password: str = "",
+        plain_http: Sequence[str] = (),
+    ) -> Caches:
+        """What the options of a command ask for.
+
+        User name and password are those of the first tag's registry; without a tag, of the caches' own.
+
+        Raises:
+            InvalidArgument, InvalidAddress: see `place`.
+        """
+        source = place("--cache-from", cache_from, parse_source)
+        target = place("--cache-to", cache_to, parse_address)
+        kept = [each.host for each in (source, target) if isinstance(each, Address)]
+        hosts = [to.host for to in destinations(tag[:1], [])] if tag else kept
+        logins = {host: (username, dag.secret(f"env://{password}")) for host in hosts if password}
+        return cls(source, target, logins, plain_http)
+
+    @asynccontextmanager
+    async def read(self, module: RustMultiarch) -> AsyncIterator[RustMultiarch]:
+        """The project that starts from the archive, if there is one, for the length of the block.
+
+        A build needs no archive, so a registry that does not give it is told of, and no error.
+        """
+        with tempfile.TemporaryDirectory(prefix="rust-multiarch-") as folder:
+            path = await self._brought(Path(folder) / "state.tar.zst")
+            yield module.with_cache(dag.host().file(str(path))) if path and path.is_file() else module
+
+    async def _brought(self, path: Path) -> Path | None:
+        if not isinstance(self.source, Address):
+            return self.source
+        try:
+            async with self._registries() as registries:
+                there = await archive.pull(self.source, path, registries)
+        except PublishError as error:
+            say(f"warning: no compiled state from {self.source}: {error.what} ({error.where})")
+            return None
+        say(f"compiled state of {self.source}" if there else f"no compiled state at {self.source} yet")
+        return path if there else None
+
+    async def write(self, module: RustMultiarch) -> None:
+        """Write the archive of a project that was just built.
+
+        Raises:
+            PublishError: see `archive.push`.
+        """
+        if self.target is None:
+            return
+        packed = await module.export_cache()
+        if isinstance(self.target, Path):
+            await packed.export(str(self.target))
+            return
+        with tempfile.TemporaryDirectory(prefix="rust-multiarch-") as folder:
+            path = Path(folder) / "state.tar.zst"
+            await packed.export(str(path))
+            async with self._registries() as registries:
+                digest = await archive.push(path, self.target, registries)
+        say(f"compiled state at {self.target}, {digest}")
+
+    def _registries(self) -> AbstractAsyncContextManager[Registries]:
+        return connected(self.logins, self.plain_http)

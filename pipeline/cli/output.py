@@ -30,6 +30,12 @@ class Output:
     path: str = ""
 
 
+def keys(text: str) -> dict[str, str]:
+    """The keys and values of a text like `type=oci,dest=image.tar`."""
+    pairs = (part.partition("=") for part in text.split(","))
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
 def parse(text: str) -> Output:
     """An `--output` as buildx takes it: a path, or `type=…,dest=…`.
 
@@ -38,14 +44,11 @@ def parse(text: str) -> Output:
     """
     if "=" not in text:
         return Output("archive", text)
-    keys: dict[str, str] = {}
-    for part in text.split(","):
-        name, _, value = part.partition("=")
-        keys[name.strip()] = value.strip()
-    kind, path = keys.pop("type", "oci"), keys.pop("dest", "")
-    tar, push = keys.pop("tar", "true"), keys.pop("push", "false")
-    if keys:
-        raise _wrong(text, f"there is no {', '.join(keys)}=")
+    given = keys(text)
+    kind, path = given.pop("type", "oci"), given.pop("dest", "")
+    tar, push = given.pop("tar", "true"), given.pop("push", "false")
+    if given:
+        raise _wrong(text, f"there is no {', '.join(given)}=")
     if kind == "registry" or (kind == "image" and push == "true"):
         return Output("push")
     if kind == "docker" and tar == "true":

@@ -70,30 +70,31 @@ async def build(
     symbols: Symbols = False,
     sign_key: SignKey = "",
     sign_password: SignPassword = "",
-    cache_from: caching.From = None,
-    cache_to: caching.To = None,
+    cache_from: caching.From = "",
+    cache_to: caching.To = "",
     json: JSON = False,
 ) -> str:
     """Compile every platform and assemble the image; push, load or write it where asked."""
     ways = _ways(push, load, outputs)
     kinds = {way.kind for way in ways}
-    module = caching.read(module, cache_from)
-    image = await module.assembled()
-    for way in ways:
-        if way.kind == "archive":
-            await image.tarball().export(way.path)
-        if way.kind == "layout":
-            await image.layout().export(way.path)
-        if way.kind == "docker":
-            await loading.write(image, tag or [], way.path)
-    document: dict[str, Any] = {"variants": await image.rows()}
-    if "push" in kinds and tag:
-        attached = _attached(sbom, provenance, symbols, sign_key, sign_password)
-        receipt = await _publish(image, tag, username, password, no_clobber, plain_http, attached)
-        document["published"] = json_module.loads(receipt)
-    if "load" in kinds:
-        document["loaded"] = await loading.load(image, tag or [])
-    await caching.write(module, cache_to)
+    caches = caching.Caches.parse(cache_from, cache_to, tag or (), username, password, plain_http or ())
+    async with caches.read(module) as started:
+        image = await started.assembled()
+        for way in ways:
+            if way.kind == "archive":
+                await image.tarball().export(way.path)
+            if way.kind == "layout":
+                await image.layout().export(way.path)
+            if way.kind == "docker":
+                await loading.write(image, tag or [], way.path)
+        document: dict[str, Any] = {"variants": await image.rows()}
+        if "push" in kinds and tag:
+            attached = _attached(sbom, provenance, symbols, sign_key, sign_password)
+            receipt = await _publish(image, tag, username, password, no_clobber, plain_http, attached)
+            document["published"] = json_module.loads(receipt)
+        if "load" in kinds:
+            document["loaded"] = await loading.load(image, tag or [])
+        await caches.write(started)
     document["seconds"] = watching.seconds()
     return _json(document) if json else _built(document)
 
@@ -112,16 +113,19 @@ def check_build(
     load: bool,
     outputs: list[str] | None,
     file: str,
+    cache_from: str,
+    cache_to: str,
     **_: object,
 ) -> None:
     """Refuse what `build` cannot do.
 
     Raises:
-        InvalidArgument: a Dockerfile; a push to nowhere; a load without docker; an address or output of
-            the wrong form.
+        InvalidArgument: a Dockerfile; a push to nowhere; a load without docker; an address, an output or a
+            place for compiled state of the wrong form.
     """
     if file:
         raise output.dockerfile()
+    caching.Caches.parse(cache_from, cache_to)
     kinds = {way.kind for way in _ways(push, load, outputs)}
     if "push" in kinds:
         check_publish(_settings, tag=tag)
@@ -202,8 +206,8 @@ async def publish(
     symbols: Symbols = False,
     sign_key: SignKey = "",
     sign_password: SignPassword = "",
-    cache_from: caching.From = None,
-    cache_to: caching.To = None,
+    cache_from: caching.From = "",
+    cache_to: caching.To = "",
     by_digest: Annotated[
         bool, typer.Option("--by-digest", help=doc(RustMultiarch.publish, "by_digest"))
     ] = False,
@@ -211,13 +215,14 @@ async def publish(
 ) -> str:
     """Build, push one index to every --tag and print its first address with the digest."""
     attached = _attached(sbom, provenance, symbols, sign_key, sign_password)
-    module = caching.read(module, cache_from)
-    image = await module.assembled()
-    print(as_table(await image.rows(), watching.seconds()), file=sys.stderr)
-    receipt = await _publish(
-        image, tag or [], username, password, no_clobber, plain_http, attached, by_digest
-    )
-    await caching.write(module, cache_to)
+    caches = caching.Caches.parse(cache_from, cache_to, tag or (), username, password, plain_http or ())
+    async with caches.read(module) as started:
+        image = await started.assembled()
+        print(as_table(await image.rows(), watching.seconds()), file=sys.stderr)
+        receipt = await _publish(
+            image, tag or [], username, password, no_clobber, plain_http, attached, by_digest
+        )
+        await caches.write(started)
     return receipt if json else _reference(json_module.loads(receipt))
 
 
@@ -239,8 +244,8 @@ def publish_apart(
     symbols: bool,
     sign_key: str,
     sign_password: str,
-    cache_from: Path | None,
-    cache_to: Path | None,
+    cache_from: str,
+    cache_to: str,
     **_: object,
 ) -> str | None:
     """What publishing on several engines answers; None where one does it all, after a look at the addresses.
@@ -249,6 +254,7 @@ def publish_apart(
         InvalidArgument, InvalidAddress: see `check_publish`; what cannot be had from several engines.
     """
     check_publish(settings, tag=tag)
+    caching.Caches.parse(cache_from, cache_to)
     if len(engine) < 2:
         return None
     if by_digest:

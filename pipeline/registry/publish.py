@@ -65,7 +65,7 @@ async def deliver(
         artifacts = await attach(opened) if attach else ()
         stages.enter("pushing")
         table = {login.host: (login.username, login.password) for login in logins}
-        async with _registries(table, plain_http, destinations[0].host, service) as registries:
+        async with connected(table, plain_http, destinations[0].host, service) as registries:
             return await pushing.push(opened, destinations, registries, clobber=clobber, artifacts=artifacts)
 
 
@@ -85,16 +85,24 @@ async def join(
     Raises:
         NotMergeable, DuplicatePlatform, PublishError: see `merge.merge`.
     """
-    async with _registries(logins or {}, plain_http, destinations[0].host, service) as registries:
+    async with connected(logins or {}, plain_http, destinations[0].host, service) as registries:
         return await merging.merge(
             sources, destinations, registries, clobber=clobber, annotations=annotations, attach=attach
         )
 
 
 @asynccontextmanager
-async def _registries(
-    logins: Logins, plain_http: Sequence[str], host: str, service: dagger.Service | None
+async def connected(
+    logins: Logins, plain_http: Sequence[str] = (), host: str = "", service: dagger.Service | None = None
 ) -> AsyncIterator[dial.Registries]:
+    """What reaches registries for the length of the block; docker's credentials where there are no others.
+
+    Args:
+        logins: see `Logins`.
+        plain_http: hosts that are spoken to without TLS.
+        host: the one that is reached through a service, if there is one.
+        service: that service.
+    """
     keychain = credentials.first_of(credentials.from_secrets(logins), credentials.from_docker())
     via = {host: await _endpoint(service)} if service else {}
     async with dial.registries(keychain, plain_http=plain_http, via=via) as registries:

@@ -16,6 +16,7 @@ from conftest import ROOT
 from ruamel.yaml import YAML
 
 from pipeline import ci_config, errors
+from pipeline.registry import archive
 from pipeline.targets import DEFAULT_PLATFORMS
 
 ACTIONLINT = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12"
@@ -129,7 +130,7 @@ def index_of(address: str, tag: str) -> dict:
     passwords.add_password(None, f"http://{host}/", USER, PASSWORD)
     opener = urllib.request.build_opener(urllib.request.HTTPBasicAuthHandler(passwords))
     url = f"http://{host}/v2/{repository}/manifests/{tag}"
-    with opener.open(urllib.request.Request(url, headers={"Accept": INDEX})) as answer:
+    with opener.open(urllib.request.Request(url, headers={"Accept": f"{INDEX}, {MANIFEST}"})) as answer:
         return json.load(answer)
 
 
@@ -144,24 +145,30 @@ def manifests_of(index: dict) -> dict[str, str]:
 
 def test_the_command_lines_of_one_runner(project: Path, private_registry) -> None:
     builds, publishes = lines(MODES[0], "build"), lines(MODES[0], "publish")
-    assert len(builds) == 1 and len(publishes) == 2, "Jenkins has variables of its own"
-    report = shell(builds[0], project)
-    assert [line.split()[0] for line in report.splitlines()] == ["PLATFORM", *DEFAULT_PLATFORMS]
+    assert len(builds) == 2 and len(publishes) == 3, "hosted or not, and Jenkins has variables of its own"
+    for line in builds:
+        report = shell(line, project, IMAGE=f"{private_registry.address}/ci/single")
+        assert [row.split()[0] for row in report.splitlines()] == ["PLATFORM", *DEFAULT_PLATFORMS]
     for number, line in enumerate(publishes):
         image = f"{private_registry.address}/ci/single{number}"
         address = shell(line, project, IMAGE=image, **LOGIN)
         assert re.fullmatch(rf"{image}:1\.2\.3@sha256:[0-9a-f]{{64}}", address)
         for tag in ("1.2.3", "1.2", "1", "latest"):
             assert platforms_of(index_of(image, tag)) == list(DEFAULT_PLATFORMS)
+        if "--cache-to" in line:
+            assert index_of(image, "buildcache")["artifactType"] == archive.TYPE
 
 
 def test_the_command_lines_of_a_matrix(project: Path, private_registry, tmp_path_factory) -> None:
     builds, publishes, merges = (lines(MODES[1], verb) for verb in ("build", "publish", "merge"))
-    assert len(builds) == 1 and len(publishes) == len(merges) == 2
+    assert (len(builds), len(publishes), len(merges)) == (2, 3, 2)
     legs = [{"PLATFORM": platform, "SLUG": platform.replace("/", "-")} for platform in DEFAULT_PLATFORMS]
     for leg in legs:
-        assert leg["PLATFORM"] in shell(builds[0], project, **leg)
-    for number, (publish, merge) in enumerate(zip(publishes, merges, strict=True)):
+        image = f"{private_registry.address}/ci/matrix"
+        assert all(leg["PLATFORM"] in shell(build, project, IMAGE=image, **leg) for build in builds)
+    jenkins = {"REGISTRY_USR" in merge: merge for merge in merges}
+    for number, publish in enumerate(publishes):
+        merge = jenkins["REGISTRY_USR" in publish]
         image = f"{private_registry.address}/ci/matrix{number}"
         digests, wanted = tmp_path_factory.mktemp("digests"), {}
         for leg in legs:
@@ -169,6 +176,8 @@ def test_the_command_lines_of_a_matrix(project: Path, private_registry, tmp_path
             assert re.fullmatch(rf"{image}:sha-[0-9a-f]{{7}}-{leg['SLUG']}@sha256:[0-9a-f]{{64}}", address)
             (digests / leg["SLUG"]).write_text(address + "\n")
             wanted |= manifests_of(index_of(image, address.split("@")[1]))
+            if "--cache-to" in publish:
+                assert index_of(image, f"buildcache-{leg['SLUG']}")["artifactType"] == archive.TYPE
         given = f"cat {digests}/* | xargs {merge}"
         assert shell(given, project, IMAGE=image, **LOGIN).startswith(f"{image}:1.2.3@sha256:")
         for tag in ("1.2.3", "1.2", "1", "latest"):
@@ -244,6 +253,8 @@ def test_the_action_builds_without_pushing(action, project: Path, engine) -> Non
         ({"platforms": "linux/amd64,linux/nonesuch"}, errors.UnsupportedPlatform),
         ({"push": "true", "tags": "UPPER/case"}, errors.InvalidAddress),
         ({"push": "true"}, errors.InvalidArgument),
+        ({"cache-from": "type=gha"}, errors.InvalidArgument),
+        ({"cache-to": "type=gha,mode=max"}, errors.InvalidArgument),
     ],
     ids=lambda value: "" if isinstance(value, dict) else value.__name__,
 )

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import anyio
 import crates
 import debian_tools
 import jsonschema
@@ -23,6 +24,9 @@ import pytest
 from conftest import ROOT
 
 from pipeline import errors
+from pipeline.registry import archive
+from pipeline.registry.address import parse_address
+from pipeline.registry.dial import registries
 
 PROGRAM = Path(sys.executable).parent / "rust-multiarch"
 SETTINGS = """
@@ -61,18 +65,48 @@ ZSTD = b"\x28\xb5\x2f\xfd"
 """What an archive of compiled state begins with (RFC 8878, 3.1.1)."""
 
 
-def test_compiled_state_comes_and_goes_as_a_file(engine, tmp_path: Path) -> None:
-    archive = tmp_path / "state.tar.zst"
-    projects = [tmp_path / "first", tmp_path / "second"]
-    for folder in projects:
+@pytest.fixture
+def projects(engine, tmp_path: Path) -> list[Path]:
+    """Two that were never built."""
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
         folder.mkdir()
         write(folder, f"{folder.name}-{time.time_ns()}")
-    options = ["--platform", "linux/amd64", "--cache-from", archive]
-    run("build", *options, "--cache-to", archive, cwd=projects[0])
-    assert archive.read_bytes().startswith(ZSTD)
-    archive.write_text("something else")
+    return folders
+
+
+def test_compiled_state_comes_and_goes_as_a_file(projects: list[Path], tmp_path: Path) -> None:
+    file = tmp_path / "state.tar.zst"
+    options = ["--platform", "linux/amd64", "--cache-from", file]
+    run("build", *options, "--cache-to", file, cwd=projects[0])
+    assert file.read_bytes().startswith(ZSTD)
+    file.write_text("something else")
     done = run("build", *options, cwd=projects[1], code=errors.InvalidArgument.exit_code)
     assert "the archive of compiled state cannot be read" in done.stderr
+
+
+def test_compiled_state_comes_and_goes_by_a_registry(
+    projects: list[Path], loopback: str, tmp_path: Path
+) -> None:
+    address, file = parse_address(f"{loopback}/cli/state-{time.time_ns()}:cache"), tmp_path / "state"
+    options = ["--platform", "linux/amd64", "--cache-from", f"type=registry,ref={address}"]
+    done = run("build", *options, "--cache-to", f"type=registry,ref={address}", cwd=projects[0])
+    assert f"no compiled state at {address} yet" in done.stderr
+
+    async def exchange() -> bytes:
+        async with registries() as reached:
+            assert await archive.pull(address, file, reached)
+            was = file.read_bytes()
+            file.write_text("something else")
+            await archive.push(file, address, reached)
+            return was
+
+    assert anyio.run(exchange).startswith(ZSTD)
+    done = run("build", *options, cwd=projects[1], code=errors.InvalidArgument.exit_code)
+    assert "the archive of compiled state cannot be read" in done.stderr
+    options[-1] = "type=registry,ref=127.0.0.1:9/nobody/listens:cache"
+    done = run("build", *options, cwd=projects[1])
+    assert "warning: no compiled state from 127.0.0.1:9/nobody/listens:cache" in done.stderr
 
 
 def origins(document: dict) -> dict[str, tuple[object, str]]:

@@ -180,12 +180,13 @@ def test_a_key_that_no_engine_is_asked_for(tmp_path: Path, monkeypatch: pytest.M
         ({"sbom": True, "tag": ["a.example/x:1", "b.example/x:1"]}, "one repository"),
         ({"provenance": True}, "each engine does one of its own"),
         ({"by_digest": True}, "one index under tags"),
-        ({"cache_to": Path("x")}, "the state of one engine"),
+        ({"cache_to": "x"}, "the state of one engine"),
     ],
 )
 def test_what_several_engines_cannot_do(options: dict[str, object], message: str) -> None:
     names = inspect.signature(project.publish_apart).parameters
     asked = {name: None for name in names if name not in ("settings", "_")}
-    asked |= {"tag": ["a.example/x:1"], "engine": ["tcp://a:1", "tcp://b:1"], "source": Path(), **options}
+    asked |= {"cache_from": "", "cache_to": "", "tag": ["a.example/x:1"], "source": Path()}
+    asked |= {"engine": ["tcp://a:1", "tcp://b:1"], **options}
     with pytest.raises(errors.InvalidArgument, match=message):
         project.publish_apart(Settings(), **asked)  # type: ignore[arg-type]

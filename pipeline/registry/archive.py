@@ -1,0 +1,136 @@
+"""Compiled state in a registry: an archive as an OCI artifact of one layer, under a tag of its own.
+
+Every registry that stores images stores it, and a pull of it by docker is refused: it is no image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from pipeline.errors import PublishError, TagExists
+from pipeline.registry import pushing
+from pipeline.registry.address import Address, Destination
+from pipeline.registry.artifacts import EMPTY, EMPTY_CONFIG
+from pipeline.registry.content import MANIFEST, READ_BYTES, Descriptor, Manifest, compact, digest_of
+from pipeline.registry.dial import Registries
+from pipeline.registry.distribution import Fetched, Repository
+
+TYPE = "application/vnd.rust-multiarch.state.v1"
+LAYER = f"{TYPE}.tar+zstd"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A file as an artifact: a `content.Store` that can be pushed."""
+
+    path: Path
+    layer: Descriptor
+
+    @classmethod
+    async def of(cls, path: Path) -> Archive:
+        """The artifact of a file; its bytes are read once for their digest."""
+        digest, size = hashlib.sha256(), 0
+        async with await anyio.open_file(path, "rb") as file:
+            while piece := await file.read(READ_BYTES):
+                digest.update(piece)
+                size += len(piece)
+        return cls(path, Descriptor(LAYER, f"sha256:{digest.hexdigest()}", size))
+
+    @property
+    def body(self) -> bytes:
+        """The manifest; the same bytes for the same file."""
+        return compact(
+            {
+                "schemaVersion": 2,
+                "mediaType": MANIFEST,
+                "artifactType": TYPE,
+                "config": EMPTY_CONFIG.as_json(),
+                "layers": [self.layer.as_json()],
+            }
+        )
+
+    @property
+    def root(self) -> Descriptor:
+        """What names the manifest."""
+        return Descriptor(MANIFEST, digest_of(self.body), len(self.body), artifact_type=TYPE)
+
+    async def manifest(self, descriptor: Descriptor) -> bytes:
+        """The manifest: there is one."""
+        return self.body
+
+    async def blob(self, descriptor: Descriptor) -> AsyncGenerator[bytes, None]:
+        """The file, or the empty config, piece by piece."""
+        if descriptor.digest == EMPTY_CONFIG.digest:
+            yield EMPTY
+            return
+        async with await anyio.open_file(self.path, "rb") as file:
+            while piece := await file.read(READ_BYTES):
+                yield piece
+
+    def repository(self, host: str, digest: str) -> str:
+        """A file knows of no repository."""
+        return ""
+
+
+async def push(path: Path, address: Address, registries: Registries) -> str:
+    """Put an archive under a tag, in place of an earlier one; the digest it has there.
+
+    Raises:
+        TagExists: the tag names something else than an archive, an image perhaps; nothing was sent.
+        PublishError: see `pushing.push`.
+    """
+    repository = Repository(await registries.registry(address.host), address.repository)
+    before = await repository.manifest(address.tag)
+    if before and not _is_archive(before):
+        raise TagExists(
+            "the tag names something that is no compiled state",
+            where=str(address),
+            fix=f"give compiled state a tag of its own, for example {address.name}:buildcache",
+        )
+    archive = await Archive.of(path)
+    await pushing.push(archive, [Destination(address.host, address.repository, (address.tag,))], registries)
+    return archive.root.digest
+
+
+async def pull(address: Address, path: Path, registries: Registries) -> bool:
+    """Write the archive at an address to a file; False where there is none.
+
+    Raises:
+        PublishError: the address names something else, or what came is not what its digest says. The file
+            is not to be used then.
+    """
+    repository = Repository(await registries.registry(address.host), address.repository, actions="pull")
+    found = await repository.manifest(address.reference)
+    if found is None:
+        return False
+    if not _is_archive(found):
+        raise PublishError("this is no compiled state", where=str(address), fix="name what --cache-to wrote")
+    layer = Manifest.parse(found.descriptor, found.body).blobs[1]
+    got = await repository.registry.persist(lambda: _download(repository, layer.digest, path))
+    if got != layer.digest:
+        raise PublishError(
+            f"the registry gave bytes with the digest {got}",
+            where=f"{address.name}@{layer.digest}",
+            fix="ask the registry's operator: what it has is not what was pushed",
+        )
+    return True
+
+
+async def _download(repository: Repository, digest: str, path: Path) -> str:
+    """Write a blob to a file; the digest of what came."""
+    got = hashlib.sha256()
+    async with repository.blob(digest) as pieces, await anyio.open_file(path, "wb") as file:
+        async for piece in pieces:
+            got.update(piece)
+            await file.write(piece)
+    return f"sha256:{got.hexdigest()}"
+
+
+def _is_archive(found: Fetched) -> bool:
+    return bool(json.loads(found.body).get("artifactType") == TYPE)

@@ -1,0 +1,53 @@
+"""Where compiled state is kept, as `--cache-from` and `--cache-to` say it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli.caching import Caches
+from pipeline.errors import InvalidAddress, InvalidArgument
+from pipeline.registry.address import Address
+
+STATE = "type=registry,ref=a.example/me/app:state"
+PLACE = Address("a.example", "me/app", "state")
+
+
+def test_a_path_is_a_file_and_an_address_is_said_to_be_one() -> None:
+    assert Caches.parse("", "") == Caches()
+    assert Caches.parse("in.tar.zst", "a.example/x").source == Path("in.tar.zst")
+    assert Caches.parse("in.tar.zst", "a.example/x").target == Path("a.example/x")
+    assert Caches.parse(STATE, "").source == PLACE
+    assert Caches.parse("", STATE).target == PLACE
+
+
+def test_only_what_exists_is_named_by_its_digest() -> None:
+    exact = f"type=registry,ref=a.example/me/app@sha256:{'0' * 64}"
+    source = Caches.parse(exact, "").source
+    assert isinstance(source, Address) and source.digest == f"sha256:{'0' * 64}"
+    with pytest.raises(InvalidAddress):
+        Caches.parse("", exact)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["type=gha", "type=local,dest=x", "type=registry", "type=registry,ref=a.example/x:1,mode=max", "ref=a/x"],
+)
+def test_what_only_buildx_has_is_refused_with_what_there_is(text: str) -> None:
+    for option, arguments in (("--cache-from", (text, "")), ("--cache-to", ("", text))):
+        with pytest.raises(InvalidArgument) as refused:
+            Caches.parse(*arguments)
+        assert refused.value.where == f"{option} {text}"
+        assert "type=registry,ref=" in refused.value.fix
+
+
+@pytest.mark.parametrize(
+    ("tags", "hosts"), [([], {"a.example"}), (["b.example/x:1", "c.example/x:1"], {"b.example"})]
+)
+def test_a_password_is_for_the_first_tag_or_for_the_cache_itself(tags: list[str], hosts: set[str]) -> None:
+    caches = Caches.parse("", STATE, tags, "me", "PASSWORD", ["b.example"])
+    assert set(caches.logins) == hosts
+    assert {username for username, _ in caches.logins.values()} == {"me"}
+    assert caches.plain_http == ["b.example"]
+    assert Caches.parse("", STATE, tags).logins == {}
