@@ -26,11 +26,15 @@ build: setup ## build, publish and try sample_app for PLATFORMS
 	@$(BIN)/python examples/first_run.py $(PLATFORMS)
 
 .PHONY: test
-test: setup unit e2e ## every test: without an engine, then on a real one
+test: setup coverage e2e ## every test: without an engine, then on a real one
 
 .PHONY: unit
-unit: setup ## the tests that need no engine, with coverage of the pure core
+unit: setup ## the tests that need no engine
 	@$(BIN)/python -m pytest tests/unit
+
+.PHONY: coverage
+coverage: setup ## the same, and every line of the pure core has to be run by them
+	@$(BIN)/python -m pytest tests/unit --cov
 
 .PHONY: e2e
 e2e: setup ## the tests on a real engine and a real registry

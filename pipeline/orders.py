@@ -58,7 +58,7 @@ def builders(settings: Settings) -> list[str]:
     """The platforms besides the engine's own that the compiler runs on."""
     if settings.strategy is Strategy.EMULATED:
         return [target.platform for target in select(settings.platforms)]
-    return [settings.build_platform] if settings.build_platform else []
+    return [parse(settings.build_platform).platform] if settings.build_platform else []
 
 
 async def situation(

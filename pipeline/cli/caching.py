@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +18,6 @@ from pipeline.errors import InvalidArgument, PublishError
 from pipeline.main import RustMultiarch
 from pipeline.registry import archive
 from pipeline.registry.address import Address, destinations, parse_address, parse_source
-from pipeline.registry.dial import Registries
 from pipeline.registry.publish import Logins, connected
 
 WRITTEN = "a file, or type=registry,ref=ADDRESS"
@@ -117,7 +116,7 @@ class Caches:
         if not isinstance(self.source, Address):
             return self.source
         try:
-            async with self._registries() as registries:
+            async with connected(self.logins, self.plain_http) as registries:
                 there = await archive.pull(self.source, path, registries)
         except PublishError as error:
             say(f"warning: no compiled state from {self.source}: {error.what} ({error.where})")
@@ -140,9 +139,6 @@ class Caches:
         with tempfile.TemporaryDirectory(prefix="rust-multiarch-") as folder:
             path = Path(folder) / "state.tar.zst"
             await packed.export(str(path))
-            async with self._registries() as registries:
+            async with connected(self.logins, self.plain_http) as registries:
                 digest = await archive.push(path, self.target, registries)
         say(f"compiled state at {self.target}, {digest}")
-
-    def _registries(self) -> AbstractAsyncContextManager[Registries]:
-        return connected(self.logins, self.plain_http)

@@ -275,3 +275,12 @@ async def test_a_program_that_fails_says_why(tmp_path: Path) -> None:
     with pytest.raises(RustMultiarchError, match="did not take the image") as raised:
         await loading._run([str(tmp_path / "docker"), "load"])
     assert raised.value.output == "no daemon"
+
+
+def test_an_error_that_is_not_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: object) -> None:
+        raise ExceptionGroup("several", [ValueError("a bug")])
+
+    monkeypatch.setattr(cli, "app", fail)
+    with pytest.raises(ExceptionGroup, match="several"):
+        cli.main()

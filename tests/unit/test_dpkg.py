@@ -1,3 +1,5 @@
+from pathlib import Path
+
 from pipeline.attestation import dpkg
 from pipeline.attestation.dpkg import Package, System
 
@@ -58,3 +60,10 @@ def test_the_system() -> None:
 def test_an_image_from_scratch() -> None:
     assert dpkg.system("", []) == System()
     assert System().distribution == ""
+
+
+def test_a_file_that_is_not_there_has_no_text(tmp_path: Path) -> None:
+    (tmp_path / "os-release").write_text("ID=debian")
+    (tmp_path / "link").symlink_to("nowhere")
+    names = ("os-release", "link", "none")
+    assert [dpkg._text(tmp_path / name) for name in names] == ["ID=debian", "", ""]

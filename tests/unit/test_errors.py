@@ -1,5 +1,7 @@
 import inspect
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import dagger
 import pytest
@@ -52,3 +54,9 @@ def test_an_engine_reports_the_exit_code_and_the_output() -> None:
     assert extensions["exitCode"] == errors.LinkError.exit_code
     assert extensions["stderr"] == "ld: no"
     assert extensions["cmd"] == []
+
+
+def test_all_that_a_command_printed() -> None:
+    for stdout, stderr, text in (("a", "b", "a\nb"), ("", "b", "b"), ("a", "", "a")):
+        failed: Any = SimpleNamespace(stdout=stdout, stderr=stderr)
+        assert errors.printed(failed) == text

@@ -89,3 +89,9 @@ def test_a_link_of_a_missing_librarys_name_is_followed_wherever_it_is() -> None:
     app = Elf("EM_X86_64", 64, True, needed=("liba.so.1",))
     root = Root({APP: app}, {"/srv/liba.so.1": "/opt/liba-7.so"})
     assert "/opt/liba-7.so" in ask(root, [APP], AMD64).paths
+
+
+def test_questions_add_up() -> None:
+    one, two = Question(frozenset({"/a"}), frozenset({"x"})), Question(frozenset({"/b"}), frozenset({"y"}))
+    assert (one | two) - one == two
+    assert one - one == Question()

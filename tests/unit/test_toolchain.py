@@ -67,3 +67,8 @@ def test_an_image_that_cannot_be_pulled_names_the_version() -> None:
     error = toolchain.unavailable("9.99", "not found")
     assert "rust:9.99-slim-bookworm" in str(error)
     assert error.output == "not found"
+
+
+def test_an_image_of_another_platform_says_how_to_get_it() -> None:
+    assert "engine start --builder linux/arm64" in toolchain.unavailable("1.90", "", "linux/arm64").fix
+    assert "--builder" not in toolchain.unavailable("1.90", "").fix

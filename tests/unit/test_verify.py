@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -301,3 +302,15 @@ def test_what_was_verified() -> None:
         "ld-linux-x86-64.so.2; libc.so.6; GLIBC_2.34 of GLIBC_2.36; 1 symbols found"
     )
     assert lines[1].endswith("(64-bit, little-endian); static")
+
+
+def test_a_platform_that_was_checked_again_replaces_what_was_said_of_it() -> None:
+    arm = parse("linux/arm64")
+    programs = [case(made(kind="ET_EXEC"), {}), case(made(arm, kind="ET_EXEC"), {}, arm)]
+    both = [verify.describe(each) for each in programs]
+    again = [replace(both[1], runtime="scratch")]
+    report = json.loads(verify.replaced(verify.as_json(both), "linux/arm64", again))["verified"]
+    assert [(each["platform"], each["runtime"]) for each in report] == [
+        ("linux/amd64", BUSTER),
+        ("linux/arm64", "scratch"),
+    ]

@@ -223,4 +223,6 @@ async def test_an_engine_without_a_session(
         await watching.watch(work, ROWS, mode)
     error = first(raised.value)
     assert isinstance(error, EngineUnreachable)
-    assert error.where == "docker-container://there" and "exit status 1" in error.output
+    assert error.where == "docker-container://there"
+    # What the SDK says depends on whether it saw the end of the process or of its output first.
+    assert "Dagger engine session" in error.output

@@ -1,0 +1,81 @@
+"""What settings amount to."""
+
+from typing import Any
+
+import pytest
+
+from pipeline import errors, orders, planning, state, supplied
+from pipeline.access import Access
+from pipeline.cargo import Choice
+from pipeline.settings import Settings
+from pipeline.targets import Libc, Strategy, select
+
+SOURCE: Any = None
+
+
+def test_an_order_has_every_setting_of_a_build() -> None:
+    settings = Settings(
+        platforms=["linux/arm64"], package="a", bin=["x,y"], features=["f"], all_features=True,
+        no_default_features=True, profile="dev", cargo_args=["--frozen"], build_args=["A=1"],
+        rust_version="1.90", libc=Libc.MUSL, glibc="2.28", target_packages=["libfoo-dev"],
+        builder_packages=["git"], strategy=Strategy.EMULATED, build_platform="linux/arm64/v8",
+    )  # fmt: skip
+    access = Access()
+    assert orders.order(settings, SOURCE, access, 7) == planning.Order(
+        source=SOURCE,
+        targets=select(["linux/arm64"]),
+        choice=Choice("a", ("x", "y"), ("f",), True, True, "dev", ("--frozen",)),
+        libc=Libc.MUSL,
+        glibc="2.28",
+        rust="1.90",
+        build_args=(("SOURCE_DATE_EPOCH", "7"), ("A", "1")),
+        packages=("git",),
+        access=access,
+        target_packages=("libfoo-dev",),
+        build_platform="linux/arm64",
+        strategy=Strategy.EMULATED,
+    )
+    assert orders.order(Settings(), SOURCE, access, 0).build_platform == ""
+
+
+def test_the_platforms_that_a_compiler_runs_on() -> None:
+    emulated = Settings(platforms=["linux/arm64", "linux/amd64"], strategy=Strategy.EMULATED)
+    assert orders.builders(emulated) == ["linux/arm64", "linux/amd64"]
+    assert orders.builders(Settings(build_platform="linux/arm64/v8")) == ["linux/arm64"]
+    assert orders.builders(Settings()) == []
+
+
+def test_the_time_without_a_repository() -> None:
+    assert orders.time_of(Settings(source_date_epoch=5), None) == 5
+    assert orders.time_of(Settings(), None) == 0
+
+
+@pytest.mark.parametrize(
+    ("names", "error"),
+    [([], errors.NotACargoProject), (["Cargo.toml"], errors.LockMissing)],
+)
+def test_a_source_has_a_manifest_and_a_lock_file(names: list[str], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        planning._check_source(names)
+    planning._check_source(["Cargo.lock", "Cargo.toml", "src"])
+
+
+def test_debians_packages_are_linked_by_debians_compilers() -> None:
+    targets = select(["linux/amd64"])
+    for order in (
+        planning.Order(SOURCE, targets, libc=Libc.MUSL, target_packages=("libfoo-dev",)),
+        planning.Order(SOURCE, targets, glibc="2.17", target_packages=("libfoo-dev",)),
+    ):
+        with pytest.raises(errors.UnsupportedLibc, match="libfoo-dev cannot be linked"):
+            planning._check_target_packages(order)
+    planning._check_target_packages(planning.Order(SOURCE, targets, target_packages=("libfoo-dev",)))
+    planning._check_target_packages(planning.Order(SOURCE, targets, libc=Libc.MUSL))
+
+
+def test_one_builder_is_not_one_for_each_platform() -> None:
+    assert "one of each" in supplied.not_emulated().what
+
+
+def test_downloads_are_unpacked_where_there_are_none() -> None:
+    (line,) = state.downloads_lines()
+    assert line.startswith("[ -e /cargo/registry ] || tar ") and "'cargo/*'" in line
