@@ -177,17 +177,21 @@ def commands(row: System, options: Options) -> dict[str, str]:
     login = f'--username "${row.user}" --password {row.token}'
     one = '--tag-rules "type=sha,suffix=-$SLUG"'
     script = f"{SOURCE}/v{options.version}/install.sh"
+
+    def state(of: str, *flags: str) -> str:
+        """Flags with the place of compiled state, where the system's machines keep none."""
+        place = f'"type=registry,ref=$IMAGE:buildcache{of}"'
+        return "".join(f" {flag} {place}" for flag in flags if row.hosted)
+
     # A pull request reads without signing in: it may be a stranger's, whose jobs get no secrets.
-    read = [f' --cache-from "type=registry,ref=$IMAGE:buildcache{leg}"' for leg in ("", "-$SLUG")]
-    kept = [f"{each}{each.replace('from', 'to', 1)}" for each in read]
-    if not row.hosted:
-        read = kept = ["", ""]
+    read, kept = ("--cache-from",), ("--cache-from", "--cache-to")
+    publish = 'rust-multiarch publish --platform "$PLATFORM" --tag "$IMAGE"'
     return {
         "setup": f'curl -fsSL {script} | sh -s "{row.tools}/v{options.version}"',
-        "build": f"rust-multiarch build{platforms}{read[0]}",
-        "publish": f'rust-multiarch publish{platforms} --tag "$IMAGE" {login}{kept[0]}',
-        "build_one": f'rust-multiarch build --platform "$PLATFORM"{read[1]}',
-        "publish_one": f'rust-multiarch publish --platform "$PLATFORM" --tag "$IMAGE" {one} {login}{kept[1]}',
+        "build": f"rust-multiarch build{platforms}" + state("", *read),
+        "publish": f'rust-multiarch publish{platforms} --tag "$IMAGE" {login}' + state("", *kept),
+        "build_one": 'rust-multiarch build --platform "$PLATFORM"' + state("-$SLUG", *read),
+        "publish_one": f"{publish} {one} {login}" + state("-$SLUG", *kept),
         "merge": f'rust-multiarch merge --tag "$IMAGE" {login}',
     }
 
