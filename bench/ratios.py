@@ -166,7 +166,8 @@ def _over_floor(result: Result, subject: str, peer: str) -> Spread | None:
 
 
 def _line_over_floor(result: Result, subject: str, peer: str) -> Spread | None:
-    return ratio(result, Case("line", subject, BOTH), peer, FLOOR, less=session(result, subject))
+    empty = session(result, subject)
+    return ratio(result, Case("line", subject, BOTH), peer, FLOOR, less=empty) if empty else None
 
 
 def _over_one(number: int) -> Callable[[Result, str, str], Spread | None]:

@@ -199,6 +199,7 @@ NUMBERS = (
 
 OTHERS = (
     *_rows("service", "cold", BOTH, ALL, 1),
+    *_rows("service", "same", BOTH, (*ALL, SESSION), 1),
     *_rows("service", "line warm bump second", BOTH, ALL, 1),
 )
 """Every peer that needs no emulation in every scenario, in half an hour."""

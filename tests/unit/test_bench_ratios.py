@@ -59,8 +59,12 @@ def test_the_session_is_taken_off() -> None:
     assert measured == Spread(1.25, 1.25, 1.25, 1)
 
 
-def test_without_a_measured_session_nothing_is_taken_off() -> None:
-    run = result(sample("ours", 5, case=SAME))
+def test_without_a_measured_session_there_is_nothing_to_take_off() -> None:
+    run = result(
+        sample("ours", 5, case=SAME), sample("ours", 12, case=LINE), sample("cargo", 8, case=LINE)
+    )  # fmt: skip
+    line = bar("one line, ours less an empty session over plain cargo")
+    assert line.measure(run, "sample_app", "ours") is None  # type: ignore[attr-defined]
     assert session(run, "sample_app") == 0
     assert beyond_session(run, "sample_app", "ours") is None
 

@@ -140,6 +140,11 @@ def test_disk(subject, monkeypatch, tmp_path: Path, gibibytes: int, state: State
     assert asked == [tmp_path]
 
 
+def test_too_little_space_is_what_the_engine_leaves_free() -> None:
+    (policy,) = config.GARBAGE_COLLECTION["policies"]
+    assert policy["minFreeSpace"] == f"{doctor.TOO_LITTLE_SPACE // 2**30}GB"
+
+
 @pytest.mark.parametrize(
     ("served", "state", "found"),
     [(0, OK, "0 s behind"), (3600, FAIL, "3600 s behind"), (-3600, FAIL, "3600 s ahead")],
