@@ -35,8 +35,9 @@ DNSMASQ = '#!/bin/sh\nexec /usr/sbin/dnsmasq --bind-dynamic "$@"\n'
 # most of the time a stop may take.
 NETWORK_POOL = 8
 
-# By the engine's own default, cache volumes of more than 512 MB would be gone after two days. What is left free is a
-# size and no share of the disk: with less free than 5 % of 250 GB, every session ended with a prune of its own work.
+# By the engine's own default, cache volumes of more than 512 MB would be gone after two days. What is left
+# free is a size and no share of the disk: with less free than 5 % of 250 GB, every session ended with a prune
+# of its own work.
 GARBAGE_COLLECTION = {
     "policies": [
         {"all": True, "reservedSpace": "10GB", "maxUsedSpace": "40GB", "minFreeSpace": "5GB"},
