@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json as json_module
 import sys
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ from pipeline.errors import InvalidArgument
 from pipeline.image import Image
 from pipeline.main import RustMultiarch
 from pipeline.registry.address import destinations
+from pipeline.registry.content import digest_of_file
 from pipeline.report import Row, as_table
 from pipeline.settings import Settings
 from pipeline.targets import parse, select
@@ -316,11 +316,6 @@ CHECKSUMS = "SHA256SUMS"
 """The file beside the binaries that `sha256sum --check` reads."""
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 async def binary(
     module: RustMultiarch,
     *,
@@ -337,7 +332,9 @@ async def binary(
             path = folder / each.name
             written.append({"platform": target.platform, "path": str(path), "bytes": path.stat().st_size})
     paths = [Path(str(each["path"])) for each in written]
-    sums = [f"{_sha256(path)}  {path.relative_to(directory)}" for path in paths]
+    sums = [
+        f"{digest_of_file(path).removeprefix('sha256:')}  {path.relative_to(directory)}" for path in paths
+    ]
     (Path(directory) / CHECKSUMS).write_text("".join(f"{line}\n" for line in sums))
     return _json({"binaries": written}) if json else "\n".join(str(each["path"]) for each in written)
 

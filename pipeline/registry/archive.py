@@ -17,7 +17,15 @@ from pipeline.errors import PublishError, TagExists
 from pipeline.registry import pushing
 from pipeline.registry.address import Address, Destination
 from pipeline.registry.artifacts import EMPTY, EMPTY_CONFIG
-from pipeline.registry.content import MANIFEST, READ_BYTES, Descriptor, Manifest, compact, digest_of
+from pipeline.registry.content import (
+    MANIFEST,
+    READ_BYTES,
+    Descriptor,
+    Manifest,
+    compact,
+    digest_of,
+    digest_of_file,
+)
 from pipeline.registry.dial import Registries
 from pipeline.registry.distribution import Fetched, Repository
 
@@ -35,12 +43,8 @@ class Archive:
     @classmethod
     async def of(cls, path: Path) -> Archive:
         """The artifact of a file; its bytes are read once for their digest."""
-        digest, size = hashlib.sha256(), 0
-        async with await anyio.open_file(path, "rb") as file:
-            while piece := await file.read(READ_BYTES):
-                digest.update(piece)
-                size += len(piece)
-        return cls(path, Descriptor(LAYER, f"sha256:{digest.hexdigest()}", size))
+        digest = await anyio.to_thread.run_sync(digest_of_file, path)
+        return cls(path, Descriptor(LAYER, digest, (await anyio.Path(path).stat()).st_size))
 
     @property
     def body(self) -> bytes:

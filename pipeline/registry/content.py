@@ -208,6 +208,12 @@ def digest_of(content: bytes) -> str:
     return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
+def digest_of_file(path: Path) -> str:
+    """The digest that names a file's bytes, which are read piece by piece."""
+    with path.open("rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def compact(document: Mapping[str, Any]) -> bytes:
     """A JSON document as bytes that only depend on what it says."""
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import layouts
 import pytest
 from faulty import Fault, Proxy
+from test_distribution import inspect, skopeo
 
 from engine import registry
 from pipeline import errors
@@ -44,8 +43,7 @@ async def test_what_is_pushed_can_be_pulled(
 ) -> None:
     address = f"{plain.address}/app:state"
     digest = await archive.push(state, parse_address(address), reached)
-    command = ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{address}"]
-    manifest = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    manifest = inspect(address)
     assert manifest["artifactType"] == "application/vnd.rust-multiarch.state.v1"
     assert [layer["size"] for layer in manifest["layers"]] == [len(CONTENT)]
     for name in (address, f"{plain.address}/app@{digest}"):
@@ -83,9 +81,8 @@ async def test_an_image_is_neither_read_nor_overwritten(
     with pytest.raises(errors.PublishError, match="no compiled state"):
         await archive.pull(parse_address(address), tmp_path / "came", reached)
     assert not (tmp_path / "came").exists()
-    command = ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{address}"]
     assert receipt.digest == layout.root.digest
-    raw = subprocess.run(command, capture_output=True, check=True).stdout
+    raw = skopeo("inspect", "--raw", "--tls-verify=false", f"docker://{address}")
     assert len(raw) == layout.root.size
 
 

@@ -225,4 +225,4 @@ async def test_an_engine_without_a_session(
     assert isinstance(error, EngineUnreachable)
     assert error.where == "docker-container://there"
     # What the SDK says depends on whether it saw the end of the process or of its output first.
-    assert "Dagger engine session" in error.output
+    assert "exit status 1" in error.output or error.output.endswith("engine session: No connection params")
