@@ -38,7 +38,7 @@ coverage: setup ## the same, and every line of the pure core has to be run by th
 
 .PHONY: e2e
 e2e: setup ## the tests on a real engine and a real registry
-	@$(BIN)/python -m pytest tests/e2e
+	@$(BIN)/python -m pytest tests/e2e --durations=25
 
 .PHONY: emulated
 emulated: setup ## the compiler itself under QEMU: each platform's own, and an arm64 machine that crosses to amd64

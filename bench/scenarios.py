@@ -188,6 +188,16 @@ WORKSPACE = (
 )
 """Twelve services, in half an hour."""
 
+REGISTRY = (
+    *_rows("basic-http-server", "cold", BOTH, (OURS, HARDER, FLOOR), 1),
+    *_rows("dufs", "cold", BOTH, (OURS, HARDER, FLOOR), 1),
+    *_rows("basic-http-server", "same", BOTH, (OURS, SESSION, FLOOR), 1),
+    *_rows("dufs", "same", BOTH, (OURS, SESSION, FLOOR), 1),
+    *_rows("basic-http-server", "line", BOTH, (OURS, FLOOR, HARDER), 1),
+    *_rows("dufs", "line", BOTH, (OURS, FLOOR, HARDER), 1),
+)
+"""Two services from the crate registry, in half an hour."""
+
 NUMBERS = (
     *_rows("service", "cold", BOTH, (OURS, FLOOR), 1),
     *_rows("service", "cold", AMD64, (OURS, FLOOR), 1),
@@ -215,6 +225,7 @@ PLANS = {
     "trial": TRIAL,
     "sample_app": SAMPLE_APP,
     "workspace": WORKSPACE,
+    "registry": REGISTRY,
     "platforms": NUMBERS,
     "peers": OTHERS,
     "emulated": EMULATED,

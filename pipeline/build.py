@@ -39,8 +39,13 @@ def programs(listed: str) -> dict[str, Program]:
     return {name: Program(int(size), tuple(packages)) for name, size, *packages in rows}
 
 
-def builder(plan: Plan) -> dagger.Container:
-    """The builder of a plan, ready to run cargo on the source."""
+def builder(plan: Plan, source: dagger.Directory | None = None) -> dagger.Container:
+    """The builder of a plan, ready to run cargo.
+
+    Args:
+        plan: what is to be built.
+        source: what it is run on; the plan's source where it is left out.
+    """
     order = plan.order
     native = plan.native
     if order.build_platform and order.builder is None:
@@ -51,7 +56,7 @@ def builder(plan: Plan) -> dagger.Container:
     container = preflight.prepared(container, order.targets, plan.needs, order.target_packages)
     container = (
         with_compiled_state(container, plan)
-        .with_mounted_directory(toolchain.SOURCE, order.source)
+        .with_mounted_directory(toolchain.SOURCE, source or order.source)
         .with_env_variable("CARGO_TARGET_DIR", f"{toolchain.BUILD}/target")
         .with_workdir(toolchain.SOURCE)
     )
@@ -214,7 +219,8 @@ async def _compile(plan: Plan) -> dagger.Container:
     counts = {triple: needs.crates for triple, needs in zip(plan.order.triples, plan.needs, strict=True)}
     platforms = [target.platform for target in plan.order.targets]
     stages.enter(stages.COMPILING, platforms[0] if len(platforms) == 1 else "", counts)
-    asked = crates.ask(container, plan.commands, plan.order.triples[0])
+    # A change of code leaves the outline as it is, and with it the answer.
+    asked = crates.ask(builder(plan, plan.outline), plan.commands, plan.order.triples[0])
     try:
         await container.sync()
     except dagger.ExecError as error:

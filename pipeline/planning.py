@@ -86,6 +86,8 @@ class Plan:
     """The version of Rust, and of a supplied builder its system too: what compiled state depends on."""
     native: dagger.Container
     """Rust on the build platform, as `toolchain.native` gives it or as it was supplied."""
+    outline: dagger.Directory
+    """No more of the source than cargo needs before a compile."""
     project: Project
     binaries: tuple[Binary, ...]
     commands: tuple[tuple[str, ...], ...]
@@ -122,7 +124,8 @@ async def plan(order: Order) -> Plan:
     stages.enter("fetching dependencies")
     await _fetch(read, native)
     needs = await _examine(read, native, binaries)
-    return Plan(order, rust, native, project, binaries, build_commands(order, binaries, needs), needs)
+    commands = build_commands(order, binaries, needs)
+    return Plan(order, rust, native, read.source, project, binaries, commands, needs)
 
 
 async def _native(order: Order, names: Sequence[str]) -> tuple[str, dagger.Container]:

@@ -1,11 +1,14 @@
 """What cargo is shown before a compile: the same whatever the code, and what it says of the project."""
 
+import uuid
+from pathlib import Path
+
 import dagger
 import pytest
-from crates import LOCK, MANIFEST, directory, hello, workspace
+from crates import LOCK, MANIFEST, directory, hello, workspace, written
 from dagger import dag
 
-from pipeline import planning, toolchain
+from pipeline import build, planning, runtime, toolchain
 from pipeline.outline import outline
 from pipeline.targets import select
 
@@ -62,6 +65,26 @@ async def test_the_plan_of_a_workspace_is_that_of_the_whole_project(session: dag
 
 def cargo_choice(package: str) -> planning.Choice:
     return planning.Choice(package=package)
+
+
+async def test_after_a_change_of_code_cargo_is_not_asked_again_what_it_builds(
+    session: dagger.Client, tmp_path: Path
+) -> None:
+    project = written(tmp_path / "hello")
+
+    async def answered() -> str:
+        """When cargo gave its answers, as the times of the files with them."""
+        (project / "src/main.rs").write_text(f'fn main() {{ println!("{uuid.uuid4()}") }}')
+        source = session.host().directory(str(project), no_cache=True)
+        output = await build.compile(await planning.plan(planning.Order(source, TARGETS)))
+        listing = (
+            dag.container().from_(runtime.BASE).with_mounted_directory("/said", output.directory("crates"))
+        )
+        return await listing.with_exec(["find", "/said", "-type", "f", "-printf", "%p %T@\n"]).stdout()
+
+    first = await answered()
+    assert "metadata.json" in first and "units-0.json" in first
+    assert await answered() == first
 
 
 async def test_a_member_behind_a_symbolic_link_is_found_all_the_same(session: dagger.Client) -> None:

@@ -27,10 +27,9 @@ def plan(project: Project = PROJECT, rust: str = "1.96", libc: Libc = Libc.GNU, 
         libc=libc,
     )
     needs = (Needs(), Needs())
-    native = SimpleNamespace()
-    return Plan(
-        order, rust, native, project, BINARIES, planning.build_commands(order, BINARIES, needs), needs
-    )
+    native = outline = SimpleNamespace()
+    commands = planning.build_commands(order, BINARIES, needs)
+    return Plan(order, rust, native, outline, project, BINARIES, commands, needs)
 
 
 def test_the_script_syncs_by_content_then_compiles_once() -> None:
