@@ -109,9 +109,26 @@ def sync_lines() -> list[str]:
         """        printf '[target.%s]\nlinker = "%s"\n' "${pair%=*}" "${pair#*=}" """.rstrip(),
         f"done >{toolchain.BUILD}/.cargo/config.toml",
         f"mkdir -p {work}",
-        f"rsync -rlp --checksum --delete --exclude=/target {source}/ {work}/",
+        f"rsync -rlpi --checksum --delete --exclude=/target {source}/ {work}/ >/tmp/synced",
         f"cd {work}",
+        *_looked_for_lines("/tmp/synced"),
     ]
+
+
+def _looked_for_lines(synced: str) -> list[str]:
+    """Shell lines that have the project's own crates compiled again where a file came or went.
+
+    A macro that looks for files (`sqlx::migrate!`, `include_dir!`) can tell cargo which ones it read, but not
+    that it looked, so cargo knows of changed files and not of new ones. Of code it knows itself, and vendored
+    crates, which lie beside their checksums, are not the project's own.
+
+    Args:
+        synced: what rsync said it did (rsync(1), "--itemize-changes").
+    """
+    came_or_went = r"""/^([>c][fL]\+|\*deleting )/ && !/(\.rs|\/)$/ { found = 1 } END { exit !found }"""
+    vendored = r"-type d -exec test -e {}/.cargo-checksum.json \; -prune"
+    touch = f"find . {vendored} -o -name '*.rs' -exec touch {{}} +"
+    return [f"if awk '{came_or_went}' {synced}; then {touch}; fi"]
 
 
 def compile_script(plan: Plan) -> str:

@@ -43,6 +43,7 @@ class Choice:
         no_default_features: leave the default features out.
         profile: cargo profile (`release`, `dev` or one of the project's own).
         arguments: further arguments of `cargo build`, passed on as they are.
+        every: where no binary is named, all that the features allow instead of the one cargo would run.
     """
 
     package: str = ""
@@ -52,6 +53,7 @@ class Choice:
     no_default_features: bool = False
     profile: str = "release"
     arguments: tuple[str, ...] = ()
+    every: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,16 +122,15 @@ def choose(project: Project, choice: Choice) -> tuple[Binary, ...]:
         UnknownPackage, UnknownBinary, UnknownFeature: a name the project does not have; the message
             lists those it has.
         NoBinary: the packages are libraries, or a binary needs features that are not chosen.
-        BinaryNotChosen: several binaries and none chosen; the message lists them.
+        BinaryNotChosen: several binaries and none chosen, unless it is to be every one; the message lists
+            them.
     """
-    packages = _selected(project, choice)
-    _check_features(packages, choice)
+    chosen, packages = named(project, choice), _selected(project, choice)
     lacking = {binary: names for package in packages for binary, names in _lacking(package, choice).items()}
-    if choice.bins:
-        chosen = tuple(_named(list(lacking), name) for name in choice.bins)
-        for binary in chosen:
-            if lacking[binary]:
-                raise _needing(binary, lacking[binary])
+    for binary in chosen:
+        if lacking[binary]:
+            raise _needing(binary, lacking[binary])
+    if chosen:
         return chosen
     if not lacking:
         raise NoBinary(
@@ -141,6 +142,8 @@ def choose(project: Project, choice: Choice) -> tuple[Binary, ...]:
     found = [binary for binary, names in lacking.items() if not names]
     if not found:
         raise _needing(*next(iter(lacking.items())))
+    if choice.every:
+        return tuple(found)
     defaults = [b for b in found if any(p.name == b.package and p.default_run == b.name for p in packages)]
     if len(found) > 1 and len(defaults) != 1:
         raise BinaryNotChosen(
@@ -149,6 +152,18 @@ def choose(project: Project, choice: Choice) -> tuple[Binary, ...]:
             fix=f"choose with --bin, for example --bin {found[0].name}, or set default-run",
         )
     return (found[0],) if len(found) == 1 else (defaults[0],)
+
+
+def named(project: Project, choice: Choice) -> tuple[Binary, ...]:
+    """The binaries a choice names; none where it names none, as for checks, which need none.
+
+    Raises:
+        UnknownPackage, UnknownBinary, UnknownFeature, BinaryNotChosen: see `choose`.
+    """
+    packages = _selected(project, choice)
+    _check_features(packages, choice)
+    found = [binary for package in packages for binary in _lacking(package, choice)]
+    return tuple(_named(found, name) for name in choice.bins)
 
 
 def _selected(project: Project, choice: Choice) -> list[Package]:
@@ -297,6 +312,9 @@ FAILURES: tuple[Failure, ...] = (
     Failure(r"failed to run custom build command for `(?P<name>\S+) (?s:.*?)kind: NotFound",
             CompileError, "the build script of {name} did not find a program or a file",
             "see above which; a program's Debian package is added to the builder with --builder-packages"),
+    Failure(r"error: couldn't read `?(?P<name>[^\n`]+?)`?: No such file or directory",
+            CompileError, "the code reads a file that is not in the source: {name}",
+            "if .gitignore names it, pass --include-ignored; if a build makes it, make it first"),
     Failure(r"profile `(?P<name>[^`]+)` is not defined",
             InvalidManifest, "the profile {name} is not defined",
             "use release, dev or a profile that Cargo.toml defines"),

@@ -20,9 +20,10 @@ FORMAT = Failure("", ChecksFailed, "the sources are not formatted", "run `cargo 
 
 
 def test_command(plan: Plan, triple: str = "") -> list[str]:
-    """`cargo test` over the chosen packages, for the build platform or for a triple."""
-    command = ["cargo", "test", "--locked", *cargo.package_arguments(plan.binaries)]
-    command += cargo.feature_arguments(plan.order.choice)
+    """`cargo test` over the chosen packages, or those cargo chooses, for the build platform or a triple."""
+    choice = plan.order.choice
+    packages = ["--package", choice.package] if choice.package else cargo.package_arguments(plan.binaries)
+    command = ["cargo", "test", "--locked", *packages, *cargo.feature_arguments(choice)]
     return command + (["--target", triple] if triple else [])
 
 

@@ -17,10 +17,11 @@ from pipeline.attestation import attest
 from pipeline.concurrent import each
 from pipeline.errors import UnsupportedPlatform
 from pipeline.gate import verify as gate
+from pipeline.naming import situation
 from pipeline.native import debian
 from pipeline.native.natives import Needs
 from pipeline.planning import Plan
-from pipeline.registry.address import destinations, named, tagged
+from pipeline.registry.address import destinations, named, open_to_tags, tagged
 from pipeline.registry.artifacts import Artifact
 from pipeline.registry.content import Layout
 from pipeline.registry.publish import RegistryLogin, deliver
@@ -98,6 +99,8 @@ class Image:
     origin: Annotated[str, Doc("Where it comes from: a SLSA provenance predicate, as JSON.")] = field(
         default=str
     )
+    # Of a clone so shallow that the tag rules cannot be followed; no part of the interface.
+    shallow: bool = dataclasses.field(init=False, default=False)
     # State of `with_registry_auth`, no part of the interface.
     logins: list[RegistryLogin] = dataclasses.field(init=False, default_factory=list)
 
@@ -218,6 +221,8 @@ class Image:
     ) -> str:
         """Push one OCI index with exactly these variants; returns its address with the digest."""
         addresses = [named(one, self.name) for one in (address, *(also or []))]
+        if self.shallow and any(map(open_to_tags, addresses)):
+            raise situation.shallow()
         to = destinations(tagged(addresses, self.tags), tags or [])
         if by_digest:
             to = tuple(dataclasses.replace(destination, tags=()) for destination in to)
@@ -248,7 +253,7 @@ class Image:
         pairs = []
         for number, variant in enumerate(self.variants):
             image, base = f"/images/{number}.tar", f"/bases/{number}"
-            sealing = sealing.with_mounted_file(image, variant.container.as_tarball())
+            sealing = sealing.with_mounted_file(image, _tarball(variant.container))
             if variant.base is not None:
                 sealing = sealing.with_mounted_directory(base, _sealed_base(variant.base))
                 image += f"={base}"
@@ -291,15 +296,20 @@ def _program(command: Sequence[str], module: ModuleType) -> dagger.Container:
     return dag.container().from_(PYTHON).with_file(command[-1], dag.host().file(str(module.__file__)))
 
 
+def _tarball(container: dagger.Container) -> dagger.File:
+    """A container as the sealer reads it: a base may have layers in zstd, which its Python cannot unpack."""
+    return container.as_tarball(forced_compression=dagger.ImageLayerCompression.Gzip)
+
+
 def _sealed_base(base: dagger.Container) -> dagger.Directory:
     """The layout of a base with layers that are the same bytes on every engine."""
-    sealing = _sealer().with_mounted_file("/base.tar", base.as_tarball())
+    sealing = _sealer().with_mounted_file("/base.tar", _tarball(base))
     return sealing.with_exec([*SEAL, "base", LAYOUT, "/base.tar"]).directory(LAYOUT)
 
 
 async def _starts_with(container: dagger.Container, base: dagger.Container) -> bool:
     """Whether a container's first layers are those of a base."""
-    sealing = _sealer().with_mounted_file("/image.tar", container.as_tarball())
+    sealing = _sealer().with_mounted_file("/image.tar", _tarball(container))
     sealing = sealing.with_mounted_directory("/base", _sealed_base(base))
     return await sealing.with_exec([*SEAL, "compare", "/base", "/image.tar"]).stdout() == "same\n"
 

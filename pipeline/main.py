@@ -15,7 +15,7 @@ from pipeline.access import Access, GitToken, RegistryToken, gitconfig, registry
 from pipeline.attestation import attest
 from pipeline.build import archive, compile
 from pipeline.build import builder as native_builder
-from pipeline.errors import first
+from pipeline.errors import ShallowClone, first
 from pipeline.gate import verify as gate
 from pipeline.image import (
     AddressArgument,
@@ -39,7 +39,7 @@ from pipeline.naming.situation import Situation
 from pipeline.naming.tags import from_text as from_rules
 from pipeline.native import preflight
 from pipeline.planning import IGNORED, Order, Plan, plan
-from pipeline.registry.address import destinations, named, tagged
+from pipeline.registry.address import destinations, named, open_to_tags, tagged
 from pipeline.registry.publish import join
 from pipeline.reproduce import twice
 from pipeline.settings import InEngine, Merged, Settings, from_project, given, merge
@@ -267,7 +267,8 @@ class RustMultiarch:
         at = await orders.situation(merged.settings, self.situation, self.repository)
         planned = await plan(self._order(merged.settings, at))
         setup = await self._setup(merged.settings, planned, at)
-        names = _names(merged.settings, at)
+        rules_name = not tags or any(map(open_to_tags, tags))
+        names = _names(merged.settings, at) if rules_name else ()
         shown = await preview.of(planned, setup, merged, tagged(tags or [], names) or names)
         return preview.as_json(shown) if as_json else plan_text.as_text(shown)
 
@@ -349,8 +350,9 @@ class RustMultiarch:
         as_json: ReceiptArgument = None,
     ) -> str:
         """Join images built elsewhere into one index; pulls no layer, returns its address with the digest."""
-        names = _names(*await self._asked())
-        to = destinations(tagged([address, *(also or [])], names), tags or [])
+        addresses = [address, *(also or [])]
+        names = _names(*await self._asked()) if any(map(open_to_tags, addresses)) else ()
+        to = destinations(tagged(addresses, names), tags or [])
         receipt = await join(
             images,
             to,
@@ -449,8 +451,10 @@ class RustMultiarch:
     async def _build(self, *, apart: bool) -> list[Image]:
         """The image of all binaries, or one of each."""
         settings, at = await self._asked()
-        names = _names(settings, at)
-        planned = await plan(self._order(settings, at))
+        names, shallow = _names_known(settings, at)
+        order = self._order(settings, at)
+        choice = dataclasses.replace(order.choice, every=apart)
+        planned = await plan(dataclasses.replace(order, choice=choice))
         print(preflight.as_text(planned.order.targets, planned.needs), file=sys.stderr, flush=True)
         chosen = [(one,) for one in planned.binaries] if apart else [planned.binaries]
         parts = [dataclasses.replace(planned, binaries=binaries) for binaries in chosen]
@@ -467,7 +471,9 @@ class RustMultiarch:
             manifests = {target.platform: setup.labels for target in planned.order.targets}
             terms = seal.Terms(orders.time_of(settings, at), setup.labels, manifests)
             origin = await attest.origin(part, output, at, settings, setup.labels)
-            built.append(await image.assemble(part, setup, output, terms, names, origin))
+            made = await image.assemble(part, setup, output, terms, names, origin)
+            made.shallow = shallow
+            built.append(made)
         return built
 
     async def _setup(self, settings: Settings, plan: Plan, at: Situation | None) -> runtime.Runtime:
@@ -488,3 +494,11 @@ class RustMultiarch:
 def _names(settings: Settings, at: Situation | None) -> tuple[str, ...]:
     """What an image is called where an address names no tag."""
     return from_rules(settings.tag_rules, at) if at else ()
+
+
+def _names_known(settings: Settings, at: Situation | None) -> tuple[tuple[str, ...], bool]:
+    """The same for who may not need them; and whether the clone is too shallow to know them."""
+    try:
+        return _names(settings, at), False
+    except ShallowClone:
+        return (), True

@@ -24,7 +24,12 @@ from pipeline.targets import Libc, Strategy, Target
 KEYS = ["**/cosign.key"]
 """Where cosign puts a private key if nobody says otherwise: it is not for the engine's cache."""
 
-IGNORED = ["**/target", "**/.git", "**/node_modules", "**/.venv", *KEYS]
+MADE = ("debug", "release", "doc", "*-*-*", ".rustc_info.json")
+OUTPUT = ["target", *(f"**/target/{name}" for name in MADE)]
+"""What cargo writes: all of it at the top, and elsewhere what has a name that cargo gave it, for `target` is
+a good name for a module too."""
+
+IGNORED = [*OUTPUT, "**/.git", "**/node_modules", "**/.venv", *KEYS]
 """Left out of the source: build output, history and keys, which no compile reads."""
 
 FETCH = ["cargo", "fetch", "--locked"]
@@ -120,7 +125,8 @@ async def plan(order: Order) -> Plan:
     _check_source(names)
     rust, native = await _native(order, names)
     project, read = await _described(order, native)
-    binaries = cargo.choose(project, order.choice)
+    choose = cargo.named if order.tests else cargo.choose
+    binaries = choose(project, order.choice)
     stages.enter("fetching dependencies")
     await _fetch(read, native)
     needs = await _examine(read, native, binaries)

@@ -28,6 +28,7 @@ def publish(
     *,
     source: Path,
     files: Path | None,
+    include_ignored: bool,
     tag: Sequence[str],
     engine: Sequence[str],
     username: str,
@@ -66,7 +67,7 @@ def publish(
         return [signing.signature(index, to[0].name, signer)] if signer else []
 
     login = {to[0].host: (username, FromEnvironment(password))} if password else {}
-    command = leg(source, files, to[0].name, username, password, plain_http, attached)
+    command = leg(source, files, include_ignored, to[0].name, username, password, plain_http, attached)
     legs = fleet.Legs(command, settings.to_environment(asked), session.say)
 
     async def run() -> Receipt:
@@ -82,6 +83,7 @@ def publish(
 def leg(
     source: Path,
     files: Path | None,
+    include_ignored: bool,
     repository: str,
     username: str,
     password: str,
@@ -91,6 +93,7 @@ def leg(
     """The command that builds one platform and pushes it by digest."""
     words = ["publish", str(source), "--by-digest", "--tag", repository]
     words += ["--files", str(files)] if files else []
+    words += ["--include-ignored"] if include_ignored else []
     words += ["--username", username] if username else []
     words += ["--password", password] if password else []
     for host in plain_http:

@@ -81,6 +81,9 @@ def doc(described: Callable[..., Any], argument: str) -> str:
     return next(note.documentation for note in notes if isinstance(note, Doc))
 
 
+INCLUDE_IGNORED = "Hand over what .gitignore names too, for example a front end that is built in."
+
+
 def project_parameters(without: frozenset[str] = frozenset()) -> list[inspect.Parameter]:
     """A typer parameter for the source and each setting; None where it is not given.
 
@@ -105,7 +108,12 @@ def project_parameters(without: frozenset[str] = frozenset()) -> list[inspect.Pa
             default = None
         parameters.append(_parameter(field.name, annotation, default))
     files = typer.Option("--files", help=doc(RustMultiarch, "files"), rich_help_panel=PANEL)
-    return [*parameters, _parameter("files", Annotated[Path | None, files], None)]
+    ignored = typer.Option("--include-ignored", help=INCLUDE_IGNORED, rich_help_panel=PANEL)
+    return [
+        *parameters,
+        _parameter("files", Annotated[Path | None, files], None),
+        _parameter("include_ignored", Annotated[bool, ignored], False),
+    ]
 
 
 def _parameter(name: str, annotation: Any, default: object) -> inspect.Parameter:

@@ -70,17 +70,19 @@ def project_command(
         source, member = located(asked)
         files = chosen.pop("files")
         files = files.resolve() if files else None
+        ignored = chosen.pop("include_ignored")
         given_outright = settings.given(chosen, lambda name: f"option {options.flags(name)[0]}")
         of_place = {"package": Value(member, f"the directory {asked.name}")} if member else {}
         outright = {**of_place, **settings.from_environment(os.environ), **given_outright}
         merged = anyio.run(_merged, source, outright)
         targets = select(merged.settings.platforms)
-        if before and (known := before(merged.settings, source=source, files=files, engine=engines, **rest)):
+        place = {"source": source, "files": files, "include_ignored": ignored}
+        if before and (known := before(merged.settings, **place, engine=engines, **rest)):
             typer.echo(known)
             return
         if engines:
             _use(engines[0])
-        module = functools.partial(_module, source, files, outright, opened, merged.settings.ref)
+        module = functools.partial(_module, source, files, ignored, outright, opened, merged.settings.ref)
         work = functools.partial(_over_project, run, module, rest)
         rows = [(target.platform, target.triple(merged.settings.libc)) for target in targets]
         shown = rows if by_platform else [(run.__name__, "")]
@@ -136,10 +138,15 @@ async def _over_project(
 
 
 async def _module(
-    source: Path, files: Path | None, outright: Layer, opened: Mapping[str, Any], ref: str
+    source: Path,
+    files: Path | None,
+    include_ignored: bool,
+    outright: Layer,
+    opened: Mapping[str, Any],
+    ref: str,
 ) -> RustMultiarch:
     """The module as the options have it; made inside the engine session that it belongs to."""
-    directory = dag.host().directory(str(source), exclude=IGNORED, gitignore=True)
+    directory = dag.host().directory(str(source), exclude=IGNORED, gitignore=not include_ignored)
     module = RustMultiarch(source=directory, **{name: each.value for name, each in outright.items()})
     module.origins = {name: each.origin for name, each in outright.items()}
     module.files = dag.host().directory(str(files)) if files else None

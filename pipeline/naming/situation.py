@@ -11,6 +11,16 @@ from pipeline.naming.git import Facts
 from pipeline.naming.semver import Version
 
 
+def shallow() -> ShallowClone:
+    """The error for a clone of which nobody can say what is newest."""
+    return ShallowClone(
+        "the clone is shallow and has no other version's tag, so it cannot be known which is newest",
+        where="the git repository",
+        fix="fetch all tags (`git fetch --unshallow --tags`, or `fetch-depth: 0` of the checkout action), "
+        "give tag rules with latest=false and pattern={{version}} alone, or name the tag in the address",
+    )
+
+
 @dataclass(frozen=True)
 class Situation:
     """The facts of git and the event of CI, and what follows from both."""
@@ -41,10 +51,5 @@ class Situation:
         """
         known = {version for version in semver.of_tags(self.facts.all_tags) if version.stable}
         if self.facts.shallow and not known - {self.version}:
-            raise ShallowClone(
-                "the clone is shallow and has no other version's tag, so it cannot be known which is newest",
-                where="the git repository",
-                fix="fetch all tags (`git fetch --unshallow --tags`, or `fetch-depth: 0` of the checkout "
-                "action), or give tag rules with latest=false and pattern={{version}} alone",
-            )
+            raise shallow()
         return sorted(known | ({self.version} if self.version and self.version.stable else set()))

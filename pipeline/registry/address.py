@@ -132,13 +132,17 @@ def destinations(addresses: Iterable[str], tags: Sequence[str] = ()) -> tuple[De
     )
 
 
+def open_to_tags(address: str) -> bool:
+    """Whether an address has the form of one and no tag."""
+    match = _ADDRESS.fullmatch(address)
+    return match is not None and match["tag"] is None
+
+
 def tagged(addresses: Iterable[str], tags: Sequence[str]) -> list[str]:
     """The addresses, those without a tag once with each of the tags; all as they are where there are none."""
     found = []
     for address in addresses:
-        match = _ADDRESS.fullmatch(address)
-        open_to_tags = tags and match is not None and match["tag"] is None
-        found += [f"{address}:{tag}" for tag in tags] if open_to_tags else [address]
+        found += [f"{address}:{tag}" for tag in tags] if tags and open_to_tags(address) else [address]
     return found
 
 

@@ -117,3 +117,46 @@ async def test_the_state_is_one_volume_for_whoever_looks_at_it(session) -> None:
     program = shell.with_file("/counted", output.file("x86_64-unknown-linux-gnu/counted"))
     runs = await build.with_compiled_state(shell, plan).with_exec(["cat", "/build/target/runs"]).stdout()
     assert await program.with_exec(["/counted"]).stdout() == f"run one, {runs}\n"
+
+
+LISTING = """
+use std::{env, fs, path::Path};
+#[proc_macro]
+pub fn names(_: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    let folder = Path::new(&env::var("CARGO_MANIFEST_DIR").unwrap()).join("migrations");
+    let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|f| f.unwrap().file_name()).collect();
+    names.sort();
+    format!("{:?}", format!("{names:?}")).parse().unwrap()
+}
+"""
+
+
+async def test_a_file_that_only_a_macro_looks_for_is_in_the_program(session) -> None:
+    """`sqlx::migrate!` and `include_dir!` list a directory, of which cargo knows nothing."""
+    source = (
+        crates.hello("listed", main='fn main() { println!("{}", listing::names!()) }\n', extra="")
+        .with_new_file(
+            "listing/Cargo.toml", crates.MANIFEST.format(name="listing") + "[lib]\nproc-macro = true\n"
+        )
+        .with_new_file("listing/src/lib.rs", f"{LISTING}// {secrets.token_hex(8)}\n")
+    )
+    manifest = await source.file("Cargo.toml").contents()
+    lock = await source.file("Cargo.lock").contents()
+    source = source.with_new_file(
+        "Cargo.toml", f'{manifest}\n[dependencies]\nlisting = {{ path = "listing" }}\n'
+    ).with_new_file(
+        "Cargo.lock",
+        f'{lock.rstrip()}\ndependencies = ["listing"]\n\n[[package]]\nname = "listing"\nversion = "0.1.0"\n',
+    )
+
+    async def says(*names: str) -> str:
+        """What the program prints that was built with these migrations."""
+        given = source
+        for name in names:
+            given = given.with_new_file(f"migrations/{name}", "")
+        image = await RustMultiarch(source=given, platforms=["linux/amd64"]).build()
+        return await image.variants[0].container.with_exec([], use_entrypoint=True).stdout()
+
+    assert await says("1.sql") == '["1.sql"]\n'
+    assert await says("1.sql", "2.sql") == '["1.sql", "2.sql"]\n'
+    assert await says("2.sql") == '["2.sql"]\n'

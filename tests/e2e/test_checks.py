@@ -29,6 +29,24 @@ async def test_tests_pass_and_fail(session) -> None:
     assert "knows_its_architecture" in raised.value.output
 
 
+async def test_checks_need_no_binary(session) -> None:
+    """A workspace of several programs is checked as cargo checks it, as is a library by itself."""
+    several = RustMultiarch(source=crates.workspace())
+    printed = await several.test()
+    for name in ("src/main.rs", "src/bin/import.rs", "src/bin/export.rs"):
+        assert name in printed
+    with pytest.raises(errors.ChecksFailed, match="not formatted"):
+        await several.fmt()
+    library = (
+        crates.hello("checked")
+        .without_file("src/main.rs")
+        .with_new_file("src/lib.rs", TESTED.split("fn main")[0].format(bits=64))
+    )
+    assert "1 passed" in await RustMultiarch(source=library).test()
+    with pytest.raises(errors.NoBinary):
+        await RustMultiarch(source=library).build()
+
+
 async def test_tests_for_a_foreign_platform_run_under_an_emulator(session) -> None:
     module = project()
     printed = await module.test(platforms=["linux/arm64"])

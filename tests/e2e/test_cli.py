@@ -361,6 +361,18 @@ def test_a_compile_error_ends_with_the_compilers_own_words(engine, tmp_path: Pat
     assert error["type"] == "CompileError" and "src/main.rs:1:25" in error["output"]
 
 
+def test_what_git_ignores_is_handed_over_where_it_is_asked_for(engine, tmp_path: Path) -> None:
+    """A front end that another tool built, as a rule: ignored by git and built into the program."""
+    write(tmp_path, "front", main='fn main() { print!("{}", include_str!("../dist/page")); }')
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "dist/page").write_text("a page")
+    (tmp_path / ".gitignore").write_text("/dist\n")
+    words = ["smoke", "--platform", "linux/amd64"]
+    done = run(*words, cwd=tmp_path, code=errors.CompileError.exit_code)
+    assert "not in the source" in done.stderr and "--include-ignored" in done.stderr
+    assert "a page" in run(*words, "--include-ignored", cwd=tmp_path).stdout
+
+
 def test_doctor_on_this_machine(project: Path, tmp_path: Path) -> None:
     results = {row["name"]: row for row in json.loads(run("doctor", "--json", cwd=project).stdout)["checks"]}
     assert [*results][:3] == ["engine", "project", "git"] and [*results][-1] == "settings"

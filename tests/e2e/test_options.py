@@ -3,8 +3,9 @@
 import crates
 import dagger
 import pytest
+from dagger import dag
 
-from pipeline import RustMultiarch, errors
+from pipeline import RustMultiarch, errors, runtime
 from pipeline.runtime import USER
 
 pytestmark = pytest.mark.anyio
@@ -97,11 +98,24 @@ async def test_an_image_for_each_binary(session, loopback: str) -> None:
     assert titles == ["tools", "server"]
 
 
+async def test_an_image_for_each_binary_there_is(session) -> None:
+    images = await RustMultiarch(source=crates.workspace(), platforms=[AMD64]).images()
+    assert [image.name for image in images] == ["server", "export", "import"], "in cargo's order"
+
+
 async def test_runtime_base(session) -> None:
     image = await RustMultiarch(
         source=crates.hello(), platforms=[AMD64], runtime_base="python:3.11-slim-bookworm"
     ).build()
     assert await image.variants[0].container.with_exec(["python3", "-c", "print(6*7)"]).stdout() == "42\n"
+
+
+async def test_a_runtime_base_with_layers_in_zstd(session, loopback: str) -> None:
+    base = dag.container(platform=dagger.Platform(AMD64)).from_(runtime.BASE)
+    zstd = dagger.ImageLayerCompression.Zstd
+    address = await base.publish(f"{loopback}/e2e/zstd:x", forced_compression=zstd)
+    image = await RustMultiarch(source=crates.hello(), platforms=[AMD64], runtime_base=address).build()
+    assert [row.platform for row in await image.rows()] == [AMD64]
 
 
 async def test_rust_version_is_used(session) -> None:

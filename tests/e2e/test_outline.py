@@ -101,3 +101,22 @@ async def test_a_member_behind_a_symbolic_link_is_found_all_the_same(session: da
     )
     planned = await planning.plan(planning.Order(source, TARGETS, cargo_choice("linked")))
     assert [binary.name for binary in planned.binaries] == ["linked"]
+
+
+async def test_a_module_called_target_is_source_and_what_cargo_wrote_is_not(
+    session: dagger.Client, tmp_path: Path
+) -> None:
+    written(tmp_path)
+    kept = ("src/target/mod.rs", "members/target/Cargo.toml")
+    left_out = (
+        "target/release/hello",
+        "fuzz/target/debug/one",
+        "fuzz/target/aarch64-unknown-linux-gnu/release/one",
+        "fuzz/target/.rustc_info.json",
+    )
+    for name in (*kept, *left_out):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    source = session.host().directory(str(tmp_path), exclude=planning.IGNORED)
+    files = {name for name in await source.glob("**") if not name.endswith("/")}
+    assert files == {"Cargo.toml", "Cargo.lock", "src/main.rs", *kept}

@@ -178,6 +178,30 @@ async def test_tags_labels_and_the_time_come_from_git(loopback: str, session, tm
     assert (await module.build()).tags == [f"c-{commit[:7]}-dirty"]
 
 
+async def test_a_shallow_clone_matters_where_git_is_to_name_the_image(
+    loopback: str, session, tmp_path: Path
+) -> None:
+    """A release job on a checkout of one commit: its tag may name the image outright."""
+    await crates.hello().export(str(tmp_path / "whole"))
+    tagged_repository(tmp_path / "whole", "v1.2.3")
+    clone = ["git", "clone", "-q", "--depth=1", "--branch=v1.2.3", f"file://{tmp_path}/whole", "clone"]
+    subprocess.run(clone, cwd=tmp_path, check=True, capture_output=True)
+    checkout = dag.host().directory(str(tmp_path / "clone"))
+    module = RustMultiarch(
+        source=checkout, repository=checkout, ref="refs/tags/v1.2.3", platforms=["linux/amd64"]
+    )
+    image = await module.build()
+    assert (await image.publish(f"{loopback}/e2e/shallow:1.2.3")).startswith(f"{loopback}/e2e/shallow:1.2.3@")
+    with pytest.raises(errors.ShallowClone, match="fetch-depth"):
+        await image.publish(f"{loopback}/e2e/shallow")
+    addresses = [f"{loopback}/e2e/shallow:1.2.3"]
+    assert addresses[0] in await module.plan(tags=addresses)
+    merged = await module.merge(addresses, f"{loopback}/e2e/shallow:merged")
+    assert merged.startswith(f"{loopback}/e2e/shallow:merged@")
+    with pytest.raises(errors.ShallowClone):
+        await module.merge(addresses, f"{loopback}/e2e/shallow")
+
+
 def tagged_repository(path: Path, tag: str) -> str:
     """Commit what lies in a directory, a day after the epoch, and tag it; the commit."""
     date = {"GIT_AUTHOR_DATE": "@86400 +0000", "GIT_COMMITTER_DATE": "@86400 +0000"}

@@ -6,6 +6,7 @@ from pipeline.registry.address import (
     Destination,
     destinations,
     named,
+    open_to_tags,
     parse_address,
     parse_source,
     parse_tag,
@@ -114,6 +115,7 @@ def test_an_address_without_a_tag_gets_each_of_the_tags() -> None:
         "NOT/an:address:",
     ]
     assert tagged(addresses, []) == addresses
+    assert [open_to_tags(address) for address in addresses] == [True, False, False]
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import tomllib
 from collections.abc import Callable
@@ -53,7 +54,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str
     tools = tmp_path / "tools"
     tools.mkdir()
     (tools / "rustc").write_text(f"#!/bin/sh\necho {tmp_path}/std/$4\n")
-    (tools / "rsync").write_text("#!/bin/sh\nmkdir -p $6\n")
+    (tools / "rsync").write_text(f"#!/bin/sh\nmkdir -p $6; cat {tmp_path}/synced 2>/dev/null || :\n")
     (tools / "aarch64-linux-gnu-gcc").write_text("")
     for tool in tools.iterdir():
         tool.chmod(0o755)
@@ -93,6 +94,35 @@ def test_linkers_are_configured_for_what_there_is(shell, tmp_path: Path) -> None
     written = tomllib.loads((tmp_path / "build/.cargo/config.toml").read_text())["target"]
     assert written[TRIPLE] == {"linker": "aarch64-linux-gnu-gcc"}
     assert "powerpc64le-unknown-linux-gnu" not in written
+
+
+@pytest.mark.parametrize(
+    ("synced", "again"),
+    [
+        (">f+++++++++ migrations/2.sql", True),
+        ("cL+++++++++ assets/logo.svg -> ../logo.svg", True),
+        ("*deleting   migrations/1.sql", True),
+        (">fcst...... migrations/1.sql", False),
+        (">f+++++++++ src/new.rs", False),
+        ("*deleting   src/old/mod.rs\n*deleting   src/old/", False),
+        ("cd+++++++++ src/new/", False),
+        ("", False),
+    ],
+)
+def test_crates_are_compiled_again_where_a_file_came_or_went_that_is_no_code(
+    shell, tmp_path: Path, synced: str, again: bool
+) -> None:
+    """Found with a macro that lists a directory: the program lacked the file that was added."""
+    sources = tmp_path / "build/src"
+    own, vendored = sources / "src/main.rs", sources / "vendor/one/src/lib.rs"
+    for file in (own, vendored, sources / "vendor/one/.cargo-checksum.json", sources / "build.sh"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        os.utime(file, (1, 1))
+    (tmp_path / "synced").write_text(f"{synced}\n")
+    shell(build.sync_lines())
+    assert (own.stat().st_mtime > 1) == again
+    assert vendored.stat().st_mtime == (sources / "build.sh").stat().st_mtime == 1
 
 
 @pytest.mark.parametrize("name", ["app", "two"])

@@ -74,6 +74,26 @@ def test_several_and_none_chosen_lists_them() -> None:
     assert "app, import (package tools), export (package tools)" in str(raised.value)
 
 
+def test_every_binary_is_chosen_where_each_is_to_have_an_image() -> None:
+    assert [binary.name for binary in choose(ONE, TWO, every=True)] == ["app", "import", "export"]
+    assert [binary.name for binary in choose(ONE, TWO, every=True, bins=("export",))] == ["export"]
+    assert [binary.name for binary in choose(HELPED, every=True)] == ["app"], "what the features allow"
+
+
+def test_checks_need_no_binary_and_keep_to_those_that_are_named() -> None:
+    several = cargo.read_metadata(metadata(ONE, TWO))
+    assert cargo.named(several, Choice()) == ()
+    assert cargo.named(cargo.read_metadata(metadata(LIB)), Choice()) == ()
+    assert cargo.named(several, Choice(bins=("import",))) == (Binary("tools", "import", "0.1.0"),)
+    for choice, error in (
+        (Choice(package="nope"), errors.UnknownPackage),
+        (Choice(bins=("nope",)), errors.UnknownBinary),
+        (Choice(features=("nope",)), errors.UnknownFeature),
+    ):
+        with pytest.raises(error):
+            cargo.named(several, choice)
+
+
 def test_the_same_name_in_two_packages() -> None:
     with pytest.raises(errors.BinaryNotChosen, match="app, other"):
         choose(ONE, {"name": "other", "bins": ["app"]}, bins=("app",))
@@ -226,6 +246,13 @@ TOLD = [
         errors.CompileError,
         "the project needs a nightly Rust",
         "hand in a builder",
+    ),
+    (
+        "error: couldn't read `src/../web/index.html`: No such file or directory (os error 2)\n"
+        " --> src/main.rs:1:29",
+        errors.CompileError,
+        "the code reads a file that is not in the source: src/../web/index.html",
+        "--include-ignored",
     ),
     (
         "error: failed to run custom build command for `app v0.1.0 (/build/src)`\n\nCaused by:\n"

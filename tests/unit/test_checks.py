@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from test_build import plan
 
@@ -8,6 +10,8 @@ from pipeline.smoke import Outcome
 
 def test_commands() -> None:
     assert " ".join(checks.test_command(plan())) == "cargo test --locked --package app"
+    assert checks.test_command(plan(package="core"))[2:] == ["--locked", "--package", "core"]
+    assert checks.test_command(replace(plan(), binaries=())) == ["cargo", "test", "--locked"]
     assert checks.test_command(plan(), "t1")[-2:] == ["--target", "t1"]
     assert "--features a" in " ".join(checks.test_command(plan(features=("a",))))
     assert "--workspace --all-targets" in " ".join(checks.lint_command(plan(), False))

@@ -96,6 +96,7 @@ def test_options_that_are_not_given_are_none_and_lists_repeat() -> None:
     assert seen.pop("source") == Path()
     assert seen.pop("platforms") == ["a,b", "c"]
     assert seen.pop("ports") == [1, 2]
+    assert seen.pop("include_ignored") is False
     assert set(seen.values()) == {None}
 
 

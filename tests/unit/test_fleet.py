@@ -158,6 +158,21 @@ def test_it_can_call_itself() -> None:
     assert command[0] == sys.executable and command[-3:] == ("publish", "--engine", "x")
 
 
+@pytest.mark.parametrize("ignored", [True, False])
+def test_a_leg_is_given_the_same_source(ignored: bool) -> None:
+    command = cli_fleet.leg(Path("/p"), Path("/f"), ignored, "host/app", "me", "VARIABLE", ["host"])
+    assert ("--include-ignored" in command) is ignored
+    words = " ".join(command)
+    for option in (
+        "publish /p --by-digest --tag host/app",
+        "--files /f",
+        "--username me",
+        "--plain-http host",
+    ):
+        assert option in words
+    assert "--password VARIABLE" in words
+
+
 def test_a_key_that_no_engine_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = ec.generate_private_key(ec.SECP256R1())
     encryption = BestAvailableEncryption(b"good")
