@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -203,9 +204,12 @@ EMPTY = {
 
 
 def _empty(place: Place) -> dict[str, object]:
-    """The request for a build of an empty program."""
+    """The request for a build of an empty program that was never built.
+
+    Of one that was, the engine has the image, and does not prepare the base's layers for the next.
+    """
     source = place.work / "empty"
-    write(source, EMPTY)
+    write(source, {**EMPTY, "src/main.rs": f"fn main() {{}} // {time.time_ns()}\n"})
     return {"source": str(source), "bins": ["empty"], "output": str(place.work / "empty.tar")}
 
 
