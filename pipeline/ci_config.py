@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pipeline.errors import InvalidArgument, WouldOverwrite
@@ -19,6 +19,21 @@ from pipeline.errors import InvalidArgument, WouldOverwrite
 TEMPLATES = Path(__file__).parent / "ci_templates"
 SOURCE = "https://raw.githubusercontent.com/rust-multiarch/rust-multiarch"
 """Where the files of a release are served, each under the release's tag."""
+
+
+@dataclass(frozen=True)
+class Login:
+    """How a job signs in at a registry, as expressions of its system.
+
+    Attributes:
+        user: the user name.
+        token: the password or token.
+        packages: what the job's own token may do with the system's packages.
+    """
+
+    user: str
+    token: str
+    packages: str
 
 
 @dataclass(frozen=True)
@@ -37,6 +52,7 @@ class System:
         token: environment variable with the password or token at the registry.
         dollar: how the system's files write a `$` that is meant for the shell.
         hosted: jobs start on a machine that has nothing, so compiled state is kept in the registry.
+        logins: where the file has to say it, how a job signs in at a registry, by its host; "" is any other.
     """
 
     name: str
@@ -50,8 +66,17 @@ class System:
     token: str = "REGISTRY_TOKEN"
     dollar: str = "$"
     hosted: bool = False
+    logins: Mapping[str, Login] = field(default_factory=dict)
+
+    def login(self, image: str) -> Login | None:
+        """How a job signs in at the registry of an image, where the file has to say it."""
+        return self.logins.get(image.split("/")[0], self.logins.get(""))
 
 
+_GITHUB_LOGINS = {
+    "ghcr.io": Login("${{ github.actor }}", "${{ github.token }}", "write"),
+    "": Login("${{ secrets.REGISTRY_USER }}", "${{ secrets.REGISTRY_TOKEN }}", "none"),
+}
 _SECRETS = "the secrets REGISTRY_USER and REGISTRY_TOKEN"
 _OWN_RUNNERS = {"linux/amd64": "linux-amd64", "linux/arm64": "linux-arm64"}
 
@@ -61,7 +86,7 @@ SYSTEMS: tuple[System, ...] = (
            "$HOME/.rust-multiarch",
            {"linux/amd64": "ubuntu-24.04", "linux/arm64": "ubuntu-24.04-arm"},
            ("nothing for ghcr.io: the job's own token pushes there; other registries: their secrets as "
-            "REGISTRY_USER and REGISTRY_TOKEN",), hosted=True),
+            "REGISTRY_USER and REGISTRY_TOKEN",), hosted=True, logins=_GITHUB_LOGINS),
     System("gitlab", ".gitlab-ci.yml", "gitlab.yml", "gitlab-ci",
            "$CI_PROJECT_DIR/.rust-multiarch",
            {"linux/amd64": "saas-linux-small-amd64", "linux/arm64": "saas-linux-small-arm64"},
@@ -143,6 +168,8 @@ def render(row: System, options: Options) -> dict[str, str]:
         "tools": f"{row.tools}/v{options.version}",
     }
     values |= commands(row, options)
+    if login := row.login(options.image):
+        values |= asdict(login)
     values = {name: value.replace("$", row.dollar) for name, value in values.items()}
     blocks = []
     for mode, text in _blocks(template):

@@ -90,6 +90,25 @@ def test_a_matrix_has_a_native_runner_for_each_platform_and_a_merge(row) -> None
     assert "rust-multiarch merge" not in text_of(row, OPTIONS)
 
 
+@pytest.mark.parametrize("matrix", [True, False])
+@pytest.mark.parametrize(
+    ("image", "token", "other", "packages"),
+    [
+        ("ghcr.io/me/app", "github.token", "secrets.REGISTRY_TOKEN", "write"),
+        ("docker.io/me/app", "secrets.REGISTRY_TOKEN", "github.token", "none"),
+    ],
+)
+def test_githubs_token_goes_to_githubs_registry_alone(
+    image: str, token: str, other: str, packages: str, matrix: bool
+) -> None:
+    """Found with docker.io: the job's token was sent there, and the secrets were not read."""
+    options = ci_config.Options(image, BOTH, "1.2.3", matrix=matrix)
+    text = text_of(ci_config.system("github"), options)
+    assert text.count(f"REGISTRY_TOKEN: ${{{{ {token} }}}}") == (2 if matrix else 1)
+    assert other not in text
+    assert set(re.findall(r"packages: (\w+)", text)) == {packages}
+
+
 @pytest.mark.parametrize("row", ci_config.SYSTEMS, ids=named)
 def test_a_platform_without_a_native_runner_is_cross_compiled(row) -> None:
     options = ci_config.Options("ghcr.io/me/app", ("linux/s390x",), "1.2.3", matrix=True)
