@@ -7,7 +7,7 @@ import dagger
 from pipeline import runtime
 from pipeline.access import Access
 from pipeline.cargo import Choice
-from pipeline.errors import InvalidArgument
+from pipeline.errors import InvalidArgument, NotAGitRepository
 from pipeline.naming import git, metadata
 from pipeline.naming.ci import of_ref
 from pipeline.naming.situation import Situation
@@ -74,6 +74,7 @@ async def situation(
     Raises:
         InvalidArgument: a time before 1970.
         DirtyTree: the checkout has changes and must not.
+        NotAGitRepository: it must not have changes, and there is no checkout that git reads.
     """
     if settings.source_date_epoch < 0:
         raise InvalidArgument(
@@ -84,7 +85,13 @@ async def situation(
     at = known
     if at is None and repository is not None:
         at = Situation(await git.read(repository), of_ref(settings.ref))
-    if at is not None and settings.require_clean:
+    if settings.require_clean:
+        if at is None:
+            raise NotAGitRepository(
+                "there is no git repository that can be read, so whether it is clean cannot be known",
+                where="--require-clean",
+                fix="build from a checkout that git reads; in Dagger pass it as --repository",
+            )
         git.require_clean(at.facts)
     return at
 

@@ -29,8 +29,9 @@ DEFAULT = "default"
 
 PREFIX = "RUST_MULTIARCH_"
 
-NO_SETTINGS = ("SOURCE",)
-"""Variables with our prefix that are no settings: where the CI configurations install this project from."""
+NO_SETTINGS = ("SOURCE", "INCLUDE_IGNORED")
+"""Variables with our prefix that are no settings: where the CI configurations install this project from, and
+what of a directory is its source."""
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,12 @@ def project_parameters(without: frozenset[str] = frozenset()) -> list[inspect.Pa
             default = None
         parameters.append(_parameter(field.name, annotation, default))
     files = typer.Option("--files", help=doc(RustMultiarch, "files"), rich_help_panel=PANEL)
-    ignored = typer.Option("--include-ignored", help=INCLUDE_IGNORED, rich_help_panel=PANEL)
+    ignored = typer.Option(
+        "--include-ignored",
+        help=INCLUDE_IGNORED,
+        envvar="RUST_MULTIARCH_INCLUDE_IGNORED",
+        rich_help_panel=PANEL,
+    )
     return [
         *parameters,
         _parameter("files", Annotated[Path | None, files], None),

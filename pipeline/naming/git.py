@@ -29,7 +29,7 @@ REPOSITORY = "/repository"
 ASK = """
 git rev-parse --git-dir > /dev/null
 revision=$(git rev-parse --verify --quiet HEAD) || { echo no commit >&2; exit 1; }
-time=$(git log -1 --format=%ct)
+time=$(git log -1 --no-show-signature --format=%ct)
 here=$(git tag --points-at HEAD)
 tags=$(git tag)
 changes=$(git status --porcelain)
@@ -179,6 +179,20 @@ def read_here(directory: Path) -> Facts:
     if ran.returncode:
         raise explain(ran.stderr, str(directory))
     return parse(ran.stdout)
+
+
+def read_if_any(directory: Path) -> Facts | None:
+    """The facts of the repository that a directory of this machine lies in; None where it lies in none.
+
+    Raises:
+        NotAGitRepository: there is one, and git cannot read it.
+    """
+    try:
+        return read_here(directory)
+    except NotAGitRepository:
+        if any((folder / ".git").exists() for folder in (directory, *directory.resolve().parents)):
+            raise
+        return None
 
 
 async def read(repository: dagger.Directory) -> Facts:

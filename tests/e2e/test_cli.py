@@ -371,6 +371,7 @@ def test_what_git_ignores_is_handed_over_where_it_is_asked_for(engine, tmp_path:
     done = run(*words, cwd=tmp_path, code=errors.CompileError.exit_code)
     assert "not in the source" in done.stderr and "--include-ignored" in done.stderr
     assert "a page" in run(*words, "--include-ignored", cwd=tmp_path).stdout
+    assert "a page" in run(*words, cwd=tmp_path, RUST_MULTIARCH_INCLUDE_IGNORED="1").stdout
 
 
 def test_doctor_on_this_machine(project: Path, tmp_path: Path) -> None:

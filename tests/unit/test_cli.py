@@ -98,6 +98,8 @@ def test_options_that_are_not_given_are_none_and_lists_repeat() -> None:
     assert seen.pop("ports") == [1, 2]
     assert seen.pop("include_ignored") is False
     assert set(seen.values()) == {None}
+    CliRunner().invoke(app, [], env={"RUST_MULTIARCH_INCLUDE_IGNORED": "1"})
+    assert seen["include_ignored"] is True
 
 
 @pytest.mark.parametrize(

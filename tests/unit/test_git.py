@@ -5,7 +5,7 @@ import pytest
 from repositories import EPOCH, commit, git, repository
 
 from pipeline import errors
-from pipeline.naming.git import Facts, browsable, explain, read_here, require_clean
+from pipeline.naming.git import Facts, browsable, explain, read_here, read_if_any, require_clean
 
 
 def test_a_fresh_repository(tmp_path: Path) -> None:
@@ -51,6 +51,33 @@ def test_dirty_is_what_differs_from_the_commit_or_is_new(tmp_path: Path) -> None
     assert read_here(here).dirty
     git(here, "add", "first")
     assert read_here(here).dirty
+
+
+def test_a_repository_that_cannot_be_read_is_not_none(tmp_path: Path) -> None:
+    """Found with a checkout that another user owns: what it was to be named by was silently left out."""
+    assert read_if_any(tmp_path) is None
+    here = repository(tmp_path / "checkout")
+    (here / "crates").mkdir()
+    assert read_if_any(here / "crates") == read_here(here)
+    (here / ".git/HEAD").write_text("nonsense")
+    with pytest.raises(errors.NotAGitRepository):
+        read_if_any(here / "crates")
+
+
+def test_a_signed_commit_of_somebody_who_has_signatures_shown(tmp_path: Path) -> None:
+    here = repository(tmp_path / "checkout")
+    head, _, message = git(here, "cat-file", "commit", "HEAD").partition("\n\n")
+    signature = "-----BEGIN PGP SIGNATURE-----\n \n -----END PGP SIGNATURE-----"
+    (tmp_path / "signed").write_text(f"{head}\ngpgsig {signature}\n\n{message}\n")
+    signed = git(here, "hash-object", "-t", "commit", "-w", str(tmp_path / "signed"))
+    git(here, "reset", "--quiet", "--hard", signed)
+    program = tmp_path / "gpg"
+    program.write_text("#!/bin/sh\necho 'gpg: Signature made on some day' >&2\nexit 1\n")
+    program.chmod(0o755)
+    git(here, "config", "gpg.program", str(program))
+    git(here, "config", "log.showSignature", "true")
+    assert "gpg: Signature made" in git(here, "log", "-1", "--format=%ct"), "git does show it"
+    assert read_here(here) == Facts(revision=signed, time=EPOCH, branch="main")
 
 
 def test_a_clean_tree_can_be_required(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import anyio
 import pytest
 
 from pipeline import errors, orders, planning, state, supplied
@@ -48,6 +49,13 @@ def test_the_platforms_that_a_compiler_runs_on() -> None:
 def test_the_time_without_a_repository() -> None:
     assert orders.time_of(Settings(source_date_epoch=5), None) == 5
     assert orders.time_of(Settings(), None) == 0
+
+
+def test_what_is_to_be_clean_has_a_checkout_that_git_reads() -> None:
+    """Found with a checkout that another user owns: it counted as clean."""
+    with pytest.raises(errors.NotAGitRepository, match="cannot be known"):
+        anyio.run(orders.situation, Settings(require_clean=True), None, None)
+    assert anyio.run(orders.situation, Settings(), None, None) is None
 
 
 @pytest.mark.parametrize(
