@@ -165,7 +165,8 @@ def read(units: Iterable[str], metadata: str, lock: str) -> tuple[Graph, ...]:
                 where="cargo build --unit-graph",
                 fix="build with an older Rust, or a newer rust-multiarch",
             )
-        graphs += [_graph(document["units"], root, packages, checksums) for root in document["roots"]]
+        own = [root for root in document["roots"] if not _is_std(document["units"][root])]
+        graphs += [_graph(document["units"], root, packages, checksums) for root in own]
     return tuple(graphs)
 
 
@@ -185,7 +186,7 @@ def _graph(
         linked = [index for index in indices if _is_linked(units[index], triple)]
         # A crate in the binary may also serve a build script, with other features: those are not in it.
         features = {feature for index in linked or indices for feature in units[index]["features"]}
-        needed = {units[d["index"]]["pkg_id"] for index in indices for d in units[index]["dependencies"]}
+        needed = {units[other]["pkg_id"] for index in indices for other in _needed(units, index)}
         source = package["source"] or ""
         crates.append(
             Crate(
@@ -207,10 +208,24 @@ def _graph(
 def _reached(units: Sequence[Mapping[str, Any]], root: int) -> list[int]:
     found, waiting = {root}, [root]
     while waiting:
-        needed = {dependency["index"] for dependency in units[waiting.pop()]["dependencies"]}
+        needed = _needed(units, waiting.pop())
         waiting += needed - found
         found |= needed
     return sorted(found)
+
+
+def _needed(units: Sequence[Mapping[str, Any]], index: int) -> set[int]:
+    """The units that one is compiled with, but for those of the standard library."""
+    needed = {dependency["index"] for dependency in units[index]["dependencies"]}
+    return {other for other in needed if not _is_std(units[other])}
+
+
+def _is_std(unit: Mapping[str, Any]) -> bool:
+    """Whether a unit is of a standard library that is built along (`build-std`), as part of the compiler.
+
+    `cargo metadata` and the lock file do not know its packages; cargo leaves the mark out where it is false.
+    """
+    return bool(unit.get("is_std"))
 
 
 def _is_linked(unit: Mapping[str, Any], triple: str) -> bool:

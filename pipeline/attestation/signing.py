@@ -33,6 +33,9 @@ ARTIFACT_TYPE = "application/vnd.dev.cosign.artifact.{}.v1+json"
 WRAPPED = ("ENCRYPTED SIGSTORE PRIVATE KEY", "ENCRYPTED COSIGN PRIVATE KEY")
 """What cosign calls its keys in PEM, now and before."""
 
+PARAMETERS = "EC PARAMETERS"
+"""What may stand before a key in PEM and is none."""
+
 OPTION = "--sign-key"
 _MAKE_ONE = "make a key with `cosign generate-key-pair`, or `openssl genpkey` with an EC key on P-256"
 _MEMORY = 1 << 28  # bytes that deriving a key may take: twice what cosign's strongest parameters need
@@ -71,12 +74,14 @@ def load(pem: str, password: str = "") -> Signer:
     # Imported where they are used: together they take longer to load than the rest of the module.
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    kind = re.search(r"-----BEGIN ([A-Z0-9 ]+)-----", pem)
-    if kind is None:
+    # `openssl ecparam -genkey` writes the curve's parameters before the key, which names its curve again.
+    blocks = list(re.finditer(r"-----BEGIN ([A-Z0-9 ]+)-----", pem))
+    if not blocks:
         raise _unusable("it is not in PEM form")
-    if "PRIVATE" not in kind[1]:
-        raise _unusable(f"it is a {kind[1].lower()}")
-    key = (_cosign if kind[1] in WRAPPED else _plain)(pem, password)
+    block = next((block for block in blocks if block[1] != PARAMETERS), blocks[0])
+    if "PRIVATE" not in block[1]:
+        raise _unusable(f"it is a {block[1].lower()}")
+    key = (_cosign if block[1] in WRAPPED else _plain)(pem[block.start() :], password)
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         name = type(key).__name__.removesuffix("PrivateKey").strip("_")
         curve = f" on {key.curve.name}" if isinstance(key, ec.EllipticCurvePrivateKey) else ""

@@ -24,6 +24,9 @@ from pipeline.registry.address import DOCKER_HUB
 DOCKER_HUB_KEY = "https://index.docker.io/v1/"
 """What docker files Docker Hub's credentials under."""
 
+TOKEN_PATHS = frozenset({"v1/access-token", "v1/refresh-token"})
+"""Where docker's web login files its own tokens, below Docker Hub's key; no registry takes them."""
+
 TOKEN_USER = "<token>"
 """The user name with which a credential helper says that its secret is an identity token."""
 
@@ -104,14 +107,14 @@ class DockerConfig:
         """
         try:
             document = json.loads(text or "{}")
-            logins = {_host(key): _login(entry) for key, entry in (document.get("auths") or {}).items()}
-            helpers = {_host(key): str(name) for key, name in (document.get("credHelpers") or {}).items()}
+            logins = [(host, _login(entry)) for host, entry in _by_host(document.get("auths") or {})]
+            helpers = {host: str(name) for host, name in _by_host(document.get("credHelpers") or {})}
             store = str(document.get("credsStore") or "")
         except (ValueError, AttributeError, TypeError):
             raise CredentialsUnavailable(
                 "this is not a docker configuration", where=where, fix="repair the file, or log in again"
             ) from None
-        return cls({host: login for host, login in logins.items() if login}, helpers, store)
+        return cls({host: login for host, login in logins if login}, helpers, store)
 
     def program(self, host: str) -> str:
         """The credential program to ask for a host; empty for none."""
@@ -188,6 +191,26 @@ def _login(entry: Mapping[str, Any]) -> Login | None:
     username, _, password = decoded.partition(":")
     username, password = username or entry.get("username", ""), password or entry.get("password", "")
     return Login(username, password.rstrip("\0")) if username else None
+
+
+def _by_host(table: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The entries of a table under the hosts that their keys mean, what counts most for a host last."""
+    keys = sorted((key for key in table if _path(key) not in TOKEN_PATHS), key=_distance, reverse=True)
+    return [(_host(key), table[key]) for key in keys]
+
+
+def _distance(key: str) -> tuple[bool, bool, bool]:
+    """How far a key is from the one that its host is filed under; less counts more.
+
+    First that key itself, then other names of the whole host, URLs with a version, and last podman's keys
+    of a part of a host (`quay.io/me`): a keychain is asked for hosts, not for repositories.
+    """
+    return key != _key(_host(key)), bool(_path(key)), "://" not in key
+
+
+def _path(key: str) -> str:
+    """What follows the host in a key of the configuration."""
+    return (key.partition("://")[2] or key).partition("/")[2].strip("/")
 
 
 def _host(key: str) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import ipaddress
 import ssl
 import sys
+import urllib.request
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -95,8 +96,11 @@ async def registries(
         say: told of every retry.
     """
     context = trusted(certificates)
-    # The proxies of the environment serve every host; a mount only stands before them for its own.
-    mounts = {f"all://{host}": Redialled(context, to) for host, to in (via or {}).items()}
+    # A mount stands before the proxies of the environment for its own host or scheme, and for no other.
+    mounts: dict[str, httpx.AsyncBaseTransport] = {
+        scheme: Proxied(context, proxy) for scheme, proxy in proxies(urllib.request.getproxies()).items()
+    }
+    mounts |= {f"all://{host}": Redialled(context, to) for host, to in (via or {}).items()}
     headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
     async with httpx.AsyncClient(verify=context, mounts=mounts, headers=headers, timeout=TIMEOUT) as client:
         yield Registries(client, keychain, plain_http, retry or Retry(), say)
@@ -125,9 +129,49 @@ class Redialled(httpx.AsyncBaseTransport):
         await self._transport.aclose()
 
 
+class Proxied(httpx.AsyncBaseTransport):
+    """Connections through a proxy, and past it to this machine itself, as docker makes them.
+
+    httpx by itself asks a proxy for loopback addresses, too; there they are the proxy's own machine.
+    """
+
+    def __init__(self, context: ssl.SSLContext, proxy: str) -> None:
+        self._direct = httpx.AsyncHTTPTransport(verify=context)
+        self._proxied = httpx.AsyncHTTPTransport(verify=context, proxy=proxy)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request the way that its host wants."""
+        transport = self._direct if _is_loopback(request.url.host) else self._proxied
+        return await transport.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._direct.aclose()
+        await self._proxied.aclose()
+
+
+def proxies(environment: Mapping[str, str]) -> dict[str, str]:
+    """The proxies that httpx takes from the environment, by its pattern of the requests they are for.
+
+    Args:
+        environment: what `urllib.request.getproxies` found; `no` names exceptions, which are left to httpx
+            but for the one that ends all proxies.
+    """
+    if "*" in (host.strip() for host in environment.get("no", "").split(",")):
+        return {}
+    found = {f"{scheme}://": environment.get(scheme, "") for scheme in ("http", "https", "all")}
+    return {
+        scheme: proxy if "://" in proxy else f"http://{proxy}" for scheme, proxy in found.items() if proxy
+    }
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host, as image addresses name it, is this machine."""
-    name = httpx.URL(f"//{host}").host
+    return _is_loopback(httpx.URL(f"//{host}").host)
+
+
+def _is_loopback(name: str) -> bool:
+    """The same of a host without port and brackets."""
     try:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:

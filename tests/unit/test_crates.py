@@ -1,3 +1,4 @@
+import json
 import shlex
 from dataclasses import replace
 
@@ -46,6 +47,34 @@ def test_what_each_crate_says() -> None:
     names = {identifier(name): name for name in PACKAGES}
     assert {names[i] for i in found["app"].dependencies} == {"cc", "fork", "inner", "serde"}
     assert {names[i] for i in found["serde"].dependencies} == {"derive", "shared"}
+
+
+def with_std() -> str:
+    """The units as `-Z build-std` has them: each crate of the triples needs std, which is no package."""
+    document = json.loads(units())
+    made = document["units"]
+    own = len(made)
+    for name, needs in (("core", []), ("std", [own])):
+        made.append(
+            {
+                "pkg_id": f"path+file:///canary/library/{name}#0.0.0",
+                "target": {"kind": ["lib"], "name": name},
+                "platform": AMD64,
+                "mode": "build",
+                "features": [],
+                "is_std": True,
+                "dependencies": [{"index": index} for index in needs],
+            }
+        )
+    for unit in made[:own]:
+        unit["is_std"] = False
+        unit["dependencies"] += [{"index": own}, {"index": own + 1}] if unit["platform"] else []
+    document["roots"].append(own + 1)
+    return json.dumps(document)
+
+
+def test_a_standard_library_built_along_is_no_crate() -> None:
+    assert crates.read([with_std()], metadata(), lock()) == graphs()
 
 
 def test_graphs_of_several_commands() -> None:

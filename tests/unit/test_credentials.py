@@ -44,8 +44,54 @@ def test_logins_of_a_file() -> None:
     }
 
 
+HUB = "https://index.docker.io/v1/"
+
+
+@pytest.mark.parametrize(
+    "best_first",
+    [
+        (HUB, "docker.io", "https://registry-1.docker.io/v2/", "docker.io/library"),
+        ("quay.io", "https://quay.io", "https://quay.io/v2/", "quay.io/orgA"),
+        (HUB, "index.docker.io", "docker.io/me/app"),
+    ],
+)
+def test_the_key_for_the_whole_host_wins(best_first: tuple[str, ...]) -> None:
+    entries = [(key, {"auth": auth(f"user-{number}:p")}) for number, key in enumerate(best_first)]
+    for number in range(len(entries)):
+        left = entries[number:]
+        for order in (left, left[::-1]):
+            logins = DockerConfig.parse(json.dumps({"auths": dict(order)})).logins
+            assert list(logins.values()) == [Login(f"user-{number}", "p")]
+
+
+@pytest.mark.parametrize("key", ["access-token", "refresh-token"])
+def test_the_tokens_of_a_web_login_are_no_login(key: str) -> None:
+    token = {HUB + key: {"auth": auth(f"me:{CANARY}")}}
+    password = {HUB: {"auth": auth("me:password")}}
+    for entries in (token | password, password | token):
+        logins = DockerConfig.parse(json.dumps({"auths": entries})).logins
+        assert logins == {"docker.io": Login("me", "password")}
+    assert DockerConfig.parse(json.dumps({"auths": token})).logins == {}
+
+
+@pytest.mark.parametrize("empty", [{}, {"auth": ""}])
+@pytest.mark.parametrize(("whole", "other"), [("quay.io", "quay.io/orgA"), (HUB, "docker.io")])
+def test_an_empty_entry_does_not_hide_a_login(whole: str, other: str, empty: dict[str, str]) -> None:
+    full = {"auth": auth("me:p")}
+    for entries in ({whole: empty, other: full}, {other: full, whole: empty}, {whole: full, other: empty}):
+        logins = DockerConfig.parse(json.dumps({"auths": entries})).logins
+        assert list(logins.values()) == [Login("me", "p")]
+
+
 def test_an_empty_file_has_no_logins() -> None:
     assert DockerConfig.parse("") == DockerConfig.parse('{"auths": null}') == DockerConfig()
+
+
+def test_the_program_of_the_whole_host_wins() -> None:
+    helpers = {"quay.io": "whole", "quay.io/orgA": "part"}
+    for table in (helpers, dict(reversed(helpers.items()))):
+        config = DockerConfig.parse(json.dumps({"credHelpers": table}))
+        assert config.program("quay.io") == "docker-credential-whole"
 
 
 def test_programs() -> None:

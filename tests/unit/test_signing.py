@@ -55,10 +55,16 @@ def verify(content: bytes, signature: str, key: ec.EllipticCurvePrivateKey = KEY
     key.public_key().verify(base64.b64decode(signature), content, ec.ECDSA(hashes.SHA256()))
 
 
+PARAMETERS = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
+"""The name of the curve, which `openssl ecparam -genkey` writes before the key."""
+
+
 @pytest.mark.parametrize(
     ("text", "password"),
     [
         (pem(), ""),
+        (PARAMETERS + pem(format=PrivateFormat.TraditionalOpenSSL), ""),
+        (PARAMETERS + pem(format=PrivateFormat.TraditionalOpenSSL, password=PASSWORD), PASSWORD),
         (pem(), "not needed"),
         (pem(format=PrivateFormat.TraditionalOpenSSL), ""),
         (pem(password=PASSWORD), PASSWORD),
@@ -94,6 +100,9 @@ DAMAGED = "-----BEGIN {0} KEY-----\nY2FuYXJ5\n-----END {0} KEY-----\n"
         ("canary", "not in PEM form"),
         (PUBLIC, "it is a public key"),
         ("-----BEGIN CERTIFICATE-----\n", "it is a certificate"),
+        (PARAMETERS, "it is a ec parameters"),
+        (PARAMETERS + PUBLIC, "it is a public key"),
+        (PARAMETERS + DAMAGED.format("EC PRIVATE"), "cannot be read"),
         (pem(RSA), "it is RSA, not"),
         (pem(ed25519.Ed25519PrivateKey.generate()), "it is Ed25519, not"),
         (pem(ec.generate_private_key(ec.SECP384R1())), "on secp384r1, not ECDSA on P-256"),
