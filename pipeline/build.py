@@ -100,7 +100,7 @@ def sync_lines() -> list[str]:
     and macro again where its linker is set in one build and not in the next, and the machine's own would be
     set only where its platform is asked for. What the project or the environment says counts more.
     """
-    source, work = toolchain.SOURCE, f"{toolchain.BUILD}/src"
+    source, work, synced = toolchain.SOURCE, f"{toolchain.BUILD}/src", f"{toolchain.BUILD}/synced"
     linkers = " ".join(f"{target.gnu}={target.tools}-gcc" for target in TARGETS)
     return [
         f"mkdir -p {toolchain.BUILD}/.cargo",
@@ -109,9 +109,9 @@ def sync_lines() -> list[str]:
         """        printf '[target.%s]\nlinker = "%s"\n' "${pair%=*}" "${pair#*=}" """.rstrip(),
         f"done >{toolchain.BUILD}/.cargo/config.toml",
         f"mkdir -p {work}",
-        f"rsync -rlpi --checksum --delete --exclude=/target {source}/ {work}/ >/tmp/synced",
+        f"rsync -rlpi --checksum --delete --exclude=/target {source}/ {work}/ >{synced}",
         f"cd {work}",
-        *_looked_for_lines("/tmp/synced"),
+        *_looked_for_lines(synced),
     ]
 
 
