@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import dagger
 
+from pipeline import manifest
 from pipeline.errors import InvalidArgument
 
 GITCONFIG = "/etc/gitconfig"
@@ -29,8 +30,21 @@ bitbucket.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIazEu89wgQZ4bqs3d63QSMzYVa0Mu
 _PROVIDERS = "CARGO_REGISTRY_GLOBAL_CREDENTIAL_PROVIDERS"
 """Without it cargo takes no token from the environment for a registry that wants one for reading."""
 
-PROGRAMS = (("git+", "git"), ("git+ssh:", "openssh-client"))
+_OTHER_INDEX = r"registry\+(?!sparse\+|https://github\.com/rust-lang/crates\.io-index$)"
+"""A registry whose index is a git repository; of crates.io's own, cargo takes files over https instead."""
+
+PROGRAMS = ((rf"git\+|{_OTHER_INDEX}", "git"), (r"(?:git|registry)\+ssh:", "openssh-client"))
 """What a source in Cargo.lock starts with, and the Debian package that it is fetched with."""
+
+CONFIGURATIONS = (".cargo/config", ".cargo/config.toml")
+"""Where a project has cargo's configuration; of two, cargo reads the first."""
+
+REPLACEMENTS = (
+    ("source", "registry", "registry+"),
+    ("source", "git", "git+"),
+    ("registries", "index", "registry+"),
+)
+"""What may take a source's place: table and key that hold its address, and what Cargo.lock puts before it."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +103,36 @@ class Access:
         )
 
 
-def programs(lock: str) -> list[str]:
-    """The Debian packages that fetch what a Cargo.lock names; none where all of it is in registries."""
-    return [package for start, package in PROGRAMS if f'source = "{start}' in lock]
+async def needed(source: dagger.Directory) -> list[str]:
+    """The Debian packages that fetch what a project depends on; see `programs`."""
+    found = await source.glob(f"{CONFIGURATIONS[0]}*")
+    first = next((name for name in CONFIGURATIONS if name in found), "")
+    configuration = await source.file(first).contents() if first else ""
+    return programs(await source.file("Cargo.lock").contents(), configuration)
+
+
+def programs(lock: str, configuration: str = "") -> list[str]:
+    """The Debian packages that fetch what a Cargo.lock names; none where cargo itself does all of it.
+
+    Args:
+        lock: the lock file.
+        configuration: cargo's of the project, which may replace what the lock file names.
+    """
+    sources = [*re.findall(r'^source = "([^"]+)"', lock, re.MULTILINE), *_replacements(configuration)]
+    return [package for start, package in PROGRAMS if any(re.match(start, source) for source in sources)]
+
+
+def _replacements(configuration: str) -> list[str]:
+    """What takes a source's place, as Cargo.lock would name it (the cargo book, "Source Replacement")."""
+    document = manifest.read(configuration)
+    defined = manifest.table(document, "source")
+    names = [str(manifest.table(defined, name).get("replace-with", "")) for name in defined]
+    return [
+        f"{kind}{place[key]}"
+        for name in filter(None, names)
+        for section, key, kind in REPLACEMENTS
+        if key in (place := manifest.table(document, section, name))
+    ]
 
 
 def registry_variable(name: str) -> str:

@@ -350,17 +350,22 @@ COMPILING = Failure(
 
 
 def explain(
-    output: str, where: str, otherwise: Failure = COMPILING, debian: bool = True
+    output: str,
+    where: str,
+    otherwise: Failure = COMPILING,
+    debian: bool = True,
+    rows: Sequence[Failure] = FAILURES,
 ) -> RustMultiarchError:
     """The error that a failed cargo command's output means, carrying that output whole.
 
     Args:
         output: all that the command printed.
         where: the command.
-        otherwise: what the failure means where no row of `FAILURES` knows it.
+        otherwise: what the failure means where no row knows it.
         debian: whether Debian's libraries can be linked, for what to do next.
+        rows: what it may mean; none where the output is not cargo's alone.
     """
-    known = (failure for failure in FAILURES if re.search(failure.pattern, output))
+    known = (failure for failure in rows if re.search(failure.pattern, output))
     failure = next(known, otherwise)
     match = re.search(failure.pattern, output)
     names = {name: text for name, text in match.groupdict().items() if text} if match else {}

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 
 import dagger
 
-from pipeline import build, cargo, stages
+from pipeline import build, cargo, stages, toolchain
 from pipeline.cargo import Failure
 from pipeline.errors import ChecksFailed, printed
 from pipeline.native import debian
 from pipeline.planning import Plan
 from pipeline.targets import Target
 
-TESTS = Failure("", ChecksFailed, "the project's tests fail", "correct the tests that cargo names above")
+# Each with what shows that the project's own text is in the output, where words of cargo's mean nothing.
+# What cargo says of the compiler ("Running `rustc …`") does not: that is a build that tells more of itself.
+_TESTED = r"(?m)^(?: {5}Running (?!`)| {3}Doc-tests |running \d+ tests?$|test result: )"
+TESTS = Failure(_TESTED, ChecksFailed, "the project's tests fail", "correct the tests that cargo names above")
 LINTS = Failure("", ChecksFailed, "clippy has objections", "correct what clippy names above")
-FORMAT = Failure("", ChecksFailed, "the sources are not formatted", "run `cargo fmt --all`")
+FORMAT = Failure("(?m)^Diff in ", ChecksFailed, "the sources are not formatted", "run `cargo fmt --all`")
 
 
 def test_command(plan: Plan, triple: str = "") -> list[str]:
@@ -45,16 +49,17 @@ async def test(plan: Plan, targets: Sequence[Target] = ()) -> str:
     Raises:
         ChecksFailed: a test fails; its output is carried whole.
         CompileError and its kin: see `cargo.explain`.
+        PackageUnavailable, BaseImageUnavailable, dagger.ExecError: see `_run`; so of the other checks.
     """
     container = build.builder(plan)
     if not targets:
-        return await _run(container, test_command(plan), TESTS)
+        return await _run(plan, container, test_command(plan), TESTS)
     printed = []
     for target in targets:
         # The emulator looks for the target's loader and libraries below this directory.
         emulated = container.with_env_variable("QEMU_LD_PREFIX", f"/usr/{target.tools}")
         triple = target.triple(plan.order.libc)
-        printed.append(await _run(emulated, test_command(plan, triple), TESTS, triple))
+        printed.append(await _run(plan, emulated, test_command(plan, triple), TESTS, triple))
     return "\n".join(printed)
 
 
@@ -65,7 +70,7 @@ async def lint(plan: Plan, deny_warnings: bool = False) -> str:
         ChecksFailed: clippy finds an error, or anything at all with `deny_warnings`.
     """
     container = build.builder(plan).with_exec(["rustup", "component", "add", "clippy"])
-    return await _run(container, lint_command(plan, deny_warnings), LINTS)
+    return await _run(plan, container, lint_command(plan, deny_warnings), LINTS)
 
 
 async def fmt(plan: Plan) -> str:
@@ -75,7 +80,7 @@ async def fmt(plan: Plan) -> str:
         ChecksFailed: a file is not formatted.
     """
     container = build.builder(plan).with_exec(["rustup", "component", "add", "rustfmt"])
-    return await _run(container, format_command(), FORMAT)
+    return await _run(plan, container, format_command(), FORMAT)
 
 
 def script(command: Sequence[str], triple: str = "") -> str:
@@ -85,11 +90,28 @@ def script(command: Sequence[str], triple: str = "") -> str:
 
 
 async def _run(
-    container: dagger.Container, command: Sequence[str], otherwise: Failure, triple: str = ""
+    plan: Plan, container: dagger.Container, command: Sequence[str], otherwise: Failure, triple: str = ""
 ) -> str:
+    """Run a check's command once its container is ready, so that what makes that fail is no failed check.
+
+    Raises:
+        ChecksFailed: the check fails.
+        CompileError and its kin: see `cargo.explain`.
+        PackageUnavailable: Debian has no package that the builder is to have.
+        BaseImageUnavailable: no builder image for the Rust version.
+        dagger.ExecError: something else failed before the check, such as the download of clippy.
+    """
     stages.enter(f"running {shlex.join(command[:2])}")
+    try:
+        await container.sync()
+    except dagger.ExecError as error:
+        raise debian.unavailable(printed(error), "the builder") or error from error
+    except dagger.QueryError as error:
+        raise toolchain.unavailable(plan.rust, str(error), plan.order.build_platform) from error
     try:
         return await container.with_exec(["sh", "-ec", script(command, triple)]).combined_output()
     except dagger.ExecError as error:
-        explained = cargo.explain(printed(error), shlex.join(command), otherwise=otherwise)
-        raise debian.unavailable(printed(error), "the builder") or explained from error
+        output = printed(error)
+        theirs = otherwise.pattern and re.search(otherwise.pattern, output)
+        rows = () if theirs else cargo.FAILURES
+        raise cargo.explain(output, shlex.join(command), otherwise=otherwise, rows=rows) from error

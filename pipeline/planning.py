@@ -219,7 +219,7 @@ async def _describe(order: Order, native: dagger.Container) -> Project:
 async def _fetch(order: Order, native: dagger.Container) -> None:
     """Have all dependencies in cargo's home, which every builder shares; only this sees the credentials."""
     container = _with_project(native, order)
-    needed = access.programs(await order.source.file("Cargo.lock").contents())
+    needed = await access.needed(order.source)
     container = toolchain.with_packages(container, needed) if needed else container
     lines = [shlex.join(FETCH)]
     if order.state is not None:

@@ -9,9 +9,11 @@ variables", Forgejo and Gitea "Actions variables".
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from pipeline.naming.git import browsable
 
@@ -51,6 +53,8 @@ class System:
     Attributes:
         ref: the full git reference (`refs/heads/…`, `refs/tags/…`, `refs/pull/…`).
         scheduled: the variable with the reason of the run, and its value for a timer.
+        document: the variable with the path of the event as JSON, which describes the repository.
+        timed_default: whether a timer builds the default branch and no other.
     """
 
     name: str
@@ -63,6 +67,8 @@ class System:
     repository: tuple[str, ...] = ()
     default_branch: tuple[str, ...] = ()
     scheduled: tuple[str, str] = ("", "")
+    document: str = ""
+    timed_default: bool = False
 
 
 GITHUB = System(
@@ -72,6 +78,9 @@ GITHUB = System(
     revision=("$GITHUB_SHA",),
     repository=("$GITHUB_SERVER_URL/$GITHUB_REPOSITORY",),
     scheduled=("GITHUB_EVENT_NAME", "schedule"),
+    document="GITHUB_EVENT_PATH",
+    # The document of a timer's event describes no repository.
+    timed_default=True,
 )
 
 SYSTEMS: tuple[System, ...] = (
@@ -137,11 +146,25 @@ _REF = re.compile(
 
 
 def event(environment: Mapping[str, str]) -> Event:
-    """What the environment of a run says; an event without any part where no system is known."""
+    """What the environment of a run says; an event without any part where no system is known.
+
+    Of files it reads the event's own document, where the system has one.
+    """
     system = next((system for system in SYSTEMS if environment.get(system.marker)), None)
     if system is None:
         return Event()
+    return _said(system, environment, _documented(environment.get(system.document, "")))
 
+
+def _documented(path: str) -> str:
+    """The default branch that an event's document names; empty where it names none or cannot be read."""
+    try:
+        return str(json.loads(Path(path).read_text())["repository"]["default_branch"] or "")
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
+
+
+def _said(system: System, environment: Mapping[str, str], documented: str) -> Event:
     def first(templates: tuple[str, ...]) -> str:
         return next(filter(None, (_filled(template, environment) for template in templates)), "")
 
@@ -150,16 +173,19 @@ def event(environment: Mapping[str, str]) -> Event:
     tag = said.tag or first(system.tag)
     pull_request = number[1] if number else said.pull_request
     variable, timer = system.scheduled
+    schedule = bool(timer) and environment.get(variable) == timer
+    # A tag or a request also has a branch name in some systems: its own, or the one it came from.
+    branch = "" if tag or pull_request else said.branch or first(system.branch).removeprefix("origin/")
+    timed = branch if schedule and system.timed_default else ""
     return Event(
         system=system.name,
-        # A tag or a request also has a branch name in some systems: its own, or the one it came from.
-        branch="" if tag or pull_request else said.branch or first(system.branch).removeprefix("origin/"),
+        branch=branch,
         tag=tag,
         pull_request=pull_request,
-        schedule=bool(timer) and environment.get(variable) == timer,
+        schedule=schedule,
         revision=first(system.revision),
         repository=browsable(first(system.repository)),
-        default_branch=first(system.default_branch),
+        default_branch=first(system.default_branch) or documented or timed,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from pipeline.errors import InvalidArgument
@@ -22,18 +23,42 @@ _EXPRESSION = re.compile(r"\{\{\s*(?P<name>\w+)(?:\s+'(?P<format>[^']*)')?\s*\}\
 _DATE = {"YYYY": "%Y", "MM": "%m", "DD": "%d", "HH": "%H", "mm": "%M", "ss": "%S"}
 
 
+def is_branch(at: Situation, name: str = "") -> bool:
+    """Whether a branch is built; the default one where no name is given. No tag or request is a branch.
+
+    Raises:
+        InvalidArgument: the default branch is asked for and not known.
+    """
+    return bool(at.branch) and at.branch == (name or _default_branch(at))
+
+
+def _default_branch(at: Situation) -> str:
+    if not at.default_branch:
+        # Said rather than guessed: `latest` or `edge` would be missing on every branch, and nobody told.
+        raise invalid(
+            "the default branch is not known: neither the CI system nor git's origin/HEAD names it",
+            "name it, as in type=edge,branch=main, or run "
+            "`git symbolic-ref refs/remotes/origin/HEAD refs/remotes/origin/main` with its name",
+        )
+    return at.default_branch
+
+
+EXPRESSIONS: Mapping[str, Callable[[Situation], str]] = {
+    "branch": lambda at: at.branch,
+    "tag": lambda at: at.event.tag or next(iter(at.facts.tags), ""),
+    "sha": lambda at: at.facts.short,
+    "is_default_branch": lambda at: str(is_branch(at)).lower(),
+}
+"""What there is besides the commit's date."""
+
+
 def filled(text: str, at: Situation) -> str:
     """Text with its expressions replaced.
 
     Raises:
-        InvalidArgument: an expression that there is not; the message lists those there are.
+        InvalidArgument: an expression that there is not; the message lists those there are. Or the default
+            branch is asked for and not known.
     """
-    values = {
-        "branch": at.branch,
-        "tag": at.event.tag or next(iter(at.facts.tags), ""),
-        "sha": at.facts.short,
-        "is_default_branch": str(bool(at.branch) and at.branch == at.event.default_branch).lower(),
-    }
 
     def value(match: re.Match[str]) -> str:
         name = match["name"]
@@ -41,9 +66,9 @@ def filled(text: str, at: Situation) -> str:
             when = datetime.fromtimestamp(at.facts.time, UTC)
             template = match["format"] or "YYYYMMDD"
             return re.sub("|".join(_DATE), lambda part: when.strftime(_DATE[part[0]]), template)
-        if name not in values:
-            known = ", ".join([*values, "commit_date 'YYYYMMDD'"])
+        if name not in EXPRESSIONS:
+            known = ", ".join([*EXPRESSIONS, "commit_date 'YYYYMMDD'"])
             raise invalid(f"there is no {{{{{name}}}}}", f"use one of {known}")
-        return values[name]
+        return EXPRESSIONS[name](at)
 
     return _EXPRESSION.sub(value, text)

@@ -35,6 +35,7 @@ tags=$(git tag)
 changes=$(git status --porcelain)
 printf 'revision %s\\ntime %s\\n' "$revision" "$time"
 printf 'branch %s\\n' "$(git symbolic-ref --quiet --short HEAD || true)"
+printf 'default %s\\n' "$(git symbolic-ref --quiet refs/remotes/origin/HEAD || true)"
 printf 'remote %s\\n' "$(git config --get remote.origin.url || true)"
 printf 'shallow %s\\n' "$(git rev-parse --is-shallow-repository)"
 printf '%s\\n' "$here" | sed 's/^/here /'
@@ -62,6 +63,7 @@ class Facts:
         remote: where `origin` can be looked at with a browser, without credentials; empty for a local path.
         dirty: a file differs from the commit, or is new and not ignored.
         shallow: the history is cut off, so tags may be missing.
+        default_branch: the branch that `origin` has checked out, empty where git was not told.
     """
 
     revision: str
@@ -72,6 +74,7 @@ class Facts:
     remote: str = ""
     dirty: bool = False
     shallow: bool = False
+    default_branch: str = ""
 
     @property
     def short(self) -> str:
@@ -99,6 +102,7 @@ def parse(printed: str) -> Facts:
         remote=browsable(only("remote")),
         dirty="change" in found,
         shallow=only("shallow") == "true",
+        default_branch=only("default").removeprefix("refs/remotes/origin/"),
     )
 
 

@@ -34,6 +34,11 @@ class Situation:
         return self.event.branch or ("" if self.event.tag or self.event.pull_request else self.facts.branch)
 
     @property
+    def default_branch(self) -> str:
+        """The repository's main branch, as CI or else git says it; empty where neither does."""
+        return self.event.default_branch or self.facts.default_branch
+
+    @property
     def version(self) -> Version | None:
         """The version that is built: of the tag that was pushed, else the highest that names the commit."""
         if self.event.tag:

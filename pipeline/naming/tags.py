@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.naming import semver
-from pipeline.naming.expressions import filled, invalid
+from pipeline.naming.expressions import filled, invalid, is_branch
 from pipeline.naming.semver import Version
 from pipeline.naming.situation import Situation
 
@@ -111,7 +111,7 @@ def _match(rule: Rule, at: Situation) -> Found:
 
 
 def _edge(rule: Rule, at: Situation) -> Found:
-    if at.branch and at.branch == rule.get("branch", at.event.default_branch):
+    if is_branch(at, rule.get("branch")):
         yield "edge"
 
 
@@ -214,7 +214,7 @@ def tags(rules: Rules, at: Situation) -> tuple[str, ...]:
     """The tags of an image, each once, the one that names its version first.
 
     Raises:
-        InvalidArgument: an expression that there is not.
+        InvalidArgument: an expression that there is not, or a default branch that nobody knows.
         ShallowClone: a tag of the newest release is asked for and the clone does not know every tag.
     """
     found: list[str] = []

@@ -1,10 +1,16 @@
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
+import anyio
+import dagger
 import pytest
+from dagger._exceptions import QueryErrorValue
 from test_build import plan
 
-from pipeline import build, checks, smoke
+from pipeline import build, checks, errors, smoke
 from pipeline.errors import SmokeFailed
+from pipeline.planning import Plan
 from pipeline.smoke import Outcome
 
 
@@ -23,6 +29,130 @@ def test_a_foreign_test_drops_what_another_standard_library_was_for() -> None:
     foreign = checks.script(["cargo", "test"], "t1")
     assert foreign.endswith("\n".join([*build.std_lines("t1"), "cargo test"]))
     assert checks.script(["cargo", "test"]) == "\n".join([*build.sync_lines(), "cargo test"])
+
+
+def failed(stderr: str, stdout: str = "") -> dagger.ExecError:
+    """The error of a command that printed something and failed."""
+    extensions = {"_type": "EXEC_ERROR", "cmd": [], "exitCode": 1, "stdout": stdout, "stderr": stderr}
+    value = QueryErrorValue("it failed", extensions=extensions)
+    return dagger.QueryError([value], SimpleNamespace(document=None))  # type: ignore[arg-type,return-value]
+
+
+@dataclass(frozen=True)
+class Container:
+    """Stands in for the engine's, which runs nothing before it is asked for a result.
+
+    Attributes:
+        unready: what fails before the check's own command.
+        failing: how that one fails.
+    """
+
+    unready: dagger.QueryError | None = None
+    failing: dagger.ExecError | None = None
+
+    def with_exec(self, command: list[str]) -> "Container":
+        return self
+
+    def with_env_variable(self, name: str, value: str) -> "Container":
+        return self
+
+    async def sync(self) -> "Container":
+        if self.unready:
+            raise self.unready
+        return self
+
+    async def combined_output(self) -> str:
+        if error := self.unready or self.failing:
+            raise error
+        return "all is well"
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Plan], Awaitable[str]], Container], str]:
+    """Runs a check in a container."""
+
+    def run(check: Callable[[Plan], Awaitable[str]], container: Container) -> str:
+        monkeypatch.setattr(build, "builder", lambda plan: container)
+        return anyio.run(check, plan())
+
+    return run
+
+
+async def _foreign(planned: Plan) -> str:
+    return await checks.test(planned, planned.order.targets)
+
+
+CHECKS = [checks.test, _foreign, checks.lint, checks.fmt]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_what_a_check_prints_is_returned(ran, check) -> None:
+    assert ran(check, Container()).startswith("all is well")
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_builder_that_cannot_be_made_is_not_a_check_that_failed(ran, check) -> None:
+    """Found with a component of Rust that could not be had: clippy was said to have objections."""
+    offline = failed("error: component download failed for clippy: error sending request")
+    with pytest.raises(dagger.ExecError) as raised:
+        ran(check, Container(unready=offline))
+    assert raised.value is offline
+    with pytest.raises(errors.PackageUnavailable, match="libnope-dev"):
+        ran(check, Container(unready=failed("E: Unable to locate package libnope-dev")))
+    gone = dagger.QueryError([QueryErrorValue("no such image")], SimpleNamespace(document=None))  # type: ignore[arg-type]
+    with pytest.raises(errors.BaseImageUnavailable, match=r"rust:1\.96"):
+        ran(check, Container(unready=gone))
+
+
+COMPILED = "   Compiling app v1.0.0 (/build/src)\n    Finished `test` profile in 0.96s\n"
+RUNNING = f"{COMPILED}     Running unittests src/main.rs (/build/target/debug/deps/app-4a99a53287a4b62f)\n"
+DOC_TESTS = f"{COMPILED}   Doc-tests app\n"
+VERBOSE = "     Running `rustc --crate-name app src/main.rs`\n"
+"""What cargo prints of every compile where `term.verbose` is set."""
+
+SAID = [
+    "authentication required",
+    "could not execute process `x`: Exec format error (os error 8)",
+    "error[E0554]: `#![feature]` may not be used on the stable release channel",
+    "E: Unable to locate package libnope-dev",
+]
+
+
+@pytest.mark.parametrize("said", SAID)
+@pytest.mark.parametrize(
+    ("stderr", "stdout"),
+    [
+        (RUNNING, "{}\n"),
+        (f"{RUNNING}{{}}\n", "\nrunning 1 test\n"),
+        (DOC_TESTS, "{}\n"),
+        (f"{COMPILED}{VERBOSE}", "\nrunning 2 tests\n{}\ntest result: FAILED. 0 passed; 2 failed\n"),
+    ],
+)
+def test_what_a_failing_test_prints_does_not_explain_it(ran, stderr: str, stdout: str, said: str) -> None:
+    """Found with a test of a client that expects to be refused: credentials were said to be missing."""
+    with pytest.raises(errors.ChecksFailed, match="tests fail") as raised:
+        ran(checks.test, Container(failing=failed(stderr.format(said), stdout.format(said))))
+    assert said in raised.value.output
+
+
+def test_what_rustfmt_would_change_does_not_explain_it(ran) -> None:
+    diff = 'Diff in /build/src/src/main.rs:1:\n-fn main( ){ panic!("authentication required") }\n'
+    with pytest.raises(errors.ChecksFailed, match="not formatted"):
+        ran(checks.fmt, Container(failing=failed("", diff)))
+
+
+@pytest.mark.parametrize("check", [checks.test, checks.lint])
+@pytest.mark.parametrize("before", ["", VERBOSE, "  --- stderr\n  Running configure\n  Doc-tests are off\n"])
+def test_what_fails_ahead_of_every_test_is_explained_as_of_a_build(ran, check, before: str) -> None:
+    printed = f"   Compiling app v1.0.0\n{before}/usr/bin/ld: cannot find -lssl: No such file or directory\n"
+    with pytest.raises(errors.LinkError, match="'ssl'"):
+        ran(check, Container(failing=failed(printed)))
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_what_no_pattern_knows_is_the_checks_own(ran, check) -> None:
+    with pytest.raises(errors.ChecksFailed):
+        ran(check, Container(failing=failed("error: could not compile `app`")))
 
 
 def test_smoke_text() -> None:

@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import pytest
 
 from pipeline.naming.ci import SYSTEMS, Event, event, of_ref
@@ -39,7 +42,7 @@ RUNS = [
     (
         GITHUB,
         {"GITHUB_REF": "refs/heads/main", "GITHUB_EVENT_NAME": "schedule"},
-        {"branch": "main", "schedule": True},
+        {"branch": "main", "schedule": True, "default_branch": "main"},
     ),
     (GITHUB, {"GITHUB_REF": "refs/heads/main", "GITHUB_EVENT_NAME": "push"}, {"branch": "main"}),
     (GITLAB, {"CI_COMMIT_BRANCH": "main"}, {"branch": "main"}),
@@ -108,8 +111,8 @@ ALWAYS = {
 @pytest.mark.parametrize(("system", "run", "said"), RUNS)
 def test_what_each_system_says(system: dict[str, str], run: dict[str, str], said: dict[str, object]) -> None:
     name, address, main = ALWAYS[next(iter(system))]
-    expected = Event(system=name, revision=SHA, repository=address, default_branch=main, **said)
-    assert event(system | run) == expected
+    always = {"system": name, "revision": SHA, "repository": address, "default_branch": main}
+    assert event(system | run) == Event(**always | said)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +122,37 @@ def test_the_systems_that_speak_githubs_words(markers: tuple[str, ...], name: st
     """Forgejo's runner sets the markers of all three, Gitea's those of two."""
     run = GITHUB | {f"{marker}_ACTIONS": "true" for marker in markers} | {"GITHUB_REF": "refs/heads/main"}
     assert (event(run).system, event(run).branch) == (name, "main")
+
+
+@pytest.mark.parametrize("marker", ["GITHUB_ACTIONS", "FORGEJO_ACTIONS", "GITEA_ACTIONS"])
+@pytest.mark.parametrize(
+    ("text", "main"),
+    [
+        (json.dumps({"repository": {"default_branch": "trunk"}}), "trunk"),
+        (json.dumps({"repository": {"default_branch": None}}), ""),
+        (json.dumps({"repository": {}}), ""),
+        (json.dumps({"repository": None}), ""),
+        ("[]", ""),
+        ("no JSON", ""),
+        ("", ""),
+    ],
+)
+def test_the_default_branch_is_in_the_events_document(
+    tmp_path: Path, marker: str, text: str, main: str
+) -> None:
+    """Found with `type=edge`, which gave no tag on these systems: no variable of theirs names the branch."""
+    (tmp_path / "event.json").write_text(text)
+    run = GITHUB | {marker: "true", "GITHUB_REF": "refs/heads/main"}
+    assert event(run | {"GITHUB_EVENT_PATH": str(tmp_path / "event.json")}).default_branch == main
+    assert event(run | {"GITHUB_EVENT_PATH": str(tmp_path / "nowhere.json")}).default_branch == ""
+
+
+def test_only_a_branch_that_a_timer_builds_is_the_default_one_without_a_document() -> None:
+    timer = GITHUB | {"GITHUB_EVENT_NAME": "schedule"}
+    assert event(timer | {"GITHUB_REF": "refs/heads/trunk"}).default_branch == "trunk"
+    assert event(GITHUB | {"GITHUB_REF": "refs/heads/trunk"}).default_branch == ""
+    other = JENKINS | {"BRANCH_NAME": "release", "BUILD_CAUSE": "TIMERTRIGGER"}
+    assert event(other).default_branch == ""
 
 
 def test_every_system_has_a_run_here() -> None:

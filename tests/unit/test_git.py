@@ -97,6 +97,17 @@ def test_a_shallow_clone(tmp_path: Path) -> None:
     assert facts.remote == "", "a path of this machine is nobody's business"
 
 
+def test_the_default_branch_is_the_one_that_origin_has_checked_out(tmp_path: Path) -> None:
+    origin = repository(tmp_path / "origin")
+    assert read_here(origin).default_branch == "", "it has no origin"
+    git(tmp_path, "clone", "--quiet", str(origin), "clone")
+    git(tmp_path / "clone", "checkout", "--quiet", "-b", "origin/main")
+    assert read_here(tmp_path / "clone").default_branch == "main"
+    head = ("symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/feature/trunk")
+    git(origin, *head)
+    assert read_here(origin).default_branch == "feature/trunk", "as the message of a tag rule advises"
+
+
 def test_the_remote_without_credentials(tmp_path: Path) -> None:
     here = repository(tmp_path)
     git(here, "remote", "add", "origin", "https://me:canary@git.example/me/app.git")

@@ -157,6 +157,27 @@ def test_edge_is_the_default_branch() -> None:
     assert tags("type=edge", event=at_main) == ("edge",)
     assert tags("type=edge,branch=dev", event=at_main) == ()
     assert tags("type=edge,branch=dev", branch="dev") == ("edge",)
+    assert tags("type=edge,branch=", event=at_main) == ("edge",), "as the metadata action takes it"
+
+
+BY_DEFAULT_BRANCH = ["type=edge", "type=raw,value=edge,enable={{is_default_branch}}"]
+
+
+@pytest.mark.parametrize("rule", BY_DEFAULT_BRANCH)
+def test_git_says_the_default_branch_where_ci_does_not(rule: str) -> None:
+    """Found with systems that name none: the tag was never given, on no branch."""
+    assert tags(rule, default_branch="main") == ("edge",)
+    assert tags(rule, default_branch="main", event=Event(branch="dev")) == ()
+    assert tags(rule, default_branch="main", event=Event(branch="dev", default_branch="dev")) == ("edge",)
+
+
+@pytest.mark.parametrize("rule", BY_DEFAULT_BRANCH)
+def test_a_default_branch_that_nobody_knows_is_asked_for(rule: str) -> None:
+    with pytest.raises(errors.InvalidArgument, match="default branch is not known") as raised:
+        tags(rule)
+    assert "type=edge,branch=main" in raised.value.fix
+    for other in (Event(tag="v1.2.3"), Event(pull_request="7")):
+        assert tags(rule, event=other) == (), "no branch at all, so not the default one"
 
 
 def test_the_branch_in_a_tag() -> None:
