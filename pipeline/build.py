@@ -16,7 +16,7 @@ from dagger import dag
 
 from pipeline import cargo, messages, stages, state, toolchain, zig
 from pipeline.attestation import auditable, crates
-from pipeline.errors import InvalidArgument, printed
+from pipeline.errors import InvalidArgument, RustMultiarchError, printed
 from pipeline.native import debian, preflight
 from pipeline.planning import Plan, build_commands
 from pipeline.targets import TARGETS, Strategy
@@ -63,6 +63,28 @@ def builder(plan: Plan, source: dagger.Directory | None = None) -> dagger.Contai
     for name, value in order.build_args:
         container = container.with_env_variable(name, value)
     return container
+
+
+async def ready(container: dagger.Container, plan: Plan) -> None:
+    """Have the engine make a plan's builder, so that what makes that fail is not taken for a failing command.
+
+    Raises:
+        PackageUnavailable: Debian has no package that the builder is to have.
+        BaseImageUnavailable: no builder image for the Rust version.
+        RustMultiarchError: anything else failed on the way, such as the download of a standard library.
+    """
+    try:
+        await container.sync()
+    except dagger.ExecError as error:
+        output = printed(error)
+        raise debian.unavailable(output, "the builder") or RustMultiarchError(
+            "the builder could not be made ready",
+            where="the builder",
+            fix="see above what failed; where it is a download, try again or check the network",
+            output=output,
+        ) from error
+    except dagger.QueryError as error:
+        raise toolchain.unavailable(plan.rust, str(error), plan.order.build_platform) from error
 
 
 def with_compiled_state(container: dagger.Container, plan: Plan) -> dagger.Container:
@@ -238,12 +260,7 @@ async def _compile(plan: Plan) -> dagger.Container:
     stages.enter(stages.COMPILING, platforms[0] if len(platforms) == 1 else "", counts)
     # A change of code leaves the outline as it is, and with it the answer.
     asked = crates.ask(builder(plan, plan.outline), plan.commands, plan.order.triples[0])
-    try:
-        await container.sync()
-    except dagger.ExecError as error:
-        raise debian.unavailable(printed(error), "the builder") or error from error
-    except dagger.QueryError as error:
-        raise toolchain.unavailable(plan.rust, str(error), plan.order.build_platform) from error
+    await ready(container, plan)
     try:
         sections = await auditable.directory((await crates.load(asked)).graphs)
         container = container.with_mounted_directory(auditable.FOLDER, sections)

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 
 import dagger
 
-from pipeline import build, cargo, stages, toolchain
+from pipeline import build, cargo, stages
 from pipeline.cargo import Failure
 from pipeline.errors import ChecksFailed, printed
-from pipeline.native import debian
 from pipeline.planning import Plan
 from pipeline.targets import Target
 
@@ -49,7 +48,7 @@ async def test(plan: Plan, targets: Sequence[Target] = ()) -> str:
     Raises:
         ChecksFailed: a test fails; its output is carried whole.
         CompileError and its kin: see `cargo.explain`.
-        PackageUnavailable, BaseImageUnavailable, dagger.ExecError: see `_run`; so of the other checks.
+        PackageUnavailable, BaseImageUnavailable, RustMultiarchError: see `build.ready`.
     """
     container = build.builder(plan)
     if not targets:
@@ -97,17 +96,10 @@ async def _run(
     Raises:
         ChecksFailed: the check fails.
         CompileError and its kin: see `cargo.explain`.
-        PackageUnavailable: Debian has no package that the builder is to have.
-        BaseImageUnavailable: no builder image for the Rust version.
-        dagger.ExecError: something else failed before the check, such as the download of clippy.
+        PackageUnavailable, BaseImageUnavailable, RustMultiarchError: see `build.ready`.
     """
     stages.enter(f"running {shlex.join(command[:2])}")
-    try:
-        await container.sync()
-    except dagger.ExecError as error:
-        raise debian.unavailable(printed(error), "the builder") or error from error
-    except dagger.QueryError as error:
-        raise toolchain.unavailable(plan.rust, str(error), plan.order.build_platform) from error
+    await build.ready(container, plan)
     try:
         return await container.with_exec(["sh", "-ec", script(command, triple)]).combined_output()
     except dagger.ExecError as error:

@@ -2,8 +2,9 @@
 
 import crates
 import pytest
+from dagger import dag
 
-from pipeline import RustMultiarch, errors
+from pipeline import RustMultiarch, errors, toolchain
 
 pytestmark = pytest.mark.anyio
 
@@ -85,3 +86,13 @@ async def test_smoke_fails_with_what_the_variant_printed(session) -> None:
         await image.smoke()
     assert "no luck" in raised.value.output
     assert "exit code 3" in raised.value.output
+
+
+async def test_a_builder_that_cannot_be_made_ready_is_no_failed_check(session) -> None:
+    rustup = "#!/bin/sh\necho no network today >&2\nexit 1\n"
+    builder = dag.container().from_(toolchain.rust_image(toolchain.RUST))
+    builder = builder.with_new_file("/usr/local/cargo/bin/rustup", rustup, permissions=0o755)
+    module = project().with_builder(builder)
+    with pytest.raises(errors.RustMultiarchError, match="could not be made ready") as raised:
+        await module.lint()
+    assert "no network today" in raised.value.output and type(raised.value) is errors.RustMultiarchError

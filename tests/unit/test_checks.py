@@ -94,9 +94,10 @@ def test_what_a_check_prints_is_returned(ran, check) -> None:
 def test_a_builder_that_cannot_be_made_is_not_a_check_that_failed(ran, check) -> None:
     """Found with a component of Rust that could not be had: clippy was said to have objections."""
     offline = failed("error: component download failed for clippy: error sending request")
-    with pytest.raises(dagger.ExecError) as raised:
+    with pytest.raises(errors.RustMultiarchError, match="could not be made ready") as raised:
         ran(check, Container(unready=offline))
-    assert raised.value is offline
+    assert "component download failed" in raised.value.output
+    assert type(raised.value) is errors.RustMultiarchError
     with pytest.raises(errors.PackageUnavailable, match="libnope-dev"):
         ran(check, Container(unready=failed("E: Unable to locate package libnope-dev")))
     gone = dagger.QueryError([QueryErrorValue("no such image")], SimpleNamespace(document=None))  # type: ignore[arg-type]
