@@ -1,15 +1,31 @@
 #!/bin/sh
 # Installs the rust-multiarch command, and the dagger release it works with, into one directory:
 #   sh install.sh [DIRECTORY]
-# What is there already is kept. RUST_MULTIARCH_SOURCE is another place to install from, as pip takes it.
+# An earlier installation there is kept, or made again where it does not work; a directory with anything else
+# in it is refused. RUST_MULTIARCH_SOURCE is another place to install from, as pip takes it.
 set -eu
 version=0.1.0
 dagger=0.21.8
 directory=${1:-$HOME/.rust-multiarch/v$version}
 source=${RUST_MULTIARCH_SOURCE:-git+https://github.com/rust-multiarch/rust-multiarch@v$version}
 
+marker=$directory/.rust-multiarch
+
+empty() { [ -z "$(ls -A "$directory" 2> /dev/null)" ]; }
+# What was installed before there was a marker is a virtual environment with the command in it.
+ours() { [ -e "$marker" ] || { [ -e "$directory/pyvenv.cfg" ] && [ -e "$directory/bin/rust-multiarch" ]; }; }
+
 if ! "$directory/bin/rust-multiarch" --help > /dev/null 2>&1; then
-  python3 -m venv --clear "$directory"
+  if ! empty && ! ours; then
+    echo "install.sh: $directory is not empty, and would be emptied: name another, or empty it yourself" >&2
+    exit 1
+  fi
+  made=0
+  python3 -m venv --clear "$directory" || made=$?
+  # Of half an installation too, so that the next run may go on.
+  mkdir -p "$directory"
+  : > "$marker"
+  [ "$made" = 0 ] || exit "$made"
   "$directory/bin/python" -m pip install --quiet --disable-pip-version-check "rust-multiarch[cli] @ $source"
 fi
 case $(PATH="$directory/bin:$PATH" dagger version 2> /dev/null) in

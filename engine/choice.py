@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,7 @@ def choose(
     host = environ.get(RUNNER, "")
     if host == address(EMBEDDED):
         return _embedded("it was asked for", platforms, builders, log)
-    choice = _named(host, environ) if host else _container_tool(log)
+    choice = _named(host, environ) if host else _container_tool(environ)
     if choice is None:
         why = "no runner host is set, and neither docker nor podman answers"
         return _embedded(why, platforms, builders, log)
@@ -73,9 +74,7 @@ def choose(
 
 
 def _named(host: str, environ: Mapping[str, str]) -> Choice:
-    """A named engine, with the Dagger CLI that is here unless one is named too; the SDK fetches its own."""
-    found = {} if environ.get(CLI) else _on_path() or _compiled()
-    return Choice("named", f"{RUNNER} is {host}", {RUNNER: host, **found})
+    return Choice("named", f"{RUNNER} is {host}", {RUNNER: host, **_command_line(environ)})
 
 
 def _embedded(why: str, platforms: Sequence[str], builders: Sequence[str], log: Log) -> Choice:
@@ -88,9 +87,9 @@ def _embedded(why: str, platforms: Sequence[str], builders: Sequence[str], log: 
     return Choice("embedded", why, lifecycle.env())
 
 
-def _container_tool(log: Log) -> Choice | None:
+def _container_tool(environ: Mapping[str, str]) -> Choice | None:
     tool = container_tool()
-    return Choice(tool, f"`{tool} info` answers", _command_line(log)) if tool else None
+    return Choice(tool, f"`{tool} info` answers", _command_line(environ)) if tool else None
 
 
 def container_tool() -> str | None:
@@ -107,14 +106,22 @@ def _answers(command: Sequence[str]) -> bool:
     return done.returncode == 0
 
 
-def _command_line(log: Log) -> dict[str, str]:
-    """The Dagger CLI: the one on PATH, else ours, which serves any engine of its version."""
-    return _on_path() or _at(build.build(Paths.default().builds, log))
+def _command_line(environ: Mapping[str, str]) -> dict[str, str]:
+    """The Dagger CLI that is here unless one is named; where there is none, the SDK fetches its own."""
+    return {} if environ.get(CLI) else _on_path() or _beside() or _compiled()
 
 
 def _on_path() -> dict[str, str]:
     found = shutil.which("dagger")
     return {CLI: found} if found else {}
+
+
+def _beside() -> dict[str, str]:
+    """The one that install.sh puts beside this Python, whose directory PATH may lack."""
+    directory = Path(sys.executable).parent
+    found = shutil.which("dagger", path=str(directory))
+    # At the end: in front, this Python would take the place of the user's own.
+    return {CLI: found, "PATH": f"{os.environ.get('PATH', os.defpath)}:{directory}"} if found else {}
 
 
 def _compiled() -> dict[str, str]:

@@ -52,9 +52,21 @@ class Status:
 
 @contextmanager
 def _locked(paths: Paths, log: Log) -> Iterator[None]:
-    paths.create()
+    try:
+        paths.create()
+    except PermissionError:
+        raise _not_ours(paths.engine) from None
     with exclusive(paths.lock, log, "waiting for another start or stop of this engine"):
         yield
+
+
+def _not_ours(path: Path) -> EngineError:
+    """Of an engine that root started, a user sees nothing."""
+    return EngineError(
+        "the engine's files belong to another user",
+        where=str(path),
+        fix="run the same command as root (for example with sudo -E)",
+    )
 
 
 def start(
@@ -71,12 +83,15 @@ def start(
 
     Raises:
         PrerequisitesMissing: this machine lacks something that cannot be installed from here.
+        EngineError: the engine's files belong to another user.
         EngineBuildFailed: the engine does not compile.
         EngineStartFailed: it was started and does not answer.
         BaseImageUnavailable: an image can neither be pulled nor made here.
     """
     paths = paths or Paths.default()
-    before = Record.read(paths.record) if supervisor.running(paths) else None
+    before = Record.read(paths.record)
+    # In this order: beside a record that cannot be read the socket cannot be looked for.
+    before = before if before and supervisor.running(paths) else None
     mirror = before.mirror if before else not config.hub_reachable()
     if mirror and not before:
         log("Docker Hub cannot be reached from here: images made from Debian packages stand in for its own")
@@ -167,6 +182,9 @@ def stop(log: Log = to_stderr, *, paths: Paths | None = None) -> bool:
     """Stop the engine and undo what starting it did to this machine; False if there was nothing.
 
     The cache, the builds and the stand-in images stay.
+
+    Raises:
+        EngineError: the engine's files belong to another user.
     """
     paths = paths or Paths.default()
     if not paths.engine.exists():
@@ -205,11 +223,19 @@ def status(*, paths: Paths | None = None) -> Status:
 
 
 def logs(*, follow: bool = False, paths: Paths | None = None) -> Iterator[str]:
-    """The engine's log, line by line; with `follow` for as long as the engine runs."""
+    """The engine's log, line by line; with `follow` for as long as the engine runs.
+
+    Raises:
+        EngineError: the log belongs to another user.
+    """
     paths = paths or Paths.default()
-    if not paths.log.exists():
+    try:
+        file = paths.log.open(errors="replace")
+    except FileNotFoundError:
         return
-    with paths.log.open(errors="replace") as file:
+    except PermissionError:
+        raise _not_ours(paths.log) from None
+    with file:
         while True:
             yield from file
             if not follow or not supervisor.running(paths):

@@ -20,6 +20,7 @@ from pipeline.errors import PrerequisitesMissing
 
 GO_FALLBACK = (1, 26, 1)
 GO_MOD = Path(__file__).with_name("go.mod")
+FILESYSTEMS = Path("/proc/filesystems")
 POLICY = Path("/usr/sbin/policy-rc.d")
 # Programs of system administration, which the path of a user who became root with su lacks.
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
@@ -85,12 +86,14 @@ class Missing:
     def fixes(self) -> list[str]:
         """How to get what a package manager can give, and the rest."""
         fixes = []
+        if self.kernel:
+            # First: without it the rest does not help.
+            kernel = " and ".join(self.kernel)
+            fixes.append(f"the embedded engine needs Linux with {kernel}; elsewhere start Docker or Podman")
         if self.packages:
             fixes.append("as root: " + " ".join(install_command(self.packages)))
         if self.go:
             fixes.append(f"install {self.go} (bookworm's own golang is too old) and put `go` on the PATH")
-        if self.kernel:
-            fixes.append("use a machine whose kernel has " + " and ".join(self.kernel))
         if self.root:
             fixes.append("run the same command as root (for example with sudo -E)")
         return fixes
@@ -152,7 +155,8 @@ def _installed(package: str) -> bool:
 
 
 def _missing_kernel() -> list[str]:
-    known = Path("/proc/filesystems").read_text().split()
+    # Without the file this is no Linux, which lacks everything.
+    known = FILESYSTEMS.read_text().split() if FILESYSTEMS.exists() else []
     return [text for name, text in KERNEL if name not in known and not _modprobe(name)]
 
 

@@ -55,7 +55,9 @@ def read(pid: int) -> Process | None:
 
 
 def _running() -> Iterator[Process]:
-    found = (read(int(entry.name)) for entry in PROC.iterdir() if entry.name.isdigit())
+    # Only Linux has it, and only there an engine runs.
+    entries = PROC.iterdir() if PROC.is_dir() else ()
+    found = (read(int(entry.name)) for entry in entries if entry.name.isdigit())
     return (each for each in found if each)
 
 

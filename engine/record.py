@@ -28,8 +28,8 @@ class Record:
 
     @classmethod
     def read(cls, path: Path) -> Record | None:
-        """The last start's record; None when there is none that this version understands."""
+        """The last start's record; None when there is none that this user and this version can read."""
         try:
             return cls(**json.loads(path.read_text()))
-        except (FileNotFoundError, ValueError, TypeError):
+        except (FileNotFoundError, PermissionError, ValueError, TypeError):
             return None

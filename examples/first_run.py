@@ -8,17 +8,18 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from engine import choice, registry
-from pipeline.errors import RustMultiarchError
+from engine import build, choice, registry
+from pipeline.errors import EngineError, RustMultiarchError
 
 ROOT = Path(__file__).parents[1]
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -38,6 +39,24 @@ def run(command: Sequence[str]) -> str:
     if done.returncode:
         sys.exit(done.returncode)
     return done.stdout
+
+
+def dagger(environ: Mapping[str, str]) -> str:
+    """How the Dagger command line is called here.
+
+    Raises:
+        EngineError: there is none.
+    """
+    named = environ.get(choice.CLI, "")
+    found = "dagger" if shutil.which("dagger", path=environ.get("PATH")) else named
+    if not found:
+        raise EngineError(
+            "there is no `dagger` command, which this example shows",
+            where="PATH",
+            fix=f"install the Dagger command line {build.version()} (https://docs.dagger.io/install), or"
+            f" compile it with Go: `{sys.executable} -m engine.build`; `rust-multiarch build` needs neither",
+        )
+    return found
 
 
 def ask(url: str) -> str:
@@ -86,7 +105,7 @@ def main() -> None:
     names = platforms.split(",")
     chosen = choice.choose(platforms=names)
     os.environ.update(chosen.environment)
-    project = ["dagger", "call", "--platforms", platforms, "--ports", "8080"]
+    project = [dagger(os.environ), "call", "--platforms", platforms, "--ports", "8080"]
     run([*project, "build", "report"])
     registry_host = os.environ.get("REGISTRY") or (registry.address_of() if chosen.kind == "embedded" else "")
     if registry_host:

@@ -136,7 +136,7 @@ async def setup(settings: Settings, plan: Plan, at: Situation | None, supplied: 
 
 def listed(items: list[str]) -> tuple[str, ...]:
     """Items that may be comma-separated, as cargo takes its own lists, one by one."""
-    return tuple(name for item in items for name in item.split(",") if name)
+    return tuple(name for item in items for part in item.split(",") if (name := part.strip()))
 
 
 def pairs(option: str, items: list[str]) -> tuple[tuple[str, str], ...]:

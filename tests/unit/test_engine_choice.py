@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ def said() -> list[str]:
 
 def no_tools(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "venv/bin/python"))
 
 
 def tool(directory: Path, name: str, code: int) -> None:
@@ -32,29 +34,39 @@ def test_a_named_runner_comes_first(said, tmp_path, monkeypatch) -> None:
     assert "tcp://there:1" in said[0]
 
 
-@pytest.mark.parametrize("there", ["path", "compiled", ""])
-def test_a_named_runner_is_spoken_to_with_the_command_line_that_is_here(
-    said, tmp_path, monkeypatch, there: str
+@pytest.mark.parametrize("runner", [{choice.RUNNER: "tcp://there:1"}, {}], ids=["named", "docker"])
+@pytest.mark.parametrize("there", ["path", "beside", "compiled", ""])
+def test_an_engine_is_spoken_to_with_the_command_line_that_is_here(
+    said, tmp_path, monkeypatch, there: str, runner: dict[str, str]
 ) -> None:
     """Found where there was none: the SDK then fetches one, from a host that not everybody reaches."""
     no_tools(monkeypatch, tmp_path)
+    tool(tmp_path, "docker", 0)
     monkeypatch.setattr(choice, "Paths", SimpleNamespace(default=lambda: Paths(tmp_path)))
     monkeypatch.setattr(choice.build, "build_key", lambda: "key")
-    compiled = tmp_path / "builds/key"
+    monkeypatch.setattr(choice.build, "build", lambda *_: pytest.fail("compiled for its command line"))
+    compiled, beside = tmp_path / "builds/key", tmp_path / "venv/bin"
+    beside.mkdir(parents=True)
     if there == "path":
         tool(tmp_path, "dagger", 0)
+    if there in ("path", "beside"):
+        tool(beside, "dagger", 0)
     if there:
         compiled.mkdir(parents=True)
-    found = choice.choose(said.append, environ={choice.RUNNER: "tcp://there:1"}).environment.get(choice.CLI)
-    wanted = {"path": str(tmp_path / "dagger"), "compiled": str(compiled / "dagger"), "": None}
-    assert found == wanted[there]
+    found = choice.choose(said.append, environ=runner).environment
+    command_lines = {"path": str(tmp_path / "dagger"), "compiled": str(compiled / "dagger"), "": None}
+    assert found.get(choice.CLI) == (command_lines | {"beside": str(beside / "dagger")})[there]
+    search_paths = {"beside": f"{tmp_path}:{beside}", "compiled": f"{compiled}:{tmp_path}"}
+    assert found.get("PATH") == search_paths.get(there)
 
 
-def test_a_command_line_that_is_named_stays(said, tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize("runner", [{choice.RUNNER: "tcp://there:1"}, {}], ids=["named", "docker"])
+def test_a_command_line_that_is_named_stays(said, tmp_path, monkeypatch, runner: dict[str, str]) -> None:
     no_tools(monkeypatch, tmp_path)
+    tool(tmp_path, "docker", 0)
     tool(tmp_path, "dagger", 0)
-    environ = {choice.RUNNER: "tcp://there:1", choice.CLI: "/another/dagger"}
-    assert choice.choose(said.append, environ=environ).environment == {choice.RUNNER: "tcp://there:1"}
+    environ = {**runner, choice.CLI: "/another/dagger"}
+    assert choice.choose(said.append, environ=environ).environment == runner
 
 
 def test_our_own_engine_has_a_name(said, started, tmp_path, monkeypatch) -> None:
@@ -78,13 +90,11 @@ def test_a_tool_that_answers(said, tmp_path, monkeypatch, docker: int, podman: i
     assert kind in said[0]
 
 
-def test_without_a_dagger_command_ours_is_built(said, tmp_path, monkeypatch) -> None:
+def test_beside_docker_neither_dagger_nor_go_is_needed(said, tmp_path, monkeypatch) -> None:
+    """Found on a machine with Docker alone: it ended for want of Go, where the SDK fetches what it needs."""
     no_tools(monkeypatch, tmp_path)
     tool(tmp_path, "docker", 0)
-    monkeypatch.setattr(choice.build, "build", lambda builds, log: Path("/built"))
-    found = choice.choose(said.append, environ={})
-    assert found.environment[choice.CLI] == "/built/dagger"
-    assert found.environment["PATH"].startswith("/built:")
+    assert choice.choose(said.append, environ={}).environment == {}
 
 
 @pytest.fixture

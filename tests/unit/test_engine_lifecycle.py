@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from engine import lifecycle, supervisor
+from engine import lifecycle, process, supervisor
 from engine.paths import Paths
 from engine.process import Process
 from engine.record import Record
@@ -211,6 +211,51 @@ def test_logs_end_with_the_engine(machine: Machine, paths: Paths) -> None:
     paths.create()
     paths.log.write_text("one\ntwo\n")
     assert list(lifecycle.logs(paths=paths, follow=True)) == ["one\n", "two\n"]
+
+
+@pytest.fixture
+def roots(machine: Machine, paths: Paths, monkeypatch: pytest.MonkeyPatch) -> Paths:
+    """The paths of an engine that root started, as another user sees them."""
+    start(machine, paths)
+
+    def refused(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(path: Path, *args: Any, **kwargs: Any) -> Any:
+            if path.is_relative_to(paths.engine):
+                raise PermissionError(13, "Permission denied", str(path))
+            return real(path, *args, **kwargs)
+
+        return call
+
+    for name in ("read_text", "open", "chmod"):
+        monkeypatch.setattr(Path, name, refused(getattr(Path, name)))
+    monkeypatch.setattr(lifecycle.supervisor, "running", lambda paths: paths.record.read_text())
+    return paths
+
+
+def test_what_root_started_is_not_ours_to_see(machine: Machine, roots: Paths) -> None:
+    """Found after `sudo -E rust-multiarch build`: the next command of the user died of a PermissionError."""
+    assert Record.read(roots.record) is None
+    assert lifecycle.status(paths=roots).running is False
+    with pytest.raises(EngineError, match="start it first"):
+        lifecycle.env(paths=roots)
+
+
+def test_what_root_started_is_a_matter_for_root(machine: Machine, roots: Paths) -> None:
+    with pytest.raises(EngineError, match="another user"):
+        list(lifecycle.logs(paths=roots))
+    with pytest.raises(EngineError, match="another user"):
+        lifecycle.stop(machine.said.append, paths=roots)
+    machine.steps.clear()
+    with pytest.raises(EngineError, match="another user"):
+        lifecycle.start(["linux/amd64"], machine.said.append, paths=roots)
+    assert machine.steps == ["prerequisites"]
+
+
+def test_where_there_is_no_proc_nothing_of_ours_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found on macOS, where every command died of a FileNotFoundError."""
+    monkeypatch.setattr(process, "PROC", tmp_path / "proc")
+    assert process.find(["x"]) == []
+    assert lifecycle.status(paths=Paths(tmp_path)).running is False
 
 
 def _hold(root: Path, ready: Any) -> None:

@@ -22,6 +22,17 @@ def test_everything_is_named_at_once() -> None:
         assert name in text
 
 
+def test_a_machine_without_a_list_of_file_systems_is_no_linux(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prerequisites, "FILESYSTEMS", tmp_path / "absent")
+    monkeypatch.setattr(prerequisites, "_modprobe", lambda name: False)
+    kernel = prerequisites._missing_kernel()
+    assert kernel == [text for _, text in prerequisites.KERNEL]
+    first = Missing(["runc"], kernel, root=True).fixes()[0]
+    assert "needs Linux" in first and "start Docker" in first
+
+
 def test_packages_come_with_one_command() -> None:
     text = Missing(["runc", "tini"]).error().fix
     assert text == "as root: apt-get install --yes --no-install-recommends runc tini"

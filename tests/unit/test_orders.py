@@ -39,6 +39,11 @@ def test_an_order_has_every_setting_of_a_build() -> None:
     assert orders.order(Settings(), SOURCE, access, 0).build_platform == ""
 
 
+@pytest.mark.parametrize("items", [["x,y"], ["x", "y"], [" x , y,", " "]])
+def test_a_list_is_taken_apart_at_its_commas(items: list[str]) -> None:
+    assert orders.listed(items) == ("x", "y")
+
+
 def test_the_platforms_that_a_compiler_runs_on() -> None:
     emulated = Settings(platforms=["linux/arm64", "linux/amd64"], strategy=Strategy.EMULATED)
     assert orders.builders(emulated) == ["linux/arm64", "linux/amd64"]
