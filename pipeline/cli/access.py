@@ -52,6 +52,17 @@ def check(
         raise InvalidArgument("there is no ssh agent", where=AGENT, fix="start one with `eval $(ssh-agent)`")
 
 
+def words(
+    registry_tokens: Sequence[str] | None,
+    git_tokens: Sequence[str] | None,
+    ssh: bool,
+) -> list[str]:
+    """The options again, as another command of ours is given them."""
+    named = (("--registry-token", registry_tokens), ("--git-token", git_tokens))
+    found = [word for option, given in named for one in given or () for word in (option, one)]
+    return [*found, *(["--ssh"] if ssh else [])]
+
+
 def grant(
     module: RustMultiarch,
     registry_tokens: Sequence[str] | None,

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import anyio
 
 from pipeline import fleet, settings
 from pipeline.attestation import signing
 from pipeline.attestation.signing import Signer
-from pipeline.cli import session
-from pipeline.cli.merge import FromEnvironment, named_by_git
+from pipeline.cli import access, session
+from pipeline.cli.merge import FromEnvironment, goals
 from pipeline.errors import InvalidArgument, UnusableKey
-from pipeline.registry.address import destinations, tagged
+from pipeline.orders import listed
+from pipeline.registry.address import named
 from pipeline.registry.artifacts import Artifact
 from pipeline.registry.content import Descriptor
 from pipeline.registry.publish import join
 from pipeline.registry.receipt import Receipt
 from pipeline.settings import Settings
 from pipeline.targets import select
+
+BINARY = "{bin}"
+"""What stands for the binary's name in an address, see `named`."""
 
 
 def publish(
@@ -29,6 +34,7 @@ def publish(
     source: Path,
     files: Path | None,
     include_ignored: bool,
+    opened: Mapping[str, Any],
     tag: Sequence[str],
     engine: Sequence[str],
     username: str,
@@ -46,12 +52,12 @@ def publish(
     What is attached to a platform's image comes from its engine; the index is signed here.
 
     Raises:
-        InvalidArgument: attachments for several repositories, where the parts are in one.
+        InvalidArgument: attachments for several repositories, where the parts are in one; see `addresses`.
         UnusableKey, WrongKeyPassword: see `signing.load`.
         NoEngineLeft, RustMultiarchError: see `fleet.spread`.
     """
     platforms = [target.platform for target in select(asked.platforms)]
-    to = destinations(tagged(tag, named_by_git(asked.tag_rules, source, os.environ)), [])
+    to = goals(addresses(tag, listed(asked.bin)), asked.tag_rules, source, asked.ref)
     attached = [f"--{name}" for name, wanted in (("sbom", sbom), ("symbols", symbols)) if wanted]
     attached += ["--sign-key", sign_key] if sign_key else []
     attached += ["--sign-password", sign_password] if sign_password else []
@@ -67,7 +73,8 @@ def publish(
         return [signing.signature(index, to[0].name, signer)] if signer else []
 
     login = {to[0].host: (username, FromEnvironment(password))} if password else {}
-    command = leg(source, files, include_ignored, to[0].name, username, password, plain_http, attached)
+    further = [*attached, *access.words(**opened)]
+    command = leg(source, files, include_ignored, to[0].name, username, password, plain_http, further)
     legs = fleet.Legs(command, settings.to_environment(asked), session.say)
 
     async def run() -> Receipt:
@@ -80,6 +87,21 @@ def publish(
     return receipt.as_json() if json else receipt.references[0]
 
 
+def addresses(tag: Sequence[str], binaries: Sequence[str]) -> list[str]:
+    """The addresses with the binary's name in them, where they ask for it.
+
+    Raises:
+        InvalidArgument: one does, and the settings do not name one binary; only an engine finds out more.
+    """
+    if len(binaries) != 1 and any(BINARY in one for one in tag):
+        raise InvalidArgument(
+            "which binary {bin} stands for is not known before an engine reads the project",
+            where="--tag",
+            fix="with several engines, choose the binary with --bin, or write its name in the address",
+        )
+    return [named(one, "".join(binaries)) for one in tag]
+
+
 def leg(
     source: Path,
     files: Path | None,
@@ -88,7 +110,7 @@ def leg(
     username: str,
     password: str,
     plain_http: Sequence[str],
-    attached: Sequence[str] = (),
+    further: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """The command that builds one platform and pushes it by digest."""
     words = ["publish", str(source), "--by-digest", "--tag", repository]
@@ -98,7 +120,7 @@ def leg(
     words += ["--password", password] if password else []
     for host in plain_http:
         words += ["--plain-http", host]
-    return fleet.by_itself(*words, *attached)
+    return fleet.by_itself(*words, *further)
 
 
 def _signer(key: str, password: str) -> Signer:

@@ -13,12 +13,14 @@ from typing import Annotated
 import anyio
 import typer
 
-from pipeline.errors import InvalidArgument, NotAGitRepository
-from pipeline.naming import ci, git, tags
-from pipeline.naming.situation import Situation
+from pipeline import settings
+from pipeline.cli import session
+from pipeline.errors import InvalidArgument
+from pipeline.naming import git, tags
 from pipeline.orders import pairs
-from pipeline.registry.address import destinations, tagged
+from pipeline.registry.address import Destination, destinations, open_to_tags, tagged
 from pipeline.registry.publish import join
+from pipeline.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,10 @@ class FromEnvironment:
     """A secret that is read when it is asked for, and kept nowhere."""
 
     name: str
+    option: str = "--password"
 
-    async def plaintext(self) -> str:
-        """The variable's value.
+    def check(self) -> None:
+        """See that the variable is there.
 
         Raises:
             InvalidArgument: no variable has this name.
@@ -36,9 +39,17 @@ class FromEnvironment:
         if self.name not in os.environ:
             raise InvalidArgument(
                 "no environment variable has this name",
-                where="--password",
+                where=self.option,
                 fix="give the name of the variable that has the password, not the password",
             )
+
+    async def plaintext(self) -> str:
+        """The variable's value.
+
+        Raises:
+            InvalidArgument: no variable has this name.
+        """
+        self.check()
         return os.environ[self.name]
 
 
@@ -72,7 +83,8 @@ def merge(
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """Join images of single platforms, as other runners published them, into one index."""
-    to = destinations(tagged(tag, named_by_git(tag_rules or [], Path(), os.environ)))
+    source, asked = _asked()
+    to = goals(tag, tag_rules or asked.tag_rules, source, asked.ref)
     login = {to[0].host: (username, FromEnvironment(password))} if password else {}
     joined = functools.partial(
         join,
@@ -88,9 +100,34 @@ def merge(
         typer.echo(receipt.references[0])
 
 
-def named_by_git(rules: Sequence[str], directory: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """What git and CI call what is built in a directory; nothing outside of a repository."""
-    try:
-        return tags.from_text(rules, Situation(git.read_here(directory), ci.event(environ)))
-    except NotAGitRepository:
-        return ()
+def _asked() -> tuple[Path, Settings]:
+    """The project here and its settings: the tags are those that `publish` would give."""
+    source, of_place = session.project_at(Path())
+    outright = {**of_place, **settings.from_environment(os.environ)}
+    return source, anyio.run(session.settings_of, source, outright).settings
+
+
+def goals(addresses: Sequence[str], rules: Sequence[str], source: Path, ref: str) -> tuple[Destination, ...]:
+    """Where an index goes, with the tags that git and the rules give the addresses that have none.
+
+    Raises:
+        InvalidAddress: see `destinations`.
+        ShallowClone, InvalidArgument: the rules cannot be followed.
+        NotAGitRepository: the checkout cannot be read.
+    """
+    names: tuple[str, ...] = ()
+    if any(map(open_to_tags, addresses)):
+        git.read_if_any(source)
+        names = named_by_git(rules, source, os.environ, ref)
+    return destinations(tagged(addresses, names))
+
+
+def named_by_git(
+    rules: Sequence[str], directory: Path, environ: Mapping[str, str], ref: str = ""
+) -> tuple[str, ...]:
+    """What git and CI, or a git reference in CI's place, call what is built in a directory.
+
+    Nothing outside of a repository.
+    """
+    at = session.situation(directory, ref, environ)
+    return tags.from_text(rules, at) if at else ()

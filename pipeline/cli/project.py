@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json as json_module
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,13 +15,16 @@ from dagger import dag
 from pipeline import plan as preview
 from pipeline import runtime
 from pipeline import smoke as smoke_run
+from pipeline.attestation import attest
 from pipeline.cli import caching, fleet, loading, output, session, watching
+from pipeline.cli.merge import FromEnvironment
 from pipeline.cli.options import JSON, Progress, doc, platform_names
 from pipeline.cli.painting import Mode
 from pipeline.errors import InvalidArgument
 from pipeline.image import Image
 from pipeline.main import RustMultiarch
-from pipeline.registry.address import destinations
+from pipeline.naming import git
+from pipeline.registry.address import destinations, named, open_to_tags
 from pipeline.registry.content import digest_of_file
 from pipeline.report import Row, as_table
 from pipeline.settings import Settings
@@ -77,23 +80,26 @@ async def build(
     """Compile every platform and assemble the image; push, load or write it where asked."""
     ways = _ways(push, load, outputs)
     kinds = {way.kind for way in ways}
+    attached = _attached(sbom, provenance, symbols, sign_key, sign_password)
+    if "push" in kinds:
+        await _try_key(attached)
     caches = caching.Caches.parse(cache_from, cache_to, tag or (), username, password, plain_http or ())
     async with caches.read(module) as started:
         image = await started.assembled()
+        tags = [named(one, image.name) for one in tag or ()]
         for way in ways:
             if way.kind == "archive":
                 await image.tarball().export(way.path)
             if way.kind == "layout":
                 await image.layout().export(way.path)
             if way.kind == "docker":
-                await loading.write(image, tag or [], way.path)
+                await loading.write(image, tags, way.path)
         document: dict[str, Any] = {"variants": await image.rows()}
         if "push" in kinds and tag:
-            attached = _attached(sbom, provenance, symbols, sign_key, sign_password)
             receipt = await _publish(image, tag, username, password, no_clobber, plain_http, attached)
             document["published"] = json_module.loads(receipt)
         if "load" in kinds:
-            document["loaded"] = await loading.load(image, tag or [])
+            document["loaded"] = await loading.load(image, tags)
         await caches.write(started)
     document["seconds"] = watching.seconds()
     return _json(document) if json else _built(document)
@@ -108,11 +114,14 @@ def _ways(push: bool, load: bool, outputs: list[str] | None) -> list[output.Outp
 def check_build(
     _settings: Settings,
     *,
+    source: Path,
     tag: list[str] | None,
     push: bool,
     load: bool,
     outputs: list[str] | None,
     file: str,
+    password: str,
+    sign_password: str,
     cache_from: str,
     cache_to: str,
     **_: object,
@@ -121,27 +130,43 @@ def check_build(
 
     Raises:
         InvalidArgument: a Dockerfile; a push to nowhere; a load without docker; an address, an output or a
-            place for compiled state of the wrong form.
+            place for compiled state of the wrong form; a password in a variable that is not there.
     """
     if file:
         raise output.dockerfile()
+    check_passwords(password, sign_password)
     caching.Caches.parse(cache_from, cache_to)
     kinds = {way.kind for way in _ways(push, load, outputs)}
     if "push" in kinds:
-        check_publish(_settings, tag=tag)
+        check_publish(_settings, source=source, tag=tag)
     if "load" in kinds:
         loading.tool()
 
 
-def check_publish(_settings: Settings, *, tag: list[str] | None, **_: object) -> None:
-    """Refuse a push to nowhere.
+def check_passwords(password: str, sign_password: str) -> None:
+    """Refuse names of variables that are not there: the engine would say so after the build.
+
+    Raises:
+        InvalidArgument: no variable has the name.
+    """
+    for option, name in (("--password", password), ("--sign-password", sign_password)):
+        if name:
+            FromEnvironment(name, option).check()
+
+
+def check_publish(_settings: Settings, *, source: Path, tag: list[str] | None, **_: object) -> None:
+    """Refuse a push to nowhere, or under names that git is to give and cannot.
 
     Raises:
         InvalidArgument, InvalidAddress: no address, or one that no registry would take.
+        NotAGitRepository: an address has no tag, and the checkout cannot be read.
     """
     if not tag:
         raise InvalidArgument("nowhere to push to", where="--tag", fix="pass --tag host/name:tag")
-    destinations(tag, [])
+    addresses = [named(one, "bin") for one in tag]
+    destinations(addresses)
+    if any(map(open_to_tags, addresses)):
+        git.read_if_any(source)
 
 
 def _built(document: dict[str, Any]) -> str:
@@ -193,6 +218,15 @@ def _attached(sbom: bool, provenance: bool, symbols: bool, key: str, password: s
     }
 
 
+async def _try_key(attached: Mapping[str, Any]) -> None:
+    """Open the signing key, if there is one: a wrong one is refused before anything is built.
+
+    Raises:
+        UnusableKey, WrongKeyPassword: see `attest.wish`.
+    """
+    await attest.wish(key=attached["sign_key"], password=attached["sign_password"])
+
+
 async def publish(
     module: RustMultiarch,
     *,
@@ -215,6 +249,7 @@ async def publish(
 ) -> str:
     """Build, push one index to every --tag and print its first address with the digest."""
     attached = _attached(sbom, provenance, symbols, sign_key, sign_password)
+    await _try_key(attached)
     caches = caching.Caches.parse(cache_from, cache_to, tag or (), username, password, plain_http or ())
     async with caches.read(module) as started:
         image = await started.assembled()
@@ -232,6 +267,7 @@ def publish_apart(
     source: Path,
     files: Path | None,
     include_ignored: bool,
+    opened: Mapping[str, Any],
     engine: list[str],
     tag: list[str] | None,
     username: str,
@@ -252,9 +288,11 @@ def publish_apart(
     """What publishing on several engines answers; None where one does it all, after a look at the addresses.
 
     Raises:
-        InvalidArgument, InvalidAddress: see `check_publish`; what cannot be had from several engines.
+        InvalidArgument, InvalidAddress: see `check_publish` and `check_passwords`; what cannot be had from
+            several engines.
     """
-    check_publish(settings, tag=tag)
+    check_publish(settings, source=source, tag=tag)
+    check_passwords(password, sign_password)
     caching.Caches.parse(cache_from, cache_to)
     if len(engine) < 2:
         return None
@@ -279,6 +317,7 @@ def publish_apart(
         source=source,
         files=files,
         include_ignored=include_ignored,
+        opened=opened,
         tag=tag or [],
         engine=engine,
         username=username,

@@ -66,18 +66,16 @@ def project_command(
         chosen, rest = options.split(given, names)
         opened, rest = options.split(rest, _ACCESS)
         access.check(**opened)
-        asked = Path(chosen.pop("source")).resolve()
-        source, member = located(asked)
+        source, of_place = project_at(chosen.pop("source"))
         files = chosen.pop("files")
         files = files.resolve() if files else None
         ignored = chosen.pop("include_ignored")
         given_outright = settings.given(chosen, lambda name: f"option {options.flags(name)[0]}")
-        of_place = {"package": Value(member, f"the directory {asked.name}")} if member else {}
         outright = {**of_place, **settings.from_environment(os.environ), **given_outright}
-        merged = anyio.run(_merged, source, outright)
+        merged = anyio.run(settings_of, source, outright)
         targets = select(merged.settings.platforms)
         place = {"source": source, "files": files, "include_ignored": ignored}
-        if before and (known := before(merged.settings, **place, engine=engines, **rest)):
+        if before and (known := before(merged.settings, **place, opened=opened, engine=engines, **rest)):
             typer.echo(known)
             return
         if engines:
@@ -86,7 +84,10 @@ def project_command(
         work = functools.partial(_over_project, run, module, rest)
         rows = [(target.platform, target.triple(merged.settings.libc)) for target in targets]
         shown = rows if by_platform else [(run.__name__, "")]
-        answer([name for name, _ in rows], work, shown, progress, orders.builders(merged.settings))
+        # The command's own are those to run for: their emulators have to be there too.
+        own_platforms = select(rest["platforms"]) if rest.get("platforms") else ()
+        needed = dict.fromkeys(target.platform for target in (*targets, *own_platforms))
+        answer(list(needed), work, shown, progress, orders.builders(merged.settings))
 
     command.__doc__ = run.__doc__
     command.__signature__ = inspect.Signature(
@@ -125,7 +126,18 @@ def _use(engine: str) -> None:
     os.environ[RUNNER] = engine
 
 
-async def _merged(source: Path, outright: Layer) -> Merged:
+def project_at(directory: Path) -> tuple[Path, Layer]:
+    """The project that a directory means, and the settings that this says.
+
+    Raises:
+        NotACargoProject: there is no such directory.
+    """
+    asked = directory.resolve()
+    source, member = located(asked)
+    return source, {"package": Value(member, f"the directory {asked.name}")} if member else {}
+
+
+async def settings_of(source: Path, outright: Layer) -> Merged:
     """The settings, known before there is an engine: what is wrong with them is said at once."""
     package = outright["package"].value if "package" in outright else ""
     return settings.merge(*await settings.from_project(settings.OnDisk(source), package), outright)
@@ -150,14 +162,14 @@ async def _module(
     module = RustMultiarch(source=directory, **{name: each.value for name, each in outright.items()})
     module.origins = {name: each.origin for name, each in outright.items()}
     module.files = dag.host().directory(str(files)) if files else None
-    module.situation = await anyio.to_thread.run_sync(_situation, source, ref)
+    module.situation = await anyio.to_thread.run_sync(situation, source, ref)
     return access.grant(module, **opened)
 
 
-def _situation(source: Path, ref: str) -> Situation | None:
+def situation(source: Path, ref: str, environ: Mapping[str, str] = os.environ) -> Situation | None:
     """What git and the environment say of the source; None outside a repository."""
     try:
-        return Situation(git.read_here(source), ci.of_ref(ref) if ref else ci.event(os.environ))
+        return Situation(git.read_here(source), ci.of_ref(ref) if ref else ci.event(environ))
     except NotAGitRepository:
         return None
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import manifest
+from pipeline.errors import NotACargoProject
 
 
 def located(directory: Path) -> tuple[Path, str]:
@@ -13,7 +14,16 @@ def located(directory: Path) -> tuple[Path, str]:
 
     A member has no lock file, and inherits from a manifest above it that an engine has to be given too. Cargo
     looks for that in the directories above (the cargo book, "Workspaces").
+
+    Raises:
+        NotACargoProject: there is no such directory.
     """
+    if not directory.is_dir():
+        raise NotACargoProject(
+            "there is no such directory",
+            where=str(directory),
+            fix="pass the directory that holds Cargo.toml",
+        )
     own = _manifest(directory)
     name = manifest.package(own)
     if not name or "workspace" in own or (directory / "Cargo.lock").exists():

@@ -1,6 +1,7 @@
 import json
 import os
 import sys
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,13 +10,24 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from pipeline import cli, fleet
-from pipeline.cli import loading, options, output, project, session
+from pipeline import cli, doctor, fleet
+from pipeline.attestation import attest
+from pipeline.cli import loading, merge, options, output, project, session
 from pipeline.cli.output import Output
-from pipeline.errors import InvalidAddress, InvalidArgument, LinkError, NoEngineLeft, RustMultiarchError
+from pipeline.errors import (
+    InvalidAddress,
+    InvalidArgument,
+    LinkError,
+    NoEngineLeft,
+    NotACargoProject,
+    NotAGitRepository,
+    RustMultiarchError,
+    UnusableKey,
+)
 from pipeline.main import RustMultiarch
 from pipeline.settings import NAMES, Settings
 
+SAMPLE = str(Path(__file__).parents[2] / "sample_app")
 COMMAND = typer.main.get_command(cli.app)
 
 
@@ -177,9 +189,111 @@ def test_an_engine_that_is_not_there(run, monkeypatch: pytest.MonkeyPatch) -> No
     assert "nothing listens at tcp://127.0.0.1:9" in done.stderr
 
 
+@pytest.fixture
+def no_engine(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """No engine is to be had; the platforms that one was asked for."""
+    asked: list[list[str]] = []
+
+    def choose(_say: object, platforms: list[str], **_: object) -> None:
+        asked.append(platforms)
+        raise NoEngineLeft("none", where="", fix="")
+
+    monkeypatch.setattr(session.choice, "choose", choose)
+    monkeypatch.setenv(fleet.RUNNER, "")
+    return asked
+
+
+@pytest.mark.parametrize("command", ["build", "publish"])
+@pytest.mark.parametrize("option", ["--password", "--sign-password"])
+def test_a_password_in_no_variable_is_refused_first(run, no_engine, command: str, option: str) -> None:
+    done = run(command, SAMPLE, "--tag", "a.example/x:1", option, "RM_NOT_SET")
+    assert done.returncode == InvalidArgument.exit_code
+    assert "no environment variable has this name" in done.stderr and option in done.stderr
+    assert no_engine == []
+    assert run(command, SAMPLE, "--tag", "a.example/x:1", option, "RM_SET", RM_SET="x").returncode == 66
+
+
+@pytest.mark.parametrize("command", ["build", "doctor"])
+@pytest.mark.parametrize("name", ["gone", "file"])
+def test_a_directory_that_is_none_is_refused_first(
+    run, no_engine, tmp_path: Path, command: str, name: str
+) -> None:
+    (tmp_path / "file").touch()
+    done = run(command, str(tmp_path / name))
+    assert done.returncode == NotACargoProject.exit_code and str(tmp_path / name) in done.stderr
+    assert no_engine == []
+
+
+def test_the_platforms_to_test_for_are_made_ready_too(run, no_engine) -> None:
+    run("test", SAMPLE, "--platform", "linux/riscv64,linux/amd64", RUST_MULTIARCH_PLATFORMS="linux/amd64")
+    run("test", SAMPLE, RUST_MULTIARCH_PLATFORMS="linux/amd64")
+    assert no_engine == [["linux/amd64", "linux/riscv64"], ["linux/amd64"]]
+
+
+class Unbuilt:
+    """A project that must not be built."""
+
+    async def assembled(self) -> None:
+        raise AssertionError("it was built")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("command", "options"), [(project.publish, {}), (project.build, {"push": True})])
+async def test_a_wrong_key_is_refused_before_the_build(
+    command: Callable[..., Awaitable[str]], options: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def text(*_: object) -> str:
+        return "no key"
+
+    monkeypatch.setattr(attest, "_text", text)
+    with pytest.raises(UnusableKey):
+        await command(Unbuilt(), tag=["a.example/x:1"], sign_key="env://KEY", **options)
+
+
+class Built:
+    """A project that was built, of which nothing is known."""
+
+    name = "my app"
+
+    async def assembled(self) -> "Built":
+        return self
+
+    async def rows(self) -> list[object]:
+        return []
+
+
+@pytest.mark.anyio
+async def test_what_is_loaded_has_the_binarys_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    async def load(_image: object, tags: list[str]) -> str:
+        seen.extend(tags)
+        return tags[0]
+
+    monkeypatch.setattr(loading, "load", load)
+    said = await project.build(Built(), tag=["a.example/{bin}:1"], load=True)  # type: ignore[arg-type]
+    assert seen == ["a.example/my-app:1"] and said.endswith("a.example/my-app:1")
+
+
+def test_an_address_may_ask_for_the_binarys_name() -> None:
+    project.check_publish(Settings(), source=Path(), tag=["a.example/{bin}:1"])
+
+
+def test_doctor_looks_at_the_registry_of_such_an_address(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    async def examine(subject: doctor.Subject, _checks: object) -> list[doctor.Result]:
+        seen.extend(subject.tags)
+        return []
+
+    monkeypatch.setattr(doctor, "examine", examine)
+    run("doctor", SAMPLE, "--tag", "a.example/{bin}:1", "--json")
+    assert seen == ["a.example/bin:1"]
+
+
 def test_an_address_is_checked_first() -> None:
     with pytest.raises(InvalidAddress):
-        project.check_publish(Settings(), tag=["ok/a:1", "NOT/ok"])
+        project.check_publish(Settings(), source=Path(), tag=["ok/a:1", "NOT/ok"])
 
 
 def test_settings_that_are_wrong_are_refused_before_there_is_an_engine(run, tmp_path: Path) -> None:
@@ -287,3 +401,14 @@ def test_an_error_that_is_not_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(cli, "app", fail)
     with pytest.raises(ExceptionGroup, match="several"):
         cli.main()
+
+
+def test_a_checkout_that_git_cannot_read_gives_no_image_its_name(tmp_path: Path) -> None:
+    """Found with a checkout of another user's in a container: `latest` was moved instead."""
+    broken = tmp_path / "checkout"
+    (broken / ".git").mkdir(parents=True)
+    for check in (project.check_publish, lambda _, source, tag: merge.goals(tag, [], source, "")):
+        check(Settings(), source=broken, tag=["ok/a:1"])
+        check(Settings(), source=tmp_path, tag=["ok/a"])
+        with pytest.raises(NotAGitRepository):
+            check(Settings(), source=broken, tag=["ok/a:1", "ok/b"])

@@ -51,3 +51,7 @@ def test_a_password_is_for_the_first_tag_or_for_the_cache_itself(tags: list[str]
     assert {username for username, _ in caches.logins.values()} == {"me"}
     assert caches.plain_http == ["b.example"]
     assert Caches.parse("", STATE, tags).logins == {}
+
+
+def test_an_address_may_ask_for_the_binarys_name() -> None:
+    assert set(Caches.parse("", STATE, ["b.example/{bin}:1"], "me", "PASSWORD").logins) == {"b.example"}

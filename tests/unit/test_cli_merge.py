@@ -1,9 +1,12 @@
 from pathlib import Path
 
 import pytest
+from repositories import commit, repository
 
 from pipeline import errors
+from pipeline.cli import merge as command
 from pipeline.cli.merge import FromEnvironment, named_by_git
+from pipeline.registry.receipt import Receipt
 
 pytestmark = pytest.mark.anyio
 
@@ -22,3 +25,43 @@ async def test_a_password_in_place_of_a_name_is_not_repeated(monkeypatch) -> Non
 
 def test_outside_of_a_repository_nothing_is_named(tmp_path: Path) -> None:
     assert named_by_git([], tmp_path, {}) == ()
+
+
+CARGO = '[package]\nname = "app"\n[package.metadata.rust-multiarch]\n'
+
+
+@pytest.mark.parametrize(
+    ("metadata", "environment", "given", "wanted"),
+    [
+        ('tag-rules = ["type=raw,value=cargo"]', {}, None, "cargo"),
+        ('tag-rules = ["type=raw,value=cargo"]', {"TAG_RULES": "type=raw,value=env"}, None, "env"),
+        ('tag-rules = ["type=raw,value=cargo"]', {}, ["type=raw,value=option"], "option"),
+        ('ref = "refs/heads/there"', {}, ["type=ref,event=branch"], "there"),
+    ],
+)
+def test_its_tags_are_those_that_publish_gives(
+    metadata: str,
+    environment: dict[str, str],
+    given: list[str] | None,
+    wanted: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = []
+
+    async def join(_sources: object, to: object, *_: object, **__: object) -> Receipt:
+        found.extend(to)
+        return Receipt("", "", (), (), ())
+
+    commit(repository(tmp_path), "Cargo.toml", CARGO + metadata)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command, "join", join)
+    for name, value in environment.items():
+        monkeypatch.setenv(f"RUST_MULTIARCH_{name}", value)
+    command.merge(["a.example/x:1"], tag=["a.example/x"], tag_rules=given, json=True)
+    assert [(to.name, to.tags) for to in found] == [("a.example/x", (wanted,))]
+
+
+def test_where_every_address_has_a_tag_git_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "named_by_git", None)
+    assert [to.tags for to in command.goals(["a.example/x:1"], [], Path(), "")] == [("1",)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import inspect
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
@@ -13,11 +14,14 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
+from repositories import repository
 
 from pipeline import errors, fleet
 from pipeline.cli import fleet as cli_fleet
 from pipeline.cli import project
 from pipeline.fleet import EngineLost, Legs
+from pipeline.registry.address import Destination
+from pipeline.registry.receipt import Receipt
 from pipeline.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -189,6 +193,16 @@ def test_a_key_that_no_engine_is_asked_for(tmp_path: Path, monkeypatch: pytest.M
             cli_fleet._signer(place, password)
 
 
+NAMES = inspect.signature(project.publish_apart).parameters
+ASKED = {name: None for name in NAMES if name not in ("settings", "_")} | {
+    "cache_from": "",
+    "cache_to": "",
+    "tag": ["a.example/x:1"],
+    "source": Path(),
+    "engine": ["tcp://a:1", "tcp://b:1"],
+}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -196,12 +210,55 @@ def test_a_key_that_no_engine_is_asked_for(tmp_path: Path, monkeypatch: pytest.M
         ({"provenance": True}, "each engine does one of its own"),
         ({"by_digest": True}, "one index under tags"),
         ({"cache_to": "x"}, "the state of one engine"),
+        ({"tag": ["a.example/{bin}:1"]}, "which binary"),
+        ({"password": "NOT_SET"}, "no environment variable has this name"),
+        ({"sign_password": "NOT_SET"}, "no environment variable has this name"),
     ],
 )
 def test_what_several_engines_cannot_do(options: dict[str, object], message: str) -> None:
-    names = inspect.signature(project.publish_apart).parameters
-    asked = {name: None for name in names if name not in ("settings", "_")}
-    asked |= {"cache_from": "", "cache_to": "", "tag": ["a.example/x:1"], "source": Path()}
-    asked |= {"engine": ["tcp://a:1", "tcp://b:1"], **options}
     with pytest.raises(errors.InvalidArgument, match=message):
-        project.publish_apart(Settings(), **asked)  # type: ignore[arg-type]
+        project.publish_apart(Settings(), **{**ASKED, **options})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def spreading(monkeypatch: pytest.MonkeyPatch):
+    """Publishes on several engines that do nothing: the leg's command, and where the index goes."""
+
+    def publish(settings: Settings, **options: object) -> tuple[tuple[str, ...], Sequence[Destination]]:
+        found: list[object] = []
+
+        async def spread(_platforms: object, _engines: object, run: object, _log: object) -> dict[str, str]:
+            found.append(run.__self__.command)  # type: ignore[attr-defined]
+            return {}
+
+        async def join(_sources: object, to: object, *_: object, **__: object) -> Receipt:
+            found.append(to)
+            return Receipt("", "", (), (), ())
+
+        monkeypatch.setattr(fleet, "spread", spread)
+        monkeypatch.setattr(cli_fleet, "join", join)
+        nothing = {"registry_tokens": None, "git_tokens": None, "ssh": False}
+        asked = {**ASKED, "sign_key": "", "json": True, "plain_http": [], "opened": nothing, **options}
+        project.publish_apart(settings, **asked)  # type: ignore[arg-type]
+        command, to = found
+        return command, to  # type: ignore[return-value]
+
+    return publish
+
+
+def test_a_leg_opens_what_the_command_was_given(spreading) -> None:
+    opened = {"registry_tokens": ["corp=A"], "git_tokens": ["git.example.com=B"], "ssh": True}
+    command, _ = spreading(Settings(), opened=opened)
+    assert command[-5:] == ("--registry-token", "corp=A", "--git-token", "git.example.com=B", "--ssh")
+
+
+def test_the_reference_that_was_set_names_the_index(spreading, tmp_path: Path) -> None:
+    settings = Settings(ref="refs/heads/there", tag_rules=["type=ref,event=branch"])
+    _, to = spreading(settings, source=repository(tmp_path), tag=["a.example/x"])
+    assert [each.tags for each in to] == [("there",)]
+
+
+def test_the_binary_that_was_chosen_names_the_index(spreading) -> None:
+    command, to = spreading(Settings(bin=["My App"]), tag=["a.example/{bin}:1"])
+    assert [each.name for each in to] == ["a.example/my-app"]
+    assert "a.example/my-app" in command

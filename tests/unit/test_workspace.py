@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli.workspace import located
+from pipeline.errors import NotACargoProject
 
 MEMBER = '[package]\nname = "orders"\nversion.workspace = true\n'
 
@@ -36,3 +37,10 @@ def test_nothing_is_made_of_a_directory_without_a_workspace_above(root: Path, tm
     assert located(root / "services") == (root / "services", "")
     (root / "Cargo.toml").unlink()
     assert located(root / "services/orders") == (root / "services/orders", "")
+
+
+@pytest.mark.parametrize("name", ["gone", "Cargo.toml"])
+def test_what_is_no_directory_is_no_project(root: Path, name: str) -> None:
+    with pytest.raises(NotACargoProject, match="no such directory") as raised:
+        located(root / name)
+    assert raised.value.where == str(root / name)
