@@ -17,7 +17,7 @@ from pipeline.cli.session import say
 from pipeline.errors import InvalidArgument, PublishError
 from pipeline.main import RustMultiarch
 from pipeline.registry import archive
-from pipeline.registry.address import Address, destinations, named, parse_address, parse_source
+from pipeline.registry.address import Address, destinations, named_somehow, parse_address, parse_source
 from pipeline.registry.publish import Logins, connected
 
 WRITTEN = "a file, or type=registry,ref=ADDRESS"
@@ -98,7 +98,7 @@ class Caches:
         source = place("--cache-from", cache_from, parse_source)
         target = place("--cache-to", cache_to, parse_address)
         kept = [each.host for each in (source, target) if isinstance(each, Address)]
-        hosts = [to.host for to in destinations([named(one, "bin") for one in tag[:1]])] if tag else kept
+        hosts = [to.host for to in destinations(named_somehow(tag[:1]))] if tag else kept
         logins = {host: (username, dag.secret(f"env://{password}")) for host in hosts if password}
         return cls(source, target, logins, plain_http)
 

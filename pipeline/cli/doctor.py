@@ -15,7 +15,7 @@ from pipeline.cli.workspace import located
 from pipeline.doctor import Check, Outcome, State, Subject
 from pipeline.errors import NotReady, RustMultiarchError
 from pipeline.main import RustMultiarch
-from pipeline.registry.address import named
+from pipeline.registry.address import named_somehow
 from pipeline.targets import DEFAULT_PLATFORMS, select
 
 
@@ -31,7 +31,7 @@ def examine(
     """Check engine, project, git, registries, emulators, disk and clock; say what to do about each."""
     place, member = located(source.resolve())
     platforms, outcome = _configured(place, platform or [], member)
-    subject = Subject(place, platforms, [named(one, "bin") for one in tag or ()])
+    subject = Subject(place, platforms, named_somehow(tag or ()))
     checks = (*doctor.CHECKS, Check("settings", lambda _: outcome))
     results = anyio.run(doctor.examine, subject, checks)
     typer.echo(doctor.as_json(results) if json else doctor.as_text(results))

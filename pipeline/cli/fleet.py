@@ -16,16 +16,13 @@ from pipeline.cli import access, session
 from pipeline.cli.merge import FromEnvironment, goals
 from pipeline.errors import InvalidArgument, UnusableKey
 from pipeline.orders import listed
-from pipeline.registry.address import named
+from pipeline.registry.address import BINARY, named
 from pipeline.registry.artifacts import Artifact
 from pipeline.registry.content import Descriptor
 from pipeline.registry.publish import join
 from pipeline.registry.receipt import Receipt
 from pipeline.settings import Settings
 from pipeline.targets import select
-
-BINARY = "{bin}"
-"""What stands for the binary's name in an address, see `named`."""
 
 
 def publish(

@@ -16,7 +16,7 @@ import typer
 from pipeline import settings
 from pipeline.cli import session
 from pipeline.errors import InvalidArgument
-from pipeline.naming import git, tags
+from pipeline.naming import tags
 from pipeline.orders import pairs
 from pipeline.registry.address import Destination, destinations, open_to_tags, tagged
 from pipeline.registry.publish import join
@@ -115,10 +115,7 @@ def goals(addresses: Sequence[str], rules: Sequence[str], source: Path, ref: str
         ShallowClone, InvalidArgument: the rules cannot be followed.
         NotAGitRepository: the checkout cannot be read.
     """
-    names: tuple[str, ...] = ()
-    if any(map(open_to_tags, addresses)):
-        git.read_if_any(source)
-        names = named_by_git(rules, source, os.environ, ref)
+    names = named_by_git(rules, source, os.environ, ref) if any(map(open_to_tags, addresses)) else ()
     return destinations(tagged(addresses, names))
 
 
@@ -128,6 +125,9 @@ def named_by_git(
     """What git and CI, or a git reference in CI's place, call what is built in a directory.
 
     Nothing outside of a repository.
+
+    Raises:
+        NotAGitRepository: see `session.situation`.
     """
     at = session.situation(directory, ref, environ)
     return tags.from_text(rules, at) if at else ()

@@ -24,7 +24,7 @@ from pipeline.errors import InvalidArgument
 from pipeline.image import Image
 from pipeline.main import RustMultiarch
 from pipeline.naming import git
-from pipeline.registry.address import destinations, named, open_to_tags
+from pipeline.registry.address import destinations, named, named_somehow, open_to_tags
 from pipeline.registry.content import digest_of_file
 from pipeline.report import Row, as_table
 from pipeline.settings import Settings
@@ -163,7 +163,7 @@ def check_publish(_settings: Settings, *, source: Path, tag: list[str] | None, *
     """
     if not tag:
         raise InvalidArgument("nowhere to push to", where="--tag", fix="pass --tag host/name:tag")
-    addresses = [named(one, "bin") for one in tag]
+    addresses = named_somehow(tag)
     destinations(addresses)
     if any(map(open_to_tags, addresses)):
         git.read_if_any(source)

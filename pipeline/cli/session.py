@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import os
@@ -162,16 +163,20 @@ async def _module(
     module = RustMultiarch(source=directory, **{name: each.value for name, each in outright.items()})
     module.origins = {name: each.origin for name, each in outright.items()}
     module.files = dag.host().directory(str(files)) if files else None
-    module.situation = await anyio.to_thread.run_sync(situation, source, ref)
+    # Where git has to be read, that was seen to before.
+    with contextlib.suppress(NotAGitRepository):
+        module.situation = await anyio.to_thread.run_sync(situation, source, ref)
     return access.grant(module, **opened)
 
 
 def situation(source: Path, ref: str, environ: Mapping[str, str] = os.environ) -> Situation | None:
-    """What git and the environment say of the source; None outside a repository."""
-    try:
-        return Situation(git.read_here(source), ci.of_ref(ref) if ref else ci.event(environ))
-    except NotAGitRepository:
-        return None
+    """What git and the environment say of the source; None outside a repository.
+
+    Raises:
+        NotAGitRepository: there is one, and git cannot read it.
+    """
+    facts = git.read_if_any(source)
+    return Situation(facts, ci.of_ref(ref) if ref else ci.event(environ)) if facts else None
 
 
 def answer(

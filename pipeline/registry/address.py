@@ -146,12 +146,21 @@ def tagged(addresses: Iterable[str], tags: Sequence[str]) -> list[str]:
     return found
 
 
+BINARY = "{bin}"
+"""What stands for the binary's name in an address."""
+
+
 def named(address: str, binary: str) -> str:
     """The address of one binary's image: `{bin}` in it stands for the binary's name.
 
     A binary may have a name that no repository may have; what is in the way becomes `-`.
     """
-    return address.replace("{bin}", re.sub(r"[^a-z0-9._-]", "-", binary.lower()).strip("._-"))
+    return address.replace(BINARY, re.sub(r"[^a-z0-9._-]", "-", binary.lower()).strip("._-"))
+
+
+def named_somehow(addresses: Iterable[str]) -> list[str]:
+    """Addresses with some name for the binary's, to look at their form and hosts before it is known."""
+    return [named(address, "bin") for address in addresses]
 
 
 def _fault(address: str) -> str:
