@@ -48,10 +48,12 @@ def reported(command: Sequence[str]) -> str:
     return f"{shlex.join([*command, FORMAT])} | {shlex.join(['sed', '-unE', program])}"
 
 
-_LINE = re.compile(r"\s*(?P<word>Built|Fresh) (?P<id>.+) for (?P<triple>[a-z0-9_]+-[a-z0-9_-]+)")
+# Anywhere in a line: cargo writes its own lines to the other stream in two pieces, and ours comes between
+# them now and then (`    Finished       Built a@1 for …`).
+_LINE = re.compile(r"(?:^| )(?P<word>Built|Fresh) (?P<id>.+) for (?P<triple>[a-z0-9_]+-[a-z0-9_-]+)$")
 
 
 def read(line: str) -> Crate | None:
     """The crate that a line of the builder's output is about, if it is about one."""
-    found = _LINE.fullmatch(line)
+    found = _LINE.search(line)
     return Crate(found["triple"], found["id"], found["word"] == "Fresh") if found else None

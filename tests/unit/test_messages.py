@@ -83,3 +83,9 @@ def test_other_lines(line: str) -> None:
 
 def test_a_crate() -> None:
     assert messages.read(f"  Fresh a@1 for {ARM64}") == Crate(ARM64, "a@1", True)
+
+
+@pytest.mark.parametrize("piece", ["    Finished", "   Compiling"])
+def test_a_crate_between_the_two_pieces_of_a_line_of_cargos(piece: str) -> None:
+    """cargo writes the word and the rest of its line to the other stream, one after the other."""
+    assert messages.read(f"{piece}       Built a@1 for {ARM64}") == Crate(ARM64, "a@1", False)
