@@ -131,9 +131,12 @@ def sync_lines() -> list[str]:
         """        printf '[target.%s]\nlinker = "%s"\n' "${pair%=*}" "${pair#*=}" """.rstrip(),
         f"done >{toolchain.BUILD}/.cargo/config.toml",
         f"mkdir -p {work}",
+        # There from a build that ended in the middle of this: what it synced it did not get to act on.
+        f"unfinished=false; [ ! -e {synced} ] || unfinished=true",
         f"rsync -rlpi --checksum --delete --exclude=/target {source}/ {work}/ >{synced}",
         f"cd {work}",
         *_looked_for_lines(synced),
+        f"rm {synced}",
     ]
 
 
@@ -142,7 +145,8 @@ def _looked_for_lines(synced: str) -> list[str]:
 
     A macro that looks for files (`sqlx::migrate!`, `include_dir!`) can tell cargo which ones it read, but not
     that it looked, so cargo knows of changed files and not of new ones. Of code it knows itself, and vendored
-    crates, which lie beside their checksums, are not the project's own.
+    crates, which lie beside their checksums, are not the project's own. The shell's `unfinished` says that
+    something may have come or gone that nobody acted on.
 
     Args:
         synced: what rsync said it did (rsync(1), "--itemize-changes").
@@ -150,7 +154,7 @@ def _looked_for_lines(synced: str) -> list[str]:
     came_or_went = r"""/^([>c][fL]\+|\*deleting )/ && !/(\.rs|\/)$/ { found = 1 } END { exit !found }"""
     vendored = r"-type d -exec test -e {}/.cargo-checksum.json \; -prune"
     touch = f"find . {vendored} -o -name '*.rs' -exec touch {{}} +"
-    return [f"if awk '{came_or_went}' {synced}; then {touch}; fi"]
+    return [f"if $unfinished || awk '{came_or_went}' {synced}; then {touch}; fi"]
 
 
 def compile_script(plan: Plan) -> str:

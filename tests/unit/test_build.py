@@ -125,6 +125,21 @@ def test_crates_are_compiled_again_where_a_file_came_or_went_that_is_no_code(
     assert vendored.stat().st_mtime == (sources / "build.sh").stat().st_mtime == 1
 
 
+def test_a_build_that_was_killed_while_it_synced_has_the_next_one_compile_again(shell, tmp_path: Path) -> None:
+    own, synced = tmp_path / "build/src/src/main.rs", tmp_path / "build/synced"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    killed = build.sync_lines()
+    (tmp_path / "synced").write_text(">f+++++++++ migrations/2.sql\n")
+    shell(killed[: next(number for number, line in enumerate(killed) if "rsync" in line) + 1])
+    (tmp_path / "synced").write_text("")
+    for touched in (True, False):
+        os.utime(own, (1, 1))
+        shell(build.sync_lines())
+        assert (own.stat().st_mtime > 1) == touched
+        assert not synced.exists()
+
+
 @pytest.mark.parametrize("name", ["app", "two"])
 @pytest.mark.parametrize("triple", ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"])
 def test_every_binary_is_collected_with_its_symbols(name: str, triple: str) -> None:
