@@ -125,7 +125,7 @@ def test_crates_are_compiled_again_where_a_file_came_or_went_that_is_no_code(
     assert vendored.stat().st_mtime == (sources / "build.sh").stat().st_mtime == 1
 
 
-def test_a_build_that_was_killed_while_it_synced_has_the_next_one_compile_again(shell, tmp_path: Path) -> None:
+def test_a_build_killed_while_it_synced_has_the_next_one_compile_again(shell, tmp_path: Path) -> None:
     own, synced = tmp_path / "build/src/src/main.rs", tmp_path / "build/synced"
     own.parent.mkdir(parents=True)
     own.touch()
