@@ -30,9 +30,9 @@ ASK = """
 git rev-parse --git-dir > /dev/null
 revision=$(git rev-parse --verify --quiet HEAD) || { echo no commit >&2; exit 1; }
 time=$(git log -1 --no-show-signature --format=%ct)
-here=$(git tag --points-at HEAD)
-tags=$(git tag)
-changes=$(git status --porcelain)
+here=$(git for-each-ref --format='%(refname:strip=2)' --points-at=HEAD refs/tags)
+tags=$(git for-each-ref --format='%(refname:strip=2)' refs/tags)
+changes=$(git status --porcelain --untracked-files=normal)
 printf 'revision %s\\ntime %s\\n' "$revision" "$time"
 printf 'branch %s\\n' "$(git symbolic-ref --quiet --short HEAD || true)"
 printf 'default %s\\n' "$(git symbolic-ref --quiet refs/remotes/origin/HEAD || true)"

@@ -80,6 +80,19 @@ def test_a_signed_commit_of_somebody_who_has_signatures_shown(tmp_path: Path) ->
     assert read_here(here) == Facts(revision=signed, time=EPOCH, branch="main")
 
 
+def test_how_a_person_has_git_show_things_does_not_matter(tmp_path: Path) -> None:
+    """`column.ui` writes several tags in a line, `status.showUntrackedFiles` hides what is new."""
+    here = repository(tmp_path)
+    for name in ("v1.0.0", "v1.0.1"):
+        git(here, "tag", name)
+    git(here, "config", "column.ui", "always")
+    git(here, "config", "status.showUntrackedFiles", "no")
+    (here / "new.rs").write_text("")
+    facts = read_here(here)
+    assert facts.tags == facts.all_tags == ("v1.0.0", "v1.0.1")
+    assert facts.dirty
+
+
 def test_a_clean_tree_can_be_required(tmp_path: Path) -> None:
     here = repository(tmp_path)
     require_clean(read_here(here))
