@@ -83,9 +83,12 @@ def merge(
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """Join images of single platforms, as other runners published them, into one index."""
+    secret = FromEnvironment(password)
+    if password:
+        secret.check()
     source, asked = _asked()
     to = goals(tag, tag_rules or asked.tag_rules, source, asked.ref)
-    login = {to[0].host: (username, FromEnvironment(password))} if password else {}
+    login = {to[0].host: (username, secret)} if password else {}
     joined = functools.partial(
         join,
         annotations=dict(pairs("annotation", annotation or [])),

@@ -68,8 +68,7 @@ def project_command(
         opened, rest = options.split(rest, _ACCESS)
         access.check(**opened)
         source, of_place = project_at(chosen.pop("source"))
-        files = chosen.pop("files")
-        files = files.resolve() if files else None
+        files = _files(chosen.pop("files"))
         ignored = chosen.pop("include_ignored")
         given_outright = settings.given(chosen, lambda name: f"option {options.flags(name)[0]}")
         outright = {**of_place, **settings.from_environment(os.environ), **given_outright}
@@ -95,6 +94,21 @@ def project_command(
         [*project, *access.PARAMETERS, *own, options.ENGINE, options.PROGRESS]
     )
     return command
+
+
+def _files(directory: Path | None) -> Path | None:
+    """The directory of files for the image, where one is named.
+
+    Raises:
+        InvalidArgument: there is no such directory.
+    """
+    if directory and not directory.is_dir():
+        raise InvalidArgument(
+            f"there is no such directory: {directory}",
+            where="--files",
+            fix="name the directory whose content is laid over the image's root",
+        )
+    return directory.resolve() if directory else None
 
 
 def _engines(named: Sequence[str] | None, several: bool) -> list[str]:

@@ -224,6 +224,16 @@ def test_a_directory_that_is_none_is_refused_first(
     assert no_engine == []
 
 
+@pytest.mark.parametrize("name", ["gone", "file"])
+def test_files_that_are_in_no_directory_are_refused_first(run, no_engine, tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    done = run("build", SAMPLE, "--files", str(tmp_path / name))
+    assert done.returncode == InvalidArgument.exit_code
+    assert f"there is no such directory: {tmp_path / name}" in done.stderr and "--files" in done.stderr
+    assert no_engine == []
+    assert run("build", SAMPLE, "--files", str(tmp_path)).returncode == NoEngineLeft.exit_code
+
+
 def test_the_platforms_to_test_for_are_made_ready_too(run, no_engine) -> None:
     run("test", SAMPLE, "--platform", "linux/riscv64,linux/amd64", RUST_MULTIARCH_PLATFORMS="linux/amd64")
     run("test", SAMPLE, RUST_MULTIARCH_PLATFORMS="linux/amd64")

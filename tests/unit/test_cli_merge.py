@@ -23,6 +23,13 @@ async def test_a_password_in_place_of_a_name_is_not_repeated(monkeypatch) -> Non
     assert "s3cret" not in str(raised.value)
 
 
+def test_a_password_in_no_variable_is_refused_before_anything_is_read(monkeypatch) -> None:
+    monkeypatch.delenv("RM_NOT_SET", raising=False)
+    monkeypatch.setattr(command, "join", None)
+    with pytest.raises(errors.InvalidArgument, match="--password"):
+        command.merge(["a.example/x:1"], tag=["a.example/x:1"], password="RM_NOT_SET")
+
+
 def test_outside_of_a_repository_nothing_is_named(tmp_path: Path) -> None:
     assert named_by_git([], tmp_path, {}) == ()
 
