@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import dagger
 from dagger import dag
 
-from pipeline import zig
+from pipeline import manifest, zig
 from pipeline.compilers import FILES, Compilers, gnu
 from pipeline.errors import BaseImageUnavailable
 from pipeline.targets import Libc, Target
@@ -172,9 +172,8 @@ def pinned_version(toolchain_file: str) -> str:
 
     Source: the rustup book, "Overrides". `stable` means the version this module pins.
     """
-    match = re.search(r'^\s*channel\s*=\s*"([^"]+)"', toolchain_file, re.MULTILINE)
-    channel = match.group(1) if match else toolchain_file.strip()
-    exact = _TOOLCHAIN_VERSION.match(channel)
+    named = manifest.table(manifest.read(toolchain_file), "toolchain")
+    exact = _TOOLCHAIN_VERSION.match(str(named.get("channel", toolchain_file.strip())))
     return exact.group() if exact else ""
 
 
