@@ -132,7 +132,7 @@ def sync_lines() -> list[str]:
         f"done >{toolchain.BUILD}/.cargo/config.toml",
         f"mkdir -p {work}",
         # There from a build that ended in the middle of this: what it synced it did not get to act on.
-        f"unfinished=false; [ ! -e {synced} ] || unfinished=true",
+        f"unfinished=0; [ ! -e {synced} ] || unfinished=1",
         f"rsync -rlpi --checksum --delete --exclude=/target {source}/ {work}/ >{synced}",
         f"cd {work}",
         *_looked_for_lines(synced),
@@ -144,17 +144,29 @@ def _looked_for_lines(synced: str) -> list[str]:
     """Shell lines that have the project's own crates compiled again where a file came or went.
 
     A macro that looks for files (`sqlx::migrate!`, `include_dir!`) can tell cargo which ones it read, but not
-    that it looked, so cargo knows of changed files and not of new ones. Of code it knows itself, and vendored
-    crates, which lie beside their checksums, are not the project's own. The shell's `unfinished` says that
-    something may have come or gone that nobody acted on.
+    that it looked, so cargo knows of changed files and not of new ones. A link that points elsewhere is as
+    old as what it points to. New code is looked for in its own package (`automod::dir!`), of code that went
+    cargo knows itself, and vendored crates, which lie beside their checksums, are not the project's own.
+
+    The shell's `unfinished` says that something may have come or gone that nobody acted on.
 
     Args:
         synced: what rsync said it did (rsync(1), "--itemize-changes").
     """
-    came_or_went = r"""/^([>c][fL]\+|\*deleting )/ && !/(\.rs|\/)$/ { found = 1 } END { exit !found }"""
+    folders = r"""
+/^cL/ || /^(>f\+|\*deleting )/ && !/(\.rs|\/)$/ { all = 1 }
+/^>f\+.*\.rs$/ { path = "./" substr($0, 13); sub(/\/[^\/]*$/, "", path); folders[path] }
+END { if (all) print "."; else for (path in folders) print path }
+""".strip()
     vendored = r"-type d -exec test -e {}/.cargo-checksum.json \; -prune"
-    touch = f"find . {vendored} -o -name '*.rs' -exec touch {{}} +"
-    return [f"if $unfinished || awk '{came_or_went}' {synced}; then {touch}; fi"]
+    return [
+        f"awk -v all=$unfinished '{folders}' {synced} | while IFS= read -r folder; do",
+        '    until [ -e "$folder/Cargo.toml" ] || [ "$folder" = . ]; do folder=${folder%/*}; done',
+        '    echo "$folder"',
+        "done | sort -u | while IFS= read -r package; do",
+        f"""    find "$package" {vendored} -o -name '*.rs' -exec touch -c {{}} +""",
+        "done",
+    ]
 
 
 def compile_script(plan: Plan) -> str:

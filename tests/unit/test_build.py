@@ -99,30 +99,42 @@ def test_linkers_are_configured_for_what_there_is(shell, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("synced", "again"),
     [
-        (">f+++++++++ migrations/2.sql", True),
-        ("cL+++++++++ assets/logo.svg -> ../logo.svg", True),
-        ("*deleting   migrations/1.sql", True),
-        (">fcst...... migrations/1.sql", False),
-        (">f+++++++++ src/new.rs", False),
-        ("*deleting   src/old/mod.rs\n*deleting   src/old/", False),
-        ("cd+++++++++ src/new/", False),
-        ("", False),
+        (">f+++++++++ migrations/2.sql", "all"),
+        ("cL+++++++++ assets/logo.svg -> ../logo.svg", "all"),
+        ("cLc........ assets -> assets-2", "all"),
+        ("cLc.T...... one/src/config.rs -> config_b.rs", "all"),
+        ("*deleting   migrations/1.sql", "all"),
+        (">f+++++++++ one/src/a b/new.rs", "one"),
+        (">f+++++++++ src/new.rs", "top one"),
+        (">f+++++++++ new.rs", "top one"),
+        (">f+++++++++ vendor/two/src/new.rs", ""),
+        (">f+++++++++ one/src/new.rs\n>f+++++++++ migrations/2.sql", "all"),
+        (">fcst...... migrations/1.sql", ""),
+        ("*deleting   src/old/mod.rs\n*deleting   src/old/", ""),
+        ("cd+++++++++ src/new/", ""),
+        ("", ""),
     ],
 )
-def test_crates_are_compiled_again_where_a_file_came_or_went_that_is_no_code(
-    shell, tmp_path: Path, synced: str, again: bool
+def test_crates_are_compiled_again_where_a_file_came_or_went(
+    shell, tmp_path: Path, synced: str, again: str
 ) -> None:
     """Found with a macro that lists a directory: the program lacked the file that was added."""
     sources = tmp_path / "build/src"
-    own, vendored = sources / "src/main.rs", sources / "vendor/one/src/lib.rs"
-    for file in (own, vendored, sources / "vendor/one/.cargo-checksum.json", sources / "build.sh"):
+    own = {"top": sources / "src/main.rs", "one": sources / "one/src/a b/lib.rs"}
+    vendored = sources / "vendor/two/src/lib.rs"
+    others = [vendored, sources / "vendor/two/.cargo-checksum.json", sources / "build.sh"]
+    manifests = [sources / folder / "Cargo.toml" for folder in (".", "one", "vendor/two")]
+    for file in (*own.values(), *others, *manifests):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
         os.utime(file, (1, 1))
+    (sources / "gone.rs").symlink_to("not-there.rs")
     (tmp_path / "synced").write_text(f"{synced}\n")
     shell(build.sync_lines())
-    assert (own.stat().st_mtime > 1) == again
-    assert vendored.stat().st_mtime == (sources / "build.sh").stat().st_mtime == 1
+    touched = {name for name, file in own.items() if file.stat().st_mtime > 1}
+    assert touched == set(again.replace("all", "top one").split())
+    assert {file.stat().st_mtime for file in (*others, *manifests)} == {1}
+    assert not (sources / "not-there.rs").exists()
 
 
 def test_a_build_killed_while_it_synced_has_the_next_one_compile_again(shell, tmp_path: Path) -> None:
