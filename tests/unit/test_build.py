@@ -1,6 +1,5 @@
 import os
 import subprocess
-import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from pipeline.cargo import Binary, Choice, Package, Project
 from pipeline.errors import InvalidArgument, UnsupportedLibc
 from pipeline.native.natives import Needs
 from pipeline.planning import Order, Plan
-from pipeline.targets import Libc, Strategy, select
+from pipeline.targets import BY_PLATFORM, Libc, Strategy, select
 
 PROJECT = Project((Package("app", "1.0.0", {"app": (), "two": ()}, {}, None, True),))
 BINARIES = (Binary("app", "app", "1.0.0"), Binary("app", "two", "1.0.0"))
@@ -55,7 +54,10 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str
     tools.mkdir()
     (tools / "rustc").write_text(f"#!/bin/sh\necho {tmp_path}/std/$4\n")
     (tools / "rsync").write_text(f"#!/bin/sh\nmkdir -p $6; cat {tmp_path}/synced 2>/dev/null || :\n")
-    (tools / "aarch64-linux-gnu-gcc").write_text("")
+    packages = "printf 'arm64 libz-dev 1\\namd64 libz-dev 1\\nall libc6-dev-arm64-cross 1\\n'"
+    (tools / "dpkg-query").write_text(f"#!/bin/sh\ncat {tmp_path}/packages 2>/dev/null || {packages}\n")
+    for machine in ("aarch64", "x86_64"):
+        (tools / f"{machine}-linux-gnu-gcc").write_text("")
     for tool in tools.iterdir():
         tool.chmod(0o755)
     path = f"{tools}:/usr/bin:/bin"
@@ -66,19 +68,56 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str
     return run
 
 
-def test_what_another_standard_library_was_for_is_dropped(shell, tmp_path: Path) -> None:
+ARM64 = BY_PLATFORM["linux/arm64"]
+
+
+@pytest.mark.parametrize("libc", Libc)
+def test_what_another_standard_library_was_for_is_dropped(shell, tmp_path: Path, libc: Libc) -> None:
     """Found with two builds of one crate, whose builders had different standard libraries for arm64."""
-    library, target = tmp_path / "std" / TRIPLE, tmp_path / "build/target" / TRIPLE
+    triple, lines = ARM64.triple(libc), build.stale_lines(ARM64, libc)
+    library, target = tmp_path / "std" / triple, tmp_path / "build/target" / triple
     library.mkdir(parents=True)
     (library / "libcore-1.rlib").touch()
-    shell(build.std_lines(TRIPLE))
+    shell(lines)
     (target / "crate").touch()
-    shell(build.std_lines(TRIPLE))
+    shell(lines)
     assert (target / "crate").exists(), "the same library"
     (library / "libcore-1.rlib").rename(library / "libcore-2.rlib")
-    shell(build.std_lines(TRIPLE))
+    shell(lines)
     assert not (target / "crate").exists()
-    assert any(line in build.compile_script(plan()) for line in build.std_lines(TRIPLE))
+    assert all(line in build.compile_script(plan(libc=libc)) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("packages", "dropped"),
+    [
+        ("arm64 libz-dev 1\namd64 libz-dev 2\nall libc6-dev-armhf-cross 1\n", False),
+        ("arm64 libz-dev 1\narm64 libpq-dev 1\n", True),
+        ("arm64 libz-dev 2\n", True),
+        ("", True),
+    ],
+)
+def test_what_other_development_packages_were_for_is_dropped(
+    shell, tmp_path: Path, packages: str, dropped: bool
+) -> None:
+    """A build script says `-l z` once, and the library may be gone from the next builder."""
+    target, lines = tmp_path / "build/target" / TRIPLE, build.stale_lines(ARM64, Libc.GNU)
+    (tmp_path / "std" / TRIPLE).mkdir(parents=True)
+    shell(lines)
+    (target / "crate").touch()
+    (tmp_path / "packages").write_text(packages)
+    shell(lines)
+    assert (target / "crate").exists() == (not dropped)
+
+
+def test_a_builder_without_debians_tools_is_the_same_as_itself(shell, tmp_path: Path) -> None:
+    target, lines = tmp_path / "build/target" / TRIPLE, build.stale_lines(ARM64, Libc.GNU)
+    (tmp_path / "std" / TRIPLE).mkdir(parents=True)
+    (tmp_path / "tools/dpkg-query").write_text("#!/bin/sh\nexit 1\n")
+    shell(lines)
+    (target / "crate").touch()
+    shell(lines)
+    assert (target / "crate").exists()
 
 
 def test_programs_are_listed_with_size_and_packages() -> None:
@@ -89,11 +128,15 @@ def test_programs_are_listed_with_size_and_packages() -> None:
     assert script.count(f">>{build.OUTPUT}/{build.LISTED}/{TRIPLE}") == len(plan().binaries)
 
 
-def test_linkers_are_configured_for_what_there_is(shell, tmp_path: Path) -> None:
-    shell(build.sync_lines()[:-1])
-    written = tomllib.loads((tmp_path / "build/.cargo/config.toml").read_text())["target"]
-    assert written[TRIPLE] == {"linker": "aarch64-linux-gnu-gcc"}
-    assert "powerpc64le-unknown-linux-gnu" not in written
+def test_a_linker_is_set_for_every_platform_that_has_one(shell, tmp_path: Path) -> None:
+    """A project's `linker = "clang"` is for its author's machine, and build scripts are linked too."""
+    own = "export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=own"
+    shell([own, *build.sync_lines(), f"env >{tmp_path}/env"])
+    lines = (tmp_path / "env").read_text().splitlines()
+    assert sorted(line for line in lines if "_LINKER=" in line) == [
+        "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=own",
+        "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER=x86_64-linux-gnu-gcc",
+    ]
 
 
 @pytest.mark.parametrize(
