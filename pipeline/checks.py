@@ -105,7 +105,9 @@ async def _run(
     stages.enter(f"running {shlex.join(command[:2])}")
     await build.ready(container, plan)
     try:
-        return await container.with_exec(["sh", "-ec", script(command, plan.order.libc, target)]).combined_output()
+        return await container.with_exec(
+            ["sh", "-ec", script(command, plan.order.libc, target)]
+        ).combined_output()
     except dagger.ExecError as error:
         output = printed(error)
         theirs = otherwise.pattern and re.search(otherwise.pattern, output)
