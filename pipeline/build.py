@@ -19,7 +19,7 @@ from pipeline.attestation import auditable, crates
 from pipeline.errors import InvalidArgument, RustMultiarchError, printed
 from pipeline.native import debian, preflight
 from pipeline.planning import Plan, build_commands
-from pipeline.targets import TARGETS, Strategy
+from pipeline.targets import TARGETS, Libc, Strategy, Target
 
 OUTPUT = "/output"
 LISTED = "programs"
@@ -118,21 +118,17 @@ def cache_key(plan: Plan) -> str:
 def sync_lines() -> list[str]:
     """Shell lines that bring the sources into the cache volume by content and go there.
 
-    Above them lies a cargo configuration with the linker of each triple. Cargo compiles every build script
-    and macro again where its linker is set in one build and not in the next, and the machine's own would be
-    set only where its platform is asked for. What the project or the environment says counts more.
+    Before that they set the linker of every triple whose own was not set already: of the platforms that
+    nothing is built for too, since one of them is what build scripts and macros are linked for. Cargo would
+    compile all of those again where it is set in one build and not in the next, and a linker that the project
+    names is of its author's machine.
     """
     source, work, synced = toolchain.SOURCE, f"{toolchain.BUILD}/src", f"{toolchain.BUILD}/synced"
-    linkers = " ".join(f"{target.gnu}={target.tools}-gcc" for target in TARGETS)
     return [
-        f"mkdir -p {toolchain.BUILD}/.cargo",
-        f"for pair in {linkers}; do",
-        '    ! command -v "${pair#*=}" >/dev/null ||',
-        """        printf '[target.%s]\nlinker = "%s"\n' "${pair%=*}" "${pair#*=}" """.rstrip(),
-        f"done >{toolchain.BUILD}/.cargo/config.toml",
+        *(_linker_line(toolchain.linker(target.gnu), f"{target.tools}-gcc") for target in TARGETS),
         f"mkdir -p {work}",
         # There from a build that ended in the middle of this: what it synced it did not get to act on.
-        f"unfinished=false; [ ! -e {synced} ] || unfinished=true",
+        f"unfinished=0; [ ! -e {synced} ] || unfinished=1",
         f"rsync -rlpi --checksum --delete --exclude=/target {source}/ {work}/ >{synced}",
         f"cd {work}",
         *_looked_for_lines(synced),
@@ -140,21 +136,37 @@ def sync_lines() -> list[str]:
     ]
 
 
+def _linker_line(variable: str, linker: str) -> str:
+    return f'! command -v {linker} >/dev/null || export {variable}="${{{variable}:-{linker}}}"'
+
+
 def _looked_for_lines(synced: str) -> list[str]:
     """Shell lines that have the project's own crates compiled again where a file came or went.
 
     A macro that looks for files (`sqlx::migrate!`, `include_dir!`) can tell cargo which ones it read, but not
-    that it looked, so cargo knows of changed files and not of new ones. Of code it knows itself, and vendored
-    crates, which lie beside their checksums, are not the project's own. The shell's `unfinished` says that
-    something may have come or gone that nobody acted on.
+    that it looked, so cargo knows of changed files and not of new ones. A link that points elsewhere is as
+    old as what it points to. New code is looked for in its own package (`automod::dir!`), of code that went
+    cargo knows itself, and vendored crates, which lie beside their checksums, are not the project's own.
+
+    The shell's `unfinished` says that something may have come or gone that nobody acted on.
 
     Args:
         synced: what rsync said it did (rsync(1), "--itemize-changes").
     """
-    came_or_went = r"""/^([>c][fL]\+|\*deleting )/ && !/(\.rs|\/)$/ { found = 1 } END { exit !found }"""
+    folders = r"""
+/^cL/ || /^(>f\+|\*deleting )/ && !/(\.rs|\/)$/ { all = 1 }
+/^>f\+.*\.rs$/ { path = "./" substr($0, 13); sub(/\/[^\/]*$/, "", path); folders[path] }
+END { if (all) print "."; else for (path in folders) print path }
+""".strip()
     vendored = r"-type d -exec test -e {}/.cargo-checksum.json \; -prune"
-    touch = f"find . {vendored} -o -name '*.rs' -exec touch {{}} +"
-    return [f"if $unfinished || awk '{came_or_went}' {synced}; then {touch}; fi"]
+    return [
+        f"awk -v all=$unfinished '{folders}' {synced} | while IFS= read -r folder; do",
+        '    until [ -e "$folder/Cargo.toml" ] || [ "$folder" = . ]; do folder=${folder%/*}; done',
+        '    echo "$folder"',
+        "done | sort -u | while IFS= read -r package; do",
+        f"""    find "$package" {vendored} -o -name '*.rs' -exec touch -c {{}} +""",
+        "done",
+    ]
 
 
 def compile_script(plan: Plan) -> str:
@@ -166,8 +178,8 @@ def compile_script(plan: Plan) -> str:
     """
     lines = state.compiled_lines() if plan.order.state is not None else []
     lines += sync_lines()
-    for triple in plan.order.triples:
-        lines += std_lines(triple)
+    for target in plan.order.targets:
+        lines += stale_lines(target, plan.order.libc)
     lines += [f"mkdir -p {OUTPUT}/{LISTED}", *map(messages.reported, plan.commands)]
     directory = cargo.profile_directory(plan.order.choice.profile)
     for target in plan.order.targets:
@@ -182,17 +194,24 @@ def compile_script(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def std_lines(triple: str) -> list[str]:
-    """Shell lines that drop what was compiled for a triple against another standard library.
+def stale_lines(target: Target, libc: Libc) -> list[str]:
+    """Shell lines that drop what was compiled for a target against something that the builder has no more.
 
-    A builder may get its own from elsewhere with the same compiler, and cargo looks at the compiler alone:
-    its crates would be fresh, and rustc could not find them ("can't find crate").
+    That is another standard library: a builder may get its own from elsewhere with the same compiler, and
+    cargo looks at the compiler alone; its crates would be fresh, and rustc could not find them ("can't find
+    crate"). Or it is other development packages: what a build script found (`-l z`) is asked once, and the
+    next link fails where it is gone, or goes on without it where it came.
     """
-    folder = f"{toolchain.BUILD}/target/{triple}"
+    folder = f"{toolchain.BUILD}/target/{target.triple(libc)}"
+    packages = (
+        "dpkg-query --show --showformat '${Architecture} ${Package} ${Version}\\n' '*-dev' 2>/dev/null"
+        f" | awk '$1 == \"{target.debian}\"'"
+    )
     return [
-        f"std=$(ls $(rustc --print target-libdir --target {triple}) | sha256sum)",
-        f'[ "$(cat {folder}/.std 2>/dev/null)" = "$std" ] || rm -rf {folder}',
-        f'mkdir -p {folder} && echo "$std" >{folder}/.std',
+        f"there=$({{ ls $(rustc --print target-libdir --target {target.triple(libc)}); {packages} || :; }}"
+        " | sha256sum)",
+        f'[ "$(cat {folder}/.there 2>/dev/null)" = "$there" ] || rm -rf {folder}',
+        f'mkdir -p {folder} && echo "$there" >{folder}/.there',
     ]
 
 

@@ -123,7 +123,7 @@ def choose(project: Project, choice: Choice) -> tuple[Binary, ...]:
             lists those it has.
         NoBinary: the packages are libraries, or a binary needs features that are not chosen.
         BinaryNotChosen: several binaries and none chosen, unless it is to be every one; the message lists
-            them.
+            them. Two of one name, which cargo puts into one file.
     """
     chosen, packages = named(project, choice), _selected(project, choice)
     lacking = {binary: names for package in packages for binary, names in _lacking(package, choice).items()}
@@ -143,7 +143,7 @@ def choose(project: Project, choice: Choice) -> tuple[Binary, ...]:
     if not found:
         raise _needing(*next(iter(lacking.items())))
     if choice.every:
-        return tuple(found)
+        return tuple(named_one(found, binary.name) for binary in found)
     defaults = [b for b in found if any(p.name == b.package and p.default_run == b.name for p in packages)]
     if len(found) > 1 and len(defaults) != 1:
         raise BinaryNotChosen(
@@ -163,7 +163,7 @@ def named(project: Project, choice: Choice) -> tuple[Binary, ...]:
     packages = _selected(project, choice)
     _check_features(packages, choice)
     found = [binary for package in packages for binary in _lacking(package, choice)]
-    return tuple(_named(found, name) for name in choice.bins)
+    return tuple(named_one(found, name) for name in choice.bins)
 
 
 def _selected(project: Project, choice: Choice) -> list[Package]:
@@ -216,7 +216,12 @@ def _check_features(packages: Sequence[Package], choice: Choice) -> None:
             )
 
 
-def _named(found: Sequence[Binary], name: str) -> Binary:
+def named_one(found: Sequence[Binary], name: str) -> Binary:
+    """The only one of some binaries that has a name.
+
+    Raises:
+        UnknownBinary, BinaryNotChosen: none has it, or binaries of several packages.
+    """
     matches = [binary for binary in found if binary.name == name]
     if len(matches) == 1:
         return matches[0]

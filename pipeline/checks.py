@@ -12,7 +12,7 @@ from pipeline import build, cargo, stages
 from pipeline.cargo import Failure
 from pipeline.errors import ChecksFailed, printed
 from pipeline.planning import Plan
-from pipeline.targets import Target
+from pipeline.targets import Libc, Target
 
 # Each with what shows that the project's own text is in the output, where words of cargo's mean nothing.
 # What cargo says of the compiler ("Running `rustc …`") does not: that is a build that tells more of itself.
@@ -58,7 +58,7 @@ async def test(plan: Plan, targets: Sequence[Target] = ()) -> str:
         # The emulator looks for the target's loader and libraries below this directory.
         emulated = container.with_env_variable("QEMU_LD_PREFIX", f"/usr/{target.tools}")
         triple = target.triple(plan.order.libc)
-        printed.append(await _run(plan, emulated, test_command(plan, triple), TESTS, triple))
+        printed.append(await _run(plan, emulated, test_command(plan, triple), TESTS, target))
     return "\n".join(printed)
 
 
@@ -82,14 +82,18 @@ async def fmt(plan: Plan) -> str:
     return await _run(plan, container, format_command(), FORMAT)
 
 
-def script(command: Sequence[str], triple: str = "") -> str:
-    """The shell program that runs a command of cargo's on the sources, for a triple or the build platform."""
-    entered = build.std_lines(triple) if triple else []
+def script(command: Sequence[str], libc: Libc, target: Target | None = None) -> str:
+    """The shell program that runs a command of cargo's on the sources, for a target or the build platform."""
+    entered = build.stale_lines(target, libc) if target else []
     return "\n".join([*build.sync_lines(), *entered, shlex.join(command)])
 
 
 async def _run(
-    plan: Plan, container: dagger.Container, command: Sequence[str], otherwise: Failure, triple: str = ""
+    plan: Plan,
+    container: dagger.Container,
+    command: Sequence[str],
+    otherwise: Failure,
+    target: Target | None = None,
 ) -> str:
     """Run a check's command once its container is ready, so that what makes that fail is no failed check.
 
@@ -101,7 +105,9 @@ async def _run(
     stages.enter(f"running {shlex.join(command[:2])}")
     await build.ready(container, plan)
     try:
-        return await container.with_exec(["sh", "-ec", script(command, triple)]).combined_output()
+        return await container.with_exec(
+            ["sh", "-ec", script(command, plan.order.libc, target)]
+        ).combined_output()
     except dagger.ExecError as error:
         output = printed(error)
         theirs = otherwise.pattern and re.search(otherwise.pattern, output)

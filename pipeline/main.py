@@ -15,6 +15,7 @@ from pipeline.access import Access, GitToken, RegistryToken, gitconfig, registry
 from pipeline.attestation import attest
 from pipeline.build import archive, compile
 from pipeline.build import builder as native_builder
+from pipeline.cargo import named_one
 from pipeline.errors import ShallowClone, first
 from pipeline.gate import verify as gate
 from pipeline.image import (
@@ -288,8 +289,9 @@ class RustMultiarch:
         target = parse(platform)
         settings, at = await self._asked()
         planned = await plan(dataclasses.replace(self._order(settings, at), targets=(target,)))
+        chosen = named_one(planned.binaries, name or planned.binaries[0].name)
         output = await compile(planned)
-        return output.file(f"{target.triple(planned.order.libc)}/{name or planned.binaries[0].name}")
+        return output.file(f"{target.triple(planned.order.libc)}/{chosen.name}")
 
     @function(cache="never")
     async def publish(

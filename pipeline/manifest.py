@@ -21,11 +21,25 @@ def read(text: str) -> dict[str, Any]:
 def table(document: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
     """A table inside a document; empty where there is none of that name."""
     for name in names:
-        inner = document.get(name)
-        document = inner if isinstance(inner, dict) else {}
+        document = _table(document.get(name))
     return document
 
 
 def package(document: Mapping[str, Any]) -> str:
     """The name of a manifest's package; empty where it has none."""
     return str(table(document, "package").get("name", ""))
+
+
+DEPENDENCIES = ("dependencies", "dev-dependencies", "build-dependencies")
+"""Tables of dependencies in a manifest, in each of its `target` tables and in its workspace's."""
+
+
+def neighbours(document: Mapping[str, Any]) -> list[str]:
+    """The directories of a manifest's path dependencies, as it writes them."""
+    places = [document, table(document, "workspace"), *map(_table, table(document, "target").values())]
+    entries = [entry for place in places for name in DEPENDENCIES for entry in table(place, name).values()]
+    return [entry["path"] for entry in map(_table, entries) if isinstance(entry.get("path"), str)]
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

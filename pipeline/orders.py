@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import dagger
 
 from pipeline import runtime
@@ -135,8 +137,8 @@ async def setup(settings: Settings, plan: Plan, at: Situation | None, supplied: 
 
 
 def listed(items: list[str]) -> tuple[str, ...]:
-    """Items that may be comma-separated, as cargo takes its own lists, one by one."""
-    return tuple(name for item in items for part in item.split(",") if (name := part.strip()))
+    """Items that may be separated by commas or spaces, as cargo takes its own lists, one by one."""
+    return tuple(name for item in items for name in re.split(r"[,\s]+", item) if name)
 
 
 def pairs(option: str, items: list[str]) -> tuple[tuple[str, str], ...]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import enum
+import posixpath
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -321,12 +322,29 @@ async def from_project(files: Files, package: str = "") -> tuple[Layer, ...]:
     chosen = package or (shared["package"].value if "package" in shared else "")
     if not chosen or manifest.package(root) == chosen:
         return shared, _metadata(root, "package", "Cargo.toml")
-    for pattern in manifest.table(root, "workspace").get("members", []):
-        for path in await files.glob(f"{pattern}/Cargo.toml"):
-            member = await _manifest(files, path)
-            if manifest.package(member) == chosen:
-                return shared, _metadata(member, "package", path)
+    async for path, member in _members(files, root):
+        if manifest.package(member) == chosen:
+            return shared, _metadata(member, "package", path)
     return (shared,)
+
+
+async def _members(files: Files, root: dict[str, Any]) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    """Path and content of the members' manifests: those of the workspace's patterns, then path dependencies.
+
+    Source: the cargo book, "Workspaces": "All path dependencies residing in the workspace directory
+    automatically become members". What lies outside of the project is not looked at.
+    """
+    seen = {"."}
+    ahead = [*map(str, manifest.table(root, "workspace").get("members", [])), *manifest.neighbours(root)]
+    while ahead:
+        pattern = posixpath.normpath(ahead.pop(0))
+        if pattern in seen or pattern.startswith((posixpath.sep, posixpath.pardir)):
+            continue
+        seen.add(pattern)
+        for path in await files.glob(f"{pattern}/Cargo.toml"):
+            member, folder = await _manifest(files, path), posixpath.dirname(path)
+            ahead += [posixpath.join(folder, neighbour) for neighbour in manifest.neighbours(member)]
+            yield path, member
 
 
 async def _manifest(files: Files, path: str) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def environment(target: Target, libc: Libc = Libc.GNU, glibc: str = "") -> dict[
     low, tools = triple.replace("-", "_"), target.tools
     chosen = compilers(target, libc, glibc)
     return {
-        f"CARGO_TARGET_{low.upper()}_LINKER": chosen.cc,
+        linker(triple): chosen.cc,
         f"CC_{low}": chosen.cc,
         f"CXX_{low}": chosen.cxx,
         f"AR_{low}": f"{tools}-ar",
@@ -79,6 +79,11 @@ def environment(target: Target, libc: Libc = Libc.GNU, glibc: str = "") -> dict[
         f"BINDGEN_EXTRA_CLANG_ARGS_{low}": chosen.bindgen,
         f"CMAKE_TOOLCHAIN_FILE_{low}": f"{FILES}/{triple}.cmake",
     }
+
+
+def linker(triple: str) -> str:
+    """The variable that names a triple's linker (the cargo book, "Environment Variables")."""
+    return f"CARGO_TARGET_{triple.replace('-', '_').upper()}_LINKER"
 
 
 def cmake_toolchain(target: Target, libc: Libc = Libc.GNU, glibc: str = "") -> str:

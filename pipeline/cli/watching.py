@@ -30,6 +30,9 @@ REMEMBERED = 200
 GRACE_SECONDS = 20.0
 """How long a session may take to end after Ctrl-C; it takes less than one as a rule."""
 
+SHOWN_BY_DAGGER = ("DAGGER_PROGRESS", "plain")
+"""How the engine's log is written, which `progress.parse` reads, whatever a person has `dagger` show."""
+
 EXIT_CODE = 130
 """What a shell reports for a program that Ctrl-C ended."""
 
@@ -196,6 +199,7 @@ async def _session(watcher: Watcher, shown: Painter, mode: Mode) -> AsyncIterato
         async with _connected(sys.stderr):
             yield
         return
+    os.environ.update([SHOWN_BY_DAGGER])
     async with _log(watcher.read) as log, _connected(log):
         with _printed_to(shown):
             yield

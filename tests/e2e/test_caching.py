@@ -160,3 +160,16 @@ async def test_a_file_that_only_a_macro_looks_for_is_in_the_program(session) -> 
     assert await says("1.sql") == '["1.sql"]\n'
     assert await says("1.sql", "2.sql") == '["1.sql", "2.sql"]\n'
     assert await says("2.sql") == '["2.sql"]\n'
+    assert await says("2.sql", "more.rs") == '["2.sql", "more.rs"]\n'
+
+
+async def test_a_link_to_another_file_is_another_program(session) -> None:
+    main = 'fn main() { print!("{}", include_str!("config")); }'
+    both = crates.hello("linked", main=f"{main} // {secrets.token_hex(8)}", extra="")
+    for name in ("one", "two"):
+        both = both.with_new_file(f"src/{name}", name)
+    for name in ("one", "two", "one"):
+        source = both.with_symlink(name, "src/config")
+        image = await RustMultiarch(source=source, platforms=["linux/amd64"]).build()
+        printed = await image.variants[0].container.with_exec([], use_entrypoint=True).stdout()
+        assert printed == name

@@ -158,6 +158,8 @@ async def test_binary_by_platform_and_name(session, tmp_path) -> None:
     await named.export(str(tmp_path / "named"))
     assert b"src/bin/import.rs" in (tmp_path / "first").read_bytes()
     assert b"src/bin/export.rs" in (tmp_path / "named").read_bytes()
+    with pytest.raises(errors.UnknownBinary, match="choose one of import"):
+        await module.binary("linux/arm64", name="server")
 
 
 BUILD_SCRIPT = """

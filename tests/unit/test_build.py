@@ -1,6 +1,5 @@
 import os
 import subprocess
-import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from pipeline.cargo import Binary, Choice, Package, Project
 from pipeline.errors import InvalidArgument, UnsupportedLibc
 from pipeline.native.natives import Needs
 from pipeline.planning import Order, Plan
-from pipeline.targets import Libc, Strategy, select
+from pipeline.targets import BY_PLATFORM, Libc, Strategy, select
 
 PROJECT = Project((Package("app", "1.0.0", {"app": (), "two": ()}, {}, None, True),))
 BINARIES = (Binary("app", "app", "1.0.0"), Binary("app", "two", "1.0.0"))
@@ -55,7 +54,10 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str
     tools.mkdir()
     (tools / "rustc").write_text(f"#!/bin/sh\necho {tmp_path}/std/$4\n")
     (tools / "rsync").write_text(f"#!/bin/sh\nmkdir -p $6; cat {tmp_path}/synced 2>/dev/null || :\n")
-    (tools / "aarch64-linux-gnu-gcc").write_text("")
+    packages = "printf 'arm64 libz-dev 1\\namd64 libz-dev 1\\nall libc6-dev-arm64-cross 1\\n'"
+    (tools / "dpkg-query").write_text(f"#!/bin/sh\ncat {tmp_path}/packages 2>/dev/null || {packages}\n")
+    for machine in ("aarch64", "x86_64"):
+        (tools / f"{machine}-linux-gnu-gcc").write_text("")
     for tool in tools.iterdir():
         tool.chmod(0o755)
     path = f"{tools}:/usr/bin:/bin"
@@ -66,19 +68,56 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str
     return run
 
 
-def test_what_another_standard_library_was_for_is_dropped(shell, tmp_path: Path) -> None:
+ARM64 = BY_PLATFORM["linux/arm64"]
+
+
+@pytest.mark.parametrize("libc", Libc)
+def test_what_another_standard_library_was_for_is_dropped(shell, tmp_path: Path, libc: Libc) -> None:
     """Found with two builds of one crate, whose builders had different standard libraries for arm64."""
-    library, target = tmp_path / "std" / TRIPLE, tmp_path / "build/target" / TRIPLE
+    triple, lines = ARM64.triple(libc), build.stale_lines(ARM64, libc)
+    library, target = tmp_path / "std" / triple, tmp_path / "build/target" / triple
     library.mkdir(parents=True)
     (library / "libcore-1.rlib").touch()
-    shell(build.std_lines(TRIPLE))
+    shell(lines)
     (target / "crate").touch()
-    shell(build.std_lines(TRIPLE))
+    shell(lines)
     assert (target / "crate").exists(), "the same library"
     (library / "libcore-1.rlib").rename(library / "libcore-2.rlib")
-    shell(build.std_lines(TRIPLE))
+    shell(lines)
     assert not (target / "crate").exists()
-    assert any(line in build.compile_script(plan()) for line in build.std_lines(TRIPLE))
+    assert all(line in build.compile_script(plan(libc=libc)) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("packages", "dropped"),
+    [
+        ("arm64 libz-dev 1\namd64 libz-dev 2\nall libc6-dev-armhf-cross 1\n", False),
+        ("arm64 libz-dev 1\narm64 libpq-dev 1\n", True),
+        ("arm64 libz-dev 2\n", True),
+        ("", True),
+    ],
+)
+def test_what_other_development_packages_were_for_is_dropped(
+    shell, tmp_path: Path, packages: str, dropped: bool
+) -> None:
+    """A build script says `-l z` once, and the library may be gone from the next builder."""
+    target, lines = tmp_path / "build/target" / TRIPLE, build.stale_lines(ARM64, Libc.GNU)
+    (tmp_path / "std" / TRIPLE).mkdir(parents=True)
+    shell(lines)
+    (target / "crate").touch()
+    (tmp_path / "packages").write_text(packages)
+    shell(lines)
+    assert (target / "crate").exists() == (not dropped)
+
+
+def test_a_builder_without_debians_tools_is_the_same_as_itself(shell, tmp_path: Path) -> None:
+    target, lines = tmp_path / "build/target" / TRIPLE, build.stale_lines(ARM64, Libc.GNU)
+    (tmp_path / "std" / TRIPLE).mkdir(parents=True)
+    (tmp_path / "tools/dpkg-query").write_text("#!/bin/sh\nexit 1\n")
+    shell(lines)
+    (target / "crate").touch()
+    shell(lines)
+    assert (target / "crate").exists()
 
 
 def test_programs_are_listed_with_size_and_packages() -> None:
@@ -89,40 +128,56 @@ def test_programs_are_listed_with_size_and_packages() -> None:
     assert script.count(f">>{build.OUTPUT}/{build.LISTED}/{TRIPLE}") == len(plan().binaries)
 
 
-def test_linkers_are_configured_for_what_there_is(shell, tmp_path: Path) -> None:
-    shell(build.sync_lines()[:-1])
-    written = tomllib.loads((tmp_path / "build/.cargo/config.toml").read_text())["target"]
-    assert written[TRIPLE] == {"linker": "aarch64-linux-gnu-gcc"}
-    assert "powerpc64le-unknown-linux-gnu" not in written
+def test_a_linker_is_set_for_every_platform_that_has_one(shell, tmp_path: Path) -> None:
+    """A project's `linker = "clang"` is for its author's machine, and build scripts are linked too."""
+    own = "export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=own"
+    shell([own, *build.sync_lines(), f"env >{tmp_path}/env"])
+    lines = (tmp_path / "env").read_text().splitlines()
+    assert sorted(line for line in lines if "_LINKER=" in line) == [
+        "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=own",
+        "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER=x86_64-linux-gnu-gcc",
+    ]
 
 
 @pytest.mark.parametrize(
     ("synced", "again"),
     [
-        (">f+++++++++ migrations/2.sql", True),
-        ("cL+++++++++ assets/logo.svg -> ../logo.svg", True),
-        ("*deleting   migrations/1.sql", True),
-        (">fcst...... migrations/1.sql", False),
-        (">f+++++++++ src/new.rs", False),
-        ("*deleting   src/old/mod.rs\n*deleting   src/old/", False),
-        ("cd+++++++++ src/new/", False),
-        ("", False),
+        (">f+++++++++ migrations/2.sql", "all"),
+        ("cL+++++++++ assets/logo.svg -> ../logo.svg", "all"),
+        ("cLc........ assets -> assets-2", "all"),
+        ("cLc.T...... one/src/config.rs -> config_b.rs", "all"),
+        ("*deleting   migrations/1.sql", "all"),
+        (">f+++++++++ one/src/a b/new.rs", "one"),
+        (">f+++++++++ src/new.rs", "top one"),
+        (">f+++++++++ new.rs", "top one"),
+        (">f+++++++++ vendor/two/src/new.rs", ""),
+        (">f+++++++++ one/src/new.rs\n>f+++++++++ migrations/2.sql", "all"),
+        (">fcst...... migrations/1.sql", ""),
+        ("*deleting   src/old/mod.rs\n*deleting   src/old/", ""),
+        ("cd+++++++++ src/new/", ""),
+        ("", ""),
     ],
 )
-def test_crates_are_compiled_again_where_a_file_came_or_went_that_is_no_code(
-    shell, tmp_path: Path, synced: str, again: bool
+def test_crates_are_compiled_again_where_a_file_came_or_went(
+    shell, tmp_path: Path, synced: str, again: str
 ) -> None:
     """Found with a macro that lists a directory: the program lacked the file that was added."""
     sources = tmp_path / "build/src"
-    own, vendored = sources / "src/main.rs", sources / "vendor/one/src/lib.rs"
-    for file in (own, vendored, sources / "vendor/one/.cargo-checksum.json", sources / "build.sh"):
+    own = {"top": sources / "src/main.rs", "one": sources / "one/src/a b/lib.rs"}
+    vendored = sources / "vendor/two/src/lib.rs"
+    others = [vendored, sources / "vendor/two/.cargo-checksum.json", sources / "build.sh"]
+    manifests = [sources / folder / "Cargo.toml" for folder in (".", "one", "vendor/two")]
+    for file in (*own.values(), *others, *manifests):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
         os.utime(file, (1, 1))
+    (sources / "gone.rs").symlink_to("not-there.rs")
     (tmp_path / "synced").write_text(f"{synced}\n")
     shell(build.sync_lines())
-    assert (own.stat().st_mtime > 1) == again
-    assert vendored.stat().st_mtime == (sources / "build.sh").stat().st_mtime == 1
+    touched = {name for name, file in own.items() if file.stat().st_mtime > 1}
+    assert touched == set(again.replace("all", "top one").split())
+    assert {file.stat().st_mtime for file in (*others, *manifests)} == {1}
+    assert not (sources / "not-there.rs").exists()
 
 
 def test_a_build_killed_while_it_synced_has_the_next_one_compile_again(shell, tmp_path: Path) -> None:

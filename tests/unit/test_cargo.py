@@ -80,6 +80,15 @@ def test_every_binary_is_chosen_where_each_is_to_have_an_image() -> None:
     assert [binary.name for binary in choose(HELPED, every=True)] == ["app"], "what the features allow"
 
 
+def test_two_binaries_of_one_name_are_not_made_into_two_images() -> None:
+    """cargo puts both into one file, and both images had the same program."""
+    with pytest.raises(
+        errors.BinaryNotChosen, match=r"several packages have a binary 'app': app, other[\s\S]*--package"
+    ):
+        choose(ONE, {**ONE, "name": "other"}, every=True)
+    assert choose(ONE, {**ONE, "name": "other"}, every=True, package="other")[0].package == "other"
+
+
 def test_checks_need_no_binary_and_keep_to_those_that_are_named() -> None:
     several = cargo.read_metadata(metadata(ONE, TWO))
     assert cargo.named(several, Choice()) == ()

@@ -12,6 +12,7 @@ from pipeline import build, checks, errors, smoke
 from pipeline.errors import SmokeFailed
 from pipeline.planning import Plan
 from pipeline.smoke import Outcome
+from pipeline.targets import BY_PLATFORM, Libc
 
 
 def test_commands() -> None:
@@ -26,9 +27,11 @@ def test_commands() -> None:
 
 
 def test_a_foreign_test_drops_what_another_standard_library_was_for() -> None:
-    foreign = checks.script(["cargo", "test"], "t1")
-    assert foreign.endswith("\n".join([*build.std_lines("t1"), "cargo test"]))
-    assert checks.script(["cargo", "test"]) == "\n".join([*build.sync_lines(), "cargo test"])
+    target = BY_PLATFORM["linux/arm64"]
+    for libc in Libc:
+        foreign = checks.script(["cargo", "test"], libc, target)
+        assert foreign.endswith("\n".join([*build.stale_lines(target, libc), "cargo test"]))
+    assert checks.script(["cargo", "test"], Libc.GNU) == "\n".join([*build.sync_lines(), "cargo test"])
 
 
 def failed(stderr: str, stdout: str = "") -> dagger.ExecError:

@@ -214,6 +214,30 @@ async def test_the_chosen_members_table(project: settings.OnDisk) -> None:
     assert found.origins["ports"] == "crates/tools/Cargo.toml [package.metadata.rust-multiarch]"
 
 
+@pytest.mark.parametrize(
+    "dependencies",
+    [
+        '[workspace]\n[dependencies]\nserver = { path = "crates/server" }',
+        '[workspace]\n[target."cfg(unix)".dev-dependencies]\nserver = { path = "./crates/server/" }',
+        '[workspace.dependencies]\nserver = { path = "crates/server" }',
+        '[workspace]\nmembers = ["crates/tools"]',
+        '[workspace]\nmembers = ["/elsewhere/*", "../*", "crates/*"]',
+    ],
+)
+async def test_a_path_dependency_is_a_member(project: settings.OnDisk, dependencies: str) -> None:
+    """Found with an empty [workspace]: the member's own settings were passed over without a word."""
+    (project.root / "Cargo.toml").write_text(f'[package]\nname = "app"\n{dependencies}\n')
+    tools = project.root / "crates/tools/Cargo.toml"
+    # Each depends on the other, and on what is outside.
+    further = '[build-dependencies]\nserver = { path = "../server" }\nfar = { path = "../../../far" }\n'
+    tools.write_text(f'{tools.read_text()}{further}log = "1"\n')
+    (project.root / "crates/server/Cargo.toml").write_text(
+        f'{MEMBER}[dependencies]\ntools = {{ path = "../tools" }}\n'
+    )
+    assert (await merged(project, "server")).settings.ports == [81]
+    assert (await merged(project, "nowhere")).settings.ports == []
+
+
 async def test_the_workspace_may_choose_the_member(project: settings.OnDisk) -> None:
     text = ROOT.replace('profile = "dev"', 'package = "server"')
     (project.root / "Cargo.toml").write_text(text)
