@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import dagger
 
 from pipeline import runtime
@@ -38,7 +36,8 @@ def order(settings: Settings, source: dagger.Directory, access: Access, epoch: i
         choice=Choice(
             package=settings.package,
             bins=listed(settings.bin),
-            features=listed(settings.features),
+            # Cargo takes spaces between features too.
+            features=tuple(name for item in listed(settings.features) for name in item.split()),
             all_features=settings.all_features,
             no_default_features=settings.no_default_features,
             profile=settings.profile,
@@ -137,8 +136,8 @@ async def setup(settings: Settings, plan: Plan, at: Situation | None, supplied: 
 
 
 def listed(items: list[str]) -> tuple[str, ...]:
-    """Items that may be separated by commas or spaces, as cargo takes its own lists, one by one."""
-    return tuple(name for item in items for name in re.split(r"[,\s]+", item) if name)
+    """Items that may be comma-separated, as cargo takes its own lists, one by one."""
+    return tuple(name for item in items for part in item.split(",") if (name := part.strip()))
 
 
 def pairs(option: str, items: list[str]) -> tuple[tuple[str, str], ...]:

@@ -56,8 +56,8 @@ def test_pairs_that_are_none(item: str) -> None:
         pairs("env", [item])
 
 
-def test_listed_splits_at_commas_and_spaces_as_cargo_does() -> None:
-    assert listed(["a,b", "c"]) == listed(["a b  c"]) == listed([" a, b\n", "c,"]) == ("a", "b", "c")
+def test_listed_splits_at_commas_and_drops_nothing_else() -> None:
+    assert listed(["a,b", "c"]) == ("a", "b", "c")
     assert listed([]) == ()
 
 

@@ -92,3 +92,9 @@ def test_one_builder_is_not_one_for_each_platform() -> None:
 def test_downloads_are_unpacked_where_there_are_none() -> None:
     (line,) = state.downloads_lines()
     assert line.startswith("[ -e /cargo/registry ] || tar ") and "'cargo/*'" in line
+
+
+def test_features_are_separated_by_commas_and_spaces_as_cargo_takes_them() -> None:
+    for features in (["a", "b", "c"], ["a,b", "c"], ["a b  c"], [" a, b\n", "c,"]):
+        choice = orders.order(Settings(features=features), SOURCE, Access(), 0).choice
+        assert choice.features == ("a", "b", "c")
