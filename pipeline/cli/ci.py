@@ -14,6 +14,7 @@ import typer
 from pipeline import ci_config, settings
 from pipeline.cli.options import JSON
 from pipeline.errors import InvalidArgument
+from pipeline.registry.address import destinations, named_somehow, open_to_tags
 from pipeline.targets import select
 
 app = typer.Typer(no_args_is_help=True, help="Configurations for CI systems.")
@@ -49,7 +50,7 @@ def init(
     """Write a CI configuration: pull requests build, the main branch and tags publish."""
     row = ci_config.system(system)
     options = ci_config.Options(
-        image=image or _image(directory),
+        image=_without_tag(image) if image else _image(directory),
         platforms=_platforms(platform, directory, matrix),
         version=importlib.metadata.version("rust-multiarch"),
         branch=branch,
@@ -73,6 +74,23 @@ def _platforms(given: list[str] | None, directory: Path, matrix: bool) -> tuple[
         return ()
     layers = anyio.run(settings.from_project, settings.OnDisk(directory))
     return tuple(target.platform for target in select(given or settings.merge(*layers).settings.platforms))
+
+
+def _without_tag(address: str) -> str:
+    """An address that is given its tags later, by git and for compiled state.
+
+    Raises:
+        InvalidAddress, InvalidArgument: it is none, or has one already.
+    """
+    named = named_somehow([address])
+    destinations(named)
+    if not open_to_tags(*named):
+        raise InvalidArgument(
+            f"{address} names a tag, and the tags come from git",
+            where="--image",
+            fix="leave the tag out; the tag-rules setting says which there are to be",
+        )
+    return address
 
 
 def _image(directory: Path) -> str:

@@ -33,6 +33,10 @@ def text_of(row: ci_config.System, options: ci_config.Options) -> str:
     return text
 
 
+def yaml(text: str) -> dict:
+    return YAML(typ="safe").load(text)
+
+
 def accepted(schema: str, text: str, directory: Path) -> str:
     """What the schema has against a text; empty where nothing."""
     path = directory / "config.yml"
@@ -107,6 +111,58 @@ def test_githubs_token_goes_to_githubs_registry_alone(
     assert text.count(f"REGISTRY_TOKEN: ${{{{ {token} }}}}") == (2 if matrix else 1)
     assert other not in text
     assert set(re.findall(r"packages: (\w+)", text)) == {packages}
+
+
+@pytest.mark.parametrize("options", [OPTIONS, MATRIX], ids=["single", "matrix"])
+def test_buildkite_publishes_no_pull_request(options) -> None:
+    """A fork's branch may be called main, and Buildkite says so as long as nobody told it otherwise."""
+    for step in yaml(text_of(ci_config.system("buildkite"), options))["steps"]:
+        if "if" in step:
+            published = "secrets" in step
+            assert step["if"].startswith(f"build.pull_request.id {'==' if published else '!='} null")
+            assert step["if"].endswith('&& (build.branch == "main" || build.tag =~ /^v/)') == published
+
+
+@pytest.mark.parametrize("options", [OPTIONS, MATRIX], ids=["single", "matrix"])
+def test_azure_publishes_the_branch_and_tags_alone(options) -> None:
+    """Found with a run that a person starts, of whatever branch."""
+    text = text_of(ci_config.system("azure"), options)
+    when = yaml(text)["variables"]["publishes"]
+    assert "eq(variables['Build.SourceBranch'], 'refs/heads/main')" in when
+    assert "startsWith(variables['Build.SourceBranch'], 'refs/tags/v')" in when
+    conditions = re.findall(r"condition: and\(succeeded\(\), (\w+)\(variables.publishes, 'True'\)\)", text)
+    assert conditions == (["ne", "eq", "eq", "eq"] if options.matrix else ["ne", "eq"])
+    assert text.count("condition:") == len(conditions)
+
+
+def test_circleci_has_a_slug_for_what_is_built_too() -> None:
+    """Found by rendering it: a pull request's compiled state was looked for at `buildcache-`."""
+    jobs = yaml(text_of(ci_config.system("circleci"), MATRIX))
+    for name in ("build", "publish"):
+        assert jobs["jobs"][name]["environment"]["SLUG"] == "<< parameters.slug >>"
+    (one,) = [job for job in jobs["workflows"]["pull-request"]["jobs"] if "build-linux-arm64" in str(job)]
+    assert one["build"]["slug"] == "linux-arm64"
+
+
+def test_gitlabs_caches_are_apart_by_platform_and_have_no_slash() -> None:
+    """CI_RUNNER_EXECUTABLE_ARCH is linux/amd64, and GitLab takes no key with a slash."""
+    for options, key in ((OPTIONS, "rust-multiarch-v1.2.3"), (MATRIX, "rust-multiarch-v1.2.3-$SLUG")):
+        assert yaml(text_of(ci_config.system("gitlab"), options))["default"]["cache"]["key"] == key
+
+
+@pytest.mark.parametrize("system", ["github", "forgejo"])
+@pytest.mark.parametrize("files", [["digest"], ["digest-a/digest"], ["digest-a/digest", "digest-b/digest"]])
+def test_digests_are_found_however_they_were_unpacked(system: str, files: list[str], tmp_path: Path) -> None:
+    """actions/download-artifact leaves out the directory of the only artifact."""
+    (line,) = re.findall(r"(find \S+ .*) \| xargs rust", text_of(ci_config.system(system), MATRIX))
+    for number, file in enumerate(files):
+        (tmp_path / "digests" / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "digests" / file).write_text(f"{number}\n")
+    line = line.replace('"$RUNNER_TEMP/digests"', "/tmp/digests").replace(
+        "/tmp/digests", f"{tmp_path}/digests"
+    )
+    found = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout
+    assert found.split() == [str(number) for number in range(len(files))]
 
 
 @pytest.mark.parametrize("row", ci_config.SYSTEMS, ids=named)
@@ -204,6 +260,23 @@ def test_init_takes_the_image_from_the_git_remote(tmp_path: Path) -> None:
     subprocess.run(remote, check=True)
     assert "IMAGE: ghcr.io/me/app\n" in init("github", "--stdout", directory=tmp_path).stdout
     assert list(tmp_path.iterdir()) == [tmp_path / ".git"], "--stdout writes nothing"
+
+
+@pytest.mark.parametrize(
+    ("image", "error"),
+    [
+        ("ghcr.io/me/app:latest", errors.InvalidArgument),
+        ("ghcr.io/me/App", errors.InvalidAddress),
+        ("ghcr.io/me/{bin}", None),
+    ],
+)
+def test_init_takes_an_address_without_a_tag(
+    tmp_path: Path, image: str, error: type[Exception] | None
+) -> None:
+    """Found with :latest, which was written into the address of the compiled state."""
+    done = init("github", "--image", image, directory=tmp_path)
+    assert type(done.exception) is (error or type(None))
+    assert bool(list(tmp_path.iterdir())) == (error is None)
 
 
 def test_init_without_git(tmp_path: Path, monkeypatch) -> None:
