@@ -14,7 +14,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from pipeline.manifest import table
 from pipeline.naming.git import browsable
 
 
@@ -54,6 +56,8 @@ class System:
         ref: the full git reference (`refs/heads/…`, `refs/tags/…`, `refs/pull/…`).
         scheduled: the variable with the reason of the run, and its value for a timer.
         document: the variable with the path of the event as JSON, which describes the repository.
+        of_request: the variable with the reason of the run, and its value for a request that runs as its
+            base branch: the reference is that branch's, the request is in the document alone.
         timed_default: whether a timer builds the default branch and no other.
     """
 
@@ -68,6 +72,7 @@ class System:
     default_branch: tuple[str, ...] = ()
     scheduled: tuple[str, str] = ("", "")
     document: str = ""
+    of_request: tuple[str, str] = ("", "")
     timed_default: bool = False
 
 
@@ -79,6 +84,7 @@ GITHUB = System(
     repository=("$GITHUB_SERVER_URL/$GITHUB_REPOSITORY",),
     scheduled=("GITHUB_EVENT_NAME", "schedule"),
     document="GITHUB_EVENT_PATH",
+    of_request=("GITHUB_EVENT_NAME", "pull_request_target"),
     # The document of a timer's event describes no repository.
     timed_default=True,
 )
@@ -156,27 +162,33 @@ def event(environment: Mapping[str, str]) -> Event:
     return _said(system, environment, _documented(environment.get(system.document, "")))
 
 
-def _documented(path: str) -> str:
-    """The default branch that an event's document names; empty where it names none or cannot be read."""
+def _documented(path: str) -> Mapping[str, Any]:
+    """An event's document; empty where it cannot be read."""
     try:
-        return str(json.loads(Path(path).read_text())["repository"]["default_branch"] or "")
-    except (OSError, ValueError, LookupError, TypeError):
-        return ""
+        document = json.loads(Path(path).read_text())
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
-def _said(system: System, environment: Mapping[str, str], documented: str) -> Event:
+def _said(system: System, environment: Mapping[str, str], document: Mapping[str, Any]) -> Event:
     def first(templates: tuple[str, ...]) -> str:
         return next(filter(None, (_filled(template, environment) for template in templates)), "")
 
-    said = of_ref(first(system.ref))
+    def reason(row: tuple[str, str]) -> bool:
+        variable, value = row
+        return bool(value) and environment.get(variable) == value
+
+    request = f"refs/pull/{document.get('number', '')}/head" if reason(system.of_request) else ""
+    said = of_ref(request or first(system.ref))
     number = re.search(r"(\d+)$", first(system.pull_request))  # one system gives the request's address
     tag = said.tag or first(system.tag)
     pull_request = number[1] if number else said.pull_request
-    variable, timer = system.scheduled
-    schedule = bool(timer) and environment.get(variable) == timer
+    schedule = reason(system.scheduled)
     # A tag or a request also has a branch name in some systems: its own, or the one it came from.
     branch = "" if tag or pull_request else said.branch or first(system.branch).removeprefix("origin/")
     timed = branch if schedule and system.timed_default else ""
+    documented = str(table(document, "repository").get("default_branch") or "")
     return Event(
         system=system.name,
         branch=branch,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pipeline.errors import InvalidArgument
 from pipeline.naming.situation import Situation
@@ -17,7 +18,15 @@ def invalid(what: str, fix: str) -> InvalidArgument:
     return InvalidArgument(what, where=OPTION, fix=fix)
 
 
-_EXPRESSION = re.compile(r"\{\{\s*(?P<name>\w+)(?:\s+'(?P<format>[^']*)')?\s*\}\}")
+_EXPRESSION = re.compile(
+    r"""
+    \{\{ \s* (?P<name>\w+)
+    (?: \s+ (?P<quote>['"]) (?P<format>[^'"}]*) (?P=quote) )?
+    (?: \s+ tz= (?P<mark>['"]) (?P<zone>[^'"}]*) (?P=mark) )?
+    \s* \}\}
+    """,
+    re.VERBOSE,
+)
 
 # Longest first: MM would otherwise be taken out of MMM.
 _DATE = {"YYYY": "%Y", "MM": "%m", "DD": "%d", "HH": "%H", "mm": "%M", "ss": "%S"}
@@ -45,7 +54,7 @@ def _default_branch(at: Situation) -> str:
 
 EXPRESSIONS: Mapping[str, Callable[[Situation], str]] = {
     "branch": lambda at: at.branch,
-    "tag": lambda at: at.event.tag or next(iter(at.facts.tags), ""),
+    "tag": lambda at: next(iter(at.tags), ""),
     "sha": lambda at: at.facts.short,
     "is_default_branch": lambda at: str(is_branch(at)).lower(),
 }
@@ -56,19 +65,32 @@ def filled(text: str, at: Situation) -> str:
     """Text with its expressions replaced.
 
     Raises:
-        InvalidArgument: an expression that there is not; the message lists those there are. Or the default
-            branch is asked for and not known.
+        InvalidArgument: an expression that there is not; the message lists those there are. A time zone that
+            there is not. Or the default branch is asked for and not known.
     """
 
     def value(match: re.Match[str]) -> str:
         name = match["name"]
         if name == "commit_date":
-            when = datetime.fromtimestamp(at.facts.time, UTC)
+            when = datetime.fromtimestamp(at.facts.time, _zone(match["zone"] or "UTC"))
             template = match["format"] or "YYYYMMDD"
             return re.sub("|".join(_DATE), lambda part: when.strftime(_DATE[part[0]]), template)
         if name not in EXPRESSIONS:
-            known = ", ".join([*EXPRESSIONS, "commit_date 'YYYYMMDD'"])
-            raise invalid(f"there is no {{{{{name}}}}}", f"use one of {known}")
+            raise _unknown(match[0])
         return EXPRESSIONS[name](at)
 
+    if left := re.search(r"\{\{.*", _EXPRESSION.sub("", text)):
+        raise _unknown(left[0])
     return _EXPRESSION.sub(value, text)
+
+
+def _unknown(expression: str) -> InvalidArgument:
+    known = ", ".join([*EXPRESSIONS, "commit_date 'YYYYMMDD' tz='UTC'"])
+    return invalid(f"there is no {expression}", f"use one of {known}")
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (OSError, ValueError, ZoneInfoNotFoundError):
+        raise invalid(f"there is no time zone {name!r}", "write it as in tz='Asia/Tokyo'") from None

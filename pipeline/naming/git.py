@@ -112,15 +112,19 @@ _SCP = re.compile(r"(?:[^@/:]+@)?(?P<host>[^/:@]+):(?P<path>(?!/{2}).+)")
 def browsable(remote: str) -> str:
     """The web address of a git remote: without user name, password, port of ssh, `.git` and query.
 
-    A remote that is a path of this machine has none; it must not get into an image.
+    A remote that is a path of this machine has none; it must not get into an image. Nor has what is no URL.
     """
     if "://" in remote:
-        parts = urlsplit(remote)
+        try:
+            parts = urlsplit(remote)
+            number = parts.port
+        except ValueError:
+            return ""
         host, path, web = parts.hostname or "", parts.path, parts.scheme in ("http", "https")
         if parts.scheme == "file" or not host:
             return ""
         scheme = parts.scheme if web else "https"
-        port = f":{parts.port}" if web and parts.port else ""
+        port = f":{number}" if web and number else ""
     elif match := _SCP.fullmatch(remote):
         scheme, host, port, path = "https", match["host"], "", match["path"]
     else:

@@ -39,13 +39,17 @@ class Situation:
         return self.event.default_branch or self.facts.default_branch
 
     @property
-    def version(self) -> Version | None:
-        """The version that is built: of the tag that was pushed, else the highest that names the commit."""
+    def tags(self) -> tuple[str, ...]:
+        """The git tags that are built: the one that was pushed, else those that name the commit."""
         if self.event.tag:
-            return semver.of_tag(self.event.tag)
+            return (self.event.tag,)
         # What CI builds for a branch or a request is not the release, even if it is the same commit.
-        pushed = self.event.branch or self.event.pull_request
-        return None if pushed else max(semver.of_tags(self.facts.tags), default=None)
+        return () if self.event.branch or self.event.pull_request else self.facts.tags
+
+    @property
+    def version(self) -> Version | None:
+        """The version that is built: the highest of the tags."""
+        return max(semver.of_tags(self.tags), default=None)
 
     @property
     def releases(self) -> list[Version]:

@@ -83,7 +83,8 @@ def _semver(rule: Rule, at: Situation) -> Found:
     elif version.stable and not (version.major == 0 and "{{minor}}" not in pattern):
         parts = 2 if "{{minor}}" in pattern else 1
         line = (version.major, version.minor)[:parts]
-        if version >= max(v for v in at.releases if (v.major, v.minor)[:parts] == line):
+        others = [v for v in at.releases if (v.major, v.minor)[:parts] == line]
+        if version >= max(others, default=version):
             yield _render_version(pattern, version, at)
 
 
@@ -104,7 +105,7 @@ def _render_version(pattern: str, version: Version, at: Situation) -> str:
 
 
 def _match(rule: Rule, at: Situation) -> Found:
-    for tag in [at.event.tag] if at.event.tag else at.facts.tags:
+    for tag in at.tags:
         if match := re.search(rule.get("pattern"), tag):
             yield match[int(rule.get("group", "0"))]
             return
@@ -116,8 +117,7 @@ def _edge(rule: Rule, at: Situation) -> Found:
 
 
 def _ref(rule: Rule, at: Situation) -> Found:
-    tag = at.event.tag or next(iter(at.facts.tags), "")
-    said = {"branch": at.branch, "tag": tag, "pr": at.event.pull_request}[rule.get("event")]
+    said = {"branch": at.branch, "tag": next(iter(at.tags), ""), "pr": at.event.pull_request}[rule.get("event")]
     yield said
 
 
@@ -203,10 +203,13 @@ def _parse_rule(line: str) -> Rule:
     if missing := [attribute for attribute in kind.needs if not attributes.get(attribute)]:
         raise invalid(f"type={name} needs {missing[0]}", f"write type={name},{missing[0]}=…")
     try:
-        re.compile(attributes.get("pattern", "") if name == "match" else "")
+        groups = re.compile(attributes.get("pattern", "") if name == "match" else "").groups
     except re.error as error:
         what = f"{attributes['pattern']!r} is not a regular expression: {error}"
         raise invalid(what, "correct it") from error
+    if int(attributes.get("group", "0")) > groups:
+        what = f"{attributes['pattern']!r} has no group {attributes['group']}"
+        raise invalid(what, f"use one of 0 to {groups}; 0 is all that matches")
     return Rule(name, attributes)
 
 

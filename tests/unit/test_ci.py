@@ -147,6 +147,20 @@ def test_the_default_branch_is_in_the_events_document(
     assert event(run | {"GITHUB_EVENT_PATH": str(tmp_path / "nowhere.json")}).default_branch == ""
 
 
+@pytest.mark.parametrize("marker", ["GITHUB_ACTIONS", "FORGEJO_ACTIONS", "GITEA_ACTIONS"])
+def test_a_request_that_runs_as_its_base_branch_is_a_request(tmp_path: Path, marker: str) -> None:
+    """`pull_request_target`: a stranger's request would move the tag of the branch that it goes to."""
+    document = tmp_path / "event.json"
+    run = GITHUB | {marker: "true", "GITHUB_REF": "refs/heads/main", "GITHUB_EVENT_PATH": str(document)}
+    document.write_text(json.dumps({"number": 7, "repository": {"default_branch": "main"}}))
+    assert (event(run).branch, event(run).pull_request) == ("main", "")
+    requested = event(run | {"GITHUB_EVENT_NAME": "pull_request_target"})
+    assert (requested.branch, requested.pull_request, requested.default_branch) == ("", "7", "main")
+    document.unlink()
+    unknown = event(run | {"GITHUB_EVENT_NAME": "pull_request_target"})
+    assert (unknown.branch, unknown.pull_request) == ("", "")
+
+
 def test_only_a_branch_that_a_timer_builds_is_the_default_one_without_a_document() -> None:
     timer = GITHUB | {"GITHUB_EVENT_NAME": "schedule"}
     assert event(timer | {"GITHUB_REF": "refs/heads/trunk"}).default_branch == "trunk"

@@ -135,6 +135,8 @@ def test_the_remote_without_credentials(tmp_path: Path) -> None:
         ("https://me:token@git.example:8443/a/b/c.git/", "https://git.example:8443/a/b/c"),
         ("https://git.example/me/app.git?token=canary#canary", "https://git.example/me/app"),
         ("http://git.example/me/app", "http://git.example/me/app"),
+        ("https://github.com:me/app", ""),
+        ("https://[::1/app", ""),
         ("git@github.com:me/app.git", "https://github.com/me/app"),
         ("github.com:me/app", "https://github.com/me/app"),
         ("ssh://git@git.example:2222/me/app.git", "https://git.example/me/app"),

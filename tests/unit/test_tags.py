@@ -75,6 +75,16 @@ def test_a_branch_whose_commit_is_also_released() -> None:
     assert tags(event=Event(branch="main"), **facts) == ("main", SHA)
 
 
+@pytest.mark.parametrize(
+    "rule", ["type=ref,event=tag", "type=match,pattern=v(.*),group=1", "type=raw,value={{tag}}"]
+)
+@pytest.mark.parametrize("event", [Event(branch="main", schedule=True), Event(pull_request="7")])
+def test_the_release_that_a_branch_or_a_request_is_built_from_is_not_moved(rule: str, event: Event) -> None:
+    """Found with a nightly of the commit that was released last."""
+    assert tags(rule, event=event, tags=("v1.0.0",)) == ()
+    assert len(tags(rule, event=Event(tag="v1.0.0"))) == len(tags(rule, tags=("v1.0.0",))) == 1
+
+
 def test_a_pull_request() -> None:
     assert tags(event=Event(pull_request="12")) == ("pr-12", SHA)
 
@@ -138,6 +148,10 @@ VERSION = {"tags": ("v1.2.3",), "all_tags": ("v1.2.3",), "branch": ""}
         ("type=raw,value={{tag}}_{{sha}}", "v1.2.3_abc1234"),
         ("type=raw,value=on-{{commit_date}}", "on-20231114"),
         ("type=raw,value=at-{{ commit_date 'YYYYMMDDHHmmss' }}", "at-20231114221320"),
+        ('type=raw,value=at-{{commit_date "HHmm"}}', "at-2213"),
+        ("type=raw,value=at-{{commit_date 'YYYYMMDDHH' tz='Asia/Tokyo'}}", "at-2023111507"),
+        ("type=raw,value=on-{{commit_date tz='Asia/Tokyo'}}", "on-20231115"),
+        ("type=semver,pattern={{major}}.{{minor}},value=2.0.0", "2.0"),
         ('type=raw,"value=a,b"', "a-b"),
     ],
 )
@@ -225,6 +239,11 @@ def test_every_type_has_its_own_priority() -> None:
         ("type=semver,pattern={{version}},value=one", "'one' is not a semantic version"),
         ("type=raw,value={{brunch}}", "{{brunch}}"),
         ("type=raw,value={{date 'YYYY'}}", "commit_date"),
+        ("type=raw,value={{commit_date YYYY}}", "{{commit_date YYYY}}"),
+        ("type=raw,value=a-{{sha", "{{sha"),
+        ("type=raw,value={{commit_date 'YYYY' tz='Middle/Earth'}}", "no time zone 'Middle/Earth'"),
+        ("type=raw,value={{commit_date 'YYYY' tz='../etc/passwd'}}", "no time zone"),
+        ("type=match,pattern=v(.*),group=2", "has no group 2"),
         ("type=sha,enable=maybe", "enable=maybe"),
     ],
 )
