@@ -17,7 +17,7 @@ from pipeline.attestation import attest
 from pipeline.concurrent import each
 from pipeline.errors import UnsupportedPlatform
 from pipeline.gate import verify as gate
-from pipeline.naming import situation
+from pipeline.naming.tags import UNNAMED
 from pipeline.native import debian
 from pipeline.native.natives import Needs
 from pipeline.planning import Plan
@@ -99,8 +99,8 @@ class Image:
     origin: Annotated[str, Doc("Where it comes from: a SLSA provenance predicate, as JSON.")] = field(
         default=str
     )
-    # Of a clone so shallow that the tag rules cannot be followed; no part of the interface.
-    shallow: bool = dataclasses.field(init=False, default=False)
+    # Why the tag rules give no tag, a word of theirs; no part of the interface.
+    unnamed: str = dataclasses.field(init=False, default="")
     # State of `with_registry_auth`, no part of the interface.
     logins: list[RegistryLogin] = dataclasses.field(init=False, default_factory=list)
 
@@ -221,8 +221,8 @@ class Image:
     ) -> str:
         """Push one OCI index with exactly these variants; returns its address with the digest."""
         addresses = [named(one, self.name) for one in (address, *(also or []))]
-        if self.shallow and any(map(open_to_tags, addresses)):
-            raise situation.shallow()
+        if self.unnamed and not by_digest and any(map(open_to_tags, addresses)):
+            raise UNNAMED[self.unnamed]()
         to = destinations(tagged(addresses, self.tags), tags or [])
         if by_digest:
             to = tuple(dataclasses.replace(destination, tags=()) for destination in to)

@@ -16,7 +16,7 @@ from pipeline.attestation import attest
 from pipeline.build import archive, compile
 from pipeline.build import builder as native_builder
 from pipeline.cargo import named_one
-from pipeline.errors import ShallowClone, first
+from pipeline.errors import first
 from pipeline.gate import verify as gate
 from pipeline.image import (
     AddressArgument,
@@ -36,8 +36,8 @@ from pipeline.image import (
     TagsArgument,
     UsernameArgument,
 )
+from pipeline.naming import tags as rules
 from pipeline.naming.situation import Situation
-from pipeline.naming.tags import from_text as from_rules
 from pipeline.native import preflight
 from pipeline.planning import IGNORED, Order, Plan, plan
 from pipeline.registry.address import destinations, named, open_to_tags, tagged
@@ -269,7 +269,8 @@ class RustMultiarch:
         planned = await plan(self._order(merged.settings, at))
         setup = await self._setup(merged.settings, planned, at)
         rules_name = not tags or any(map(open_to_tags, tags))
-        names = _names(merged.settings, at) if rules_name else ()
+        named_by = rules.needed if tags else rules.from_text
+        names = named_by(merged.settings.tag_rules, at) if at and rules_name else ()
         shown = await preview.of(planned, setup, merged, tagged(tags or [], names) or names)
         return preview.as_json(shown) if as_json else plan_text.as_text(shown)
 
@@ -353,7 +354,10 @@ class RustMultiarch:
     ) -> str:
         """Join images built elsewhere into one index; pulls no layer, returns its address with the digest."""
         addresses = [address, *(also or [])]
-        names = _names(*await self._asked()) if any(map(open_to_tags, addresses)) else ()
+        names: tuple[str, ...] = ()
+        if any(map(open_to_tags, addresses)):
+            settings, at = await self._asked()
+            names = rules.needed(settings.tag_rules, at) if at else ()
         to = destinations(tagged(addresses, names), tags or [])
         receipt = await join(
             images,
@@ -453,7 +457,7 @@ class RustMultiarch:
     async def _build(self, *, apart: bool) -> list[Image]:
         """The image of all binaries, or one of each."""
         settings, at = await self._asked()
-        names, shallow = _names_known(settings, at)
+        names, unnamed = rules.known(settings.tag_rules, at) if at else ((), "")
         order = self._order(settings, at)
         choice = dataclasses.replace(order.choice, every=apart)
         planned = await plan(dataclasses.replace(order, choice=choice))
@@ -474,7 +478,7 @@ class RustMultiarch:
             terms = seal.Terms(orders.time_of(settings, at), setup.labels, manifests)
             origin = await attest.origin(part, output, at, settings, setup.labels)
             made = await image.assemble(part, setup, output, terms, names, origin)
-            made.shallow = shallow
+            made.unnamed = unnamed
             built.append(made)
         return built
 
@@ -491,16 +495,3 @@ class RustMultiarch:
     def _order(self, settings: Settings, at: Situation | None) -> Order:
         order = orders.order(settings, self.source, self.access, orders.time_of(settings, at))
         return dataclasses.replace(order, state=self.state, builder=self.supplied.builder)
-
-
-def _names(settings: Settings, at: Situation | None) -> tuple[str, ...]:
-    """What an image is called where an address names no tag."""
-    return from_rules(settings.tag_rules, at) if at else ()
-
-
-def _names_known(settings: Settings, at: Situation | None) -> tuple[tuple[str, ...], bool]:
-    """The same for who may not need them; and whether the clone is too shallow to know them."""
-    try:
-        return _names(settings, at), False
-    except ShallowClone:
-        return (), True

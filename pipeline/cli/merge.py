@@ -131,6 +131,7 @@ def named_by_git(
 
     Raises:
         NotAGitRepository: see `session.situation`.
+        InvalidArgument, ShallowClone: see `tags.needed`.
     """
     at = session.situation(directory, ref, environ)
-    return tags.from_text(rules, at) if at else ()
+    return tags.needed(rules, at) if at else ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json as json_module
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,13 +18,12 @@ from pipeline import runtime
 from pipeline import smoke as smoke_run
 from pipeline.attestation import attest
 from pipeline.cli import caching, fleet, loading, output, session, watching
-from pipeline.cli.merge import FromEnvironment
+from pipeline.cli.merge import FromEnvironment, named_by_git
 from pipeline.cli.options import JSON, Progress, doc, platform_names
 from pipeline.cli.painting import Mode
 from pipeline.errors import InvalidArgument
 from pipeline.image import Image
 from pipeline.main import RustMultiarch
-from pipeline.naming import git
 from pipeline.registry.address import destinations, named, named_somehow, open_to_tags
 from pipeline.registry.content import digest_of_file
 from pipeline.report import Row, as_table
@@ -154,19 +154,22 @@ def check_passwords(password: str, sign_password: str) -> None:
             FromEnvironment(name, option).check()
 
 
-def check_publish(_settings: Settings, *, source: Path, tag: list[str] | None, **_: object) -> None:
-    """Refuse a push to nowhere, or under names that git is to give and cannot.
+def check_publish(
+    settings: Settings, *, source: Path, tag: list[str] | None, by_digest: bool = False, **_: object
+) -> None:
+    """Refuse a push to nowhere, or under names that git and the rules are to give and cannot.
 
     Raises:
-        InvalidArgument, InvalidAddress: no address, or one that no registry would take.
-        NotAGitRepository: an address has no tag, and the checkout cannot be read.
+        InvalidArgument, InvalidAddress: no address, or one that no registry would take; an address has no
+            tag, and the rules give none.
+        NotAGitRepository, ShallowClone: an address has no tag, and git cannot say what it is to be.
     """
     if not tag:
         raise InvalidArgument("nowhere to push to", where="--tag", fix="pass --tag host/name:tag")
     addresses = named_somehow(tag)
     destinations(addresses)
-    if any(map(open_to_tags, addresses)):
-        git.read_if_any(source)
+    if not by_digest and any(map(open_to_tags, addresses)):
+        named_by_git(settings.tag_rules, source, os.environ, settings.ref)
 
 
 def _built(document: dict[str, Any]) -> str:
@@ -291,7 +294,7 @@ def publish_apart(
         InvalidArgument, InvalidAddress: see `check_publish` and `check_passwords`; what cannot be had from
             several engines.
     """
-    check_publish(settings, source=source, tag=tag)
+    check_publish(settings, source=source, tag=tag, by_digest=by_digest)
     check_passwords(password, sign_password)
     caching.Caches.parse(cache_from, cache_to)
     if len(engine) < 2:

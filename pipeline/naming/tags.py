@@ -18,10 +18,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pipeline.errors import InvalidArgument, RustMultiarchError, ShallowClone
 from pipeline.naming import semver
 from pipeline.naming.expressions import filled, invalid, is_branch
 from pipeline.naming.semver import Version
-from pipeline.naming.situation import Situation
+from pipeline.naming.situation import Situation, shallow
 
 DEFAULT = (
     "type=schedule",
@@ -117,7 +118,9 @@ def _edge(rule: Rule, at: Situation) -> Found:
 
 
 def _ref(rule: Rule, at: Situation) -> Found:
-    said = {"branch": at.branch, "tag": next(iter(at.tags), ""), "pr": at.event.pull_request}[rule.get("event")]
+    said = {"branch": at.branch, "tag": next(iter(at.tags), ""), "pr": at.event.pull_request}[
+        rule.get("event")
+    ]
     yield said
 
 
@@ -254,3 +257,41 @@ def _enabled(rule: Rule, at: Situation) -> bool:
 def from_text(lines: Sequence[str], at: Situation) -> tuple[str, ...]:
     """The tags that rules written as text give, or the default rules where there are none."""
     return tags(parse(lines or DEFAULT), at)
+
+
+def none_given() -> InvalidArgument:
+    """The error for rules that give no tag, where an address asks for one: `latest` would be a guess."""
+    return invalid(
+        "the tag rules give no tag for what is built here",
+        "name the tag in the address, or add a rule that always gives one, as type=sha",
+    )
+
+
+UNNAMED: Mapping[str, Callable[[], RustMultiarchError]] = {"shallow": shallow, "no rule": none_given}
+"""Why an image in a repository has no tag, and the error for who needs one."""
+
+
+def needed(lines: Sequence[str], at: Situation) -> tuple[str, ...]:
+    """The same where there has to be one.
+
+    Raises:
+        InvalidArgument: the rules give none, or cannot be followed.
+        ShallowClone: see `Situation.releases`.
+    """
+    found = from_text(lines, at)
+    if not found:
+        raise none_given()
+    return found
+
+
+def known(lines: Sequence[str], at: Situation) -> tuple[tuple[str, ...], str]:
+    """The same for who may not need them, and the word in `UNNAMED` where there are none.
+
+    Raises:
+        InvalidArgument: the rules cannot be followed.
+    """
+    try:
+        found = from_text(lines, at)
+    except ShallowClone:
+        return (), "shallow"
+    return found, "" if found else "no rule"

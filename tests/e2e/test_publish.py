@@ -194,12 +194,33 @@ async def test_a_shallow_clone_matters_where_git_is_to_name_the_image(
     assert (await image.publish(f"{loopback}/e2e/shallow:1.2.3")).startswith(f"{loopback}/e2e/shallow:1.2.3@")
     with pytest.raises(errors.ShallowClone, match="fetch-depth"):
         await image.publish(f"{loopback}/e2e/shallow")
+    assert "@sha256:" in await image.publish(f"{loopback}/e2e/shallow", by_digest=True)
     addresses = [f"{loopback}/e2e/shallow:1.2.3"]
     assert addresses[0] in await module.plan(tags=addresses)
     merged = await module.merge(addresses, f"{loopback}/e2e/shallow:merged")
     assert merged.startswith(f"{loopback}/e2e/shallow:merged@")
     with pytest.raises(errors.ShallowClone):
         await module.merge(addresses, f"{loopback}/e2e/shallow")
+
+
+async def test_rules_that_give_no_tag_do_not_move_latest(loopback: str, session, tmp_path: Path) -> None:
+    await crates.hello().export(str(tmp_path))
+    tagged_repository(tmp_path, "v1.2.3")
+    source = dag.host().directory(str(tmp_path))
+    module = RustMultiarch(
+        source=source, repository=source, platforms=["linux/amd64"], tag_rules=["type=ref,event=pr"]
+    )
+    image, address = await module.build(), f"{loopback}/e2e/unruled"
+    for wrong in (
+        image.publish(address),
+        module.merge([f"{address}:x"], address),
+        module.plan(tags=[address]),
+    ):
+        with pytest.raises(errors.InvalidArgument, match="the tag rules give no tag"):
+            await wrong
+    assert (await image.publish(f"{address}:x")).startswith(f"{address}:x@")
+    assert json.loads(await module.plan(as_json=True))["tags"] == []
+    assert not exists(loopback, "e2e/unruled/manifests/latest")
 
 
 def tagged_repository(path: Path, tag: str) -> str:

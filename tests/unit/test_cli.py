@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import typer
+from repositories import repository
 from typer.testing import CliRunner
 
 from pipeline import cli, doctor, fleet
@@ -422,3 +423,13 @@ def test_a_checkout_that_git_cannot_read_gives_no_image_its_name(tmp_path: Path)
         check(Settings(), source=tmp_path, tag=["ok/a"])
         with pytest.raises(NotAGitRepository):
             check(Settings(), source=broken, tag=["ok/a:1", "ok/b"])
+
+
+def test_rules_that_give_no_tag_are_refused_before_the_build(tmp_path: Path) -> None:
+    repository(tmp_path)
+    releases = Settings(tag_rules=["type=semver,pattern={{version}}"])
+    project.check_publish(Settings(), source=tmp_path, tag=["ok/a"])
+    project.check_publish(releases, source=tmp_path, tag=["ok/a:1"])
+    project.check_publish(releases, source=tmp_path, tag=["ok/a"], by_digest=True)
+    with pytest.raises(InvalidArgument, match="give no tag"):
+        project.check_publish(releases, source=tmp_path, tag=["ok/a:1", "ok/b"])

@@ -6,7 +6,7 @@ from pipeline import errors
 from pipeline.naming.ci import Event
 from pipeline.naming.git import Facts
 from pipeline.naming.situation import Situation
-from pipeline.naming.tags import TYPES, from_text, parse, sanitized
+from pipeline.naming.tags import TYPES, UNNAMED, from_text, known, needed, parse, sanitized
 
 REVISION = "abc1234def5678abc1234def5678abc1234def56"
 AT = Facts(REVISION, 1_700_000_000, branch="main")
@@ -164,6 +164,28 @@ def test_every_type_and_attribute(rule: str, found: str) -> None:
 )
 def test_a_rule_that_finds_nothing(rule: str) -> None:
     assert tags(rule, **VERSION) == ()
+
+
+RELEASES_ALONE = ["type=semver,pattern={{version}}"]
+
+
+def test_rules_that_give_no_tag_are_an_error_for_who_needs_one() -> None:
+    """Found with rules for releases alone: a push to a branch moved `latest`."""
+    branch, release = Situation(AT), Situation(replace(AT, tags=("v1.0.0",), all_tags=("v1.0.0",)))
+    assert needed(RELEASES_ALONE, release) == known(RELEASES_ALONE, release)[0] == ("1.0.0", "latest")
+    assert known(RELEASES_ALONE, release)[1] == known([], branch)[1] == ""
+    with pytest.raises(errors.InvalidArgument, match="give no tag for what is built"):
+        needed(RELEASES_ALONE, branch)
+    names, why = known(RELEASES_ALONE, branch)
+    assert names == () and isinstance(UNNAMED[why](), errors.InvalidArgument)
+
+
+def test_a_clone_too_shallow_to_know_is_one_for_who_does_not_need_to() -> None:
+    at = Situation(replace(AT, tags=("v1.0.0",), all_tags=("v1.0.0",), shallow=True))
+    names, why = known([], at)
+    assert names == () and isinstance(UNNAMED[why](), errors.ShallowClone)
+    with pytest.raises(errors.ShallowClone):
+        needed([], at)
 
 
 def test_edge_is_the_default_branch() -> None:
