@@ -157,6 +157,7 @@ def referrers(address: str, kind: str) -> list[dict[str, Any]]:
     return list(found["referrers"])
 
 
+@pytest.mark.peers
 async def test_an_image_with_everything(image: Image, keys: Keys, loopback: str, tmp_path: Path) -> None:
     key = (keys.directory / "cosign.key").read_text()
     name = f"{loopback}/attest/everything"
