@@ -14,10 +14,13 @@ READ = (
     "**/Cargo.lock",
     "**/.cargo/**",
     "**/.cargo-checksum.json",
+    "**/*.crate",
+    "**/index/**",
     "**/rust-toolchain",
     "**/rust-toolchain.toml",
 )
-"""What keeps its content: manifests, cargo's configuration and what vouches for vendored crates."""
+"""What keeps its content: manifests, cargo's configuration, what vouches for vendored crates, and a registry
+that lies in the project (the cargo book, "Local Registry Sources")."""
 
 CODE = "**/*.rs"
 

@@ -91,7 +91,8 @@ def cmake_toolchain(target: Target, libc: Libc = Libc.GNU, glibc: str = "") -> s
     chosen = compilers(target, libc, glibc)
     lines = {
         "CMAKE_SYSTEM_NAME": "Linux",
-        "CMAKE_SYSTEM_PROCESSOR": target.gnu.split("-")[0],
+        # As uname(1) has it, which knows no `riscv64gc`.
+        "CMAKE_SYSTEM_PROCESSOR": target.gnu.split("-")[0].removesuffix("gc"),
         "CMAKE_C_COMPILER": chosen.cc,
         "CMAKE_CXX_COMPILER": chosen.cxx,
         "CMAKE_AR": f"/usr/bin/{target.tools}-ar",

@@ -150,6 +150,22 @@ async def test_a_registry_with_a_token(host, things: Path) -> None:
     assert "canary" not in shown, "what compiles has no credentials"
 
 
+async def test_a_registry_that_lies_in_the_project(things: Path, session) -> None:
+    """cargo's `local-registry`: an index and the crates, for machines without a network."""
+    host, index = things / "host", "registry+https://github.com/rust-lang/crates.io-index"
+    locked = f'name = "secret"\nversion = "0.1.0"\nsource = "{index}"\n'
+    locked += f'checksum = "{(host / "checksum").read_text()}"\n'
+    configuration = '[source.crates-io]\nreplace-with = "here"\n[source.here]\nlocal-registry = "offline"\n'
+    source = (
+        project('"0.1.0"', locked, {".cargo/config.toml": configuration})
+        .with_new_file("offline/index/se/cr/secret", (host / INDEX / "se/cr/secret").read_text())
+        .with_file("offline/secret-0.1.0.crate", dag.host().file(str(host / "crates/secret.crate")))
+    )
+    assert (
+        await says(RustMultiarch(source=source, platforms=["linux/amd64"])) == "from the private registry\n"
+    )
+
+
 @pytest.fixture
 def agent(tmp_path: Path) -> Iterator[tuple[str, str]]:
     """An ssh agent with one key: its socket and the public key."""

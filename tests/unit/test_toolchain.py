@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from pipeline import toolchain
@@ -39,6 +41,13 @@ def test_cmake_toolchain() -> None:
     text = toolchain.cmake_toolchain(ARM64)
     assert "set(CMAKE_SYSTEM_PROCESSOR aarch64)" in text
     assert "set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)" in text
+
+
+def test_cmake_is_told_processors_as_it_names_them() -> None:
+    """aws-lc knows riscv64 and takes riscv64gc for something generic."""
+    texts = [toolchain.cmake_toolchain(target) for target in TARGETS]
+    named = [re.findall(r"set\(CMAKE_SYSTEM_PROCESSOR (\w+)\)", text)[0] for text in texts]
+    assert named == ["x86_64", "aarch64", "armv7", "i686", "powerpc64le", "s390x", "riscv64"]
 
 
 @pytest.mark.parametrize(
