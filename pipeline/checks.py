@@ -22,6 +22,14 @@ LINTS = Failure("", ChecksFailed, "clippy has objections", "correct what clippy 
 FORMAT = Failure("(?m)^Diff in ", ChecksFailed, "the sources are not formatted", "run `cargo fmt --all`")
 
 
+HERE = (
+    "! grep -qsE '^ *(build\\.)?target *=' .cargo/config .cargo/config.toml"
+    " || export CARGO_BUILD_TARGET=$(rustc -vV | sed -n 's/^host: //p')"
+)
+"""A shell line that has cargo build for the builder where the project's configuration names another triple
+(`build.target`), whose standard library may not be there and whose tests may not start."""
+
+
 def test_command(plan: Plan, triple: str = "") -> list[str]:
     """`cargo test` over the chosen packages, or those cargo chooses, for the build platform or a triple."""
     choice = plan.order.choice
@@ -84,7 +92,7 @@ async def fmt(plan: Plan) -> str:
 
 def script(command: Sequence[str], libc: Libc, target: Target | None = None) -> str:
     """The shell program that runs a command of cargo's on the sources, for a target or the build platform."""
-    entered = build.stale_lines(target, libc) if target else []
+    entered = build.stale_lines(target, libc) if target else [HERE]
     return "\n".join([*build.sync_lines(), *entered, shlex.join(command)])
 
 

@@ -56,8 +56,11 @@ async def test_tests_for_a_foreign_platform_run_under_an_emulator(session) -> No
 
 
 async def test_lint_warns_and_denies(session) -> None:
+    """Also where the project is configured to be built for what the builder has no standard library of."""
     source = crates.hello("checked", main="fn main() { let unused = 1; }")
+    source = source.with_new_file(".cargo/config.toml", '[build]\ntarget = "x86_64-unknown-linux-musl"\n')
     module = RustMultiarch(source=source)
+    assert "running" in await module.test()
     assert "unused variable" in await module.lint()
     with pytest.raises(errors.ChecksFailed, match="clippy"):
         await module.lint(deny_warnings=True)

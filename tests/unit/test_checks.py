@@ -1,5 +1,7 @@
+import subprocess
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import anyio
@@ -31,7 +33,34 @@ def test_a_foreign_test_drops_what_another_standard_library_was_for() -> None:
     for libc in Libc:
         foreign = checks.script(["cargo", "test"], libc, target)
         assert foreign.endswith("\n".join([*build.stale_lines(target, libc), "cargo test"]))
-    assert checks.script(["cargo", "test"], Libc.GNU) == "\n".join([*build.sync_lines(), "cargo test"])
+    here = checks.script(["cargo", "test"], Libc.GNU)
+    assert here == "\n".join([*build.sync_lines(), checks.HERE, "cargo test"])
+
+
+@pytest.mark.parametrize(
+    ("configuration", "triple"),
+    [
+        ('[build]\ntarget = "wasm32-unknown-unknown"\n', "there"),
+        ('build.target = "x86_64-unknown-linux-musl"', "there"),
+        ('[build]\ntarget-dir = "elsewhere"\n[target.x86_64-unknown-linux-gnu]\nlinker = "clang"\n', ""),
+        (None, ""),
+    ],
+)
+@pytest.mark.parametrize("file", ["config", "config.toml"])
+def test_checks_run_on_the_builder_whatever_the_project_builds_for(
+    tmp_path: Path, configuration: str | None, triple: str, file: str
+) -> None:
+    (tmp_path / ".cargo").mkdir()
+    if configuration is not None:
+        (tmp_path / ".cargo" / file).write_text(configuration)
+    (tmp_path / "rustc").write_text("#!/bin/sh\nprintf 'rustc 1\\nhost: there\\n'\n")
+    (tmp_path / "rustc").chmod(0o755)
+    line = f'{checks.HERE}\nprintf %s "$CARGO_BUILD_TARGET"'
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(
+        ["sh", "-ec", line], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == triple
 
 
 def failed(stderr: str, stdout: str = "") -> dagger.ExecError:
