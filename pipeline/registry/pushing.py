@@ -2,7 +2,7 @@
 
     1. look    the tags as they are now; `--no-clobber` refuses here, before anything is sent
     2. send    blobs, manifests, the index and what refers to it, by digest, everywhere
-    3. tag     a last look, then one tag after the other; if one is refused, those that moved go back
+    3. tag     a last look, then one tag after the other; if one fails, those that moved go back
 
 So a tag names something complete at any moment, and a push that fails in 1 or 2 has moved none.
 """
@@ -15,7 +15,15 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from pipeline.errors import PublishError, RustMultiarchError, TagExists, TagRefused, first
+from pipeline.errors import (
+    PublishError,
+    RegistryFailed,
+    RegistryUnreachable,
+    RustMultiarchError,
+    TagExists,
+    TagRefused,
+    first,
+)
 from pipeline.registry.address import Destination
 from pipeline.registry.artifacts import Artifact, joined
 from pipeline.registry.content import Descriptor, Manifest, Store, platform_name, walk
@@ -26,6 +34,12 @@ from pipeline.registry.receipt import Delivery, Platform, Receipt
 CONCURRENT = 4
 """Blobs on their way at one time, over all registries."""
 
+UNCLEAR = (RegistryFailed, RegistryUnreachable)
+"""Errors after which a tag may be set all the same: what was asked may be done, and its answer lost."""
+
+PUT_BACK_SECONDS = 10
+"""How long who interrupts a push waits for the tags to be put back; the command line allows for 20 in all."""
+
 
 @dataclass
 class Target:
@@ -35,6 +49,7 @@ class Target:
     repository: Repository
     before: dict[str, Fetched | None] = field(default_factory=dict)
     ways: list[tuple[str, int]] = field(default_factory=list)
+    referrers: list[str] = field(default_factory=list)
 
 
 async def push(
@@ -81,7 +96,7 @@ async def push(
         digest=store.root.digest,
         media_type=store.root.media_type,
         platforms=await platforms(store, manifests),
-        referrers=tuple(artifact.descriptor.digest for artifact in artifacts),
+        referrers=tuple(dict.fromkeys(digest for target in targets for digest in target.referrers)),
         deliveries=tuple(Delivery.of(t.destination.name, t.destination.tags, t.ways) for t in targets),
     )
 
@@ -148,31 +163,51 @@ async def _send_artifact(target: Target, artifact: Artifact, done: str) -> None:
         there = await target.repository.manifest(artifact.tag)
         artifact = joined(artifact, there.body) if there else artifact
     await target.repository.add_referrer(artifact.subject, artifact.descriptor, artifact.body)
+    target.referrers.append(artifact.descriptor.digest)
     if artifact.tag:
         await target.repository.put_manifest(artifact.tag, artifact.descriptor.media_type, artifact.body)
 
 
 async def _tag(targets: Sequence[Target], root: Manifest) -> None:
-    moved: list[tuple[Target, str]] = []
-    for target in targets:
-        for tag, before in target.before.items():
-            if before and before.descriptor.digest == root.descriptor.digest:
-                continue
-            try:
-                await target.repository.put_manifest(tag, root.descriptor.media_type, root.body)
-            except PublishError as error:
-                raise await _refused(target, tag, error, moved) from error
-            moved.append((target, tag))
+    touched: list[tuple[Target, str]] = []
+    try:
+        for target in targets:
+            for tag, before in target.before.items():
+                if not before or before.descriptor.digest != root.descriptor.digest:
+                    touched.append((target, tag))
+                    await _set(target, tag, root, touched)
+    except anyio.get_cancelled_exc_class():
+        await _interrupted(touched)
+        raise
+
+
+async def _set(target: Target, tag: str, root: Manifest, touched: Sequence[tuple[Target, str]]) -> None:
+    """Set a tag, the last of those that were touched; where that fails, all of them are put back."""
+    try:
+        await target.repository.put_manifest(tag, root.descriptor.media_type, root.body)
+    except PublishError as error:
+        moved = touched if isinstance(error, UNCLEAR) else touched[:-1]
+        raise await _refused(target, tag, error, moved) from error
+
+
+async def _interrupted(touched: Sequence[tuple[Target, str]]) -> None:
+    """Put tags back for who does not want to wait, and say which may be left."""
+    left = [_address(target, tag) for target, tag in touched]
+    with anyio.move_on_after(PUT_BACK_SECONDS, shield=True):
+        left = await _put_all_back(touched)
+    if left:
+        say = touched[0][0].repository.registry.say
+        say(f"interrupted; these tags may name the new image and could not be put back: {', '.join(left)}")
 
 
 async def _refused(
     target: Target, tag: str, error: PublishError, moved: Sequence[tuple[Target, str]]
 ) -> PublishError:
-    """The error for a tag that could not be set, after the tags set before it were put back."""
-    left = [name for other, done in moved if (name := await _put_back(other, done))]
+    """The error for a tag that could not be set, after those that moved were put back."""
+    left = await _put_all_back(moved)
     fix = f"let the registry take the tag {tag}, or choose another; what was sent is not sent again"
     if left:
-        fix = f"these tags name the new image and could not be put back: {', '.join(left)}; {fix}"
+        fix = f"these tags may name the new image and could not be put back: {', '.join(left)}; {fix}"
     # A registry that went away while tagging did not refuse anything.
     kind = type(error) if type(error) is not PublishError else TagRefused
     return kind(
@@ -183,6 +218,11 @@ async def _refused(
     )
 
 
+async def _put_all_back(moved: Sequence[tuple[Target, str]]) -> list[str]:
+    """Have tags as they were before; the names of those where that did not work."""
+    return [name for target, tag in moved if (name := await _put_back(target, tag))]
+
+
 async def _put_back(target: Target, tag: str) -> str:
     """Have a tag as it was before; its name where that did not work."""
     before = target.before[tag]
@@ -190,10 +230,15 @@ async def _put_back(target: Target, tag: str) -> str:
         if before:
             await target.repository.put_manifest(tag, before.descriptor.media_type, before.body)
             return ""
-        if await target.repository.delete_tag(tag):
+        # A registry refuses to delete a tag that it does not have, too.
+        if await target.repository.delete_tag(tag) or await target.repository.manifest(tag) is None:
             return ""
     except RustMultiarchError:
         pass
+    return _address(target, tag)
+
+
+def _address(target: Target, tag: str) -> str:
     return f"{target.destination.name}:{tag}"
 
 
