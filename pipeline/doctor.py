@@ -30,7 +30,6 @@ from pipeline.errors import RustMultiarchError
 from pipeline.naming import git
 from pipeline.registry import credentials
 from pipeline.registry.address import destinations
-from pipeline.registry.credentials import DockerConfig
 from pipeline.report import columns
 
 AT_ONCE = 4
@@ -149,26 +148,28 @@ def _named_engine(host: str) -> Outcome:
 
 def registries(subject: Subject) -> Outcome:
     """Credentials for every registry that is pushed to, or any at all."""
-    path = next(filter(Path.is_file, credentials.config_paths(subject.environ, subject.home)), None)
-    if path is None:
+    try:
+        found = dict(credentials.configurations(subject.environ, subject.home))
+    except RustMultiarchError as error:
+        return Outcome(State.FAIL, f"{error.where}: {error.what}", error.fix)
+    if not found:
         return Outcome(
             State.WARN, "no docker configuration: pushes are anonymous", "log in with `docker login`"
         )
-    try:
-        found = DockerConfig.parse(path.read_text(), str(path))
-    except RustMultiarchError as error:
-        return Outcome(State.FAIL, f"{path}: {error.what}", error.fix)
-    programs = {found.program(host) for host in (*found.helpers, "")} - {""}
-    if lacking := sorted(name for name in programs if not shutil.which(name)):
-        fix = "install it, or take it out of the configuration"
-        return Outcome(State.FAIL, f"{path} asks {', '.join(lacking)}, which is not there", fix)
+    for path, one in found.items():
+        programs = {one.program(host) for host in (*one.helpers, "")} - {""}
+        if lacking := sorted(name for name in programs if not shutil.which(name)):
+            fix = "install it, or take it out of the configuration"
+            return Outcome(State.FAIL, f"{path} asks {', '.join(lacking)}, which is not there", fix)
     hosts = {to.host for to in destinations(subject.tags)} if subject.tags else set()
-    known = {*found.logins, *found.helpers}
-    if lost := sorted(host for host in hosts - known if not found.store):
+    known = {host for one in found.values() for host in (*one.logins, *one.helpers)}
+    stored = sorted({f"others in {one.store}" for one in found.values() if one.store})
+    if lost := sorted(host for host in hosts - known if not stored):
         return Outcome(State.WARN, f"no credentials for {', '.join(lost)}", f"`docker login {lost[0]}`")
-    stored = [f"others in {found.store}"] if found.store else []
     if not known and not stored:
-        return Outcome(State.WARN, f"{path} has no credentials", "log in with `docker login`")
+        return Outcome(
+            State.WARN, f"no credentials in {', '.join(map(str, found))}", "log in with `docker login`"
+        )
     return Outcome(State.OK, ", ".join([*sorted(known), *stored]))
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pipeline.errors import InvalidAddress
 
 DOCKER_HUB = "docker.io"
+DOCKER_HUB_NAMES = frozenset({"index.docker.io", "registry-1.docker.io"})
+"""Other hosts of Docker Hub, which are found in old addresses and logins."""
 
 # The grammar of github.com/distribution/reference: [domain[:port]/]path[:tag][@digest].
 _HOST = (
@@ -60,6 +62,11 @@ class Destination:
         return f"{self.host}/{self.repository}"
 
 
+def known_host(host: str) -> str:
+    """A registry's host by the name that it has in addresses: Docker Hub has several."""
+    return DOCKER_HUB if host in DOCKER_HUB_NAMES else host
+
+
 def parse_address(address: str) -> Address:
     """An image address taken apart; without a host it means Docker Hub, without a tag `latest`.
 
@@ -71,7 +78,7 @@ def parse_address(address: str) -> Address:
         raise InvalidAddress(
             f"{address!r} is not an image address: {_fault(address)}", where="address", fix=_EXAMPLE
         )
-    return Address(match["host"] or DOCKER_HUB, match["path"], match["tag"] or "latest")
+    return Address(known_host(match["host"] or DOCKER_HUB), match["path"], match["tag"] or "latest")
 
 
 def parse_source(address: str) -> Address:

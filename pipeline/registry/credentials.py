@@ -11,7 +11,7 @@ import binascii
 import json
 import os
 import subprocess
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import anyio
 
 from pipeline.errors import CredentialsUnavailable
-from pipeline.registry.address import DOCKER_HUB
+from pipeline.registry.address import DOCKER_HUB, known_host
 
 DOCKER_HUB_KEY = "https://index.docker.io/v1/"
 """What docker files Docker Hub's credentials under."""
@@ -123,7 +123,7 @@ class DockerConfig:
 
 
 def config_paths(environ: Mapping[str, str], home: Path) -> tuple[Path, ...]:
-    """Where docker, then podman and skopeo, keep what their `login` wrote; the first that exists counts."""
+    """Where docker, then podman and skopeo, keep what their `login` wrote, in the order of looking."""
     docker = environ.get("DOCKER_CONFIG")
     named = environ.get("REGISTRY_AUTH_FILE")
     runtime = environ.get("XDG_RUNTIME_DIR")
@@ -135,17 +135,56 @@ def config_paths(environ: Mapping[str, str], home: Path) -> tuple[Path, ...]:
     )
 
 
+def configurations(environ: Mapping[str, str], home: Path) -> Iterator[tuple[Path, DockerConfig]]:
+    """The configurations there are, by file, in the order of looking; each is read when its turn comes.
+
+    Raises:
+        CredentialsUnavailable: a file cannot be read, or is no configuration.
+    """
+    named = {
+        Path(environ.get("DOCKER_CONFIG", ""), "config.json"),
+        Path(environ.get("REGISTRY_AUTH_FILE", "")),
+    }
+    for path in config_paths(environ, home):
+        # Where nobody named it, a file in a folder that only others may enter is none of ours.
+        text = _text(path) if path in named or _is_there(path) else None
+        if text is not None:
+            yield path, DockerConfig.parse(text, str(path))
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a path can be seen; Python's own `exists` is an error where it may not look."""
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
+
+
+def _text(path: Path) -> str | None:
+    """A file's text; None where there is no file."""
+    try:
+        return path.read_text()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CredentialsUnavailable(
+            f"this configuration cannot be read: {getattr(error, 'strerror', 'it is not text')}",
+            where=str(path),
+            fix="make it a file that you may read, or name another in DOCKER_CONFIG or REGISTRY_AUTH_FILE",
+        ) from None
+
+
 def from_docker(environ: Mapping[str, str] = os.environ, home: Path | None = None) -> Keychain:
-    """The keychain of this machine's docker configuration, read when the first host asks."""
-    paths = config_paths(environ, home or Path.home())
+    """The keychain of this machine's configurations, read when a host asks; the first with a login counts."""
+    home = home or Path.home()
 
     async def look_up(host: str) -> Login | None:
-        for path in map(anyio.Path, paths):
-            if await path.exists():
-                config = DockerConfig.parse(await path.read_text(), str(path))
-                program = config.program(host)
-                asked = await _ask(program, _key(host), environ) if program else None
-                return asked or config.logins.get(host)
+        for _, config in configurations(environ, home):
+            program = config.program(host)
+            asked = await _ask(program, _key(host), environ) if program else None
+            if login := asked or config.logins.get(host):
+                return login
         return None
 
     return look_up
@@ -218,8 +257,7 @@ def _host(key: str) -> str:
     if key == DOCKER_HUB_KEY:
         return DOCKER_HUB
     host = key.partition("://")[2] or key
-    host = host.partition("/")[0]
-    return DOCKER_HUB if host in ("index.docker.io", "registry-1.docker.io") else host
+    return known_host(host.partition("/")[0])
 
 
 def _key(host: str) -> str:

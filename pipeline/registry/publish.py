@@ -12,7 +12,7 @@ import dagger
 from pipeline import stages
 from pipeline.registry import credentials, dial, pushing
 from pipeline.registry import merge as merging
-from pipeline.registry.address import Destination
+from pipeline.registry.address import Destination, known_host
 from pipeline.registry.artifacts import Artifact
 from pipeline.registry.content import Descriptor, Layout
 from pipeline.registry.credentials import Secret
@@ -33,6 +33,11 @@ class RegistryLogin:
     host: str
     username: str
     password: dagger.Secret
+
+
+def by_host(logins: Sequence[RegistryLogin]) -> Logins:
+    """Credentials under the hosts that addresses name; of several for one, the last."""
+    return {known_host(login.host): (login.username, login.password) for login in logins}
 
 
 async def deliver(
@@ -64,8 +69,7 @@ async def deliver(
         opened = await Layout.open(folder)
         artifacts = await attach(opened) if attach else ()
         stages.enter("pushing")
-        table = {login.host: (login.username, login.password) for login in logins}
-        async with connected(table, plain_http, destinations[0].host, service) as registries:
+        async with connected(by_host(logins), plain_http, destinations[0].host, service) as registries:
             return await pushing.push(opened, destinations, registries, clobber=clobber, artifacts=artifacts)
 
 

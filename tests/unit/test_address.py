@@ -21,6 +21,8 @@ DIGEST = "sha256:" + "0a" * 32
     [
         ("app", Address("docker.io", "app", "latest")),
         ("me/app:1.2", Address("docker.io", "me/app", "1.2")),
+        ("index.docker.io/app:1", Address("docker.io", "app", "1")),
+        ("registry-1.docker.io/me/app", Address("docker.io", "me/app", "latest")),
         ("ghcr.io/me/app:v1", Address("ghcr.io", "me/app", "v1")),
         ("localhost:5000/app", Address("localhost:5000", "app", "latest")),
         ("127.0.0.1:5000/a/b_c:dev-1", Address("127.0.0.1:5000", "a/b_c", "dev-1")),

@@ -15,6 +15,7 @@ from pipeline.registry.credentials import (
     from_docker,
     from_secrets,
 )
+from pipeline.registry.publish import RegistryLogin, by_host
 
 pytestmark = pytest.mark.anyio
 
@@ -204,10 +205,42 @@ async def test_a_credential_program_that_is_not_there(tmp_path: Path) -> None:
         await from_docker({"PATH": str(tmp_path), "DOCKER_CONFIG": str(tmp_path)})("ghcr.io")
 
 
-async def test_the_first_configuration_that_exists_counts(tmp_path: Path) -> None:
+async def test_the_first_configuration_with_a_login_counts(tmp_path: Path) -> None:
     keychain = from_docker({"DOCKER_CONFIG": str(tmp_path / "no")}, home=tmp_path)
     assert await keychain("ghcr.io") is None
     podman = tmp_path / ".config/containers/auth.json"
     podman.parent.mkdir(parents=True)
     podman.write_text(json.dumps({"auths": {"ghcr.io": {"auth": auth("pod:man")}}}))
     assert await keychain("ghcr.io") == Login("pod", "man")
+    configure(tmp_path, auths={"quay.io": {"auth": auth("doc:ker")}})
+    keychain = from_docker({"DOCKER_CONFIG": str(tmp_path)}, home=tmp_path)
+    assert await keychain("ghcr.io") == Login("pod", "man"), "docker's file has none for this host"
+    assert await keychain("quay.io") == Login("doc", "ker")
+    assert await keychain("other.io") is None
+    configure(tmp_path, auths={"ghcr.io": {"auth": auth("doc:ker")}})
+    assert await keychain("ghcr.io") == Login("doc", "ker")
+
+
+@pytest.mark.parametrize("damage", [Path.mkdir, lambda path: path.write_bytes(b"\xff")])
+@pytest.mark.parametrize("name", [".docker/config.json", "named.json"])
+async def test_a_configuration_that_cannot_be_read(tmp_path: Path, name: str, damage) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    damage(tmp_path / name)
+    keychain = from_docker({"REGISTRY_AUTH_FILE": str(tmp_path / "named.json")}, home=tmp_path)
+    with pytest.raises(CredentialsUnavailable, match="cannot be read") as raised:
+        await keychain("ghcr.io")
+    assert raised.value.where == str(tmp_path / name)
+
+
+async def test_a_place_that_cannot_be_looked_at_is_an_error_where_somebody_named_it(tmp_path: Path) -> None:
+    """Root may look everywhere, so a name that is too long stands for another user's folder here."""
+    hidden = tmp_path / ("x" * 300)
+    assert await from_docker({}, home=hidden)("ghcr.io") is None
+    for variable in ("DOCKER_CONFIG", "REGISTRY_AUTH_FILE"):
+        with pytest.raises(CredentialsUnavailable):
+            await from_docker({variable: str(hidden)}, home=tmp_path)("ghcr.io")
+
+
+def test_a_login_for_another_name_of_docker_hub() -> None:
+    one, two = (RegistryLogin(host, "me", Secret()) for host in ("index.docker.io", "ghcr.io"))  # type: ignore[arg-type]
+    assert by_host([one, two]) == {"docker.io": ("me", one.password), "ghcr.io": ("me", two.password)}

@@ -108,8 +108,16 @@ def test_credentials(subject, bare_path: Path) -> None:
     assert "docker-credential-pass, which is not there" in doctor.registries(mine).found
     program(bare_path, "docker-credential-pass")
     assert doctor.registries(subject(tags=["other.example/me/app:1"])) == Outcome(OK, "others in pass")
+    podman = mine.home / ".config/containers/auth.json"
+    podman.parent.mkdir(parents=True)
+    podman.write_text(json.dumps({"auths": {"pod.example": {"auth": "bWU6eA=="}}}))
+    assert doctor.registries(subject(tags=["pod.example/me/app:1"])).found == "pod.example, others in pass"
+    docker_config(mine, {"auths": {"ghcr.io": {"auth": "bWU6eA=="}}})
+    assert doctor.registries(subject(tags=["pod.example/me/app:1", "ghcr.io/me/app:1"])).state is OK
     docker_config(mine, [])
     assert doctor.registries(mine).state is FAIL
+    (mine.home / ".docker/config.json").write_bytes(b"\xff")
+    assert doctor.registries(mine).found.startswith(f"{mine.home}/.docker/config.json: ")
 
 
 def test_emulators(subject, monkeypatch, tmp_path: Path) -> None:
