@@ -187,5 +187,10 @@ async def _with_accounts(system: dagger.Directory, base: dagger.Container) -> da
     """The base's account files, or root's lines alone, with our own user added: files to lay over it."""
     for path, (root, own) in ACCOUNTS.items():
         present = await base.file(path).contents() if await base.exists(path) else root
-        system = system.with_new_file(path, present + own, permissions=0o644)
+        system = system.with_new_file(path, extended(present, own), permissions=0o644)
     return system
+
+
+def extended(present: str, own: str) -> str:
+    """A file of lines with another line at its end, also where its last one has no newline."""
+    return present + ("\n" if present and not present.endswith("\n") else "") + own
