@@ -272,7 +272,7 @@ UNNAMED: Mapping[str, Callable[[], RustMultiarchError]] = {"shallow": shallow, "
 
 
 def needed(lines: Sequence[str], at: Situation) -> tuple[str, ...]:
-    """The same where there has to be one.
+    """What `from_text` gives, where there has to be a tag.
 
     Raises:
         InvalidArgument: the rules give none, or cannot be followed.
@@ -285,7 +285,7 @@ def needed(lines: Sequence[str], at: Situation) -> tuple[str, ...]:
 
 
 def known(lines: Sequence[str], at: Situation) -> tuple[tuple[str, ...], str]:
-    """The same for who may not need them, and the word in `UNNAMED` where there are none.
+    """What `from_text` gives, for who may not need a tag, and the word in `UNNAMED` where there is none.
 
     Raises:
         InvalidArgument: the rules cannot be followed.
