@@ -14,7 +14,7 @@ help: ## list the targets
 $(VENV)/ready: requirements.txt pyproject.toml
 	@python3 -m venv $(VENV) || { echo 'python3 cannot make a virtual environment: apt-get install python3-venv' >&2; exit 1; }
 	@echo 'installing the pinned Python packages into $(VENV)'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
