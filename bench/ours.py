@@ -19,8 +19,11 @@ import anyio  # noqa: E402
 import dagger  # noqa: E402
 from dagger import dag  # noqa: E402
 
-from pipeline import RustMultiarch, build, planning, toolchain  # noqa: E402
+from pipeline import RustMultiarch  # noqa: E402
+from pipeline.build import compile as build  # noqa: E402
+from pipeline.build import plan  # noqa: E402
 from pipeline.targets import select  # noqa: E402
+from pipeline.toolchain import builder as toolchain  # noqa: E402
 
 EMPTY = "debian:bookworm-slim"
 """The image in which cache volumes are emptied."""
@@ -42,7 +45,7 @@ class Phases:
 
 def project(request: Mapping[str, Any]) -> RustMultiarch:
     """The module's object for a request's `source`, `platforms` and `bins`."""
-    source = dag.host().directory(request["source"], exclude=planning.IGNORED, gitignore=True)
+    source = dag.host().directory(request["source"], exclude=plan.IGNORED, gitignore=True)
     return RustMultiarch(source=source, platforms=request["platforms"], bin=request["bins"])
 
 
@@ -75,7 +78,7 @@ async def forget(request: Mapping[str, Any], phases: Phases) -> None:
     phases.end("forget")
 
 
-async def emptied(plan: planning.Plan) -> None:
+async def emptied(plan: plan.Plan) -> None:
     """Empty what the builds of a project leave in the engine for the next ones."""
     container = dag.container().from_(EMPTY).with_env_variable("BENCH_NOW", str(time.time_ns()))
     container = build.with_compiled_state(toolchain.with_cargo_home(container), plan)

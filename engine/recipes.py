@@ -106,7 +106,7 @@ PYTHON = Base(
     parent=DEBIAN,
 )
 LATER = replace(DEBIAN, tag="trixie-slim", suite="trixie")
-"""What runtime images of platforms start from that DEBIAN has no port for, as in `pipeline.runtime.LATER`."""
+"""The runtime base of platforms that DEBIAN has no port for; see `pipeline.oci.runtime.LATER`."""
 
 BASES = (DEBIAN, LATER, RUST, PYTHON)
 

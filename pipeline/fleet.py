@@ -19,8 +19,8 @@ from anyio.abc import ByteReceiveStream
 
 from engine.config import RUNNER
 from pipeline import errors
+from pipeline.config.settings import PREFIX, variable
 from pipeline.errors import EngineError, NoEngineLeft, RustMultiarchError, first
-from pipeline.settings import PREFIX, variable
 
 SCHEMES = ("unix", "tcp", "kube-pod", "ssh", "docker-container", "podman-container", "docker-image")
 """Ways to an engine that Dagger knows."""

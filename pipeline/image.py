@@ -11,24 +11,27 @@ from typing import Annotated, Self
 import dagger
 from dagger import Doc, dag, field, function, object_type
 
-from pipeline import build, docker_archive, runtime, seal, stages, supplied
-from pipeline import smoke as smoke_run
+from pipeline.abi import verify as gate
 from pipeline.attestation import attest
+from pipeline.build import compile as build
+from pipeline.build import custom_containers
+from pipeline.build.plan import Plan
 from pipeline.concurrent import each
 from pipeline.errors import UnsupportedPlatform
-from pipeline.gate import verify as gate
-from pipeline.naming.tags import UNNAMED
+from pipeline.git.tags import UNNAMED
 from pipeline.native import debian
 from pipeline.native.natives import Needs
-from pipeline.planning import Plan
+from pipeline.oci import docker_archive, normalize, runtime
+from pipeline.oci import smoke as smoke_run
+from pipeline.oci.layout import Layout
+from pipeline.oci.report import Row, as_table, manifests
+from pipeline.oci.report import as_json as rows_as_json
+from pipeline.progress import events
 from pipeline.registry.address import destinations, named, open_to_tags, tagged
 from pipeline.registry.artifacts import Artifact
-from pipeline.registry.content import Layout
 from pipeline.registry.publish import RegistryLogin, deliver
-from pipeline.report import Row, as_table, manifests
-from pipeline.report import as_json as rows_as_json
 from pipeline.targets import Libc, Target, parse
-from pipeline.versions import PYTHON
+from pipeline.toolchain.versions import PYTHON
 
 AddressArgument = Annotated[
     str,
@@ -131,7 +134,7 @@ class Image:
         """The same image with a changed container for one platform, whose programs are checked again."""
         before = self.variant(platform)
         target = parse(before.platform)
-        await supplied.check_platform(container, target, f"the variant of {target.platform}")
+        await custom_containers.check_platform(container, target, f"the variant of {target.platform}")
         demand = dataclasses.replace(before.demand, programs=(*before.demand.programs, *(programs or [])))
         verified = await gate.verify([gate.Subject(container, target, demand)])
         variant = copy.copy(before)
@@ -232,7 +235,7 @@ class Image:
         wish = await attest.wish(bool(sbom), bool(provenance), bool(symbols), sign_key, sign_password)
 
         async def attach(layout: Layout) -> list[Artifact]:
-            terms = seal.terms(self.terms)
+            terms = normalize.terms(self.terms)
             return await attest.attach(layout, self._parts(), wish, to[0].name, terms, self.origin)
 
         receipt = await deliver(
@@ -277,7 +280,7 @@ class Image:
 
     async def rows(self) -> list[Row]:
         """Platform, triple, sizes and digest of every variant, as data."""
-        stages.enter("sealing")
+        events.enter("sealing")
         found = {manifest.platform: manifest for manifest in await manifests(self.layout())}
         return [
             Row(v.platform, v.triple, v.size, found[v.platform].image_bytes, found[v.platform].digest)
@@ -286,7 +289,7 @@ class Image:
 
 
 def _sealer() -> dagger.Container:
-    return _program(SEAL, seal)
+    return _program(SEAL, normalize)
 
 
 def _program(command: Sequence[str], module: ModuleType) -> dagger.Container:
@@ -332,7 +335,7 @@ async def assemble(
     plan: Plan,
     setup: runtime.Runtime,
     output: dagger.Directory,
-    terms: seal.Terms,
+    terms: normalize.Terms,
     tags: Sequence[str] = (),
     origin: str = "",
 ) -> Image:
@@ -356,7 +359,7 @@ async def assemble(
         return await _variant(plan, setup, output, *of)
 
     variants = await each(zip(plan.order.targets, plan.needs, strict=True), one, AT_ONCE)
-    stages.enter("verifying")
+    events.enter("verifying")
     subjects = [gate.Subject(v.container, parse(v.platform), v.demand) for v in variants]
     verified = await gate.verify(subjects)
     return Image(
@@ -373,7 +376,7 @@ async def _variant(
     plan: Plan, setup: runtime.Runtime, output: dagger.Directory, target: Target, needs: Needs
 ) -> Variant:
     """One platform's image, not verified yet."""
-    stages.enter("assembling", target.platform)
+    events.enter("assembling", target.platform)
     triple = target.triple(plan.order.libc)
     names = [binary.name for binary in plan.binaries]
     binaries = output.directory(triple)
@@ -397,5 +400,5 @@ async def _variant(
     paths = tuple(f"{runtime.PROGRAMS}/{name}" for name in names)
     static = plan.order.libc is Libc.MUSL
     variant.demand = gate.Demand(paths, of_target.base, static, plan.order.glibc)
-    stages.enter(stages.READY, target.platform)
+    events.enter(events.READY, target.platform)
     return variant

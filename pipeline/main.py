@@ -9,15 +9,21 @@ import anyio
 import dagger
 from dagger import Doc, Ignore, check, dag, function, object_type
 
-from pipeline import checks, image, orders, plan_text, runtime, seal
-from pipeline import plan as preview
-from pipeline.access import Access, GitToken, RegistryToken, gitconfig, registry_variable
+from pipeline import image
+from pipeline.abi import verify as gate
 from pipeline.attestation import attest
-from pipeline.build import archive, compile
-from pipeline.build import builder as native_builder
-from pipeline.cargo import named_one
+from pipeline.build import checks
+from pipeline.build.compile import archive, compile
+from pipeline.build.compile import builder as native_builder
+from pipeline.build.custom_containers import Supplied, check_platform
+from pipeline.build.plan import IGNORED, Order, Plan, plan
+from pipeline.build.reproduce import twice
+from pipeline.config import request
+from pipeline.config.credentials import Access, GitToken, RegistryToken, gitconfig, registry_variable
+from pipeline.config.settings import InEngine, Merged, Settings, from_project, given, merge
 from pipeline.errors import first
-from pipeline.gate import verify as gate
+from pipeline.git import tags as rules
+from pipeline.git.context import Situation
 from pipeline.image import (
     AddressArgument,
     AlsoArgument,
@@ -36,15 +42,13 @@ from pipeline.image import (
     TagsArgument,
     UsernameArgument,
 )
-from pipeline.naming import tags as rules
-from pipeline.naming.situation import Situation
 from pipeline.native import preflight
-from pipeline.planning import IGNORED, Order, Plan, plan
+from pipeline.oci import normalize, runtime
+from pipeline.preview import data as preview
+from pipeline.preview import text
+from pipeline.project.selection import named_one
 from pipeline.registry.address import destinations, named, open_to_tags, tagged
 from pipeline.registry.publish import join
-from pipeline.reproduce import twice
-from pipeline.settings import InEngine, Merged, Settings, from_project, given, merge
-from pipeline.supplied import Supplied, check_platform
 from pipeline.targets import DEFAULT_PLATFORMS, Libc, parse, select
 
 
@@ -265,14 +269,14 @@ class RustMultiarch:
         merged = await self.merged()
         if matrix:
             return preview.as_matrix(select(merged.settings.platforms), merged.settings.libc)
-        at = await orders.situation(merged.settings, self.situation, self.repository)
+        at = await request.situation(merged.settings, self.situation, self.repository)
         planned = await plan(self._order(merged.settings, at))
         setup = await self._setup(merged.settings, planned, at)
         rules_name = not tags or any(map(open_to_tags, tags))
         named_by = rules.needed if tags else rules.from_text
         names = named_by(merged.settings.tag_rules, at) if at and rules_name else ()
         shown = await preview.of(planned, setup, merged, tagged(tags or [], names) or names)
-        return preview.as_json(shown) if as_json else plan_text.as_text(shown)
+        return preview.as_json(shown) if as_json else text.as_text(shown)
 
     async def compiled(self) -> tuple[Plan, dagger.Directory]:
         """The plan and what `build.compile` put out for it, without any image."""
@@ -363,7 +367,7 @@ class RustMultiarch:
             images,
             to,
             {to[0].host: (username or "", password)} if password else {},
-            annotations=dict(orders.pairs("annotations", annotations or [])),
+            annotations=dict(request.pairs("annotations", annotations or [])),
             clobber=not no_clobber,
             plain_http=plain_http or (),
             service=registry,
@@ -452,7 +456,7 @@ class RustMultiarch:
     async def _asked(self) -> tuple[Settings, Situation | None]:
         """The settings, and what git and CI say."""
         settings = (await self.merged()).settings
-        return settings, await orders.situation(settings, self.situation, self.repository)
+        return settings, await request.situation(settings, self.situation, self.repository)
 
     async def _build(self, *, apart: bool) -> list[Image]:
         """The image of all binaries, or one of each."""
@@ -475,7 +479,7 @@ class RustMultiarch:
         built = []
         for part, setup in zip(parts, setups, strict=True):
             manifests = {target.platform: setup.labels for target in planned.order.targets}
-            terms = seal.Terms(orders.time_of(settings, at), setup.labels, manifests)
+            terms = normalize.Terms(request.time_of(settings, at), setup.labels, manifests)
             origin = await attest.origin(part, output, at, settings, setup.labels)
             made = await image.assemble(part, setup, output, terms, names, origin)
             made.unnamed = unnamed
@@ -484,7 +488,7 @@ class RustMultiarch:
 
     async def _setup(self, settings: Settings, plan: Plan, at: Situation | None) -> runtime.Runtime:
         """How the final image is set up, with what only a caller in Dagger can hand in."""
-        found = await orders.setup(settings, plan, at, self.supplied)
+        found = await request.setup(settings, plan, at, self.supplied)
         return dataclasses.replace(found, files=self.files)
 
     async def _planned(self, **changes: Any) -> Plan:
@@ -493,5 +497,5 @@ class RustMultiarch:
         return await plan(dataclasses.replace(self._order(settings, None), **changes))
 
     def _order(self, settings: Settings, at: Situation | None) -> Order:
-        order = orders.order(settings, self.source, self.access, orders.time_of(settings, at))
+        order = request.order(settings, self.source, self.access, request.time_of(settings, at))
         return dataclasses.replace(order, state=self.state, builder=self.supplied.builder)

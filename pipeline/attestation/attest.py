@@ -17,22 +17,22 @@ from typing import Any
 import dagger
 from dagger import dag
 
-from pipeline import toolchain
-from pipeline.attestation import crates, dpkg, provenance, sbom, signing
+from pipeline.abi import elf
+from pipeline.attestation import dpkg, provenance, referrers, sbom, signing
 from pipeline.attestation.provenance import Subject
 from pipeline.attestation.signing import Signer
+from pipeline.build.plan import Plan
+from pipeline.config.settings import Settings
 from pipeline.errors import UnusableKey
-from pipeline.gate import elf
-from pipeline.naming.metadata import OCI, Base
-from pipeline.naming.situation import Situation
-from pipeline.planning import Plan
-from pipeline.registry import referrers
+from pipeline.git.context import Situation
+from pipeline.git.metadata import OCI, Base
+from pipeline.oci.layout import Descriptor, Layout, walk
+from pipeline.oci.normalize import Terms
+from pipeline.project import unit_graph
 from pipeline.registry.artifacts import Artifact
-from pipeline.registry.content import Descriptor, Layout, walk
 from pipeline.registry.pushing import platforms
-from pipeline.seal import Terms
-from pipeline.settings import Settings
 from pipeline.targets import parse
+from pipeline.toolchain import builder as toolchain
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ async def origin(
         settings: what was set.
         labels: the image's labels, which name its base.
     """
-    answer = await crates.load(output.directory("crates"))
+    answer = await unit_graph.load(output.directory("crates"))
     names = {binary.name for binary in plan.binaries}
     base = Base(labels.get(f"{OCI}base.name", ""), labels.get(f"{OCI}base.digest", ""))
     build = provenance.Build(
@@ -168,7 +168,7 @@ async def examine(
     """
     bill = b""
     if wish.sbom:
-        answer = await crates.load(part.crates)
+        answer = await unit_graph.load(part.crates)
         described = sbom.Variant(
             name=labels.get(f"{OCI}title", ""),
             version=labels.get(f"{OCI}version", ""),

@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.attestation import crates, sbom
-from pipeline.attestation.crates import Graph
-from pipeline.naming.metadata import Base
-from pipeline.naming.situation import Situation
-from pipeline.settings import Settings
+from pipeline.attestation import sbom
+from pipeline.config.settings import Settings
+from pipeline.git.context import Situation
+from pipeline.git.metadata import Base
+from pipeline.project import unit_graph
+from pipeline.project.unit_graph import Graph
 
 MEDIA_TYPE = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -133,7 +134,7 @@ def _images(build: Build) -> list[Document]:
 def _crates(graphs: Sequence[Graph]) -> list[Document]:
     return [
         {"uri": sbom.crate_purl(crate), "digest": {"sha256": crate.checksum}}
-        for crate in crates.union(graphs)
+        for crate in unit_graph.union(graphs)
         if crate.checksum
     ]
 

@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from pipeline.attestation import crates, dpkg
-from pipeline.attestation.crates import Crate, Graph, Kind
-from pipeline.naming.git import browsable
-from pipeline.seal import timestamp
+from pipeline.attestation import dpkg
+from pipeline.git.facts import browsable
+from pipeline.oci.normalize import timestamp
+from pipeline.project import unit_graph
+from pipeline.project.unit_graph import Crate, Graph, Kind
 
 MEDIA_TYPE = "application/vnd.cyclonedx+json"
 PREDICATE_TYPE = "https://cyclonedx.org/bom"
@@ -70,7 +71,7 @@ def crate_purl(crate: Crate) -> str:
     scheme, _, place = crate.source.partition("+")
     if not place:
         return ""
-    if crate.source == crates.CRATES_IO:
+    if crate.source == unit_graph.CRATES_IO:
         return purl("cargo", crate.name, crate.version)
     if scheme == "git":
         address, _, commit = place.partition("#")
@@ -100,7 +101,7 @@ def cyclonedx(variant: Variant, tool: str) -> bytes:
         variant: what it is about.
         tool: version of this program.
     """
-    every = crates.union(variant.graphs)
+    every = unit_graph.union(variant.graphs)
     references = {crate.id: crate_purl(crate) or f"{crate.name}@{crate.version}" for crate in every}
     binaries = [_binary(graph) for graph in variant.graphs]
     packages = [_package(package, variant.system) for package in variant.system.packages]

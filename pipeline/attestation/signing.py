@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UnusableKey, WrongKeyPassword
+from pipeline.oci.layout import Descriptor
 from pipeline.registry.artifacts import Artifact, Layer, artifact
-from pipeline.registry.content import Descriptor
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 from dagger import dag
 
+from pipeline.config.request import pairs
 from pipeline.errors import InvalidArgument
 from pipeline.main import RustMultiarch
-from pipeline.orders import pairs
 
 AGENT = "SSH_AUTH_SOCK"
 _PANEL = "Private dependencies"

@@ -11,8 +11,9 @@ from typing import Annotated
 import anyio
 import typer
 
-from pipeline import ci_config, settings
+from pipeline.ci import config as ci_config
 from pipeline.cli.options import JSON
+from pipeline.config import settings
 from pipeline.errors import InvalidArgument
 from pipeline.registry.address import destinations, named_somehow, open_to_tags
 from pipeline.targets import select

@@ -9,12 +9,13 @@ from typing import Annotated
 import anyio
 import typer
 
-from pipeline import doctor, settings
 from pipeline.cli.options import JSON, Platforms, doc
-from pipeline.cli.workspace import located
-from pipeline.doctor import Check, Outcome, State, Subject
+from pipeline.config import settings
+from pipeline.config.workspace import located
 from pipeline.errors import NotReady, RustMultiarchError
 from pipeline.main import RustMultiarch
+from pipeline.preview import readiness as doctor
+from pipeline.preview.readiness import Check, Outcome, State, Subject
 from pipeline.registry.address import named_somehow
 from pipeline.targets import DEFAULT_PLATFORMS, select
 

@@ -9,19 +9,20 @@ from typing import Any
 
 import anyio
 
-from pipeline import fleet, settings
+from pipeline import fleet
 from pipeline.attestation import signing
 from pipeline.attestation.signing import Signer
 from pipeline.cli import access, session
 from pipeline.cli.merge import FromEnvironment, goals
+from pipeline.config import settings
+from pipeline.config.request import listed
+from pipeline.config.settings import Settings
 from pipeline.errors import InvalidArgument, UnusableKey
-from pipeline.orders import listed
+from pipeline.oci.layout import Descriptor
 from pipeline.registry.address import BINARY, named
 from pipeline.registry.artifacts import Artifact
-from pipeline.registry.content import Descriptor
 from pipeline.registry.publish import join
 from pipeline.registry.receipt import Receipt
-from pipeline.settings import Settings
 from pipeline.targets import select
 
 

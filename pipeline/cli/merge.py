@@ -13,14 +13,14 @@ from typing import Annotated
 import anyio
 import typer
 
-from pipeline import settings
 from pipeline.cli import session
+from pipeline.config import settings
+from pipeline.config.request import pairs
+from pipeline.config.settings import Settings
 from pipeline.errors import InvalidArgument
-from pipeline.naming import tags
-from pipeline.orders import pairs
+from pipeline.git import tags
 from pipeline.registry.address import Destination, destinations, open_to_tags, tagged
 from pipeline.registry.publish import join
-from pipeline.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import typer
 from dagger import Doc
 
-from pipeline.cli.painting import Mode
+from pipeline.config.settings import NAMES, key
 from pipeline.main import RustMultiarch
-from pipeline.settings import NAMES, key
+from pipeline.progress.view import Mode
 from pipeline.targets import BY_PLATFORM
 
 # The option names that cargo and docker users type, where they differ from the module's plural lists.

@@ -13,21 +13,21 @@ from typing import Annotated, Any
 import typer
 from dagger import dag
 
-from pipeline import plan as preview
-from pipeline import runtime
-from pipeline import smoke as smoke_run
 from pipeline.attestation import attest
 from pipeline.cli import caching, fleet, loading, output, session, watching
 from pipeline.cli.merge import FromEnvironment, named_by_git
 from pipeline.cli.options import JSON, Progress, doc, platform_names
-from pipeline.cli.painting import Mode
+from pipeline.config.settings import Settings
 from pipeline.errors import InvalidArgument
 from pipeline.image import Image
 from pipeline.main import RustMultiarch
+from pipeline.oci import runtime
+from pipeline.oci import smoke as smoke_run
+from pipeline.oci.layout import digest_of_file
+from pipeline.oci.report import Row, as_table
+from pipeline.preview import data as preview
+from pipeline.progress.view import Mode
 from pipeline.registry.address import destinations, named, named_somehow, open_to_tags
-from pipeline.registry.content import digest_of_file
-from pipeline.report import Row, as_table
-from pipeline.settings import Settings
 from pipeline.targets import parse, select
 
 Tags = Annotated[

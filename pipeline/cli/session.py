@@ -16,16 +16,18 @@ from dagger import dag
 
 from engine import choice
 from engine.config import RUNNER
-from pipeline import fleet, orders, settings
+from pipeline import fleet
+from pipeline.build.plan import IGNORED
 from pipeline.cli import access, options, watching
-from pipeline.cli.painting import Mode
-from pipeline.cli.workspace import located
+from pipeline.config import request, settings
+from pipeline.config.settings import Layer, Merged, Value
+from pipeline.config.workspace import located
 from pipeline.errors import InvalidArgument, NoEngineLeft, NotAGitRepository
+from pipeline.git import ci
+from pipeline.git import facts as git
+from pipeline.git.context import Situation
 from pipeline.main import RustMultiarch
-from pipeline.naming import ci, git
-from pipeline.naming.situation import Situation
-from pipeline.planning import IGNORED
-from pipeline.settings import Layer, Merged, Value
+from pipeline.progress.view import Mode
 from pipeline.targets import select
 
 _ACCESS = frozenset(parameter.name for parameter in access.PARAMETERS)
@@ -87,7 +89,7 @@ def project_command(
         # The command's own are those to run for: their emulators have to be there too.
         own_platforms = select(rest["platforms"]) if rest.get("platforms") else ()
         needed = dict.fromkeys(target.platform for target in (*targets, *own_platforms))
-        answer(list(needed), work, shown, progress, orders.builders(merged.settings))
+        answer(list(needed), work, shown, progress, request.builders(merged.settings))
 
     command.__doc__ = run.__doc__
     command.__signature__ = inspect.Signature(

@@ -19,10 +19,10 @@ import dagger
 from anyio.abc import TaskStatus
 
 from engine.config import RUNNER
-from pipeline import progress, stages
-from pipeline.cli.painting import Mode, Painter, painter
 from pipeline.errors import EngineUnreachable
-from pipeline.progress import DONE, FAILED, INTERRUPTED, Board, Ended, Event
+from pipeline.progress import events, model
+from pipeline.progress.model import DONE, FAILED, INTERRUPTED, Board, Ended, Event
+from pipeline.progress.view import Mode, Painter, painter
 
 REMEMBERED = 200
 """Lines of the engine's log that are printed when something fails that we have no words for."""
@@ -45,7 +45,7 @@ class Watcher:
     """The board of one command, and who paints it."""
 
     def __init__(self, rows: Sequence[tuple[str, str]], shown: Painter) -> None:
-        self.board: Board = progress.board(rows, time.monotonic())
+        self.board: Board = model.board(rows, time.monotonic())
         self.log: deque[str] = deque(maxlen=REMEMBERED)
         self._painter = shown
         self._over = anyio.Event()
@@ -53,15 +53,15 @@ class Watcher:
     def tell(self, event: Event) -> None:
         """Take in an event."""
         now = time.monotonic()
-        before, self.board = self.board, progress.advance(self.board, event, now)
+        before, self.board = self.board, model.advance(self.board, event, now)
         self._painter.changed(before, self.board, now)
         if self.board.ended is not None:
             self._over.set()
 
     def read(self, line: str) -> None:
         """Take in a line of the engine's log."""
-        self.log.append(progress.plain(line))
-        event = progress.parse(line)
+        self.log.append(model.plain(line))
+        event = model.parse(line)
         if event is not None:
             self.tell(event)
 
@@ -79,7 +79,7 @@ _WATCHER: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
 def seconds() -> dict[str, float]:
     """How long each platform of the running command took until its image was assembled."""
     watcher = _WATCHER.get()
-    return progress.seconds(watcher.board) if watcher else {}
+    return model.seconds(watcher.board) if watcher else {}
 
 
 class _Notes(io.TextIOBase):
@@ -167,7 +167,7 @@ async def watch(work: Callable[[], Awaitable[str]], rows: Sequence[tuple[str, st
     interrupted = anyio.Event()
     how, answer = FAILED, ""
     _WATCHER.set(watcher)
-    stages.LISTENER.set(watcher.tell)
+    events.LISTENER.set(watcher.tell)
     try:
         async with anyio.create_task_group() as group:
             scope = anyio.CancelScope()
@@ -186,9 +186,7 @@ async def watch(work: Callable[[], Awaitable[str]], rows: Sequence[tuple[str, st
     finally:
         watcher.tell(Ended(how))
     if interrupted.is_set():
-        raise Interrupted(
-            "\n".join(["interrupted; nothing is running any more", *progress.kept(watcher.board)])
-        )
+        raise Interrupted("\n".join(["interrupted; nothing is running any more", *model.kept(watcher.board)]))
     return answer
 
 

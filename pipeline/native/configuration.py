@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pipeline import manifest
+from pipeline import cargo_toml
 from pipeline.native.natives import Needs, Problem, Reason
 
 PLACE = ".cargo/config.toml"
@@ -60,11 +60,13 @@ def flags(text: str, triple: str) -> str:
     Those of `[target]` go before those of `[build]` (the cargo book, "build.rustflags"); a `cfg(…)` is taken
     to hold. A configuration that is no TOML gives none: cargo explains it.
     """
-    document = manifest.read(text)
-    names = [name for name in manifest.table(document, "target") if name == triple or name.startswith("cfg(")]
-    tables = [manifest.table(document, "target", name) for name in names]
+    document = cargo_toml.read(text)
+    names = [
+        name for name in cargo_toml.table(document, "target") if name == triple or name.startswith("cfg(")
+    ]
+    tables = [cargo_toml.table(document, "target", name) for name in names]
     given = [table["rustflags"] for table in tables if "rustflags" in table]
-    given = given or [manifest.table(document, "build").get("rustflags", [])]
+    given = given or [cargo_toml.table(document, "build").get("rustflags", [])]
     return " ".join(each if isinstance(each, str) else " ".join(each) for each in given)
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from pipeline.compilers import Compilers
 from pipeline.native.native_table import LINKER_NAMES, NATIVES, Native
-from pipeline.native.tree import Crate
+from pipeline.project.tree import Crate
 from pipeline.targets import Libc, Target
+from pipeline.toolchain.compilers import Compilers
 
 
 def named(crate: str, version: str) -> str:

@@ -9,11 +9,12 @@ from dataclasses import asdict
 
 import dagger
 
-from pipeline import toolchain
 from pipeline.errors import CannotCrossCompile
-from pipeline.native import configuration, debian, natives, tree
+from pipeline.native import configuration, debian, natives
 from pipeline.native.natives import Needs
+from pipeline.project import tree
 from pipeline.targets import Libc, Target
+from pipeline.toolchain import builder as toolchain
 
 _NEXT = "== next target"
 

@@ -14,10 +14,7 @@ from pathlib import Path
 import anyio
 
 from pipeline.errors import PublishError, TagExists
-from pipeline.registry import pushing
-from pipeline.registry.address import Address, Destination
-from pipeline.registry.artifacts import EMPTY, EMPTY_CONFIG
-from pipeline.registry.content import (
+from pipeline.oci.layout import (
     MANIFEST,
     READ_BYTES,
     Descriptor,
@@ -26,6 +23,9 @@ from pipeline.registry.content import (
     digest_of,
     digest_of_file,
 )
+from pipeline.registry import pushing
+from pipeline.registry.address import Address, Destination
+from pipeline.registry.artifacts import EMPTY, EMPTY_CONFIG
 from pipeline.registry.dial import Registries
 from pipeline.registry.distribution import Fetched, Repository
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from pipeline.registry.content import MANIFEST, Descriptor, compact, digest_of
+from pipeline.oci.layout import MANIFEST, Descriptor, compact, digest_of
 
 EMPTY = b"{}"
 EMPTY_CONFIG = Descriptor("application/vnd.oci.empty.v1+json", digest_of(EMPTY), len(EMPTY))

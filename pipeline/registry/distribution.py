@@ -11,8 +11,7 @@ from typing import Any
 import httpx
 
 from pipeline.errors import PublishError
-from pipeline.registry.address import DOCKER_HUB
-from pipeline.registry.content import (
+from pipeline.oci.layout import (
     DOCKER_INDEX,
     DOCKER_MANIFEST,
     INDEX,
@@ -21,6 +20,7 @@ from pipeline.registry.content import (
     compact,
     digest_of,
 )
+from pipeline.registry.address import DOCKER_HUB
 from pipeline.registry.retry import Passing
 from pipeline.registry.transport import Registry
 

@@ -11,9 +11,9 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.errors import DuplicatePlatform, MalformedPlatform, NotMergeable, UnsupportedPlatform
+from pipeline.oci.layout import INDEX, MANIFEST, Descriptor, Manifest, compact, digest_of, platform_name
 from pipeline.registry.address import Address, Destination, parse_source
 from pipeline.registry.artifacts import Artifact
-from pipeline.registry.content import INDEX, MANIFEST, Descriptor, Manifest, compact, digest_of, platform_name
 from pipeline.registry.dial import Registries
 from pipeline.registry.distribution import Fetched, Repository
 from pipeline.registry.pushing import push

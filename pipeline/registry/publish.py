@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import dagger
 
-from pipeline import stages
+from pipeline.oci.layout import Descriptor, Layout
+from pipeline.progress import events
 from pipeline.registry import credentials, dial, pushing
 from pipeline.registry import merge as merging
 from pipeline.registry.address import Destination, known_host
 from pipeline.registry.artifacts import Artifact
-from pipeline.registry.content import Descriptor, Layout
 from pipeline.registry.credentials import Secret
 from pipeline.registry.receipt import Receipt
 
@@ -68,7 +68,7 @@ async def deliver(
         await layout.export(folder)
         opened = await Layout.open(folder)
         artifacts = await attach(opened) if attach else ()
-        stages.enter("pushing")
+        events.enter("pushing")
         async with connected(by_host(logins), plain_http, destinations[0].host, service) as registries:
             return await pushing.push(opened, destinations, registries, clobber=clobber, artifacts=artifacts)
 

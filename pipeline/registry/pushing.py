@@ -24,9 +24,9 @@ from pipeline.errors import (
     TagRefused,
     first,
 )
+from pipeline.oci.layout import Descriptor, Manifest, Store, platform_name, walk
 from pipeline.registry.address import Destination
 from pipeline.registry.artifacts import Artifact, joined
-from pipeline.registry.content import Descriptor, Manifest, Store, platform_name, walk
 from pipeline.registry.dial import Registries
 from pipeline.registry.distribution import Fetched, Repository
 from pipeline.registry.receipt import Delivery, Platform, Receipt

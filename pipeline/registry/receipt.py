@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from pipeline.report import mebibytes
+from pipeline.oci.report import mebibytes
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from faulty import Proxy, proxy
 
 from engine import choice, registry
 from pipeline import RustMultiarch
+from pipeline.build.plan import IGNORED
 from pipeline.image import Image
-from pipeline.planning import IGNORED
 
 # A script's background is started to ignore it, and so would be the commands that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

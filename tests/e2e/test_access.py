@@ -15,8 +15,9 @@ import dagger
 import pytest
 from dagger import dag
 
-from pipeline import RustMultiarch, errors, toolchain
-from pipeline.versions import PYTHON
+from pipeline import RustMultiarch, errors
+from pipeline.toolchain import builder as toolchain
+from pipeline.toolchain.versions import PYTHON
 
 pytestmark = pytest.mark.anyio
 

@@ -12,9 +12,9 @@ from test_distribution import inspect, skopeo
 
 from engine import registry
 from pipeline import errors
+from pipeline.oci.layout import READ_BYTES, Layout
 from pipeline.registry import archive
 from pipeline.registry.address import destinations, parse_address, parse_source
-from pipeline.registry.content import READ_BYTES, Layout
 from pipeline.registry.dial import Registries, registries
 from pipeline.registry.pushing import push
 from pipeline.registry.retry import Retry

@@ -18,8 +18,9 @@ from elftools.elf.elffile import ELFFile
 from test_signing import Keys, pair
 
 from pipeline import RustMultiarch, errors
-from pipeline.attestation import crates, dpkg, sbom
+from pipeline.attestation import dpkg, sbom
 from pipeline.image import Image
+from pipeline.project import unit_graph
 
 pytestmark = pytest.mark.anyio
 
@@ -86,7 +87,7 @@ async def test_the_section_leaves_program_and_symbols_as_they_were(image: Image,
 
 async def test_a_bill_of_materials_of_what_ships(image: Image) -> None:
     variant = image.variant(ARM64)
-    answer = await crates.load(variant.crates)
+    answer = await unit_graph.load(variant.crates)
     system = await dpkg.read(variant.container)
     made = sbom.cyclonedx(
         sbom.Variant(
@@ -114,7 +115,7 @@ async def test_what_several_builders_say_is_joined(image: Image) -> None:
     said = image.variant(AMD64).crates
     (name,) = await said.entries()
     both = said.with_directory("another", said.directory(name))
-    assert len((await crates.load(both)).graphs) == 2 * len((await crates.load(said)).graphs) == 4
+    assert len((await unit_graph.load(both)).graphs) == 2 * len((await unit_graph.load(said)).graphs) == 4
 
 
 async def test_an_image_from_scratch_has_no_packages(session) -> None:

@@ -8,8 +8,10 @@ import dagger
 import pytest
 from dagger import dag
 
-from pipeline import RustMultiarch, build, errors, runtime
-from pipeline.planning import Plan
+from pipeline import RustMultiarch, errors
+from pipeline.build import compile as build
+from pipeline.build.plan import Plan
+from pipeline.oci import runtime
 
 pytestmark = pytest.mark.anyio
 

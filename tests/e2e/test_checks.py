@@ -4,7 +4,8 @@ import crates
 import pytest
 from dagger import dag
 
-from pipeline import RustMultiarch, errors, toolchain
+from pipeline import RustMultiarch, errors
+from pipeline.toolchain import builder as toolchain
 
 pytestmark = pytest.mark.anyio
 

@@ -15,7 +15,8 @@ import pytest
 from conftest import ROOT
 from ruamel.yaml import YAML
 
-from pipeline import ci_config, errors
+from pipeline import errors
+from pipeline.ci import config as ci_config
 from pipeline.registry import archive
 from pipeline.targets import DEFAULT_PLATFORMS
 

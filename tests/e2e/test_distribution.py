@@ -17,8 +17,8 @@ from faulty import Fault, Proxy, proxy
 
 from engine import registry
 from pipeline import errors
+from pipeline.oci.layout import Descriptor, Layout, digest_of
 from pipeline.registry.address import destinations
-from pipeline.registry.content import Descriptor, Layout, digest_of
 from pipeline.registry.credentials import Keychain, Login, anonymous, from_docker
 from pipeline.registry.dial import registries
 from pipeline.registry.distribution import Repository

@@ -8,7 +8,7 @@ import pytest
 
 from engine import choice
 from pipeline import RustMultiarch, errors
-from pipeline.gate import elf
+from pipeline.abi import elf
 from pipeline.targets import Strategy
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]

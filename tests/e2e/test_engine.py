@@ -11,7 +11,7 @@ import pytest
 from engine import lifecycle, registry, supervisor
 from engine.paths import Paths
 from pipeline.errors import EngineError
-from pipeline.versions import PYTHON
+from pipeline.toolchain.versions import PYTHON
 
 PORT = 5077
 

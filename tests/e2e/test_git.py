@@ -7,7 +7,7 @@ import pytest
 from repositories import commit, git, repository
 
 from pipeline import errors
-from pipeline.naming.git import read, read_here
+from pipeline.git.facts import read, read_here
 
 pytestmark = pytest.mark.anyio
 

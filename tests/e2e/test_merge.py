@@ -15,8 +15,8 @@ from faulty import Fault, Proxy
 
 from engine import registry
 from pipeline import errors
+from pipeline.oci.layout import Descriptor, Layout
 from pipeline.registry.address import destinations
-from pipeline.registry.content import Descriptor, Layout
 from pipeline.registry.credentials import Keychain, Login, anonymous
 from pipeline.registry.dial import registries
 from pipeline.registry.merge import merge

@@ -12,11 +12,12 @@ from conftest import PLATFORMS, ROOT
 from dagger import dag
 from elftools.elf.elffile import ELFFile
 
-from pipeline import RustMultiarch, errors, runtime
+from pipeline import RustMultiarch, errors
+from pipeline.build.plan import IGNORED
 from pipeline.image import Image
-from pipeline.planning import IGNORED
+from pipeline.oci import runtime
 from pipeline.targets import Libc, parse
-from pipeline.versions import highest, numbered
+from pipeline.toolchain.versions import highest, numbered
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,7 @@ import zoo
 from dagger import dag
 
 from pipeline import RustMultiarch, errors
-from pipeline.planning import IGNORED
+from pipeline.build.plan import IGNORED
 
 pytestmark = pytest.mark.anyio
 

@@ -5,8 +5,9 @@ import dagger
 import pytest
 from dagger import dag
 
-from pipeline import RustMultiarch, errors, runtime
-from pipeline.runtime import USER
+from pipeline import RustMultiarch, errors
+from pipeline.oci import runtime
+from pipeline.oci.runtime import USER
 
 pytestmark = pytest.mark.anyio
 

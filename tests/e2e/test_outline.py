@@ -8,9 +8,12 @@ import pytest
 from crates import LOCK, MANIFEST, directory, hello, workspace, written
 from dagger import dag
 
-from pipeline import build, planning, runtime, toolchain
-from pipeline.outline import outline
+from pipeline.build import compile as build
+from pipeline.build import plan
+from pipeline.oci import runtime
+from pipeline.project.skeleton import outline
 from pipeline.targets import select
+from pipeline.toolchain import builder as toolchain
 
 pytestmark = pytest.mark.anyio
 
@@ -53,7 +56,7 @@ async def test_code_is_there_and_empty(session: dagger.Client) -> None:
 
 
 async def test_the_plan_of_a_workspace_is_that_of_the_whole_project(session: dagger.Client) -> None:
-    planned = await planning.plan(planning.Order(workspace(), TARGETS, cargo_choice("server")))
+    planned = await plan.plan(plan.Order(workspace(), TARGETS, cargo_choice("server")))
     assert [binary.name for binary in planned.binaries] == ["server"]
     assert [package.name for package in planned.project.packages] == ["server", "tools"]
     assert {name for package in planned.project.packages for name in package.bins} == {
@@ -63,8 +66,8 @@ async def test_the_plan_of_a_workspace_is_that_of_the_whole_project(session: dag
     }
 
 
-def cargo_choice(package: str) -> planning.Choice:
-    return planning.Choice(package=package)
+def cargo_choice(package: str) -> plan.Choice:
+    return plan.Choice(package=package)
 
 
 async def test_after_a_change_of_code_cargo_is_not_asked_again_what_it_builds(
@@ -76,7 +79,7 @@ async def test_after_a_change_of_code_cargo_is_not_asked_again_what_it_builds(
         """When cargo gave its answers, as the times of the files with them."""
         (project / "src/main.rs").write_text(f'fn main() {{ println!("{uuid.uuid4()}") }}')
         source = session.host().directory(str(project), no_cache=True)
-        output = await build.compile(await planning.plan(planning.Order(source, TARGETS)))
+        output = await build.compile(await plan.plan(plan.Order(source, TARGETS)))
         listing = (
             dag.container().from_(runtime.BASE).with_mounted_directory("/said", output.directory("crates"))
         )
@@ -99,7 +102,7 @@ async def test_a_member_behind_a_symbolic_link_is_found_all_the_same(session: da
             "Cargo.lock", await workspace().file("Cargo.lock").contents() + LOCK.format(name="linked")[13:]
         )
     )
-    planned = await planning.plan(planning.Order(source, TARGETS, cargo_choice("linked")))
+    planned = await plan.plan(plan.Order(source, TARGETS, cargo_choice("linked")))
     assert [binary.name for binary in planned.binaries] == ["linked"]
 
 
@@ -117,6 +120,6 @@ async def test_a_module_called_target_is_source_and_what_cargo_wrote_is_not(
     for name in (*kept, *left_out):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    source = session.host().directory(str(tmp_path), exclude=planning.IGNORED)
+    source = session.host().directory(str(tmp_path), exclude=plan.IGNORED)
     files = {name for name in await source.glob("**") if not name.endswith("/")}
     assert files == {"Cargo.toml", "Cargo.lock", "src/main.rs", *kept}

@@ -12,9 +12,9 @@ import layouts
 import pytest
 
 from engine import registry
+from pipeline.oci.layout import INDEX, Layout, walk
 from pipeline.registry.address import destinations
 from pipeline.registry.artifacts import Layer, artifact
-from pipeline.registry.content import INDEX, Layout, walk
 from pipeline.registry.dial import registries
 from pipeline.registry.distribution import Repository, fallback_tag
 from pipeline.registry.pushing import push

@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from engine import registry
 from pipeline.attestation import provenance, sbom, signing
 from pipeline.attestation.signing import Signer
+from pipeline.oci.layout import Descriptor, Layout, walk
 from pipeline.registry.address import destinations
-from pipeline.registry.content import Descriptor, Layout, walk
 from pipeline.registry.dial import registries
 from pipeline.registry.pushing import push
 

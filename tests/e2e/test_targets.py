@@ -7,8 +7,9 @@ import crates
 import pytest
 
 from engine import choice
-from pipeline import RustMultiarch, errors, zig
+from pipeline import RustMultiarch, errors
 from pipeline.targets import TARGETS, Libc, parse
+from pipeline.toolchain import zig
 
 pytestmark = [pytest.mark.anyio, pytest.mark.zoo]
 

@@ -9,8 +9,8 @@ from conftest import PLATFORMS
 from dagger import dag
 
 from pipeline import RustMultiarch
+from pipeline.abi import verify
 from pipeline.errors import VerificationError
-from pipeline.gate import verify
 from pipeline.image import Image
 from pipeline.targets import Target, parse
 

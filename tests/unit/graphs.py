@@ -2,7 +2,7 @@
 
 import json
 
-from pipeline.attestation.crates import CRATES_IO, Graph, read
+from pipeline.project.unit_graph import CRATES_IO, Graph, read
 
 AMD64, ARM64 = "x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"
 GIT = "git+https://token@git.example/me/fork.git?branch=x#0123456789abcdef0123456789abcdef01234567"

@@ -8,7 +8,7 @@ import json
 import tarfile
 from pathlib import Path
 
-from pipeline.registry.content import INDEX, MANIFEST, Descriptor, compact, digest_of
+from pipeline.oci.layout import INDEX, MANIFEST, Descriptor, compact, digest_of
 
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"

@@ -15,7 +15,8 @@ from ruamel.yaml import YAML
 from test_ci_config import accepted
 
 from docs import generate
-from pipeline import ci_config, cli
+from pipeline import cli
+from pipeline.ci import config as ci_config
 
 ROOT = doc_blocks.ROOT
 

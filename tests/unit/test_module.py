@@ -11,7 +11,7 @@ from dagger import Ignore, mod
 import pipeline.image
 import pipeline.main
 from pipeline import RustMultiarch, errors
-from pipeline.orders import listed, pairs
+from pipeline.config.request import listed, pairs
 
 OBJECTS = [
     name

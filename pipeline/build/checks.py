@@ -1,0 +1,125 @@
+"""The project's own checks in the builder: tests, clippy and formatting, natively or for a target."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+
+import dagger
+
+from pipeline.build import compile as build
+from pipeline.build.plan import Plan
+from pipeline.errors import ChecksFailed, printed
+from pipeline.progress import events
+from pipeline.project import selection as cargo
+from pipeline.project.selection import Failure
+from pipeline.targets import Libc, Target
+
+# Each with what shows that the project's own text is in the output, where words of cargo's mean nothing.
+# What cargo says of the compiler ("Running `rustc …`") does not: that is a build that tells more of itself.
+_TESTED = r"(?m)^(?: {5}Running (?!`)| {3}Doc-tests |running \d+ tests?$|test result: )"
+TESTS = Failure(_TESTED, ChecksFailed, "the project's tests fail", "correct the tests that cargo names above")
+LINTS = Failure("", ChecksFailed, "clippy has objections", "correct what clippy names above")
+FORMAT = Failure("(?m)^Diff in ", ChecksFailed, "the sources are not formatted", "run `cargo fmt --all`")
+
+
+HERE = (
+    "! grep -qsE '^ *(build\\.)?target *=' .cargo/config .cargo/config.toml"
+    " || export CARGO_BUILD_TARGET=$(rustc -vV | sed -n 's/^host: //p')"
+)
+"""A shell line that has cargo build for the builder where the project's configuration names another triple
+(`build.target`), whose standard library may not be there and whose tests may not start."""
+
+
+def test_command(plan: Plan, triple: str = "") -> list[str]:
+    """`cargo test` over the chosen packages, or those cargo chooses, for the build platform or a triple."""
+    choice = plan.order.choice
+    packages = ["--package", choice.package] if choice.package else cargo.package_arguments(plan.binaries)
+    command = ["cargo", "test", "--locked", *packages, *cargo.feature_arguments(choice)]
+    return command + (["--target", triple] if triple else [])
+
+
+def lint_command(plan: Plan, deny_warnings: bool) -> list[str]:
+    """`cargo clippy` over every target of the workspace."""
+    command = ["cargo", "clippy", "--locked", "--workspace", "--all-targets"]
+    command += cargo.feature_arguments(plan.order.choice)
+    return command + (["--", "--deny", "warnings"] if deny_warnings else [])
+
+
+def format_command() -> list[str]:
+    """`cargo fmt` that only looks."""
+    return ["cargo", "fmt", "--all", "--check"]
+
+
+async def test(plan: Plan, targets: Sequence[Target] = ()) -> str:
+    """Run the project's tests natively, or for each target under QEMU; what they printed.
+
+    Raises:
+        ChecksFailed: a test fails; its output is carried whole.
+        CompileError and its kin: see `cargo.explain`.
+        PackageUnavailable, BaseImageUnavailable, RustMultiarchError: see `build.ready`.
+    """
+    container = build.builder(plan)
+    if not targets:
+        return await _run(plan, container, test_command(plan), TESTS)
+    printed = []
+    for target in targets:
+        # The emulator looks for the target's loader and libraries below this directory.
+        emulated = container.with_env_variable("QEMU_LD_PREFIX", f"/usr/{target.tools}")
+        triple = target.triple(plan.order.libc)
+        printed.append(await _run(plan, emulated, test_command(plan, triple), TESTS, target))
+    return "\n".join(printed)
+
+
+async def lint(plan: Plan, deny_warnings: bool = False) -> str:
+    """Run clippy; what it said.
+
+    Raises:
+        ChecksFailed: clippy finds an error, or anything at all with `deny_warnings`.
+    """
+    container = build.builder(plan).with_exec(["rustup", "component", "add", "clippy"])
+    return await _run(plan, container, lint_command(plan, deny_warnings), LINTS)
+
+
+async def fmt(plan: Plan) -> str:
+    """Check the formatting without changing a file; what rustfmt would change.
+
+    Raises:
+        ChecksFailed: a file is not formatted.
+    """
+    container = build.builder(plan).with_exec(["rustup", "component", "add", "rustfmt"])
+    return await _run(plan, container, format_command(), FORMAT)
+
+
+def script(command: Sequence[str], libc: Libc, target: Target | None = None) -> str:
+    """The shell program that runs a command of cargo's on the sources, for a target or the build platform."""
+    entered = build.stale_lines(target, libc) if target else [HERE]
+    return "\n".join([*build.sync_lines(), *entered, shlex.join(command)])
+
+
+async def _run(
+    plan: Plan,
+    container: dagger.Container,
+    command: Sequence[str],
+    otherwise: Failure,
+    target: Target | None = None,
+) -> str:
+    """Run a check's command once its container is ready, so that what makes that fail is no failed check.
+
+    Raises:
+        ChecksFailed: the check fails.
+        CompileError and its kin: see `cargo.explain`.
+        PackageUnavailable, BaseImageUnavailable, RustMultiarchError: see `build.ready`.
+    """
+    events.enter(f"running {shlex.join(command[:2])}")
+    await build.ready(container, plan)
+    try:
+        return await container.with_exec(
+            ["sh", "-ec", script(command, plan.order.libc, target)]
+        ).combined_output()
+    except dagger.ExecError as error:
+        output = printed(error)
+        theirs = otherwise.pattern and re.search(otherwise.pattern, output)
+        rows = () if theirs else cargo.FAILURES
+        raise cargo.explain(output, shlex.join(command), otherwise=otherwise, rows=rows) from error

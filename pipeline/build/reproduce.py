@@ -1,0 +1,54 @@
+"""Whether a build is reproducible: made twice with nothing shared but the downloads, and compared."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+
+import dagger
+
+from pipeline.build.compile import compile
+from pipeline.build.plan import Plan
+from pipeline.concurrent import each
+from pipeline.errors import NotReproducible
+
+AT_ONCE = 8
+
+
+async def twice(plan: Plan) -> int:
+    """Compile a plan twice, each time from nothing; how many files are the same.
+
+    Raises:
+        NotReproducible: the two differ; the message names each file that does.
+        CompileError and its kin: see `build.compile`.
+    """
+    outputs = []
+    for _ in range(2):
+        # A name that no build had before: its volume of compiled state is empty.
+        order = replace(plan.order, apart=secrets.token_hex(8))
+        outputs.append(await compile(replace(plan, order=order)))
+    first, second = [await digests(output) for output in outputs]
+    if different := differing(first, second):
+        raise NotReproducible(
+            "two builds of the same sources differ in " + ", ".join(different),
+            where="reproduce",
+            fix="look for times, random numbers and absolute paths in build scripts and macros; "
+            "SOURCE_DATE_EPOCH is set for those that heed it",
+        )
+    return len(first)
+
+
+async def digests(directory: dagger.Directory) -> dict[str, str]:
+    """The digest of every file's content, by path."""
+
+    async def read(path: str) -> str:
+        return await directory.file(path).digest(exclude_metadata=True)
+
+    paths = [path for path in await directory.glob("**/*") if not path.endswith("/")]
+    return dict(zip(paths, await each(paths, read, AT_ONCE), strict=True))
+
+
+def differing(first: Mapping[str, str], second: Mapping[str, str]) -> list[str]:
+    """The paths that only one has, or that differ, in order."""
+    return sorted(path for path in first.keys() | second.keys() if first.get(path) != second.get(path))

@@ -1,0 +1,1 @@
+"""Settings, the workspace, and the request that they make."""

@@ -1,0 +1,217 @@
+"""What a CI system says of the run: one row for each system, of the variables that say it.
+
+A system that is not in the table still works: everything but pull requests and schedules is in git too.
+Sources of the rows are the systems' own lists of predefined variables: GitHub "Variables reference", GitLab
+"Predefined CI/CD variables reference", CircleCI "Project values and variables", Jenkins "Using environment
+variables" and its Branch API and Git plugins, Azure Pipelines "Predefined variables", Buildkite "Environment
+variables", Forgejo and Gitea "Actions variables".
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.cargo_toml import table
+from pipeline.git.facts import browsable
+
+
+@dataclass(frozen=True)
+class Event:
+    """What was pushed, proposed or scheduled. Every part may be empty.
+
+    Attributes:
+        system: the CI system, empty outside of any.
+        branch: the branch that was pushed, or that a schedule builds.
+        tag: the tag that was pushed.
+        pull_request: number of the pull or merge request.
+        schedule: whether a timer started the run.
+        revision: the commit that is to be built.
+        repository: web address of the repository.
+        default_branch: the repository's main branch.
+    """
+
+    system: str = ""
+    branch: str = ""
+    tag: str = ""
+    pull_request: str = ""
+    schedule: bool = False
+    revision: str = ""
+    repository: str = ""
+    default_branch: str = ""
+
+
+@dataclass(frozen=True)
+class System:
+    """One CI system: a variable that only it sets, and templates of what its variables say.
+
+    A template is text with `$NAME` in it, and empty as soon as one of the variables is; of several, the first
+    that is not empty counts.
+
+    Attributes:
+        ref: the full git reference (`refs/heads/…`, `refs/tags/…`, `refs/pull/…`).
+        scheduled: the variable with the reason of the run, and its value for a timer.
+        document: the variable with the path of the event as JSON, which describes the repository.
+        of_request: the variable with the reason of the run, and its value for a request that runs as its
+            base branch: the reference is that branch's, the request is in the document alone.
+        timed_default: whether a timer builds the default branch and no other.
+    """
+
+    name: str
+    marker: str
+    ref: tuple[str, ...] = ()
+    branch: tuple[str, ...] = ()
+    tag: tuple[str, ...] = ()
+    pull_request: tuple[str, ...] = ()
+    revision: tuple[str, ...] = ()
+    repository: tuple[str, ...] = ()
+    default_branch: tuple[str, ...] = ()
+    scheduled: tuple[str, str] = ("", "")
+    document: str = ""
+    of_request: tuple[str, str] = ("", "")
+    timed_default: bool = False
+
+
+GITHUB = System(
+    "github",
+    "GITHUB_ACTIONS",
+    ref=("$GITHUB_REF",),
+    revision=("$GITHUB_SHA",),
+    repository=("$GITHUB_SERVER_URL/$GITHUB_REPOSITORY",),
+    scheduled=("GITHUB_EVENT_NAME", "schedule"),
+    document="GITHUB_EVENT_PATH",
+    of_request=("GITHUB_EVENT_NAME", "pull_request_target"),
+    # The document of a timer's event describes no repository.
+    timed_default=True,
+)
+
+SYSTEMS: tuple[System, ...] = (
+    # Both set GitHub's variables too, so they come first.
+    replace(GITHUB, name="forgejo", marker="FORGEJO_ACTIONS"),
+    replace(GITHUB, name="gitea", marker="GITEA_ACTIONS"),
+    GITHUB,
+    System(
+        "gitlab",
+        "GITLAB_CI",
+        branch=("$CI_COMMIT_BRANCH",),
+        tag=("$CI_COMMIT_TAG",),
+        pull_request=("$CI_MERGE_REQUEST_IID",),
+        revision=("$CI_COMMIT_SHA",),
+        repository=("$CI_PROJECT_URL",),
+        default_branch=("$CI_DEFAULT_BRANCH",),
+        scheduled=("CI_PIPELINE_SOURCE", "schedule"),
+    ),
+    System(
+        "circleci",
+        "CIRCLECI",
+        branch=("$CIRCLE_BRANCH",),
+        tag=("$CIRCLE_TAG",),
+        pull_request=("$CIRCLE_PR_NUMBER", "$CIRCLE_PULL_REQUEST"),
+        revision=("$CIRCLE_SHA1",),
+        repository=("$CIRCLE_REPOSITORY_URL",),
+    ),
+    System(
+        "jenkins",
+        "JENKINS_URL",
+        branch=("$BRANCH_NAME", "$GIT_LOCAL_BRANCH", "$GIT_BRANCH"),
+        tag=("$TAG_NAME",),
+        pull_request=("$CHANGE_ID",),
+        revision=("$GIT_COMMIT",),
+        repository=("$GIT_URL",),
+        scheduled=("BUILD_CAUSE", "TIMERTRIGGER"),
+    ),
+    System(
+        "azure",
+        "TF_BUILD",
+        ref=("$BUILD_SOURCEBRANCH",),
+        pull_request=("$SYSTEM_PULLREQUEST_PULLREQUESTNUMBER", "$SYSTEM_PULLREQUEST_PULLREQUESTID"),
+        revision=("$BUILD_SOURCEVERSION",),
+        repository=("$BUILD_REPOSITORY_URI",),
+        scheduled=("BUILD_REASON", "Schedule"),
+    ),
+    System(
+        "buildkite",
+        "BUILDKITE",
+        branch=("$BUILDKITE_BRANCH",),
+        tag=("$BUILDKITE_TAG",),
+        pull_request=("$BUILDKITE_PULL_REQUEST",),
+        revision=("$BUILDKITE_COMMIT",),
+        repository=("$BUILDKITE_REPO",),
+        default_branch=("$BUILDKITE_PIPELINE_DEFAULT_BRANCH",),
+        scheduled=("BUILDKITE_SOURCE", "schedule"),
+    ),
+)
+
+_REF = re.compile(
+    r"refs/(?:heads/(?P<branch>.+)|tags/(?P<tag>.+)|(?:pull|merge-requests)/(?P<pull_request>\d+)(?:/\w+)?)"
+)
+
+
+def event(environment: Mapping[str, str]) -> Event:
+    """What the environment of a run says; an event without any part where no system is known.
+
+    Of files it reads the event's own document, where the system has one.
+    """
+    system = next((system for system in SYSTEMS if environment.get(system.marker)), None)
+    if system is None:
+        return Event()
+    return _said(system, environment, _documented(environment.get(system.document, "")))
+
+
+def _documented(path: str) -> Mapping[str, Any]:
+    """An event's document; empty where it cannot be read."""
+    try:
+        document = json.loads(Path(path).read_text())
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _said(system: System, environment: Mapping[str, str], document: Mapping[str, Any]) -> Event:
+    def first(templates: tuple[str, ...]) -> str:
+        return next(filter(None, (_filled(template, environment) for template in templates)), "")
+
+    def reason(row: tuple[str, str]) -> bool:
+        variable, value = row
+        return bool(value) and environment.get(variable) == value
+
+    request = f"refs/pull/{document.get('number', '')}/head" if reason(system.of_request) else ""
+    said = of_ref(request or first(system.ref))
+    number = re.search(r"(\d+)$", first(system.pull_request))  # one system gives the request's address
+    tag = said.tag or first(system.tag)
+    pull_request = number[1] if number else said.pull_request
+    schedule = reason(system.scheduled)
+    # A tag or a request also has a branch name in some systems: its own, or the one it came from.
+    branch = "" if tag or pull_request else said.branch or first(system.branch).removeprefix("origin/")
+    timed = branch if schedule and system.timed_default else ""
+    documented = str(table(document, "repository").get("default_branch") or "")
+    return Event(
+        system=system.name,
+        branch=branch,
+        tag=tag,
+        pull_request=pull_request,
+        schedule=schedule,
+        revision=first(system.revision),
+        repository=browsable(first(system.repository)),
+        default_branch=first(system.default_branch) or documented or timed,
+    )
+
+
+def of_ref(ref: str) -> Event:
+    """What a full git reference says: a branch, a tag, or a pull or merge request."""
+    match = _REF.fullmatch(ref)
+    parts = match.groupdict(default="") if match else {}
+    return Event(
+        branch=parts.get("branch", ""), tag=parts.get("tag", ""), pull_request=parts.get("pull_request", "")
+    )
+
+
+def _filled(template: str, environment: Mapping[str, str]) -> str:
+    names = re.findall(r"\$(\w+)", template)
+    if not all(environment.get(name) for name in names):
+        return ""
+    return re.sub(r"\$(\w+)", lambda match: environment[match[1]], template)

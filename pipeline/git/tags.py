@@ -1,0 +1,297 @@
+"""An image's tags from what git and CI say, by the rules that users of docker's metadata action write.
+
+A rule is a line such as `type=semver,pattern={{major}}.{{minor}}`. Types, attributes, expressions and the
+order of the tags follow github.com/docker/metadata-action; what differs, because here every tag of the
+repository is known, and because a tag should say nothing but the truth:
+
+- `latest`, `1.2` and `1` only ever move forward: they go to the newest release of all, of 1.2 and of 1, so a
+  fix of an older line does not take them;
+- `{{major}}` alone gives no tag for a version 0, whose releases may break each other;
+- a dirty tree's tags end in `-dirty`, except those that are spelled out, and it is never `latest`;
+- dates are the commit's (`{{commit_date 'YYYYMMDD'}}`), so the same commit has the same tags tomorrow.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.errors import InvalidArgument, RustMultiarchError, ShallowClone
+from pipeline.git import semver
+from pipeline.git.context import Situation, shallow
+from pipeline.git.expressions import filled, invalid, is_branch
+from pipeline.git.semver import Version
+
+DEFAULT = (
+    "type=schedule",
+    "type=semver,pattern={{version}}",
+    "type=semver,pattern={{major}}.{{minor}}",
+    "type=semver,pattern={{major}}",
+    "type=ref,event=branch",
+    "type=ref,event=pr",
+    "type=sha",
+)
+"""The rules where none are given."""
+
+LONGEST = 128
+"""Characters of a tag, by the OCI distribution specification."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule: its type and its attributes as they were written."""
+
+    type: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+    def get(self, name: str, default: str = "") -> str:
+        """An attribute, or what it is by default."""
+        return self.attributes.get(name, default)
+
+    @property
+    def priority(self) -> int:
+        """Tags of rules with a higher one come first; the first tag is the image's version."""
+        return int(self.get("priority", str(TYPES[self.type].priority)))
+
+    @property
+    def prefix(self) -> str:
+        """What comes before its tags; a number or a hash alone would not say what it is."""
+        return self.get("prefix", {("ref", "pr"): "pr-", ("sha", ""): "sha-"}.get(self._kind, ""))
+
+    @property
+    def _kind(self) -> tuple[str, str]:
+        return self.type, self.get("event")
+
+
+Found = Iterable[str]
+
+
+def _schedule(rule: Rule, at: Situation) -> Found:
+    if at.event.schedule:
+        yield rule.get("pattern", "nightly")
+
+
+def _semver(rule: Rule, at: Situation) -> Found:
+    version = _version(rule, at)
+    pattern = rule.get("pattern")
+    if version is None:
+        return
+    whole = "{{version}}" in pattern or "{{raw}}" in pattern
+    if whole or ("{{patch}}" in pattern and version.stable):
+        yield _render_version(pattern, version, at)
+    elif version.stable and not (version.major == 0 and "{{minor}}" not in pattern):
+        parts = 2 if "{{minor}}" in pattern else 1
+        line = (version.major, version.minor)[:parts]
+        others = [v for v in at.releases if (v.major, v.minor)[:parts] == line]
+        if version >= max(others, default=version):
+            yield _render_version(pattern, version, at)
+
+
+def _version(rule: Rule, at: Situation) -> Version | None:
+    if not rule.get("value"):
+        return at.version
+    version = semver.of_tag(rule.get("value"))
+    if version is None:
+        raise invalid(f"{rule.get('value')!r} is not a semantic version", "write it as 1.2.3 or v1.2.3")
+    return version
+
+
+def _render_version(pattern: str, version: Version, at: Situation) -> str:
+    raw = at.event.tag or next((t for t in at.facts.tags if semver.of_tag(t) == version), str(version))
+    values = {"version": str(version), "raw": raw}
+    values |= {part: str(getattr(version, part)) for part in ("major", "minor", "patch")}
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: values.get(match[1], match[0]), pattern)
+
+
+def _match(rule: Rule, at: Situation) -> Found:
+    for tag in at.tags:
+        if match := re.search(rule.get("pattern"), tag):
+            yield match[int(rule.get("group", "0"))]
+            return
+
+
+def _edge(rule: Rule, at: Situation) -> Found:
+    if is_branch(at, rule.get("branch")):
+        yield "edge"
+
+
+def _ref(rule: Rule, at: Situation) -> Found:
+    said = {"branch": at.branch, "tag": next(iter(at.tags), ""), "pr": at.event.pull_request}[
+        rule.get("event")
+    ]
+    yield said
+
+
+def _sha(rule: Rule, at: Situation) -> Found:
+    yield at.facts.revision if rule.get("format") == "long" else at.facts.short
+
+
+def _raw(rule: Rule, at: Situation) -> Found:
+    yield rule.get("value")
+
+
+@dataclass(frozen=True)
+class Type:
+    """A type of rules: the tags it finds, its priority, the attributes it needs and those it may have."""
+
+    find: Callable[[Rule, Situation], Found]
+    priority: int
+    needs: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+COMMON = ("enable", "priority", "prefix", "suffix")
+
+TYPES: Mapping[str, Type] = {
+    "schedule": Type(_schedule, 1000, takes=("pattern",)),
+    "semver": Type(_semver, 900, needs=("pattern",), takes=("value",)),
+    "match": Type(_match, 800, needs=("pattern",), takes=("group",)),
+    "edge": Type(_edge, 700, takes=("branch",)),
+    "ref": Type(_ref, 600, needs=("event",), choices={"event": ("branch", "tag", "pr")}),
+    "raw": Type(_raw, 200, needs=("value",)),
+    "sha": Type(_sha, 100, takes=("format",), choices={"format": ("short", "long")}),
+}
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Rules in the order of their priority, and whether a newest release is also `latest`."""
+
+    rules: tuple[Rule, ...]
+    latest: bool = True
+
+
+def parse(lines: Iterable[str]) -> Rules:
+    """Rules from text, one a line; a line without `=` is a tag spelled out, `latest=false` turns that off.
+
+    Raises:
+        InvalidArgument: a type, an attribute or a value that no rule has.
+    """
+    rules, latest = [], True
+    for line in filter(None, (line.strip() for text in lines for line in text.splitlines())):
+        if line in ("latest=auto", "latest=false"):
+            latest = line == "latest=auto"
+            continue
+        rules.append(_parse_rule(line))
+    return Rules(tuple(sorted(rules, key=lambda rule: -rule.priority)), latest)
+
+
+def _parse_rule(line: str) -> Rule:
+    if "=" not in line:
+        return Rule("raw", {"value": line})
+    (fields,) = csv.reader([line])
+    attributes = {}
+    for item in fields:
+        name, equals, value = item.strip().partition("=")
+        if not equals:
+            raise invalid(f"{item.strip()!r} in {line!r} is not NAME=VALUE", "quote a value with a comma")
+        attributes[name] = value
+    name = attributes.pop("type", "raw")
+    if name not in TYPES:
+        raise invalid(f"there is no type {name!r}", "use one of " + ", ".join(TYPES))
+    kind = TYPES[name]
+    allowed = (*kind.needs, *kind.takes, *COMMON)
+    for attribute, value in attributes.items():
+        if attribute not in allowed:
+            raise invalid(f"type={name} has no attribute {attribute!r}", "use one of " + ", ".join(allowed))
+        if value not in kind.choices.get(attribute, (value,)):
+            raise invalid(
+                f"{attribute}={value} is not a choice", "use one of " + ", ".join(kind.choices[attribute])
+            )
+        if attribute in ("priority", "group") and not value.isdecimal():
+            raise invalid(f"{attribute}={value} is not a number", "write digits")
+    if missing := [attribute for attribute in kind.needs if not attributes.get(attribute)]:
+        raise invalid(f"type={name} needs {missing[0]}", f"write type={name},{missing[0]}=…")
+    try:
+        groups = re.compile(attributes.get("pattern", "") if name == "match" else "").groups
+    except re.error as error:
+        what = f"{attributes['pattern']!r} is not a regular expression: {error}"
+        raise invalid(what, "correct it") from error
+    if int(attributes.get("group", "0")) > groups:
+        what = f"{attributes['pattern']!r} has no group {attributes['group']}"
+        raise invalid(what, f"use one of 0 to {groups}; 0 is all that matches")
+    return Rule(name, attributes)
+
+
+def tags(rules: Rules, at: Situation) -> tuple[str, ...]:
+    """The tags of an image, each once, the one that names its version first.
+
+    Raises:
+        InvalidArgument: an expression that there is not, or a default branch that nobody knows.
+        ShallowClone: a tag of the newest release is asked for and the clone does not know every tag.
+    """
+    found: list[str] = []
+    for rule in rules.rules:
+        if not _enabled(rule, at):
+            continue
+        dirty = "-dirty" if at.facts.dirty and rule.type != "raw" else ""
+        for name in filter(None, TYPES[rule.type].find(rule, at)):
+            found.append(sanitized(filled(f"{rule.prefix}{name}{rule.get('suffix')}", at), dirty))
+    if rules.latest and any(rule.type == "semver" and _enabled(rule, at) for rule in rules.rules):
+        version = at.version
+        if version and version.stable and not at.facts.dirty and version >= at.releases[-1]:
+            found.append("latest")
+    return tuple(dict.fromkeys(filter(None, found)))
+
+
+def sanitized(text: str, suffix: str = "") -> str:
+    """Text as a tag that every registry takes, empty if nothing of it is left.
+
+    What a tag cannot have becomes `-`, as in the metadata action; further, none starts with `.` or `-`.
+    """
+    name = re.sub(r"[^a-zA-Z0-9._-]+", "-", text).lstrip(".-")
+    return name[: LONGEST - len(suffix)] + suffix if name else ""
+
+
+def _enabled(rule: Rule, at: Situation) -> bool:
+    value = filled(rule.get("enable", "true"), at)
+    if value not in ("true", "false"):
+        fix = "write true, false or {{is_default_branch}}"
+        raise invalid(f"enable={value} is neither true nor false", fix)
+    return value == "true"
+
+
+def from_text(lines: Sequence[str], at: Situation) -> tuple[str, ...]:
+    """The tags that rules written as text give, or the default rules where there are none."""
+    return tags(parse(lines or DEFAULT), at)
+
+
+def none_given() -> InvalidArgument:
+    """The error for rules that give no tag, where an address asks for one: `latest` would be a guess."""
+    return invalid(
+        "the tag rules give no tag for what is built here",
+        "name the tag in the address, or add a rule that always gives one, as type=sha",
+    )
+
+
+UNNAMED: Mapping[str, Callable[[], RustMultiarchError]] = {"shallow": shallow, "no rule": none_given}
+"""Why an image in a repository has no tag, and the error for who needs one."""
+
+
+def needed(lines: Sequence[str], at: Situation) -> tuple[str, ...]:
+    """What `from_text` gives, where there has to be a tag.
+
+    Raises:
+        InvalidArgument: the rules give none, or cannot be followed.
+        ShallowClone: see `Situation.releases`.
+    """
+    found = from_text(lines, at)
+    if not found:
+        raise none_given()
+    return found
+
+
+def known(lines: Sequence[str], at: Situation) -> tuple[tuple[str, ...], str]:
+    """What `from_text` gives, for who may not need a tag, and the word in `UNNAMED` where there is none.
+
+    Raises:
+        InvalidArgument: the rules cannot be followed.
+    """
+    try:
+        found = from_text(lines, at)
+    except ShallowClone:
+        return (), "shallow"
+    return found, "" if found else "no rule"

@@ -1,0 +1,1 @@
+"""OCI images: layouts, runtime images, normalized layers."""

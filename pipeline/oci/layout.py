@@ -1,0 +1,224 @@
+"""What an image consists of: descriptors, manifests and blobs, and an OCI layout that holds them.
+
+Everything is named by the digest of its bytes. The shapes are those of the OCI image specification.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import anyio
+
+from pipeline.errors import PublishError
+from pipeline.oci import normalize
+
+INDEX, MANIFEST = normalize.INDEX, normalize.MANIFEST
+DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+INDEXES = (INDEX, DOCKER_INDEX)
+
+READ_BYTES = 1 << 20
+"""How much of a blob is in memory at a time."""
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """What names a piece of content. Sizes are bytes; `platform` is `os/arch[/variant]`, or empty."""
+
+    media_type: str
+    digest: str
+    size: int
+    platform: str = ""
+    artifact_type: str = ""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> Descriptor:
+        """A descriptor out of an index or a manifest.
+
+        Raises:
+            PublishError: it has no digest or size, or a digest that this program cannot check.
+        """
+        digest, size = document.get("digest"), document.get("size")
+        if not isinstance(digest, str) or not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+            raise damaged(f"{digest!r} is no sha256 digest")
+        if not isinstance(size, int):
+            raise damaged("a descriptor has no size", digest)
+        return cls(
+            media_type=document.get("mediaType", ""),
+            digest=digest,
+            size=size,
+            platform=platform_name(document.get("platform") or {}),
+            artifact_type=document.get("artifactType", ""),
+            annotations=document.get("annotations") or {},
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The descriptor as an index or a manifest has it, without empty parts."""
+        os, _, rest = self.platform.partition("/")
+        architecture, _, variant = rest.partition("/")
+        platform = {"architecture": architecture, "os": os} | ({"variant": variant} if variant else {})
+        document = {
+            "mediaType": self.media_type,
+            "digest": self.digest,
+            "size": self.size,
+            "artifactType": self.artifact_type,
+            "annotations": dict(sorted(self.annotations.items())),
+            "platform": platform if self.platform else {},
+        }
+        return {key: value for key, value in document.items() if value not in ("", {})}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest or an index: its exact bytes, and what it names.
+
+    Attributes:
+        children: manifests, where it is an index.
+        blobs: config and layers, where it is not.
+    """
+
+    descriptor: Descriptor
+    body: bytes
+    children: tuple[Descriptor, ...] = ()
+    blobs: tuple[Descriptor, ...] = ()
+
+    @classmethod
+    def parse(cls, descriptor: Descriptor, body: bytes) -> Manifest:
+        """A manifest out of its bytes.
+
+        Raises:
+            PublishError: the bytes are not those the digest names, or no manifest.
+        """
+        if digest_of(body) != descriptor.digest:
+            raise damaged("the content does not have the digest it is stored under", descriptor.digest)
+        try:
+            document = json.loads(body)
+            if descriptor.media_type in INDEXES or "manifests" in document:
+                return cls(descriptor, body, children=tuple(map(Descriptor.parse, document["manifests"])))
+            blobs = [document["config"], *document["layers"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise damaged(f"this is not a manifest ({error!r})", descriptor.digest) from error
+        return cls(descriptor, body, blobs=tuple(map(Descriptor.parse, blobs)))
+
+    @property
+    def layer_bytes(self) -> int:
+        """Bytes of the compressed layers together, as a registry stores them."""
+        return sum(blob.size for blob in self.blobs[1:])
+
+
+class Store(Protocol):
+    """Where an image comes from: a directory, or other repositories."""
+
+    @property
+    def root(self) -> Descriptor:
+        """The index, or the manifest of an image of one platform."""
+        ...
+
+    async def manifest(self, descriptor: Descriptor) -> bytes:
+        """The bytes of a manifest or an index."""
+        ...
+
+    def blob(self, descriptor: Descriptor) -> AsyncGenerator[bytes, None]:
+        """The bytes of a config or a layer, piece by piece."""
+        ...
+
+    def repository(self, host: str, digest: str) -> str:
+        """A repository of a registry that has this blob; empty where none is known."""
+        ...
+
+
+@dataclass(frozen=True)
+class Layout:
+    """An OCI image layout: a directory with one image in it."""
+
+    path: Path
+    root: Descriptor
+
+    @classmethod
+    async def open(cls, path: str | Path) -> Layout:
+        """The layout in a directory.
+
+        Raises:
+            PublishError: the directory is no layout, or its index.json does not name exactly one image.
+        """
+        try:
+            document = json.loads(await (anyio.Path(path) / "index.json").read_bytes())
+            entries = document["manifests"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise damaged(f"this is not an OCI layout ({error!r})", str(path)) from error
+        if len(entries) != 1:
+            raise damaged(f"index.json names {len(entries)} images instead of one", str(path))
+        return cls(Path(path), Descriptor.parse(entries[0]))
+
+    async def manifest(self, descriptor: Descriptor) -> bytes:
+        """The bytes of a manifest or an index."""
+        path = await self._file(descriptor)
+        return await path.read_bytes()
+
+    async def blob(self, descriptor: Descriptor) -> AsyncGenerator[bytes, None]:
+        """The bytes of a config or a layer, piece by piece."""
+        async with await (await self._file(descriptor)).open("rb") as file:
+            while piece := await file.read(READ_BYTES):
+                yield piece
+
+    def repository(self, host: str, digest: str) -> str:
+        """A directory knows of no repository."""
+        return ""
+
+    async def _file(self, descriptor: Descriptor) -> anyio.Path:
+        path = anyio.Path(self.path) / "blobs" / descriptor.digest.replace(":", "/")
+        try:
+            size = (await path.stat()).st_size
+        except OSError as error:
+            raise damaged("the layout lacks content that it names", str(path)) from error
+        if size != descriptor.size:
+            raise damaged(f"it has {size} bytes where {descriptor.size} are named", str(path))
+        return path
+
+
+async def walk(store: Store) -> tuple[Manifest, ...]:
+    """Every manifest of an image, each after what it names; the image's own is the last."""
+    found: dict[str, Manifest] = {}
+
+    async def visit(descriptor: Descriptor) -> None:
+        manifest = Manifest.parse(descriptor, await store.manifest(descriptor))
+        for child in manifest.children:
+            if child.digest not in found:
+                await visit(child)
+        found[descriptor.digest] = manifest
+
+    await visit(store.root)
+    return tuple(found.values())
+
+
+def platform_name(document: Mapping[str, Any]) -> str:
+    """`os/arch[/variant]` of a descriptor's platform or of an image config; empty when it names none."""
+    return "/".join(str(document[key]) for key in ("os", "architecture", "variant") if document.get(key))
+
+
+def digest_of(content: bytes) -> str:
+    """The digest that names these bytes."""
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def digest_of_file(path: Path) -> str:
+    """The digest that names a file's bytes, which are read piece by piece."""
+    with path.open("rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def compact(document: Mapping[str, Any]) -> bytes:
+    """A JSON document as bytes that only depend on what it says."""
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def damaged(what: str, where: str = "layout") -> PublishError:
+    """The error for an image that cannot be what it says."""
+    return PublishError(what, where=where, fix="build the image again; nothing was tagged")

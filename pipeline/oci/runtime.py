@@ -1,0 +1,196 @@
+"""The runtime: the base of the final image and what is set on it, without running anything of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import dagger
+from dagger import dag
+
+from pipeline.build.custom_containers import Supplied
+from pipeline.errors import BaseImageUnavailable
+from pipeline.targets import Libc, Target
+from pipeline.toolchain import builder as toolchain
+
+BASE = "debian:bookworm-slim"
+LATER = {"linux/riscv64": "debian:trixie-slim"}
+"""What takes its place on a platform that its Debian release has no port for (Debian 13 release notes, 2.1).
+Its glibc is newer than the builder's, so whatever is linked there runs."""
+
+SCRATCH = "scratch"
+"""Not an image: a base without any file."""
+
+SUPPLIED = "the supplied runtime"
+"""Not an image either: what the caller gave for the platform."""
+
+BASES = {Libc.GNU: BASE, Libc.MUSL: SCRATCH}
+"""What the final image starts from where nothing else is asked."""
+
+USER, UID = "app", 10001
+PROGRAMS = "/usr/local/bin"
+ACCOUNTS = {
+    "/etc/passwd": (
+        "root:x:0:0:root:/root:/usr/sbin/nologin\n",
+        f"{USER}:x:{UID}:{UID}::/nonexistent:/usr/sbin/nologin\n",
+    ),
+    "/etc/group": ("root:x:0:\n", f"{USER}:x:{UID}:\n"),
+}
+"""Account files: root's line, for a base that has none, and our own user's."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """How the final image is set up.
+
+    Attributes:
+        base: image to start from; pulled for each target platform. `scratch` starts from nothing.
+        packages: Debian packages to add, besides those that the programs need.
+        user: who the process runs as; the default is a user of our own without any rights.
+        ports: TCP ports the image declares.
+        args: default arguments after the entrypoint.
+        env: environment of the process.
+        labels: labels of the image's config.
+        workdir: where the process starts; empty means the base's.
+        entrypoint: the command; empty means the first program.
+        files: laid over the base's root file system.
+        supplied: containers that platforms start from instead of `base`.
+    """
+
+    base: str = BASE
+    packages: tuple[str, ...] = ()
+    user: str = USER
+    ports: tuple[int, ...] = ()
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    workdir: str = ""
+    entrypoint: tuple[str, ...] = ()
+    files: dagger.Directory | None = None
+    supplied: Supplied = field(default_factory=Supplied)
+
+    def base_of(self, target: Target) -> str:
+        """The name of what a platform's image starts from."""
+        return SUPPLIED if self.supplied.runtime(target) else base_for(self.base, target)
+
+
+def base_for(base: str, target: Target) -> str:
+    """A base's name on a platform: the default one's is another where it has no such platform."""
+    return LATER.get(target.platform, base) if base == BASE else base
+
+
+async def assemble(
+    runtime: Runtime,
+    base: dagger.Container,
+    programs: Mapping[str, dagger.File],
+    host: dagger.Container,
+    added: dagger.Directory | None = None,
+) -> dagger.Container:
+    """One platform's image: the base with root certificates, a user and the programs added.
+
+    Two layers are added, so that a change of the code uploads the programs alone; the caller's own files are
+    one more between them.
+
+    Args:
+        runtime: how it is set up.
+        base: the image it starts from, of its platform.
+        programs: the files to put on PATH, by name; the first is the entrypoint.
+        host: a native container, for the files that are the same on every platform.
+        added: Debian packages that the programs need, as `debian.runtime_files` gives them.
+    """
+    bare = runtime.base == SCRATCH
+    system = _ordinary(host) if bare else dag.directory()
+    system = system.with_file(toolchain.CERTIFICATES, host.file(toolchain.CERTIFICATES), permissions=0o644)
+    if added is not None:
+        system = added.with_directory("/", system)
+    if bare or runtime.user == USER:
+        system = await _with_accounts(system, base)
+    folder = dag.directory()
+    for name, program in programs.items():
+        folder = folder.with_file(f"{PROGRAMS}/{name}", program, permissions=0o755)
+    container = base.with_directory("/", system, owner="0:0")
+    if runtime.files is not None:
+        container = container.with_directory("/", runtime.files, owner="0:0")
+    return _configured(container.with_directory("/", folder, owner="0:0"), runtime, next(iter(programs)))
+
+
+def _configured(container: dagger.Container, runtime: Runtime, program: str) -> dagger.Container:
+    entrypoint = runtime.entrypoint or (f"{PROGRAMS}/{program}",)
+    container = container.with_user(runtime.user).with_entrypoint(list(entrypoint))
+    container = container.with_default_args(list(runtime.args))
+    if runtime.workdir:
+        container = container.with_workdir(runtime.workdir)
+    for port in runtime.ports:
+        container = container.with_exposed_port(port)
+    for name, value in runtime.env.items():
+        container = container.with_env_variable(name, value)
+    for name, value in runtime.labels.items():
+        container = container.with_label(name, value)
+    return container
+
+
+async def start(runtime: Runtime, target: Target) -> tuple[Runtime, dagger.Container]:
+    """The container that a platform's image starts from, and the runtime with the base said that it has.
+
+    Raises:
+        BaseImageUnavailable: see `base_image`.
+    """
+    name, given = runtime.base_of(target), runtime.supplied.runtime(target)
+    return replace(runtime, base=name), given or await base_image(name, target)
+
+
+async def base_image(image: str, target: Target) -> dagger.Container:
+    """An image for a platform; `scratch` is an empty one.
+
+    Raises:
+        BaseImageUnavailable: the engine cannot pull it for the platform.
+    """
+    empty = dag.container(platform=dagger.Platform(target.platform))
+    container = empty.with_rootfs(dag.directory()) if image == SCRATCH else empty.from_(image)
+    try:
+        return await container.sync()
+    except dagger.QueryError as error:
+        raise BaseImageUnavailable(
+            f"the engine cannot pull {image} for {target.platform}",
+            where="the runtime",
+            fix="check the name and the network; on the embedded engine run "
+            f"`rust-multiarch engine start --platform {target.platform}` once; where the base has no image "
+            "of the platform at all, choose another or build with libc musl, which starts from nothing",
+            output=str(error),
+        ) from error
+
+
+async def resolved(image: str, target: Target) -> str:
+    """The full name of a base with the digest that its tag has now; empty for `scratch`.
+
+    Raises:
+        BaseImageUnavailable: see `base_image`.
+    """
+    return "" if image == SCRATCH else await (await base_image(image, target)).image_ref()
+
+
+def _ordinary(host: dagger.Container) -> dagger.Directory:
+    """What a program may expect of any system and an empty base lacks: time zones and `/tmp`."""
+    script = """
+    apt-get update -q && apt-get install -y --no-install-recommends tzdata
+    mkdir -p /system/usr/share /system/tmp
+    chmod 1777 /system/tmp
+    cp -a /usr/share/zoneinfo /system/usr/share/
+    rm -rf /system/usr/share/zoneinfo/posix /system/usr/share/zoneinfo/right
+    find /system -depth -exec touch --no-dereference --date=@0 {} +
+    """
+    quiet = host.with_env_variable("DEBIAN_FRONTEND", "noninteractive")
+    return quiet.with_exec(["sh", "-ec", script]).directory("/system")
+
+
+async def _with_accounts(system: dagger.Directory, base: dagger.Container) -> dagger.Directory:
+    """The base's account files, or root's lines alone, with our own user added: files to lay over it."""
+    for path, (root, own) in ACCOUNTS.items():
+        present = await base.file(path).contents() if await base.exists(path) else root
+        system = system.with_new_file(path, extended(present, own), permissions=0o644)
+    return system
+
+
+def extended(present: str, own: str) -> str:
+    """A file of lines with another line at its end, also where its last one has no newline."""
+    return present + ("\n" if present and not present.endswith("\n") else "") + own

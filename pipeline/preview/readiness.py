@@ -1,0 +1,305 @@
+"""What a build needs of this machine and of the project, looked at one by one: a row each, with what to do.
+
+Nothing is started, installed or changed by looking. Adding a check is adding a row to `CHECKS`.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import os
+import shutil
+import socket
+import time
+import tomllib
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import anyio
+
+from engine import binfmt, choice, config, lifecycle, prerequisites
+from engine.paths import Paths
+from pipeline.concurrent import each
+from pipeline.errors import RustMultiarchError
+from pipeline.git import facts as git
+from pipeline.oci.report import columns
+from pipeline.registry import credentials
+from pipeline.registry.address import destinations
+from pipeline.toolchain import builder as toolchain
+
+AT_ONCE = 4
+ANSWER_SECONDS = 4.0
+LITTLE_SPACE, TOO_LITTLE_SPACE = 15 * 2**30, 5 * 2**30
+"""Bytes free: base images, compilers and one project's state take about 5 GiB, several projects 15."""
+
+SKEW_SECONDS = 60
+"""How wrong a clock may be: tokens of registries are often good for a few minutes only."""
+
+
+REGISTER = (
+    "for tests and smoke runs: `docker run --privileged --rm tonistiigi/binfmt --install all`, "
+    "or `rust-multiarch engine start` with the platforms"
+)
+
+
+class State(enum.Enum):
+    """How a check went."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a check found.
+
+    Attributes:
+        state: how it went.
+        found: what is there.
+        fix: what to do; empty where all is well.
+    """
+
+    state: State
+    found: str
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is looked at.
+
+    Attributes:
+        source: the project's directory.
+        platforms: what would be built for.
+        tags: where it would be pushed.
+        environ: the environment variables.
+        home: the user's directory.
+        paths: the embedded engine's files.
+    """
+
+    source: Path
+    platforms: Sequence[str]
+    tags: Sequence[str] = ()
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    home: Path = field(default_factory=Path.home)
+    paths: Paths = field(default_factory=Paths.default)
+
+
+@dataclass(frozen=True)
+class Check:
+    """A row: what is looked at, and how."""
+
+    name: str
+    look: Callable[[Subject], Outcome]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A check and what it found."""
+
+    name: str
+    state: str
+    found: str
+    fix: str
+
+
+def engine(subject: Subject) -> Outcome:
+    """The engine that a build would use: one that is named, docker's or podman's, or the embedded one."""
+    host = subject.environ.get(config.RUNNER, "")
+    if host and host != config.address(subject.paths):
+        return _named_engine(host)
+    tool = None if host else choice.container_tool()
+    if tool:
+        return Outcome(State.OK, f"{tool} answers; Dagger starts its engine there")
+    status = lifecycle.status(paths=subject.paths)
+    if status.running:
+        return Outcome(State.OK, f"the embedded engine {status.version} is running")
+    missing = prerequisites.missing()
+    if missing.root or missing.go or missing.kernel:
+        found = "neither docker nor podman answers, and the embedded engine lacks " + ", ".join(
+            missing.names()
+        )
+        return Outcome(State.FAIL, found, "; ".join(missing.fixes()))
+    return Outcome(State.OK, "the embedded engine is not running; the next build starts it")
+
+
+def _named_engine(host: str) -> Outcome:
+    """The engine at an address: whether somebody listens there, where that can be asked."""
+    address = urlsplit(host)
+    found = f"{config.RUNNER} is {host}"
+    try:
+        if address.scheme == "unix":
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(ANSWER_SECONDS)
+                client.connect(address.path)
+        elif address.scheme == "tcp":
+            socket.create_connection((address.hostname or "", address.port or 0), ANSWER_SECONDS).close()
+    except (OSError, ValueError) as error:
+        fix = "start that engine, or unset the variable to have one chosen"
+        return Outcome(State.FAIL, f"{found}, and nobody answers there: {error}", fix)
+    return Outcome(State.OK, found)
+
+
+def registries(subject: Subject) -> Outcome:
+    """Credentials for every registry that is pushed to, or any at all."""
+    try:
+        found = dict(credentials.configurations(subject.environ, subject.home))
+    except RustMultiarchError as error:
+        return Outcome(State.FAIL, f"{error.where}: {error.what}", error.fix)
+    if not found:
+        return Outcome(
+            State.WARN, "no docker configuration: pushes are anonymous", "log in with `docker login`"
+        )
+    for path, one in found.items():
+        programs = {one.program(host) for host in (*one.helpers, "")} - {""}
+        if lacking := sorted(name for name in programs if not shutil.which(name)):
+            fix = "install it, or take it out of the configuration"
+            return Outcome(State.FAIL, f"{path} asks {', '.join(lacking)}, which is not there", fix)
+    hosts = {to.host for to in destinations(subject.tags)} if subject.tags else set()
+    known = {host for one in found.values() for host in (*one.logins, *one.helpers)}
+    stored = sorted({f"others in {one.store}" for one in found.values() if one.store})
+    if lost := sorted(host for host in hosts - known if not stored):
+        return Outcome(State.WARN, f"no credentials for {', '.join(lost)}", f"`docker login {lost[0]}`")
+    if not known and not stored:
+        return Outcome(
+            State.WARN, f"no credentials in {', '.join(map(str, found))}", "log in with `docker login`"
+        )
+    return Outcome(State.OK, ", ".join([*sorted(known), *stored]))
+
+
+def emulators(subject: Subject) -> Outcome:
+    """QEMU for the foreign platforms, which only tests and smoke runs of them need."""
+    wanted = binfmt.emulators(subject.platforms, os.uname().machine)
+    if not wanted:
+        return Outcome(State.OK, "every platform is this machine's own")
+    registered = [name for name in wanted if (binfmt.BINFMT / name).exists()]
+    if missing := [name for name in wanted if name not in registered]:
+        found = f"not registered: {', '.join(missing)}; builds need none"
+        return Outcome(State.WARN, found, REGISTER)
+    if unfixed := [name for name in registered if not binfmt.has_fix_flag(name)]:
+        found = f"without the F flag, so not in containers: {', '.join(unfixed)}"
+        return Outcome(State.WARN, found, f"`echo -1 > {binfmt.BINFMT / unfixed[0]}`, then register it again")
+    return Outcome(State.OK, ", ".join(registered))
+
+
+def disk(subject: Subject) -> Outcome:
+    """Room for base images, compilers and compiled state, where the embedded engine keeps them."""
+    place = next(path for path in (subject.paths.root, *subject.paths.root.parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    found = f"{free / 2**30:.0f} GiB free at {place}"
+    if free >= LITTLE_SPACE:
+        return Outcome(State.OK, found)
+    state = State.FAIL if free < TOO_LITTLE_SPACE else State.WARN
+    return Outcome(state, found, "make room, or set XDG_CACHE_HOME to a larger disk")
+
+
+def clock(subject: Subject) -> Outcome:
+    """Whether this machine's time is right: certificates and tokens of registries go by it."""
+    now = time.time()
+    fix = "set the clock, for example with `timedatectl set-ntp true`"
+    served = _served_time()
+    if served is None:
+        newest = Path(__file__).stat().st_mtime
+        if now < newest:
+            return Outcome(State.FAIL, "the clock is behind the files of this program", fix)
+        return Outcome(State.OK, "later than all that is known; no server could be asked")
+    skew = now - served
+    state = State.FAIL if abs(skew) > SKEW_SECONDS else State.OK
+    return Outcome(
+        state, f"{abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}", fix if state is State.FAIL else ""
+    )
+
+
+def _served_time(url: str = config.DOCKER_HUB) -> float | None:
+    """The time in seconds since 1970 that a server has; None where none answers."""
+    try:
+        with urllib.request.urlopen(url, timeout=ANSWER_SECONDS) as answer:
+            date = answer.headers["Date"]
+    except urllib.error.HTTPError as refused:
+        date = refused.headers["Date"]
+    except (OSError, ValueError):
+        return None
+    return parsedate_to_datetime(date).timestamp() if date else None
+
+
+def checkout(subject: Subject) -> Outcome:
+    """The git checkout, which tags, labels and the image's time come from."""
+    try:
+        facts = git.read_here(subject.source)
+    except RustMultiarchError as error:
+        return Outcome(State.WARN, f"{error.what}: no tags, labels or time from it", error.fix)
+    at = f"{facts.branch or 'detached'} at {facts.short}"
+    if facts.dirty:
+        fix = "commit or stash what `git status` lists"
+        return Outcome(State.WARN, f"{at}, with changes: tags end in -dirty", fix)
+    if facts.shallow:
+        return Outcome(State.WARN, f"{at}, shallow: tags may be missing", "`git fetch --unshallow --tags`")
+    return Outcome(State.OK, at)
+
+
+def project(subject: Subject) -> Outcome:
+    """The cargo project: its manifest, its lock file and the Rust version it asks for."""
+    manifest, lock = subject.source / "Cargo.toml", subject.source / "Cargo.lock"
+    if not manifest.is_file():
+        return Outcome(State.FAIL, f"no Cargo.toml in {subject.source}", "name the directory that has it")
+    try:
+        document = tomllib.loads(manifest.read_text(errors="replace"))
+    except tomllib.TOMLDecodeError as error:
+        return Outcome(State.FAIL, f"Cargo.toml cannot be read: {error}", "correct it")
+    if not lock.is_file():
+        return Outcome(State.FAIL, "no Cargo.lock", "run `cargo generate-lockfile` and commit it")
+    name = document.get("package", {}).get("name", "a workspace")
+    asked = [subject.source / file for file in ("rust-toolchain", "rust-toolchain.toml")]
+    texts = [file.read_text(errors="replace") for file in asked if file.is_file()]
+    pinned = toolchain.pinned_version(texts[0]) if texts else ""
+    if texts and not pinned:
+        found = f"{name}; its toolchain file names no version, so it is built with Rust {toolchain.RUST}"
+        return Outcome(State.WARN, found, "name a version in rust-toolchain.toml, or pass --rust-version")
+    return Outcome(State.OK, f"{name}, Rust {pinned or toolchain.RUST}")
+
+
+CHECKS = (
+    Check("engine", engine),
+    Check("project", project),
+    Check("git", checkout),
+    Check("registries", registries),
+    Check("emulators", emulators),
+    Check("disk", disk),
+    Check("clock", clock),
+)
+
+
+async def examine(subject: Subject, checks: Sequence[Check] = CHECKS) -> list[Result]:
+    """Look at everything, several at a time; the results in the order of the table."""
+
+    async def look(check: Check) -> Result:
+        found = await anyio.to_thread.run_sync(check.look, subject)
+        return Result(check.name, found.state.value, found.found, found.fix)
+
+    return await each(checks, look, AT_ONCE)
+
+
+def failed(results: Sequence[Result]) -> bool:
+    """Whether something was found that a build fails for."""
+    return any(result.state == State.FAIL.value for result in results)
+
+
+def as_json(results: Sequence[Result]) -> str:
+    """The results as a JSON document: `{"checks": [...]}` with the fields of `Result`."""
+    return json.dumps({"checks": [asdict(result) for result in results]}, indent=2)
+
+
+def as_text(results: Sequence[Result]) -> str:
+    """A line for each check, what to do about it below."""
+    lines = columns([(result.state, result.name, result.found) for result in results])
+    width = len(max((result.name for result in results), key=len)) + 8
+    shown = []
+    for line, result in zip(lines, results, strict=True):
+        shown += [line, *([f"{'':{width}}do: {result.fix}"] if result.fix else [])]
+    return "\n".join(shown)

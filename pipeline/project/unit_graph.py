@@ -1,0 +1,271 @@
+"""The crates that each binary is really built from: cargo's own plan of the build, not the whole lock file.
+
+`cargo metadata` joins the features of all members and of build and target platform, and a lock file names
+what other platforms and tests need. What cargo will compile for one command line only its unit graph says:
+every unit with its package, features, platform and dependencies. That option of `cargo build` is unstable,
+so it is asked for with RUSTC_BOOTSTRAP=1 in a command that compiles nothing; its format has had one version
+since 2019, and another one is an error here rather than a guess.
+(https://doc.rust-lang.org/nightly/cargo/reference/unstable.html#unit-graph)
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import shlex
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagger
+from dagger import dag
+
+from pipeline.errors import UnknownUnitGraph
+from pipeline.project.selection import spdx
+
+VERSION = 1
+CRATES_IO = "registry+https://github.com/rust-lang/crates.io-index"
+
+
+class Kind(enum.Enum):
+    """Whether a crate's code is in the binary, or only ran to build it (build scripts, proc-macros)."""
+
+    RUNTIME = "runtime"
+    BUILD = "build"
+
+
+@dataclass(frozen=True)
+class Crate:
+    """One package of a binary.
+
+    Attributes:
+        id: cargo's id, which may hold a path of the builder and is not for publishing.
+        source: cargo's source id, empty for a package of the project itself.
+        license: SPDX expression, empty if the manifest has none.
+        checksum: SHA-256 of the `.crate` file in hexadecimal; empty where the lock file has none.
+        features: the features it was compiled with, sorted.
+        dependencies: ids of the crates it was compiled with.
+    """
+
+    id: str
+    name: str
+    version: str
+    source: str
+    license: str
+    checksum: str
+    kind: Kind
+    features: tuple[str, ...]
+    dependencies: tuple[str, ...]
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What names it wherever it was built, and the order of lists."""
+        return self.name, self.version, self.source
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The crates of one binary for one triple, sorted by name and version, and which of them has it."""
+
+    binary: str
+    triple: str
+    root: str
+    crates: tuple[Crate, ...]
+
+
+FOLDER = "/crates"
+
+
+def script(commands: Sequence[Sequence[str]]) -> str:
+    """The shell program that asks cargo, for `sh -e` in the project; the answers are files in `FOLDER`.
+
+    Args:
+        commands: the `cargo build` commands of the build; each is asked for its plan instead of run.
+    """
+    lines = [
+        f"mkdir -p {FOLDER}",
+        # Away from the build's own state: cargo notes there what it learned of the compiler.
+        "export CARGO_TARGET_DIR=/tmp/crates",
+        # With all features, for else it leaves out crates that only one of them needs.
+        f"cargo metadata --locked --all-features --format-version 1 > {FOLDER}/metadata.json",
+        f"rustc --version > {FOLDER}/rustc.txt",
+        f"cp Cargo.lock {FOLDER}/Cargo.lock",
+        "export RUSTC_BOOTSTRAP=1",
+    ]
+    for number, command in enumerate(commands):
+        place = list(command).index("build") + 1
+        asked = [*command[:place], "--unit-graph", "-Z", "unstable-options", *command[place:]]
+        lines.append(f"{shlex.join(asked)} > {FOLDER}/units-{number}.json")
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What cargo said of a build: a graph for each binary and triple, and the compiler's version."""
+
+    graphs: tuple[Graph, ...]
+    rust: str
+
+    def of(self, triple: str) -> tuple[Graph, ...]:
+        """The graphs of one triple's binaries."""
+        return tuple(graph for graph in self.graphs if graph.triple == triple)
+
+
+def ask(container: dagger.Container, commands: Sequence[Sequence[str]], name: str) -> dagger.Directory:
+    """What cargo says of a build, as a directory `name` of files.
+
+    Args:
+        container: the builder, with all dependencies fetched.
+        commands: the commands of the build.
+        name: tells it from what other builders of the same image say.
+    """
+    asked = container.with_exec(["sh", "-ec", script(commands)]).directory(FOLDER)
+    return dag.directory().with_directory(name, asked)
+
+
+async def load(directory: dagger.Directory) -> Answer:
+    """The answers in a directory that `ask` made, or in several of them joined.
+
+    Raises:
+        dagger.ExecError: cargo failed; `cargo.explain` tells what it means.
+        UnknownUnitGraph: see `read`.
+    """
+    answers = [await _load(directory.directory(name)) for name in sorted(await directory.entries())]
+    return Answer(tuple(graph for answer in answers for graph in answer.graphs), answers[0].rust)
+
+
+async def _load(directory: dagger.Directory) -> Answer:
+    async def text(name: str) -> str:
+        return await directory.file(name).contents()
+
+    units = [await text(name) for name in sorted(await directory.glob("units-*.json"))]
+    graphs = read(units, await text("metadata.json"), await text("Cargo.lock"))
+    return Answer(graphs, (await text("rustc.txt")).split()[1])
+
+
+def read(units: Iterable[str], metadata: str, lock: str) -> tuple[Graph, ...]:
+    """The graph of every binary and triple that some commands build.
+
+    Args:
+        units: the unit graph of each command, as JSON.
+        metadata: `cargo metadata` with dependencies, as JSON.
+        lock: Cargo.lock.
+
+    Raises:
+        UnknownUnitGraph: cargo wrote a version of the format that is not known here.
+    """
+    packages = {package["id"]: package for package in json.loads(metadata)["packages"]}
+    checksums = read_checksums(lock)
+    graphs = []
+    for document in map(json.loads, units):
+        if document.get("version") != VERSION:
+            raise UnknownUnitGraph(
+                f"cargo describes its build in version {document.get('version')}, not {VERSION}",
+                where="cargo build --unit-graph",
+                fix="build with an older Rust, or a newer rust-multiarch",
+            )
+        own = [root for root in document["roots"] if not _is_std(document["units"][root])]
+        graphs += [_graph(document["units"], root, packages, checksums) for root in own]
+    return tuple(graphs)
+
+
+def _graph(
+    units: Sequence[Mapping[str, Any]],
+    root: int,
+    packages: Mapping[str, Mapping[str, Any]],
+    checksums: Mapping[tuple[str, str, str], str],
+) -> Graph:
+    triple = units[root]["platform"] or ""
+    by_package: dict[str, list[int]] = {}
+    for index in _reached(units, root):
+        by_package.setdefault(units[index]["pkg_id"], []).append(index)
+    crates = []
+    for identifier, indices in by_package.items():
+        package = packages[identifier]
+        linked = [index for index in indices if _is_linked(units[index], triple)]
+        # A crate in the binary may also serve a build script, with other features: those are not in it.
+        features = {feature for index in linked or indices for feature in units[index]["features"]}
+        needed = {units[other]["pkg_id"] for index in indices for other in _needed(units, index)}
+        source = package["source"] or ""
+        crates.append(
+            Crate(
+                id=identifier,
+                name=package["name"],
+                version=package["version"],
+                source=source,
+                license=spdx(package["license"]),
+                checksum=checksums.get((package["name"], package["version"], source), ""),
+                kind=Kind.RUNTIME if linked else Kind.BUILD,
+                features=tuple(sorted(features)),
+                dependencies=tuple(sorted(needed - {identifier})),
+            )
+        )
+    crates.sort(key=lambda crate: crate.key)
+    return Graph(units[root]["target"]["name"], triple, units[root]["pkg_id"], tuple(crates))
+
+
+def _reached(units: Sequence[Mapping[str, Any]], root: int) -> list[int]:
+    found, waiting = {root}, [root]
+    while waiting:
+        needed = _needed(units, waiting.pop())
+        waiting += needed - found
+        found |= needed
+    return sorted(found)
+
+
+def _needed(units: Sequence[Mapping[str, Any]], index: int) -> set[int]:
+    """The units that one is compiled with, but for those of the standard library."""
+    needed = {dependency["index"] for dependency in units[index]["dependencies"]}
+    return {other for other in needed if not _is_std(units[other])}
+
+
+def _is_std(unit: Mapping[str, Any]) -> bool:
+    """Whether a unit is of a standard library that is built along (`build-std`), as part of the compiler.
+
+    `cargo metadata` and the lock file do not know its packages; cargo leaves the mark out where it is false.
+    """
+    return bool(unit.get("is_std"))
+
+
+def _is_linked(unit: Mapping[str, Any], triple: str) -> bool:
+    """Whether a unit's code is in the binary: compiled for its platform, and no build script."""
+    return (
+        unit["platform"] == triple
+        and unit["mode"] == "build"
+        and "custom-build" not in unit["target"]["kind"]
+    )
+
+
+def read_checksums(lock: str) -> dict[tuple[str, str, str], str]:
+    """The checksums of a Cargo.lock of any version, by name, version and source."""
+    document = tomllib.loads(lock)
+    found = {
+        (package["name"], package["version"], package.get("source", "")): package["checksum"]
+        for package in document.get("package", ())
+        if "checksum" in package
+    }
+    for key, value in document.get("metadata", {}).items():  # version 1 kept them apart
+        _, name, version, source = key.split(" ", 3)
+        found[name, version, source.strip("()")] = value
+    return found
+
+
+def union(graphs: Iterable[Graph]) -> tuple[Crate, ...]:
+    """The crates of several binaries of one image, each once; in one of them at runtime is at runtime."""
+    found: dict[str, Crate] = {}
+    for crate in (crate for graph in graphs for crate in graph.crates):
+        other = found.get(crate.id, crate)
+        runtime = [one for one in (other, crate) if one.kind is Kind.RUNTIME]
+        found[crate.id] = Crate(
+            id=crate.id,
+            name=crate.name,
+            version=crate.version,
+            source=crate.source,
+            license=crate.license,
+            checksum=crate.checksum,
+            kind=Kind.RUNTIME if runtime else Kind.BUILD,
+            features=tuple(sorted({f for one in runtime or (other, crate) for f in one.features})),
+            dependencies=tuple(sorted({*other.dependencies, *crate.dependencies})),
+        )
+    return tuple(sorted(found.values(), key=lambda crate: crate.key))

@@ -1,0 +1,1 @@
+"""The builder image, C compilers for each target, and zig."""

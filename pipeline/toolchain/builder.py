@@ -1,0 +1,198 @@
+"""The builder: the official Rust image on the engine's own platform, made able to build for every target.
+
+The compiler always runs natively. What changes per target is the linker, the C toolchain and the standard
+library, and all of that is told to cargo and to build scripts through variables that carry the target's
+triple in their name, so the build platform's own proc-macros and build scripts see none of it.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+
+import dagger
+from dagger import dag
+
+from pipeline import cargo_toml
+from pipeline.errors import BaseImageUnavailable
+from pipeline.targets import Libc, Target
+from pipeline.toolchain import zig
+from pipeline.toolchain.compilers import FILES, Compilers, gnu
+
+RUST = "1.96"
+DISTRIBUTION = "bookworm"
+"""Builder and runtime are one distribution pair: a newer builder links symbols an older glibc lacks."""
+
+HOST_PACKAGES = ("ca-certificates", "pkgconf", "rsync")
+CARGO_HOME = "/cargo"
+SHELL = ("bash", "-o", "pipefail", "-ec")
+"""Not `sh`, which takes no notice of a command that fails ahead of a pipe."""
+
+WRAPPERS = ("RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER")
+"""Empty, they take precedence over a project's own (sccache, as a rule), which the builder does not have."""
+
+CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+SOURCE = "/source"
+BUILD = "/build"
+
+
+def rust_image(version: str) -> str:
+    """The official builder image of a Rust version, on the distribution that the runtime has."""
+    return f"rust:{version}-slim-{DISTRIBUTION}"
+
+
+def compilers(target: Target, libc: Libc = Libc.GNU, glibc: str = "") -> Compilers:
+    """The C toolchain of a target: Debian's gcc, or zig for musl and for a glibc older than Debian's."""
+    return zig.compilers(target, libc, glibc) if _needs_zig(libc, glibc) else gnu(target)
+
+
+def _needs_zig(libc: Libc, glibc: str) -> bool:
+    return libc is Libc.MUSL or glibc != ""
+
+
+def cross_packages(targets: Sequence[Target], libc: Libc = Libc.GNU, glibc: str = "") -> list[str]:
+    """Debian packages with what every builder needs and the C toolchain of each target."""
+    chosen = [compilers(target, libc, glibc) for target in targets]
+    return [*HOST_PACKAGES, *(package for one in chosen for package in one.packages)]
+
+
+def environment(target: Target, libc: Libc = Libc.GNU, glibc: str = "") -> dict[str, str]:
+    """Every variable that points cargo, `cc`, `pkg-config`, `bindgen` and `cmake` at a target.
+
+    Names follow the cargo book (`CARGO_TARGET_<TRIPLE>_LINKER`) and the crates' own documentation
+    (`<NAME>_<triple>` with underscores: cc, pkg-config, bindgen, cmake).
+    """
+    triple = target.triple(libc)
+    low, tools = triple.replace("-", "_"), target.tools
+    chosen = compilers(target, libc, glibc)
+    return {
+        linker(triple): chosen.cc,
+        f"CC_{low}": chosen.cc,
+        f"CXX_{low}": chosen.cxx,
+        f"AR_{low}": f"{tools}-ar",
+        f"RANLIB_{low}": f"{tools}-ranlib",
+        f"STRIP_{low}": f"{tools}-strip",
+        f"PKG_CONFIG_{low}": "pkg-config",
+        f"PKG_CONFIG_ALLOW_CROSS_{low}": "1",
+        f"PKG_CONFIG_LIBDIR_{low}": chosen.pkg_config,
+        f"PKG_CONFIG_SYSROOT_DIR_{low}": "/",
+        f"BINDGEN_EXTRA_CLANG_ARGS_{low}": chosen.bindgen,
+        f"CMAKE_TOOLCHAIN_FILE_{low}": f"{FILES}/{triple}.cmake",
+    }
+
+
+def linker(triple: str) -> str:
+    """The variable that names a triple's linker (the cargo book, "Environment Variables")."""
+    return f"CARGO_TARGET_{triple.replace('-', '_').upper()}_LINKER"
+
+
+def cmake_toolchain(target: Target, libc: Libc = Libc.GNU, glibc: str = "") -> str:
+    """The text of a CMake toolchain file (cmake-toolchains(7)) for a target."""
+    chosen = compilers(target, libc, glibc)
+    lines = {
+        "CMAKE_SYSTEM_NAME": "Linux",
+        # As uname(1) has it, which knows no `riscv64gc`.
+        "CMAKE_SYSTEM_PROCESSOR": target.gnu.split("-")[0].removesuffix("gc"),
+        "CMAKE_C_COMPILER": chosen.cc,
+        "CMAKE_CXX_COMPILER": chosen.cxx,
+        "CMAKE_AR": f"/usr/bin/{target.tools}-ar",
+        "CMAKE_RANLIB": f"/usr/bin/{target.tools}-ranlib",
+        "CMAKE_FIND_ROOT_PATH_MODE_PROGRAM": "NEVER",
+        **chosen.cmake,
+    }
+    return "".join(f"set({name} {value})\n" for name, value in lines.items())
+
+
+def native(version: str, platform: str = "") -> dagger.Container:
+    """The Rust image as it comes, with cargo's home in a cache volume.
+
+    All of cargo's home is the volume, not only `registry/`: cargo's package lock lies at its top, and two
+    fetches that do not share it corrupt each other.
+
+    Args:
+        version: Rust version of the official image.
+        platform: what it runs on; the engine's own where it is empty, under QEMU elsewhere.
+    """
+    image = dag.container(platform=dagger.Platform(platform) if platform else None).from_(rust_image(version))
+    for name in WRAPPERS:
+        image = image.with_env_variable(name, "")
+    return with_cargo_home(image.with_env_variable("RUSTUP_TOOLCHAIN", "${RUST_VERSION}", expand=True))
+
+
+def with_cargo_home(container: dagger.Container) -> dagger.Container:
+    """A container with cargo's home in the cache volume that every builder shares."""
+    volume = dag.cache_volume("rust-multiarch-cargo-home")
+    return container.with_env_variable("CARGO_HOME", CARGO_HOME).with_mounted_cache(CARGO_HOME, volume)
+
+
+def with_packages(container: dagger.Container, packages: Sequence[str]) -> dagger.Container:
+    """A container with Debian packages installed, and no package lists left in it."""
+    install = "apt-get install -y --no-install-recommends " + shlex.join(packages)
+    return (
+        container.with_env_variable("DEBIAN_FRONTEND", "noninteractive")
+        .with_exec(["sh", "-ec", f"apt-get update -q\n{install}\nrm -rf /var/lib/apt/lists/*"])
+        .without_env_variable("DEBIAN_FRONTEND")
+    )
+
+
+def builder(
+    base: dagger.Container,
+    targets: Sequence[Target],
+    libc: Libc = Libc.GNU,
+    packages: Sequence[str] = (),
+    glibc: str = "",
+    platform: str = "",
+) -> dagger.Container:
+    """The builder container for some targets.
+
+    Args:
+        base: a container with cargo, as `native` gives it.
+        targets: what it can build for.
+        libc: C library of every target.
+        packages: further Debian packages, for native libraries.
+        glibc: oldest glibc the programs run on; empty means the distribution's.
+        platform: what the compiler runs on; the engine's own where it is empty.
+    """
+    needed = [*cross_packages(targets, libc, glibc), *packages]
+    container = with_packages(base, needed)
+    add = shlex.join(["rustup", "target", "add", *(t.triple(libc) for t in targets)])
+    # Without rustup the container was supplied, and has what it needs.
+    container = container.with_exec(["sh", "-ec", f"! command -v rustup || {add}"])
+    if _needs_zig(libc, glibc):
+        container = zig.install(container, targets, libc, platform)
+    for target in targets:
+        path = f"{FILES}/{target.triple(libc)}.cmake"
+        container = container.with_new_file(path, cmake_toolchain(target, libc, glibc))
+        for script, text in compilers(target, libc, glibc).scripts.items():
+            container = container.with_new_file(script, text, permissions=0o755)
+        for name, value in environment(target, libc, glibc).items():
+            container = container.with_env_variable(name, value)
+    return container
+
+
+_TOOLCHAIN_VERSION = re.compile(r"\d+\.\d+(?:\.\d+)?")
+
+
+def pinned_version(toolchain_file: str) -> str:
+    """The Rust version a `rust-toolchain.toml` or `rust-toolchain` asks for; empty for a moving channel.
+
+    Source: the rustup book, "Overrides". `stable` means the version this module pins.
+    """
+    named = cargo_toml.table(cargo_toml.read(toolchain_file), "toolchain")
+    exact = _TOOLCHAIN_VERSION.match(str(named.get("channel", toolchain_file.strip())))
+    return exact.group() if exact else ""
+
+
+def unavailable(version: str, cause: str, platform: str = "") -> BaseImageUnavailable:
+    """The error for a Rust version whose image the engine cannot pull for a platform."""
+    fix = f"check the version and the network, or pass --rust-version {RUST}"
+    if platform:
+        fix += f"; on the embedded engine run `rust-multiarch engine start --builder {platform}` once"
+    return BaseImageUnavailable(
+        " ".join(filter(None, (f"there is no {rust_image(version)}", platform and f"for {platform}")))
+        + " that the engine can pull",
+        where="the builder",
+        fix=fix,
+        output=cause,
+    )

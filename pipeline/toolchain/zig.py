@@ -1,0 +1,237 @@
+"""zig's clang as the C toolchain, for what Debian's gcc cannot do: musl, and a glibc older than its own.
+
+zig brings the headers and sources of every libc it knows, so one toolchain compiles C and C++ and links
+for all targets, and a glibc can be named down to its version. rustc's linker arguments are gcc's;
+`cargo-zigbuild zig cc` passes on those zig understands and rewords the rest. Both come as Python wheels of
+programs that need no Python.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import dagger
+from dagger import dag
+
+from pipeline.errors import InvalidArgument, UnsupportedLibc
+from pipeline.targets import Libc, Target
+from pipeline.toolchain.compilers import FILES, Compilers, debian_name
+from pipeline.toolchain.versions import PYTHON
+
+VERSION = "0.17.1"
+WHEELS = (
+    f"ziglang=={VERSION}"
+    " --hash=sha256:ea6cc5d87b033cf0aedfbc8f9549a908cae6c50ac31f1698188fa48a74524b54"
+    " --hash=sha256:b7c5f02fccd40f89b999ee16a1f5ddced56e6182370f8affe494bcf8a28cf07e",
+    "cargo-zigbuild==0.24.0"
+    " --hash=sha256:484412e39e4c6039474535ce97ee75a22bab22d58233056f8ec8a8f9034bb957"
+    " --hash=sha256:6942e4320f7b05d8fb29e0a8ce5670bcbb3d254275100b85b5b7c86552f9a744",
+)
+"""The wheels of Linux on amd64 and on arm64, the platforms an engine runs on."""
+
+HOME = "/opt/zig"
+CACHE = "/zig-cache"
+BUILDER_GLIBC = (2, 36)
+"""Of the builder's distribution: what is linked without a floor needs no more than this."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What zig calls a target, and what it has to be told because its own default differs from rustc's.
+
+    Attributes:
+        arch: zig's architecture.
+        suffix: what follows `gnu` and `musl` in the ABI.
+        musl: architecture of the musl headers.
+        kernel: architecture of the kernel's and glibc's headers.
+        cpu: rustc's baseline in zig's words, where it is not zig's too.
+        glibc: oldest glibc that Rust runs on (rustc's platform-support list).
+        std: Rust distributes a standard library for musl (tier 2).
+        static: rustc links musl statically unless told otherwise.
+    """
+
+    arch: str
+    musl: str
+    kernel: str
+    suffix: str = ""
+    cpu: str = ""
+    glibc: tuple[int, int] = (2, 17)
+    std: bool = True
+    static: bool = True
+
+
+# fmt: off
+ROWS = {
+    "linux/amd64": Row("x86_64", "x86_64", "x86"),
+    "linux/arm64": Row("aarch64", "aarch64", "aarch64"),
+    "linux/arm/v7": Row("arm", "arm", "arm", suffix="eabihf", cpu="generic+v7a+vfp3-d32+thumb2-neon"),
+    "linux/386": Row("x86", "x86", "x86", cpu="pentium4"),
+    "linux/ppc64le": Row("powerpc64le", "powerpc64", "powerpc"),
+    "linux/s390x": Row("s390x", "s390x", "s390x", cpu="z10-vector", std=False, static=False),
+    "linux/riscv64": Row("riscv64", "riscv64", "riscv", cpu="generic_rv64+m+a+f+d+c",
+                         glibc=(2, 29), static=False),
+}
+# fmt: on
+
+_GLIBC = re.compile(r"(\d+)\.(\d+)")
+
+
+def check(targets: Sequence[Target], libc: Libc, glibc: str = "") -> None:
+    """Refuse a C library that a target cannot be built with.
+
+    Raises:
+        InvalidArgument: the glibc version is not a version.
+        UnsupportedLibc: Rust has no standard library for it, or does not run on a glibc so old.
+    """
+    if libc is Libc.MUSL:
+        _check_musl(targets, glibc)
+    elif glibc:
+        _check_floor(targets, glibc)
+
+
+def _check_musl(targets: Sequence[Target], glibc: str) -> None:
+    if glibc:
+        raise UnsupportedLibc(
+            f"a program linked with musl needs no glibc, so not {glibc} either",
+            where="glibc",
+            fix="leave the glibc version out, or build with libc gnu",
+        )
+    without = [target.platform for target in targets if not ROWS[target.platform].std]
+    if without:
+        raise UnsupportedLibc(
+            f"Rust distributes no standard library of {', '.join(without)} for musl",
+            where="libc",
+            fix="leave the platform out, or build it with libc gnu",
+        )
+
+
+def _check_floor(targets: Sequence[Target], glibc: str) -> None:
+    match = _GLIBC.fullmatch(glibc)
+    if match is None:
+        raise InvalidArgument(
+            f"{glibc!r} is not a glibc version", where="glibc", fix="write it like 2.17 or 2.28"
+        )
+    version = (int(match[1]), int(match[2]))
+    for target in targets:
+        oldest = ROWS[target.platform].glibc
+        if not oldest <= version <= BUILDER_GLIBC:
+            raise UnsupportedLibc(
+                f"{target.platform} cannot be built for glibc {glibc}",
+                where="glibc",
+                fix=f"choose from {_dotted(oldest)} to {_dotted(BUILDER_GLIBC)}",
+            )
+
+
+def _dotted(version: tuple[int, int]) -> str:
+    return ".".join(map(str, version))
+
+
+def name(target: Target, libc: Libc, glibc: str = "") -> str:
+    """What zig calls a target: `aarch64-linux-musl`, `arm-linux-gnueabihf.2.17`."""
+    row = ROWS[target.platform]
+    return f"{row.arch}-linux-{libc.value}{row.suffix}" + (f".{glibc}" if glibc else "")
+
+
+def compilers(target: Target, libc: Libc, glibc: str = "") -> Compilers:
+    """zig for a target and a libc.
+
+    Debian's own libraries are linked with Debian's glibc, so pkg-config is shown none of them: a crate that
+    has its own copy builds that, and one that has not is refused by name (`pipeline.native.natives`) instead
+    of linking what would not start. zig brings a C++ library too, and links it in.
+    """
+    folder = f"{FILES}/{name(target, libc, glibc)}"
+    commands = {f"{folder}/cc": "cc", f"{folder}/c++": "c++"}
+    return Compilers(
+        cc=f"{folder}/cc",
+        cxx=f"{folder}/c++",
+        packages=(f"binutils-{debian_name(target.tools)}",),
+        pkg_config=f"{folder}/pkgconfig",
+        bindgen=shlex.join(_headers(target, libc, glibc)),
+        scripts={path: _script(command, target, libc, glibc) for path, command in commands.items()},
+        not_debian=(
+            "Debian has it for glibc alone"
+            if libc is Libc.MUSL
+            else f"Debian has it for its own glibc alone, which is newer than {glibc}"
+        ),
+    )
+
+
+def _script(command: str, target: Target, libc: Libc, glibc: str) -> str:
+    # zig leaves out debug information and a build id unless it is asked, traps on undefined behaviour unless
+    # it is told not to, makes code for musl that no position independent program (rustc's default) can have,
+    # and has no word of its own for a static program that is position independent.
+    cpu = ROWS[target.platform].cpu
+    arguments = ["-g", "-fPIC", "-fno-sanitize=all", "-Wl,--build-id=sha1"]
+    arguments += [f"-mcpu={cpu}"] if cpu else []
+    arguments += ["-target", name(target, libc, glibc)]
+    return (
+        "#!/bin/sh\nfor argument do\nshift\n"
+        '[ "$argument" != -static-pie ] || argument=-pie\nset -- "$@" "$argument"\ndone\n'
+        f'exec {HOME}/bin/cargo-zigbuild zig {command} -- {shlex.join(arguments)} "$@"\n'
+    )
+
+
+def _headers(target: Target, libc: Libc, glibc: str) -> list[str]:
+    row = ROWS[target.platform]
+    own = {
+        Libc.MUSL: (f"{row.musl}-linux-musl", "generic-musl"),
+        Libc.GNU: (f"{row.kernel}-linux-gnu", "generic-glibc"),
+    }
+    folders = (*own[libc], f"{row.kernel}-linux-any", "any-linux-any")
+    arguments = ["-nostdlibinc"]
+    for folder in folders:
+        arguments += ["-isystem", f"{HOME}/ziglang/lib/libc/include/{folder}"]
+    return arguments + ([f"-D__GLIBC_MINOR__={glibc.partition('.')[2]}"] if glibc else [])
+
+
+def install(
+    container: dagger.Container, targets: Sequence[Target], libc: Libc, platform: str = ""
+) -> dagger.Container:
+    """A builder with zig in it.
+
+    zig compiles the libc it links from its sources, once for each target, into a cache that all builds
+    share; it finds what it needs in there by content.
+    """
+    container = (
+        container.with_mounted_directory(HOME, _wheels(platform))
+        .with_mounted_cache(CACHE, dag.cache_volume(f"rust-multiarch-zig-{VERSION}"))
+        .with_env_variable("ZIG_GLOBAL_CACHE_DIR", CACHE)
+        .with_env_variable("CARGO_ZIGBUILD_CACHE_DIR", f"{CACHE}/cargo-zigbuild")
+        .with_env_variable("CARGO_ZIGBUILD_ZIG_PATH", f"{HOME}/ziglang/zig")
+        .with_env_variable("CARGO_ZIGBUILD_ZIG_VERSION", VERSION)
+    )
+    script = rustc_script(targets) if libc is Libc.MUSL else ""
+    if script:
+        path = f"{FILES}/rustc"
+        container = container.with_new_file(path, script, permissions=0o755).with_env_variable("RUSTC", path)
+    return container
+
+
+def _wheels(platform: str) -> dagger.Directory:
+    command = "pip install --quiet --no-deps --no-compile --only-binary :all: --require-hashes"
+    return (
+        dag.container(platform=dagger.Platform(platform) if platform else None)
+        .from_(PYTHON)
+        .with_new_file("/requirements.txt", "\n".join(WHEELS) + "\n")
+        .with_exec([*shlex.split(command), "--target", HOME, "--requirement", "/requirements.txt"])
+        .directory(HOME)
+    )
+
+
+def rustc_script(targets: Sequence[Target]) -> str:
+    """A `rustc` that links every musl target statically; empty where rustc does so by itself.
+
+    A `rustflags` setting would do it too, but cargo takes such flags from one place only: ours would
+    displace the project's own, or the other way round.
+    """
+    triples = [target.musl for target in targets if not ROWS[target.platform].static]
+    if not triples:
+        return ""
+    patterns = " | ".join(f'*" --target {triple} "*' for triple in triples)
+    return (
+        f'#!/bin/sh\ncase " $* " in\n{patterns}) set -- "$@" -C target-feature=+crt-static ;;\nesac\n'
+        'exec rustc "$@"\n'
+    )

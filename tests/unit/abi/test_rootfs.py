@@ -1,0 +1,97 @@
+"""What is asked of an image, and what becomes of the files that come back."""
+
+from pathlib import Path
+
+import pytest
+from test_elf import program
+
+from pipeline.abi.elf import Elf
+from pipeline.abi.loader import CACHE, Root
+from pipeline.abi.rootfs import Question, add, ask, escape
+from pipeline.errors import VerificationError
+from pipeline.targets import parse
+
+AMD64 = parse("linux/amd64")
+APP = "/usr/local/bin/app"
+LOADER = "/lib64/ld-linux-x86-64.so.2"
+
+
+def test_a_directory_on_the_way_is_asked_for_without_its_content() -> None:
+    """The last pattern that matches decides: what is in a directory goes before files are named in it."""
+    question = Question(frozenset({"/usr/lib/x"}), frozenset({"libc.so.6"}))
+    ways = ["usr", "!usr/*", "usr/lib", "!usr/lib/*", "usr/lib/x", "!usr/lib/x/*"]
+    assert question.include() == [*ways, "**/libc.so.6", "!**/libc.so.6/*"]
+
+
+def test_a_name_is_never_a_pattern() -> None:
+    assert escape("/a/lib[x]*?.so!\\") == "a/lib\\[x\\]\\*\\?.so\\!\\\\"
+
+
+def test_the_first_question_covers_a_usual_program() -> None:
+    question = ask(Root(), [APP], AMD64)
+    assert {APP, LOADER, CACHE, "/lib/x86_64-linux-gnu"} <= question.paths
+    assert {"libc.so.6", "libm.so.6", "libgcc_s.so.1"} == question.names
+
+
+def test_what_is_known_raises_the_next_question() -> None:
+    app = Elf("EM_X86_64", 64, True, needed=("liba.so.1", "/opt/b.so"), runpath=("/opt/x/lib",))
+    first = ask(Root({APP: app}), [APP], AMD64)
+    assert {"/opt/b.so", "/opt/x/lib/liba.so.1"} <= first.paths
+    assert "liba.so.1" in first.names
+    links = {"/opt/x": "/opt/x-1.2", "/opt/x-1.2/lib/liba.so.1": "liba-7.so", LOADER: "/usr/lib/ld-2.31.so"}
+    second = ask(Root({APP: app}, links), [APP], AMD64)
+    assert {"/opt/x-1.2/lib/liba-7.so", "/usr/lib/ld-2.31.so"} <= second.paths
+    assert ask(Root({APP: app}, links), [APP], AMD64) - second == Question()
+
+
+def test_musls_loader_has_a_file_of_its_own() -> None:
+    app = Elf("EM_X86_64", 64, True, interpreter="/lib/ld-musl-x86_64.so.1")
+    question = ask(Root({APP: app}), [APP], AMD64)
+    assert {"/lib/ld-musl-x86_64.so.1", "/etc/ld-musl-x86_64.path"} <= question.paths
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../../etc", "/", "*", "usr"])
+def test_a_strange_library_name_does_not_bring_everything(name: str) -> None:
+    question = ask(Root({APP: Elf("EM_X86_64", 64, True, needed=(name,))}), [APP], AMD64)
+    include = question.include()
+    assert not {"", ".", "/", "**", "**/", "**/.", "**/..", "**/*"} & set(include)
+    assert not any(part in (".", "..") for pattern in include for part in pattern.split("/"))
+    assert all(after == f"!{pattern}/*" for pattern, after in zip(include[::2], include[1::2], strict=True))
+
+
+def test_links_are_read_and_never_followed(tmp_path: Path) -> None:
+    binary = program("EM_X86_64", 64, True)
+    for path, data in {
+        APP: binary,
+        "/usr/lib/liba.so": binary,
+        CACHE: b"cache",
+        "/usr/lib/text.so": b"x",
+    }.items():
+        (tmp_path / path[1:]).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path[1:]).write_bytes(data)
+    (tmp_path / "lib").symlink_to("usr/lib")
+    (tmp_path / "abs").symlink_to("/etc/hostname")
+    (tmp_path / "usr/lib/dangling.so").symlink_to("../nowhere")
+    root = add(Root(), tmp_path, {APP})
+    assert set(root.elves) == {APP, "/usr/lib/liba.so"}
+    assert root.links == {"/lib": "usr/lib", "/abs": "/etc/hostname", "/usr/lib/dangling.so": "../nowhere"}
+    assert root.files == {CACHE: b"cache"}
+
+
+def test_a_program_has_to_be_one(tmp_path: Path) -> None:
+    (tmp_path / "app").write_text("#!/bin/sh\n")
+    with pytest.raises(VerificationError, match="/app is not an ELF file"):
+        add(Root(), tmp_path, {"/app"})
+
+
+def test_a_link_of_a_missing_librarys_name_is_followed_wherever_it_is() -> None:
+    """So that the error can say where it is, though the loader does not look there."""
+    app = Elf("EM_X86_64", 64, True, needed=("liba.so.1",))
+    root = Root({APP: app}, {"/srv/liba.so.1": "/opt/liba-7.so"})
+    assert "/opt/liba-7.so" in ask(root, [APP], AMD64).paths
+
+
+def test_questions_add_up() -> None:
+    one, two = Question(frozenset({"/a"}), frozenset({"x"})), Question(frozenset({"/b"}), frozenset({"y"}))
+    assert (one | two) - one == two
+    assert one - one == Question()

@@ -1,0 +1,92 @@
+import base64
+import json
+from pathlib import Path
+
+from test_signing import KEY, pem
+
+from pipeline.attestation import attest, provenance, referrers, sbom, signing
+from pipeline.attestation.attest import Known, Wish
+from pipeline.oci.layout import INDEX, MANIFEST, Descriptor, digest_of
+from pipeline.registry.artifacts import Artifact
+
+ROOT = Descriptor(INDEX, digest_of(b"index"), 5)
+AMD64 = Descriptor(MANIFEST, digest_of(b"amd64"), 5, "linux/amd64")
+ARM64 = Descriptor(MANIFEST, digest_of(b"arm64"), 5, "linux/arm64")
+VARIANTS = {"linux/amd64": AMD64, "linux/arm64": ARM64}
+KNOWN = [
+    Known("linux/amd64", b'{"of":"amd64"}', {"app.debug": b"1"}, {"app.debug": "c0ffee"}),
+    Known("linux/arm64", b'{"of":"arm64"}', {"app.debug": b"2"}),
+]
+SIGNER = signing.load(pem(KEY))
+
+
+def made(known: list[Known] | None = None, root: Descriptor = ROOT, **wish: object) -> list[Artifact]:
+    variants = VARIANTS if root is ROOT else {"linux/amd64": root}
+    predicate = {"buildDefinition": {}}
+    return attest.attachments("ghcr.io/me/app", root, variants, known or [], predicate, Wish(**wish))  # type: ignore
+
+
+def kinds(artifacts: list[Artifact]) -> list[tuple[str, str]]:
+    return [(artifact.subject, artifact.descriptor.artifact_type) for artifact in artifacts]
+
+
+def test_nothing_is_wished_for() -> None:
+    assert made() == []
+
+
+def test_provenance_is_about_the_index_and_all_that_it_names() -> None:
+    (only,) = made(provenance=True)
+    assert kinds([only]) == [(ROOT.digest, provenance.MEDIA_TYPE)]
+    statement = json.loads(only.blobs[-1][1])
+    digests = [f"sha256:{subject['digest']['sha256']}" for subject in statement["subject"]]
+    assert digests == [ROOT.digest, AMD64.digest, ARM64.digest]
+    assert statement["predicate"] == {"buildDefinition": {}}
+    assert {subject["name"] for subject in statement["subject"]} == {"ghcr.io/me/app"}
+
+
+def test_bills_and_symbols_are_about_their_variant() -> None:
+    assert kinds(made(KNOWN)) == [
+        (AMD64.digest, sbom.MEDIA_TYPE),
+        (AMD64.digest, referrers.SYMBOLS),
+        (ARM64.digest, sbom.MEDIA_TYPE),
+        (ARM64.digest, referrers.SYMBOLS),
+    ]
+    layer = json.loads(made(KNOWN)[1].body)["layers"][0]
+    assert layer["annotations"]["dev.rust-multiarch.build-id"] == "c0ffee"
+
+
+def test_every_manifest_is_signed() -> None:
+    assert [(a.subject, a.tag[-4:]) for a in made(signer=SIGNER)] == [
+        (ROOT.digest, ".sig"),
+        (AMD64.digest, ".sig"),
+        (ARM64.digest, ".sig"),
+    ]
+
+
+def test_every_document_is_signed() -> None:
+    signed = [a for a in made(KNOWN, provenance=True, signer=SIGNER) if a.tag.endswith(".att")]
+    found = {}
+    for artifact in signed:
+        envelopes = [json.loads(content) for _, content in artifact.blobs[1:]]
+        statements = [json.loads(base64.b64decode(envelope["payload"])) for envelope in envelopes]
+        found[artifact.subject] = [statement["predicateType"] for statement in statements]
+        assert all(
+            artifact.subject.removeprefix("sha256:") in [s["digest"]["sha256"] for s in statement["subject"]]
+            for statement in statements
+        )
+    both = [provenance.PREDICATE_TYPE, sbom.PREDICATE_TYPE]
+    assert found == {ROOT.digest: both[:1], AMD64.digest: both, ARM64.digest: both}
+
+
+def test_a_variant_of_which_nothing_is_told() -> None:
+    assert made([Known("linux/arm64")]) == []
+
+
+def test_an_image_of_one_platform_is_signed_once() -> None:
+    assert [a.subject for a in made(root=AMD64, signer=SIGNER)] == [AMD64.digest]
+
+
+def test_the_files_of_a_directory(tmp_path: Path) -> None:
+    (tmp_path / "b.debug").write_bytes(b"2")
+    (tmp_path / "a.debug").write_bytes(b"1")
+    assert list(attest._read(tmp_path).items()) == [("a.debug", b"1"), ("b.debug", b"2")]

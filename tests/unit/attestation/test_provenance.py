@@ -1,0 +1,105 @@
+import json
+
+from graphs import HASHES, graphs
+
+from pipeline.attestation.provenance import (
+    BUILD_TYPE,
+    LOCAL,
+    Build,
+    Subject,
+    parameters,
+    provenance,
+    statement,
+)
+from pipeline.config.settings import Settings
+from pipeline.git.ci import Event
+from pipeline.git.context import Situation
+from pipeline.git.facts import Facts
+from pipeline.git.metadata import Base
+from pipeline.targets import Libc
+
+REVISION = "abc1234def5678abc1234def5678abc1234def56"
+DIGEST = "sha256:" + "ab" * 32
+
+
+def at(event: Event | None = None, **facts: object) -> Situation:
+    known = {"remote": "https://git.example/me/app"} | facts
+    return Situation(Facts(REVISION, 0, **known), event or Event())  # type: ignore[arg-type]
+
+
+def test_a_statement() -> None:
+    made = json.loads(statement([Subject("ghcr.io/me/app", DIGEST)], "https://x/v1", {"a": 1}))
+    assert made == {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": "ghcr.io/me/app", "digest": {"sha256": "ab" * 32}}],
+        "predicateType": "https://x/v1",
+        "predicate": {"a": 1},
+    }
+
+
+def test_the_parameters_are_the_settings() -> None:
+    given = Settings(bin=["a"], all_features=True, libc=Libc.MUSL, build_args=["A=1"], ports=[80])
+    found = parameters(given)
+    assert {name: found[name] for name in ("bin", "all-features", "libc", "build-args", "ports")} == {
+        "bin": ["a"],
+        "all-features": True,
+        "libc": "musl",
+        "build-args": ["A=1"],
+        "ports": [80],
+    }
+    assert found["platforms"] == ["linux/amd64", "linux/arm64"], "what nobody set has its value too"
+    assert not {"features", "glibc", "require-clean", "source-date-epoch"} & set(found), "empty"
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_a_build_of_which_nothing_more_is_known() -> None:
+    assert provenance(Build({"profile": "dev"})) == {
+        "buildDefinition": {
+            "buildType": BUILD_TYPE,
+            "externalParameters": {"profile": "dev"},
+            "internalParameters": {},
+            "resolvedDependencies": [],
+        },
+        "runDetails": {"builder": {"id": LOCAL, "version": {}}, "metadata": {}},
+    }
+
+
+def test_what_went_in() -> None:
+    build = Build(
+        {},
+        situation=at(),
+        images=[
+            Base("docker.io/library/debian:12", DIGEST),
+            Base("docker.io/library/debian:12", DIGEST),
+            Base("x"),
+        ],
+        graphs=graphs(),
+    )
+    source, image, *crates = provenance(build)["buildDefinition"]["resolvedDependencies"]
+    assert source == {
+        "uri": f"git+https://git.example/me/app@{REVISION}",
+        "name": "source",
+        "digest": {"gitCommit": REVISION},
+    }
+    assert image == {"uri": "oci://docker.io/library/debian:12", "digest": {"sha256": "ab" * 32}}
+    assert {"uri": "pkg:cargo/serde@1.0.0", "digest": {"sha256": HASHES["serde"]}} in crates
+    assert "canary" not in json.dumps(crates)
+
+
+def test_the_source_that_ci_names_and_one_without_an_address() -> None:
+    def source(situation: Situation) -> dict[str, object]:
+        return provenance(Build({}, situation))["buildDefinition"]["resolvedDependencies"][0]
+
+    named = source(at(Event(repository="https://ci.example/me/app")))
+    assert named["uri"] == f"git+https://ci.example/me/app@{REVISION}"
+    assert source(at(remote="")) == {"name": "source", "digest": {"gitCommit": REVISION}}
+    assert source(at(dirty=True))["annotations"] == {"dirty": True}
+
+
+def test_who_built_it_and_when() -> None:
+    build = Build({}, builder="https://ci", versions={"b": "2", "a": "1"}, invocation="https://run/1")
+    details = provenance(build)["runDetails"]
+    assert details["builder"] == {"id": "https://ci", "version": {"a": "1", "b": "2"}}
+    assert details["metadata"] == {"invocationId": "https://run/1"}
+    timed = provenance(Build({}, started="2026-01-01T00:00:00Z", finished="2026-01-01T00:01:00Z"))
+    assert list(timed["runDetails"]["metadata"]) == ["startedOn", "finishedOn"]

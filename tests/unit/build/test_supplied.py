@@ -1,0 +1,116 @@
+"""Containers that the caller supplies: the contract, without an engine."""
+
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pipeline.build import custom_containers
+from pipeline.build.custom_containers import Supplied
+from pipeline.errors import InvalidArgument, UnusableContainer
+from pipeline.targets import parse
+
+TRIPLES = ("x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu")
+FOUND = """home /usr/local/cargo
+certificates
+rustc 1.96.0 (abc 2026-01-01)
+system debian 12
+toolchain 1.96.0-x86_64-unknown-linux-gnu
+"""
+
+RUSTC = """case "$*" in
+    --version) echo "rustc 1.90.0 (x)" ;;
+    *{triple}) echo {library} ;;
+    *) echo /none ;;
+esac"""
+
+
+def container(platform: str) -> SimpleNamespace:
+    async def answer() -> str:
+        return platform
+
+    return SimpleNamespace(platform=answer)
+
+
+def test_what_a_builder_says() -> None:
+    found = custom_containers.read(FOUND, TRIPLES)
+    assert found == custom_containers.Found(
+        missing=(),
+        version="1.96.0",
+        system="debian 12",
+        toolchain="1.96.0-x86_64-unknown-linux-gnu",
+        cargo_home="/usr/local/cargo",
+        without_std=(),
+        certificates=True,
+    )
+    custom_containers.accept(found, "")
+    assert not custom_containers.read("home /root/.cargo\n", TRIPLES).certificates
+
+
+@pytest.mark.parametrize("rust", ["", "1", "1.96", "1.96.0"])
+def test_the_version_that_was_asked_for(rust: str) -> None:
+    custom_containers.accept(custom_containers.read(FOUND, TRIPLES), rust)
+
+
+@pytest.mark.parametrize("rust", ["1.95", "1.9", "1.96.1"])
+def test_another_version_than_was_asked_for(rust: str) -> None:
+    with pytest.raises(InvalidArgument, match=f"Rust {rust} .* has 1.96.0"):
+        custom_containers.accept(custom_containers.read(FOUND, TRIPLES), rust)
+
+
+def test_everything_that_is_missing_is_named() -> None:
+    with pytest.raises(UnusableContainer, match="has no cargo on PATH, no apt-get on PATH\n"):
+        custom_containers.accept(
+            custom_containers.read("missing cargo\nmissing apt-get\nhome /root/.cargo\n", TRIPLES), ""
+        )
+    lacking = FOUND + f"without {TRIPLES[1]}\n"
+    with pytest.raises(UnusableContainer, match="no standard library for aarch64-unknown-linux-gnu"):
+        custom_containers.accept(custom_containers.read(lacking, TRIPLES), "")
+
+
+@pytest.mark.parametrize("rustup", [True, False])
+def test_the_inspection_runs_in_any_shell(tmp_path: Path, rustup: bool) -> None:
+    """With programs that answer as the real ones do; apt-get is missing."""
+    library = tmp_path / "lib"
+    library.mkdir()
+    programs = {
+        "cargo": "",
+        "rustc": RUSTC.format(triple=TRIPLES[0], library=library),
+        **({"rustup": 'echo "stable-x86_64-unknown-linux-gnu (default)"'} if rustup else {}),
+        "cut": 'exec /usr/bin/cut "$@"',
+    }
+    for name, text in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    command = ["/bin/sh", "-c", custom_containers.inspection(TRIPLES)]
+    environment = {"PATH": str(tmp_path), "HOME": "/home/me"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    found = custom_containers.read(done.stdout, TRIPLES)
+    assert (found.missing, found.version) == (("apt-get",), "1.90.0")
+    assert found.cargo_home == "/home/me/.cargo"
+    assert found.toolchain == ("stable-x86_64-unknown-linux-gnu" if rustup else "")
+    assert found.without_std == (() if rustup else TRIPLES[1:])
+
+
+def test_a_runtime_belongs_to_one_platform_and_the_last_one_counts() -> None:
+    arm64, amd64 = parse("linux/arm64"), parse("linux/amd64")
+    first, second, other = container("a"), container("b"), container("c")
+    state = Supplied().with_runtime("linux/arm64", first).with_runtime("linux/amd64", other)  # type: ignore[arg-type]
+    assert state.runtime(arm64) is first and state.runtime(amd64) is other
+    state = state.with_runtime("linux/arm64", second)  # type: ignore[arg-type]
+    assert state.runtime(arm64) is second and state.runtime(amd64) is other
+    assert state.runtime(parse("linux/386")) is None
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("platform", ["linux/arm64", "linux/arm64/v8"])
+async def test_a_container_of_the_platform(platform: str) -> None:
+    await custom_containers.check_platform(container(platform), parse("linux/arm64"), "it")  # type: ignore[arg-type]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("platform", ["linux/amd64", "windows/amd64"])
+async def test_a_container_of_another_platform(platform: str) -> None:
+    with pytest.raises(UnusableContainer, match=f"it is a container of {platform}, not of linux/arm64"):
+        await custom_containers.check_platform(container(platform), parse("linux/arm64"), "it")  # type: ignore[arg-type]

@@ -1,0 +1,327 @@
+"""CI configurations as text: each against its system's published schema, and what all have in common."""
+
+import itertools
+import json
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from check_jsonschema.cli.main_command import main as check_jsonschema
+from click.testing import CliRunner as Click
+from ruamel.yaml import YAML
+from typer.testing import CliRunner
+
+from pipeline import errors
+from pipeline.ci import config as ci_config
+from pipeline.cli.ci import app
+
+ROOT = Path(__file__).parents[3]
+BOTH = ("linux/amd64", "linux/arm64")
+OPTIONS = ci_config.Options(image="ghcr.io/me/app", platforms=BOTH, version="1.2.3")
+MATRIX = ci_config.Options(image="ghcr.io/me/app", platforms=BOTH, version="1.2.3", matrix=True)
+CASES = [(row, options) for row in ci_config.SYSTEMS for options in (OPTIONS, MATRIX)]
+YAML_CASES = [(row, options) for row, options in CASES if row.path.endswith(".yml")]
+
+
+def named(value: object) -> str:
+    return value.name if isinstance(value, ci_config.System) else "matrix" if value.matrix else "single"
+
+
+def text_of(row: ci_config.System, options: ci_config.Options) -> str:
+    (text,) = ci_config.render(row, options).values()
+    return text
+
+
+def yaml(text: str) -> dict:
+    return YAML(typ="safe").load(text)
+
+
+def accepted(schema: str, text: str, directory: Path) -> str:
+    """What the schema has against a text; empty where nothing."""
+    path = directory / "config.yml"
+    path.write_text(text)
+    arguments = ["--builtin-schema", f"vendor.{schema}", "--regex-variant", "nonunicode", str(path)]
+    done = Click().invoke(check_jsonschema, arguments)
+    return "" if done.exit_code == 0 else done.output or repr(done.exception)
+
+
+@pytest.mark.parametrize(("row", "options"), YAML_CASES, ids=named)
+def test_its_systems_schema_accepts_it(row, options, tmp_path: Path) -> None:
+    assert accepted(row.schema, text_of(row, options), tmp_path) == ""
+
+
+WRONG = {
+    "github-workflows": ("runs-on:", "run-on:"),
+    "gitlab-ci": ("paths: [.rust-multiarch]", "paths: .rust-multiarch"),
+    "circle-ci": ("version: 2.1", "version: 7"),
+    "azure-pipelines": ("displayName: Build", "displayNames: Build"),
+    "buildkite": ("command: |", "commanding: |"),
+}
+
+
+@pytest.mark.parametrize("row", [row for row in ci_config.SYSTEMS if row.path.endswith(".yml")], ids=named)
+def test_its_systems_schema_can_refuse(row, tmp_path: Path) -> None:
+    right, wrong = WRONG[row.schema]
+    text = text_of(row, OPTIONS)
+    assert right in text
+    assert accepted(row.schema, text.replace(right, wrong), tmp_path)
+
+
+@pytest.mark.parametrize(("row", "options"), CASES, ids=named)
+def test_nothing_is_left_to_fill_in(row, options) -> None:
+    text = text_of(row, options)
+    assert not re.search(r"@\w+@|^#\|", text, re.MULTILINE)
+    assert len(text.splitlines()) < 125
+
+
+@pytest.mark.parametrize(("row", "options"), CASES, ids=named)
+def test_every_option_reaches_the_text(row, options) -> None:
+    text = text_of(row, options)
+    for name, value in (("image", "other.example/a/b"), ("branch", "trunk"), ("version", "9.8.7")):
+        changed = text_of(row, ci_config.Options(**{**vars(options), name: value}))
+        assert value in changed and value not in text
+    seven = text_of(row, ci_config.Options(**{**vars(options), "platforms": (*BOTH, "linux/riscv64")}))
+    assert "linux/riscv64" in seven and "linux/riscv64" not in text
+
+
+@pytest.mark.parametrize("row", ci_config.SYSTEMS, ids=named)
+def test_a_matrix_has_a_native_runner_for_each_platform_and_a_merge(row) -> None:
+    text = text_of(row, MATRIX)
+    for platform in BOTH:
+        assert platform in text and row.runners[platform] in text
+    assert "rust-multiarch merge" in text and platform.replace("/", "-") in text
+    assert "rust-multiarch merge" not in text_of(row, OPTIONS)
+
+
+@pytest.mark.parametrize("matrix", [True, False])
+@pytest.mark.parametrize(
+    ("image", "token", "other", "packages"),
+    [
+        ("ghcr.io/me/app", "github.token", "secrets.REGISTRY_TOKEN", "write"),
+        ("docker.io/me/app", "secrets.REGISTRY_TOKEN", "github.token", "none"),
+    ],
+)
+def test_githubs_token_goes_to_githubs_registry_alone(
+    image: str, token: str, other: str, packages: str, matrix: bool
+) -> None:
+    """Found with docker.io: the job's token was sent there, and the secrets were not read."""
+    options = ci_config.Options(image, BOTH, "1.2.3", matrix=matrix)
+    text = text_of(ci_config.system("github"), options)
+    assert text.count(f"REGISTRY_TOKEN: ${{{{ {token} }}}}") == (2 if matrix else 1)
+    assert other not in text
+    assert set(re.findall(r"packages: (\w+)", text)) == {packages}
+
+
+@pytest.mark.parametrize("options", [OPTIONS, MATRIX], ids=["single", "matrix"])
+def test_buildkite_publishes_no_pull_request(options) -> None:
+    """A fork's branch may be called main, and Buildkite says so as long as nobody told it otherwise."""
+    for step in yaml(text_of(ci_config.system("buildkite"), options))["steps"]:
+        if "if" in step:
+            published = "secrets" in step
+            assert step["if"].startswith(f"build.pull_request.id {'==' if published else '!='} null")
+            assert step["if"].endswith('&& (build.branch == "main" || build.tag =~ /^v/)') == published
+
+
+@pytest.mark.parametrize("options", [OPTIONS, MATRIX], ids=["single", "matrix"])
+def test_azure_publishes_the_branch_and_tags_alone(options) -> None:
+    """Found with a run that a person starts, of whatever branch."""
+    text = text_of(ci_config.system("azure"), options)
+    when = yaml(text)["variables"]["publishes"]
+    assert "eq(variables['Build.SourceBranch'], 'refs/heads/main')" in when
+    assert "startsWith(variables['Build.SourceBranch'], 'refs/tags/v')" in when
+    conditions = re.findall(r"condition: and\(succeeded\(\), (\w+)\(variables.publishes, 'True'\)\)", text)
+    assert conditions == (["ne", "eq", "eq", "eq"] if options.matrix else ["ne", "eq"])
+    assert text.count("condition:") == len(conditions)
+
+
+def test_circleci_has_a_slug_for_what_is_built_too() -> None:
+    """Found by rendering it: a pull request's compiled state was looked for at `buildcache-`."""
+    jobs = yaml(text_of(ci_config.system("circleci"), MATRIX))
+    for name in ("build", "publish"):
+        assert jobs["jobs"][name]["environment"]["SLUG"] == "<< parameters.slug >>"
+    (one,) = [job for job in jobs["workflows"]["pull-request"]["jobs"] if "build-linux-arm64" in str(job)]
+    assert one["build"]["slug"] == "linux-arm64"
+
+
+def test_gitlabs_caches_are_apart_by_platform_and_have_no_slash() -> None:
+    """CI_RUNNER_EXECUTABLE_ARCH is linux/amd64, and GitLab takes no key with a slash."""
+    for options, key in ((OPTIONS, "rust-multiarch-v1.2.3"), (MATRIX, "rust-multiarch-v1.2.3-$SLUG")):
+        assert yaml(text_of(ci_config.system("gitlab"), options))["default"]["cache"]["key"] == key
+
+
+@pytest.mark.parametrize("system", ["github", "forgejo"])
+@pytest.mark.parametrize("files", [["digest"], ["digest-a/digest"], ["digest-a/digest", "digest-b/digest"]])
+def test_digests_are_found_however_they_were_unpacked(system: str, files: list[str], tmp_path: Path) -> None:
+    """actions/download-artifact leaves out the directory of the only artifact."""
+    (line,) = re.findall(r"(find \S+ .*) \| xargs rust", text_of(ci_config.system(system), MATRIX))
+    for number, file in enumerate(files):
+        (tmp_path / "digests" / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "digests" / file).write_text(f"{number}\n")
+    line = line.replace('"$RUNNER_TEMP/digests"', "/tmp/digests").replace(
+        "/tmp/digests", f"{tmp_path}/digests"
+    )
+    found = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout
+    assert found.split() == [str(number) for number in range(len(files))]
+
+
+@pytest.mark.parametrize("row", ci_config.SYSTEMS, ids=named)
+def test_a_platform_without_a_native_runner_is_cross_compiled(row) -> None:
+    options = ci_config.Options("ghcr.io/me/app", ("linux/s390x",), "1.2.3", matrix=True)
+    assert row.runners["linux/amd64"] in text_of(row, options)
+
+
+@pytest.mark.parametrize(("row", "options"), CASES, ids=named)
+def test_what_others_make_is_pinned(row, options) -> None:
+    text = text_of(row, options)
+    for used in re.findall(r"uses: \S+@(\S+)", text):
+        assert re.fullmatch(r"[0-9a-f]{40}", used)
+    assert "latest" not in text
+    for image in re.findall(r"image: (\S+)", text):
+        assert image == "ghcr.io/me/app" or re.search(r":\d+\.\d+\.\d+", image), image
+
+
+@pytest.mark.parametrize(("row", "options"), CASES, ids=named)
+def test_no_secret_is_on_a_command_line(row, options) -> None:
+    for line in text_of(row, options).splitlines():
+        if "rust-multiarch publish" in line or "rust-multiarch merge" in line:
+            assert f"--password {row.token}" in line, "the name of a variable, not its value"
+
+
+@pytest.mark.parametrize(("row", "options"), YAML_CASES, ids=named)
+def test_a_command_survives_the_file_it_is_in(row, options) -> None:
+    """A colon, a hash or a quote could end a YAML scalar early."""
+    strings = list(_strings(YAML(typ="safe").load(text_of(row, options))))
+    commands = ci_config.commands(row, options)
+    for name in ("build_one", "publish_one", "merge") if options.matrix else ("build", "publish"):
+        command = commands[name].replace("$", row.dollar)
+        assert any(command in text for text in strings), name
+
+
+def _strings(value: object):
+    if isinstance(value, dict):
+        yield from itertools.chain.from_iterable(map(_strings, value.values()))
+    elif isinstance(value, list):
+        yield from itertools.chain.from_iterable(map(_strings, value))
+    elif isinstance(value, str):
+        yield value
+
+
+def test_an_unknown_system() -> None:
+    with pytest.raises(errors.InvalidArgument, match="github, gitlab"):
+        ci_config.system("travis")
+
+
+@pytest.mark.parametrize(
+    ("remote", "image"),
+    [
+        ("https://github.com/Me/App.git", "ghcr.io/me/app"),
+        ("git@github.com:me/app.git", "ghcr.io/me/app"),
+        ("ssh://git@gitlab.com:22/group/sub/app", "registry.gitlab.com/group/sub/app"),
+        ("https://token@codeberg.org/me/app/", "codeberg.org/me/app"),
+        ("https://git.example.com/me/app", ""),
+        ("/srv/git/app", ""),
+        ("", ""),
+    ],
+)
+def test_image_of_a_remote(remote: str, image: str) -> None:
+    assert ci_config.image_of(remote) == image
+
+
+def test_files_are_not_overwritten_unless_forced(tmp_path: Path) -> None:
+    files = {"new.yml": "new", "a/there.yml": "new"}
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/there.yml").write_text("old")
+    with pytest.raises(errors.WouldOverwrite, match=r"there\.yml"):
+        ci_config.write(files, tmp_path)
+    assert not (tmp_path / "new.yml").exists()
+    assert (tmp_path / "a/there.yml").read_text() == "old"
+    assert ci_config.write(files, tmp_path, force=True) == [tmp_path / "new.yml", tmp_path / "a/there.yml"]
+    assert (tmp_path / "a/there.yml").read_text() == "new"
+
+
+def init(*words: str, directory: Path):
+    return CliRunner().invoke(app, ["init", *words, "--directory", str(directory)])
+
+
+def test_init_writes_what_render_gives_and_says_what_is_needed(tmp_path: Path) -> None:
+    done = init("jenkins", "--image", "ghcr.io/me/app", "--branch", "trunk", directory=tmp_path)
+    assert done.exit_code == 0, done.output
+    text = (tmp_path / "Jenkinsfile").read_text()
+    assert "branch 'trunk'" in text and "IMAGE = 'ghcr.io/me/app'" in text
+    assert "labelled docker" in done.stderr
+
+
+def test_init_takes_the_image_from_the_git_remote(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    missing = init("github", "--stdout", directory=tmp_path)
+    assert isinstance(missing.exception, errors.InvalidArgument)
+    remote = ["git", "-C", str(tmp_path), "remote", "add", "origin", "git@github.com:Me/App.git"]
+    subprocess.run(remote, check=True)
+    assert "IMAGE: ghcr.io/me/app\n" in init("github", "--stdout", directory=tmp_path).stdout
+    assert list(tmp_path.iterdir()) == [tmp_path / ".git"], "--stdout writes nothing"
+
+
+@pytest.mark.parametrize(
+    ("image", "error"),
+    [
+        ("ghcr.io/me/app:latest", errors.InvalidArgument),
+        ("ghcr.io/me/App", errors.InvalidAddress),
+        ("ghcr.io/me/{bin}", None),
+    ],
+)
+def test_init_takes_an_address_without_a_tag(
+    tmp_path: Path, image: str, error: type[Exception] | None
+) -> None:
+    """Found with :latest, which was written into the address of the compiled state."""
+    done = init("github", "--image", image, directory=tmp_path)
+    assert type(done.exception) is (error or type(None))
+    assert bool(list(tmp_path.iterdir())) == (error is None)
+
+
+def test_init_without_git(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert isinstance(init("github", directory=tmp_path).exception, errors.InvalidArgument)
+
+
+def test_init_leaves_the_platforms_to_the_settings_except_in_a_matrix(tmp_path: Path) -> None:
+    table = "[package.metadata.rust-multiarch]\nplatforms = ['linux/arm64', 'linux/s390x']\n"
+    (tmp_path / "Cargo.toml").write_text(table)
+    words = ["github", "--image", "ghcr.io/me/app", "--stdout"]
+    assert "--platform" not in init(*words, directory=tmp_path).stdout
+    text = init(*words, "--matrix", directory=tmp_path).stdout
+    assert re.findall(r"platform: (linux/\w+)", text) == ["linux/arm64", "linux/s390x"]
+    given = init(*words, "--platform", "linux/amd64", directory=tmp_path).stdout
+    assert "rust-multiarch build --platform linux/amd64 --cache-from " in given
+
+
+def test_init_for_other_platforms_in_a_matrix(tmp_path: Path) -> None:
+    words = ["github", "--image", "ghcr.io/me/app", "--matrix", "--platform", "linux/arm64,linux/s390x"]
+    assert init(*words, directory=tmp_path).exit_code == 0
+    text = (tmp_path / ".github/workflows/image.yml").read_text()
+    assert (
+        "platform: linux/s390x, slug: linux-s390x, runner: ubuntu-24.04 " in text
+        and "linux/amd64" not in text
+    )
+    again = init(*words, directory=tmp_path)
+    assert isinstance(again.exception, errors.WouldOverwrite)
+    assert init(*words, "--force", directory=tmp_path).exit_code == 0
+
+
+def test_the_installer_installs_this_release() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    engine = json.loads((ROOT / "dagger.json").read_text())["engineVersion"].removeprefix("v")
+    script = (ROOT / "install.sh").read_text()
+    assert f"\nversion={project['version']}\n" in script
+    assert f"\ndagger={engine}\n" in script
+    assert project["optional-dependencies"]["cli"] == [f"dagger-io=={engine}"]
+
+
+def test_init_as_json_names_the_files_and_what_they_need(tmp_path: Path) -> None:
+    arguments = ["init", "github", "--image", "ghcr.io/me/app", "--directory", str(tmp_path), "--json"]
+    done = CliRunner().invoke(app, arguments)
+    document = json.loads(done.stdout)
+    assert document["files"], "nothing was rendered"
+    assert {path: (tmp_path / path).read_text() for path in document["files"]} == document["files"]
+    assert document["needs"] == list(ci_config.system("github").needs)

@@ -1,0 +1,436 @@
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import typer
+from repositories import repository
+from typer.testing import CliRunner
+
+from pipeline import cli, fleet
+from pipeline.attestation import attest
+from pipeline.cli import loading, merge, options, output, project, session
+from pipeline.cli.output import Output
+from pipeline.config.settings import NAMES, Settings
+from pipeline.errors import (
+    InvalidAddress,
+    InvalidArgument,
+    LinkError,
+    NoEngineLeft,
+    NotACargoProject,
+    NotAGitRepository,
+    RustMultiarchError,
+    UnusableKey,
+)
+from pipeline.main import RustMultiarch
+from pipeline.preview import readiness as doctor
+
+SAMPLE = str(Path(__file__).parents[3] / "sample_app")
+COMMAND = typer.main.get_command(cli.app)
+
+
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Runs the command line as its entry point does, in this process."""
+
+    def call(*words: str, **environment: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["rust-multiarch", *words])
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return Done(int(ended.value.code or 0), printed.out, printed.err)
+
+    return call
+
+
+def commands() -> dict[str, typer.core.TyperCommand]:
+    """Every command, those of groups by both names."""
+    found = {}
+    for name, command in COMMAND.commands.items():
+        if hasattr(command, "commands"):
+            found |= {f"{name} {inner}": each for inner, each in command.commands.items()}
+        else:
+            found[name] = command
+    return found
+
+
+@pytest.mark.parametrize(
+    "name", ["build", "publish", "plan", "natives", "binary", "smoke", "lint", "fmt", "test"]
+)
+def test_project_commands_have_every_setting_as_an_option(name: str) -> None:
+    parameters = {parameter.name: parameter for parameter in commands()[name].params}
+    for setting in NAMES:
+        if (name, setting) != ("test", "platforms"):  # which are those to run the tests for
+            assert parameters[setting].help == options.doc(RustMultiarch, setting)
+            assert parameters[setting].default is None
+    assert parameters["source"].help == options.doc(RustMultiarch, "source")
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_command_and_option_is_described_and_has_json(name: str) -> None:
+    command = commands()[name]
+    assert command.help
+    assert all(p.help for p in command.params if not p.hidden), [p.name for p in command.params]
+    assert "--json" in [flag for parameter in command.params for flag in parameter.opts]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    ["--platform", "--bin", "--package -p", "--features -F", "--profile", "--tag -t", "--push", "--output -o",
+     "--load", "--file -f", "--build-arg", "--label", "--json"],
+)  # fmt: skip
+def test_build_has_the_options_of_cargo_and_docker(flags: str) -> None:
+    assert any(set(flags.split()) <= set(parameter.opts) for parameter in commands()["build"].params)
+
+
+def test_options_that_are_not_given_are_none_and_lists_repeat() -> None:
+    seen = {}
+
+    def command(**given: object) -> None:
+        seen.update(given)
+
+    command.__signature__ = typer.main.inspect.Signature(options.project_parameters())
+    app = typer.Typer()
+    app.command()(command)
+    done = CliRunner().invoke(app, ["--platform", "a,b", "--platforms", "c", "--port", "1", "--port", "2"])
+    assert done.exit_code == 0, done.output
+    assert seen.pop("source") == Path()
+    assert seen.pop("platforms") == ["a,b", "c"]
+    assert seen.pop("ports") == [1, 2]
+    assert seen.pop("include_ignored") is False
+    assert set(seen.values()) == {None}
+    CliRunner().invoke(app, [], env={"RUST_MULTIARCH_INCLUDE_IGNORED": "1"})
+    assert seen["include_ignored"] is True
+
+
+@pytest.mark.parametrize(
+    ("words", "index", "wanted"),
+    [
+        ("rust-multiarch pl", "1", ["plan"]),
+        ("rust-multiarch build --platform linux/arm", "3", ["linux/arm64", "linux/arm/v7"]),
+        ("rust-multiarch engine st", "2", ["start", "stop", "status"]),
+    ],
+)
+def test_bash_completes(run, words: str, index: str, wanted: list[str]) -> None:
+    environment = {"COMP_WORDS": words, "COMP_CWORD": index, "_RUST_MULTIARCH_COMPLETE": "complete_bash"}
+    assert run(**environment).stdout.split() == wanted
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_completion_script_can_be_printed(run, shell: str) -> None:
+    done = run("--show-completion", shell, _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
+    assert done.returncode == 0 and "_RUST_MULTIARCH_COMPLETE" in done.stdout
+
+
+def test_no_dockerfile_no_engine(run) -> None:
+    done = run("build", "--file", "Dockerfile", "--json")
+    assert done.returncode == InvalidArgument.exit_code
+    assert done.stderr.startswith("InvalidArgument: there is no Dockerfile")
+    error = json.loads(done.stdout)["error"]
+    assert (error["type"], error["exit_code"]) == ("InvalidArgument", InvalidArgument.exit_code)
+    assert error["fix"] in done.stderr
+
+
+def test_errors_are_json_only_where_asked(run) -> None:
+    assert run("build", "--file", "Dockerfile").stdout == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["build", "--push"],
+        ["publish"],
+        ["build", "--output", "type=registry"],
+        ["build", "--output", "type=x"],
+    ],
+)
+def test_what_cannot_work_is_refused_before_there_is_an_engine(run, words: list[str]) -> None:
+    done = run(*words)
+    assert done.returncode == InvalidArgument.exit_code
+    assert "engine" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("engines", "message"),
+    [(["there"], "is not an engine's address"), (["tcp://a:1", "tcp://b:1"], "only publish spreads")],
+)
+def test_engines_that_cannot_be_used(run, engines: list[str], message: str) -> None:
+    done = run("build", *(word for engine in engines for word in ("--engine", engine)))
+    assert done.returncode == InvalidArgument.exit_code and message in done.stderr
+
+
+def test_the_engine_that_is_named_is_used(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def choose(*_: object, **__: object) -> None:
+        raise InvalidArgument(os.environ[fleet.RUNNER], where="", fix="")
+
+    monkeypatch.setattr(session.choice, "choose", choose)
+    monkeypatch.setenv(fleet.RUNNER, "tcp://other:1")
+    sample = str(Path(__file__).parents[3] / "sample_app")
+    for words in (["fmt", sample], ["publish", sample, "--tag", "ghcr.io/me/app:1"]):
+        done = run(*words, "--engine", "docker-container://there")
+        assert done.stderr.startswith("InvalidArgument: docker-container://there")
+
+
+def test_an_engine_that_is_not_there(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(fleet.RUNNER, "")
+    done = run("fmt", str(Path(__file__).parents[3] / "sample_app"), "--engine", "tcp://127.0.0.1:9")
+    assert done.returncode == NoEngineLeft.exit_code
+    assert "nothing listens at tcp://127.0.0.1:9" in done.stderr
+
+
+@pytest.fixture
+def no_engine(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """No engine is to be had; the platforms that one was asked for."""
+    asked: list[list[str]] = []
+
+    def choose(_say: object, platforms: list[str], **_: object) -> None:
+        asked.append(platforms)
+        raise NoEngineLeft("none", where="", fix="")
+
+    monkeypatch.setattr(session.choice, "choose", choose)
+    monkeypatch.setenv(fleet.RUNNER, "")
+    return asked
+
+
+@pytest.mark.parametrize("command", ["build", "publish"])
+@pytest.mark.parametrize("option", ["--password", "--sign-password"])
+def test_a_password_in_no_variable_is_refused_first(run, no_engine, command: str, option: str) -> None:
+    done = run(command, SAMPLE, "--tag", "a.example/x:1", option, "RM_NOT_SET")
+    assert done.returncode == InvalidArgument.exit_code
+    assert "no environment variable has this name" in done.stderr and option in done.stderr
+    assert no_engine == []
+    assert run(command, SAMPLE, "--tag", "a.example/x:1", option, "RM_SET", RM_SET="x").returncode == 66
+
+
+@pytest.mark.parametrize("command", ["build", "doctor"])
+@pytest.mark.parametrize("name", ["gone", "file"])
+def test_a_directory_that_is_none_is_refused_first(
+    run, no_engine, tmp_path: Path, command: str, name: str
+) -> None:
+    (tmp_path / "file").touch()
+    done = run(command, str(tmp_path / name))
+    assert done.returncode == NotACargoProject.exit_code and str(tmp_path / name) in done.stderr
+    assert no_engine == []
+
+
+@pytest.mark.parametrize("name", ["gone", "file"])
+def test_files_that_are_in_no_directory_are_refused_first(run, no_engine, tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    done = run("build", SAMPLE, "--files", str(tmp_path / name))
+    assert done.returncode == InvalidArgument.exit_code
+    assert f"there is no such directory: {tmp_path / name}" in done.stderr and "--files" in done.stderr
+    assert no_engine == []
+    assert run("build", SAMPLE, "--files", str(tmp_path)).returncode == NoEngineLeft.exit_code
+
+
+def test_the_platforms_to_test_for_are_made_ready_too(run, no_engine) -> None:
+    run("test", SAMPLE, "--platform", "linux/riscv64,linux/amd64", RUST_MULTIARCH_PLATFORMS="linux/amd64")
+    run("test", SAMPLE, RUST_MULTIARCH_PLATFORMS="linux/amd64")
+    assert no_engine == [["linux/amd64", "linux/riscv64"], ["linux/amd64"]]
+
+
+class Unbuilt:
+    """A project that must not be built."""
+
+    async def assembled(self) -> None:
+        raise AssertionError("it was built")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("command", "options"), [(project.publish, {}), (project.build, {"push": True})])
+async def test_a_wrong_key_is_refused_before_the_build(
+    command: Callable[..., Awaitable[str]], options: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def text(*_: object) -> str:
+        return "no key"
+
+    monkeypatch.setattr(attest, "_text", text)
+    with pytest.raises(UnusableKey):
+        await command(Unbuilt(), tag=["a.example/x:1"], sign_key="env://KEY", **options)
+
+
+class Built:
+    """A project that was built, of which nothing is known."""
+
+    name = "my app"
+
+    async def assembled(self) -> "Built":
+        return self
+
+    async def rows(self) -> list[object]:
+        return []
+
+
+@pytest.mark.anyio
+async def test_what_is_loaded_has_the_binarys_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    async def load(_image: object, tags: list[str]) -> str:
+        seen.extend(tags)
+        return tags[0]
+
+    monkeypatch.setattr(loading, "load", load)
+    said = await project.build(Built(), tag=["a.example/{bin}:1"], load=True)  # type: ignore[arg-type]
+    assert seen == ["a.example/my-app:1"] and said.endswith("a.example/my-app:1")
+
+
+def test_an_address_may_ask_for_the_binarys_name() -> None:
+    project.check_publish(Settings(), source=Path(), tag=["a.example/{bin}:1"])
+
+
+def test_doctor_looks_at_the_registry_of_such_an_address(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    async def examine(subject: doctor.Subject, _checks: object) -> list[doctor.Result]:
+        seen.extend(subject.tags)
+        return []
+
+    monkeypatch.setattr(doctor, "examine", examine)
+    run("doctor", SAMPLE, "--tag", "a.example/{bin}:1", "--json")
+    assert seen == ["a.example/bin:1"]
+
+
+def test_an_address_is_checked_first() -> None:
+    with pytest.raises(InvalidAddress):
+        project.check_publish(Settings(), source=Path(), tag=["ok/a:1", "NOT/ok"])
+
+
+def test_settings_that_are_wrong_are_refused_before_there_is_an_engine(run, tmp_path: Path) -> None:
+    (tmp_path / "Cargo.toml").write_text('[package.metadata.rust-multiarch]\nplatfroms = ["linux/amd64"]\n')
+    done = run("build", str(tmp_path))
+    assert done.returncode == 7
+    assert "did you mean platforms?" in done.stderr and "engine" not in done.stderr
+
+
+def test_an_error_of_ours_has_no_stack(run) -> None:
+    done = run("verify", "/nowhere", "--platform", "linux/amd64")
+    assert done.stderr.splitlines()[0] == "InvalidArgument: there is no such file"
+    assert "Traceback" not in done.stderr
+
+
+def test_an_error_as_json() -> None:
+    error = json.loads(cli.as_json(LinkError("no library", where="here", fix="install it", output="ld")))
+    assert error["error"] == {
+        "type": "LinkError", "exit_code": 31, "what": "no library", "where": "here", "fix": "install it",
+        "output": "ld",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("image.tar", Output("archive", "image.tar")),
+        ("type=oci,dest=a/image.tar", Output("archive", "a/image.tar")),
+        ("dest=image.tar", Output("archive", "image.tar")),
+        ("type=oci,dest=out,tar=false", Output("layout", "out")),
+        ("type=registry", Output("push")),
+        ("type=image,push=true", Output("push")),
+        ("type=docker", Output("load")),
+        ("type=docker,dest=image.tar", Output("docker", "image.tar")),
+    ],
+)
+def test_output(text: str, wanted: Output) -> None:
+    assert output.parse(text) == wanted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "type=local,dest=x",
+        "type=oci",
+        "type=oci,dest=x,compression=zstd",
+        "type=image",
+        "type=docker,dest=x,tar=false",
+    ],
+)
+def test_output_that_there_is_not(text: str) -> None:
+    with pytest.raises(InvalidArgument) as raised:
+        output.parse(text)
+    assert raised.value.where == f"--output {text}"
+
+
+def test_every_way_out_is_taken_once() -> None:
+    found = project._ways(True, True, ["type=registry", "image.tar", "type=docker", "image.tar"])
+    assert found == [Output("push"), Output("archive", "image.tar"), Output("load")]
+
+
+def image(*platforms: str) -> SimpleNamespace:
+    return SimpleNamespace(variants=[SimpleNamespace(platform=platform) for platform in platforms])
+
+
+def test_this_machines_variant_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading.platform, "machine", lambda: "aarch64")
+    assert loading.chosen(image("linux/amd64", "linux/arm64")).platform == "linux/arm64"  # type: ignore[arg-type]
+    assert loading.chosen(image("linux/s390x")).platform == "linux/s390x"  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgument, match="linux/arm64"):
+        loading.chosen(image("linux/amd64", "linux/386"))  # type: ignore[arg-type]
+
+
+def test_nothing_to_load_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InvalidArgument, match="neither docker nor podman"):
+        loading.tool()
+
+
+def program(folder: Path, name: str, script: str) -> None:
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / name).chmod(0o755)
+
+
+def test_docker_comes_before_podman(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    program(tmp_path, "podman", "")
+    assert loading.tool() == "podman"
+    program(tmp_path, "docker", "")
+    assert loading.tool() == "docker"
+
+
+@pytest.mark.anyio
+async def test_a_program_that_fails_says_why(tmp_path: Path) -> None:
+    program(tmp_path, "docker", "echo no daemon >&2; exit 1")
+    with pytest.raises(RustMultiarchError, match="did not take the image") as raised:
+        await loading._run([str(tmp_path / "docker"), "load"])
+    assert raised.value.output == "no daemon"
+
+
+def test_an_error_that_is_not_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: object) -> None:
+        raise ExceptionGroup("several", [ValueError("a bug")])
+
+    monkeypatch.setattr(cli, "app", fail)
+    with pytest.raises(ExceptionGroup, match="several"):
+        cli.main()
+
+
+def test_a_checkout_that_git_cannot_read_gives_no_image_its_name(tmp_path: Path) -> None:
+    """Found with a checkout of another user's in a container: `latest` was moved instead."""
+    broken = tmp_path / "checkout"
+    (broken / ".git").mkdir(parents=True)
+    for check in (project.check_publish, lambda _, source, tag: merge.goals(tag, [], source, "")):
+        check(Settings(), source=broken, tag=["ok/a:1"])
+        check(Settings(), source=tmp_path, tag=["ok/a"])
+        with pytest.raises(NotAGitRepository):
+            check(Settings(), source=broken, tag=["ok/a:1", "ok/b"])
+
+
+def test_rules_that_give_no_tag_are_refused_before_the_build(tmp_path: Path) -> None:
+    repository(tmp_path)
+    releases = Settings(tag_rules=["type=semver,pattern={{version}}"])
+    project.check_publish(Settings(), source=tmp_path, tag=["ok/a"])
+    project.check_publish(releases, source=tmp_path, tag=["ok/a:1"])
+    project.check_publish(releases, source=tmp_path, tag=["ok/a"], by_digest=True)
+    with pytest.raises(InvalidArgument, match="give no tag"):
+        project.check_publish(releases, source=tmp_path, tag=["ok/a:1", "ok/b"])

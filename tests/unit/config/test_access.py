@@ -1,0 +1,130 @@
+import subprocess
+from fnmatch import fnmatch
+from pathlib import Path
+from types import SimpleNamespace
+
+import anyio
+import pytest
+
+from pipeline.config import credentials
+from pipeline.errors import InvalidArgument
+
+CRATES_IO = "registry+https://github.com/rust-lang/crates.io-index"
+MIRROR = '[source.mirror]\nregistry = "https://mirror.example/index.git"\n'
+
+
+def lock(source: str) -> str:
+    return f'[[package]]\nname = "a"\nsource = "{source}"\n'
+
+
+class Source:
+    """Stands in for the engine's directory."""
+
+    def __init__(self, files: dict[str, str]) -> None:
+        self.files = files
+
+    async def glob(self, pattern: str) -> list[str]:
+        return [name for name in self.files if fnmatch(name, pattern)]
+
+    def file(self, name: str) -> SimpleNamespace:
+        async def contents() -> str:
+            return self.files[name]
+
+        return SimpleNamespace(contents=contents)
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [("corp", "CARGO_REGISTRIES_CORP_TOKEN"), ("my-corp_2", "CARGO_REGISTRIES_MY_CORP_2_TOKEN")],
+)
+def test_the_variable_of_a_registry(name: str, variable: str) -> None:
+    assert credentials.registry_variable(name) == variable
+
+
+@pytest.mark.parametrize("name", ["", "a b", "1st", "x=y"])
+def test_no_registry_has_such_a_name(name: str) -> None:
+    with pytest.raises(InvalidArgument, match="registry"):
+        credentials.registry_variable(name)
+
+
+def test_git_itself_reads_user_and_password_of_each_host(tmp_path: Path) -> None:
+    config = tmp_path / "gitconfig"
+    config.write_text(credentials.gitconfig([("one.example:8443", "me"), ("two.example", "you")]))
+    for host, answer in [("one.example:8443", ("me", "s3cret")), ("two.example", ("you", "t0ken"))]:
+        done = subprocess.run(
+            ["git", "credential", "fill"],
+            input=f"protocol=https\nhost={host}\n\n",
+            env={
+                "GIT_CONFIG_GLOBAL": str(config),
+                "GIT_TOKEN_0": "s3cret",
+                "GIT_TOKEN_1": "t0ken",
+                "PATH": "/usr/bin:/bin",
+            },
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert {f"username={answer[0]}", f"password={answer[1]}"} <= set(done.stdout.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("host", "username"), [('x"]', "me"), ("", "me"), ("a.example", "me; rm -rf /"), ("a", "")]
+)
+def test_neither_a_host_nor_a_user_name(host: str, username: str) -> None:
+    with pytest.raises(InvalidArgument):
+        credentials.gitconfig([(host, username)])
+
+
+@pytest.mark.parametrize(
+    ("source", "packages"),
+    [
+        (CRATES_IO, []),
+        ("sparse+https://crates.example/", []),
+        ("registry+https://crates.example", ["git"]),
+        ("registry+https://github.com/rust-lang/crates.io-index-mirror", ["git"]),
+        ("registry+ssh://git@crates.example/index.git", ["git", "openssh-client"]),
+        ("git+https://a.example/b#c", ["git"]),
+        ("git+ssh://git@a.example/b#c", ["git", "openssh-client"]),
+    ],
+)
+def test_what_a_lock_is_fetched_with(source: str, packages: list[str]) -> None:
+    """Found with a registry whose index is a git repository: cargo runs git for it, and there was none."""
+    assert credentials.programs(lock(source)) == packages
+    assert credentials.programs(lock(CRATES_IO) + lock(source)) == packages
+
+
+MIRRORED = '[source.crates-io]\nreplace-with = "mirror"\n'
+
+
+@pytest.mark.parametrize(
+    ("configuration", "packages"),
+    [
+        ('[source.mirror]\nregistry = "https://mirror.example/index.git"\n', ["git"]),
+        ('[source.mirror]\nregistry = "ssh://git@mirror.example/index.git"\n', ["git", "openssh-client"]),
+        ('[registries.mirror]\nindex = "https://mirror.example/index.git"\n', ["git"]),
+        ('[source.mirror]\ngit = "https://mirror.example/crates.git"\n', ["git"]),
+        ('[source.mirror]\nregistry = "sparse+https://mirror.example/"\n', []),
+        ('[registries.mirror]\nindex = "sparse+https://mirror.example/"\n', []),
+        ('[source.mirror]\ndirectory = "vendor"\n', []),
+        ('[source.other]\nregistry = "https://mirror.example/index.git"\n', []),
+        ("[source]\nmirror = 1\n", []),
+        ("no TOML", []),
+    ],
+)
+def test_what_takes_the_place_of_a_source_is_fetched_with(configuration: str, packages: list[str]) -> None:
+    assert credentials.programs(lock(CRATES_IO), MIRRORED + configuration) == packages
+
+
+@pytest.mark.parametrize(
+    ("files", "packages"),
+    [
+        ({}, []),
+        ({".cargo/config.toml": MIRRORED + MIRROR}, ["git"]),
+        ({".cargo/config": MIRRORED + MIRROR}, ["git"]),
+        ({".cargo/config": "", ".cargo/config.toml": MIRRORED + MIRROR}, []),
+    ],
+)
+def test_the_project_says_what_it_is_fetched_with(files: dict[str, str], packages: list[str]) -> None:
+    """Of two configurations cargo reads the one without an ending."""
+    source = Source({"Cargo.lock": lock(CRATES_IO)} | files)
+    assert anyio.run(credentials.needed, source) == packages

@@ -1,0 +1,275 @@
+import dataclasses
+import enum
+import typing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import RustMultiarch
+from pipeline.config import settings
+from pipeline.config.settings import NAMES, Settings, Value
+from pipeline.errors import InvalidSetting
+from pipeline.targets import Libc, Strategy
+
+pytestmark = pytest.mark.anyio
+
+VALUES = {
+    "platforms": (["linux/386"], "linux/386"),
+    "package": ("server", "server"),
+    "bin": (["a", "b"], "a, b"),
+    "features": (["x"], "x"),
+    "all_features": (True, "true"),
+    "no_default_features": (True, "1"),
+    "profile": ("dev", "dev"),
+    "cargo_args": (["--config", "a,b"], "--config\na,b"),
+    "build_args": (["A=1,2", "B=3"], "A=1,2\nB=3"),
+    "rust_version": ("1.90", "1.90"),
+    "libc": (Libc.MUSL, "musl"),
+    "glibc": ("2.17", "2.17"),
+    "target_packages": (["libfoo-dev"], "libfoo-dev"),
+    "builder_packages": (["git"], "git"),
+    "strategy": (Strategy.EMULATED, "emulated"),
+    "build_platform": ("linux/arm64", "linux/arm64"),
+    "runtime_base": ("debian:trixie-slim", "debian:trixie-slim"),
+    "runtime_packages": (["tzdata"], "tzdata"),
+    "user": ("root", "root"),
+    "ports": ([80, 443], "80,443"),
+    "working_directory": ("/srv", "/srv"),
+    "entrypoint": (["/bin/a", "b,c"], "/bin/a\nb,c"),
+    "args": (["--x", "1,2"], "--x\n1,2"),
+    "env": (["A=1"], "A=1"),
+    "labels": (["a=b,c"], "a=b,c"),
+    "source_date_epoch": (1700000000, "1700000000"),
+    "ref": ("refs/tags/v1", "refs/tags/v1"),
+    "tag_rules": (["type=ref,event=tag", "type=sha"], "type=ref,event=tag\ntype=sha"),
+    "require_clean": (True, "yes"),
+}
+"""A value that is not the default for every setting, and how the environment writes it."""
+
+
+def test_every_setting_is_tried_with_another_value_than_its_default() -> None:
+    assert tuple(VALUES) == NAMES
+    defaults = dataclasses.asdict(Settings())
+    assert all(value != defaults[name] for name, (value, _) in VALUES.items())
+
+
+def test_settings_are_the_constructors_arguments() -> None:
+    hints = typing.get_type_hints(RustMultiarch)
+    fields = [field for field in dataclasses.fields(RustMultiarch) if field.init]  # type: ignore[arg-type]
+    names = [field.name for field in fields if field.name not in ("source", "repository", "files")]
+    assert tuple(names) == NAMES
+    assert {name: hints[name] for name in names} == {name: argument(name) | None for name in NAMES}
+    assert all(field.default is None for field in fields if field.name != "source")
+
+
+def argument(name: str) -> Any:
+    """A setting's type as an argument: an enum is text there."""
+    kind = settings.TYPES[name]
+    return str if isinstance(kind, type) and issubclass(kind, enum.Enum) else kind
+
+
+def test_an_enum_given_as_text_is_one_of_its_members() -> None:
+    layer = settings.given({"libc": "musl", "strategy": "emulated"}, lambda name: f"argument {name}")
+    assert layer["libc"].value is Libc.MUSL
+    assert layer["strategy"].value is Strategy.EMULATED
+    assert settings.given({"libc": Libc.GNU}, str)["libc"].value is Libc.GNU
+    with pytest.raises(InvalidSetting, match="'bionic'") as raised:
+        settings.given({"libc": "bionic"}, lambda name: f"argument {name}")
+    assert raised.value.where == "argument libc"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_layer_is_over_the_one_before(name: str) -> None:
+    default, value = getattr(Settings(), name), VALUES[name][0]
+    assert settings.merge() == settings.Merged(Settings(), dict.fromkeys(NAMES, "default"))
+    first = {name: Value(value, "Cargo.toml")}
+    merged = settings.merge(first, {})
+    assert (getattr(merged.settings, name), merged.origins[name]) == (value, "Cargo.toml")
+    over = settings.merge(first, {name: Value(default, "option")})
+    assert (getattr(over.settings, name), over.origins[name]) == (default, "option")
+
+
+def test_what_is_none_was_not_given() -> None:
+    values = {"package": None, "all_features": False, "ports": [], "source": "x"}
+    layer = settings.given(values, lambda name: f"option {name}")
+    assert layer == {
+        "all_features": Value(False, "option all_features"),
+        "ports": Value([], "option ports"),
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_environment(name: str) -> None:
+    value, text = VALUES[name]
+    variable = "RUST_MULTIARCH_" + name.upper()
+    layer = settings.from_environment({variable: text, "HOME": "/root"})
+    assert layer == {name: Value(value, f"environment {variable}")}
+    assert settings.from_environment({variable: ""}) == {}
+
+
+@pytest.mark.parametrize("word", ["0", "false", "no", "OFF"])
+def test_words_for_no(word: str) -> None:
+    assert settings.from_environment({"RUST_MULTIARCH_ALL_FEATURES": word})["all_features"].value is False
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("RUST_MULTIARCH_PLATFORM", "linux/amd64", "RUST_MULTIARCH_PLATFORMS"),
+        ("RUST_MULTIARCH_PORTS", "80,http", "'http' is not a whole number"),
+        ("RUST_MULTIARCH_ALL_FEATURES", "maybe", "'maybe' is not true or false"),
+    ],
+)
+def test_an_environment_that_is_wrong(name: str, text: str, said: str) -> None:
+    with pytest.raises(InvalidSetting, match=said):
+        settings.from_environment({name: text})
+
+
+def test_where_to_install_from_is_no_setting() -> None:
+    assert settings.from_environment({"RUST_MULTIARCH_SOURCE": "git+https://example.com/x"}) == {}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_table(name: str) -> None:
+    value = VALUES[name][0]
+    written = value.value if isinstance(value, enum.Enum) else value
+    assert settings.from_table({name.replace("_", "-"): written}, "here") == {name: Value(value, "here")}
+
+
+def test_pairs_may_be_a_table() -> None:
+    layer = settings.from_table({"labels": {"a.b": "c", "d": "e=f"}}, "here")
+    assert layer["labels"].value == ["a.b=c", "d=e=f"]
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({"platform": ["linux/amd64"]}, "did you mean platforms"),
+        ({"runtime_base": "x"}, "did you mean runtime-base"),
+        ({"platforms": "linux/amd64"}, "platforms in here"),
+        ({"platforms": [1]}, "a list of strings"),
+        ({"ports": ["80"]}, "a list of whole numbers"),
+        ({"ports": [True]}, "a list of whole numbers"),
+        ({"all-features": 1}, "true or false"),
+        ({"source-date-epoch": True}, "a whole number"),
+        ({"profile": []}, "a string"),
+        ({"labels": {"a": 1}}, "a list of strings"),
+        ({"bin": {"a": "b"}}, "a list of strings"),
+    ],
+)
+def test_a_table_that_is_wrong(table: dict, said: str) -> None:
+    with pytest.raises(InvalidSetting, match=said) as raised:
+        settings.from_table(table, "here")
+    assert "here" in raised.value.where and raised.value.fix
+
+
+def test_an_unknown_key_says_which_and_where() -> None:
+    with pytest.raises(InvalidSetting) as raised:
+        settings.from_table({"portz": [1]}, "Cargo.toml [package.metadata.rust-multiarch]")
+    assert "'portz'" in raised.value.what
+    assert raised.value.where == "Cargo.toml [package.metadata.rust-multiarch]"
+    assert raised.value.fix == "did you mean ports?"
+
+
+ROOT = """
+[workspace]
+members = ["crates/*"]
+[workspace.metadata.rust-multiarch]
+profile = "dev"
+user = "root"
+[package]
+name = "app"
+[package.metadata.rust-multiarch]
+user = "app"
+ports = [80]
+"""
+MEMBER = '[package]\nname = "server"\n[package.metadata.rust-multiarch]\nports = [81]\n'
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> settings.OnDisk:
+    (tmp_path / "Cargo.toml").write_text(ROOT)
+    for name in ("server", "tools"):
+        (tmp_path / "crates" / name).mkdir(parents=True)
+        text = MEMBER if name == "server" else MEMBER.replace("server", "tools").replace("81", "82")
+        (tmp_path / "crates" / name / "Cargo.toml").write_text(text)
+    return settings.OnDisk(tmp_path)
+
+
+async def merged(files: settings.Files, package: str = "") -> settings.Merged:
+    return settings.merge(*await settings.from_project(files, package))
+
+
+async def test_the_packages_table_is_over_the_workspaces(project: settings.OnDisk) -> None:
+    for package in ("", "app"):
+        found = await merged(project, package)
+        assert (found.settings.profile, found.settings.user, found.settings.ports) == ("dev", "app", [80])
+        assert found.origins["profile"] == "Cargo.toml [workspace.metadata.rust-multiarch]"
+        assert found.origins["ports"] == "Cargo.toml [package.metadata.rust-multiarch]"
+
+
+async def test_the_chosen_members_table(project: settings.OnDisk) -> None:
+    found = await merged(project, "tools")
+    assert (found.settings.user, found.settings.ports) == ("root", [82])
+    assert found.origins["ports"] == "crates/tools/Cargo.toml [package.metadata.rust-multiarch]"
+
+
+@pytest.mark.parametrize(
+    "dependencies",
+    [
+        '[workspace]\n[dependencies]\nserver = { path = "crates/server" }',
+        '[workspace]\n[target."cfg(unix)".dev-dependencies]\nserver = { path = "./crates/server/" }',
+        '[workspace.dependencies]\nserver = { path = "crates/server" }',
+        '[workspace]\nmembers = ["crates/tools"]',
+        '[workspace]\nmembers = ["/elsewhere/*", "../*", "crates/*"]',
+    ],
+)
+async def test_a_path_dependency_is_a_member(project: settings.OnDisk, dependencies: str) -> None:
+    """Found with an empty [workspace]: the member's own settings were passed over without a word."""
+    (project.root / "Cargo.toml").write_text(f'[package]\nname = "app"\n{dependencies}\n')
+    tools = project.root / "crates/tools/Cargo.toml"
+    # Each depends on the other, and on what is outside.
+    further = '[build-dependencies]\nserver = { path = "../server" }\nfar = { path = "../../../far" }\n'
+    tools.write_text(f'{tools.read_text()}{further}log = "1"\n')
+    (project.root / "crates/server/Cargo.toml").write_text(
+        f'{MEMBER}[dependencies]\ntools = {{ path = "../tools" }}\n'
+    )
+    assert (await merged(project, "server")).settings.ports == [81]
+    assert (await merged(project, "nowhere")).settings.ports == []
+
+
+async def test_the_workspace_may_choose_the_member(project: settings.OnDisk) -> None:
+    text = ROOT.replace('profile = "dev"', 'package = "server"')
+    (project.root / "Cargo.toml").write_text(text)
+    assert (await merged(project)).settings.ports == [81]
+    assert (await merged(project, "tools")).settings.ports == [82]
+
+
+async def test_a_package_that_there_is_not_has_the_workspaces_table(project: settings.OnDisk) -> None:
+    found = await merged(project, "nowhere")
+    assert (found.settings.profile, found.settings.ports) == ("dev", [])
+
+
+@pytest.mark.parametrize("text", ["not toml", 'package = "x"', "", "[package]\nmetadata = 1"])
+async def test_manifests_without_a_table(tmp_path: Path, text: str) -> None:
+    (tmp_path / "Cargo.toml").write_text(text)
+    assert await merged(settings.OnDisk(tmp_path)) == settings.merge()
+
+
+async def test_no_manifest(tmp_path: Path) -> None:
+    assert await merged(settings.OnDisk(tmp_path)) == settings.merge()
+
+
+def test_a_choice_of_words() -> None:
+    with pytest.raises(InvalidSetting, match="use one of gnu, musl"):
+        settings.from_table({"libc": "glibc"}, "here")
+    with pytest.raises(InvalidSetting, match="use one of gnu, musl"):
+        settings.from_environment({"RUST_MULTIARCH_LIBC": "glibc"})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_settings_survive_the_environment(name: str) -> None:
+    changed = dataclasses.replace(Settings(), **{name: VALUES[name][0]})
+    environment = settings.to_environment(changed)
+    assert settings.merge(settings.from_environment(environment)).settings == changed

@@ -1,0 +1,196 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.git.ci import SYSTEMS, Event, event, of_ref
+
+SHA = "0123456789abcdef0123456789abcdef01234567"
+
+GITHUB = {
+    "GITHUB_ACTIONS": "true",
+    "GITHUB_SHA": SHA,
+    "GITHUB_SERVER_URL": "https://github.com",
+    "GITHUB_REPOSITORY": "me/app",
+}
+GITLAB = {
+    "GITLAB_CI": "true",
+    "CI_COMMIT_SHA": SHA,
+    "CI_PROJECT_URL": "https://gitlab.com/me/app",
+    "CI_DEFAULT_BRANCH": "main",
+}
+CIRCLE = {"CIRCLECI": "true", "CIRCLE_SHA1": SHA, "CIRCLE_REPOSITORY_URL": "git@github.com:me/app.git"}
+JENKINS = {
+    "JENKINS_URL": "http://ci/",
+    "GIT_COMMIT": SHA,
+    "GIT_URL": "https://u:canary@git.example/me/app.git",
+}
+AZURE = {"TF_BUILD": "True", "BUILD_SOURCEVERSION": SHA, "BUILD_REPOSITORY_URI": "https://dev.example/me/app"}
+BUILDKITE = {
+    "BUILDKITE": "true",
+    "BUILDKITE_COMMIT": SHA,
+    "BUILDKITE_REPO": "git@github.com:me/app.git",
+    "BUILDKITE_PIPELINE_DEFAULT_BRANCH": "main",
+    "BUILDKITE_PULL_REQUEST": "false",
+}
+
+# What each system sets for a push to a branch, a pushed tag, a pull request and a timer.
+RUNS = [
+    (GITHUB, {"GITHUB_REF": "refs/heads/release/1.x"}, {"branch": "release/1.x"}),
+    (GITHUB, {"GITHUB_REF": "refs/tags/v1.2.3"}, {"tag": "v1.2.3"}),
+    (GITHUB, {"GITHUB_REF": "refs/pull/12/merge", "GITHUB_HEAD_REF": "fix"}, {"pull_request": "12"}),
+    (
+        GITHUB,
+        {"GITHUB_REF": "refs/heads/main", "GITHUB_EVENT_NAME": "schedule"},
+        {"branch": "main", "schedule": True, "default_branch": "main"},
+    ),
+    (GITHUB, {"GITHUB_REF": "refs/heads/main", "GITHUB_EVENT_NAME": "push"}, {"branch": "main"}),
+    (GITLAB, {"CI_COMMIT_BRANCH": "main"}, {"branch": "main"}),
+    (GITLAB, {"CI_COMMIT_TAG": "v1.2.3"}, {"tag": "v1.2.3"}),
+    (GITLAB, {"CI_MERGE_REQUEST_IID": "12"}, {"pull_request": "12"}),
+    (
+        GITLAB,
+        {"CI_COMMIT_BRANCH": "main", "CI_PIPELINE_SOURCE": "schedule"},
+        {"branch": "main", "schedule": True},
+    ),
+    (CIRCLE, {"CIRCLE_BRANCH": "main"}, {"branch": "main"}),
+    (CIRCLE, {"CIRCLE_TAG": "v1.2.3"}, {"tag": "v1.2.3"}),
+    (
+        CIRCLE,
+        {"CIRCLE_BRANCH": "fix", "CIRCLE_PULL_REQUEST": "https://github.com/me/app/pull/12"},
+        {"pull_request": "12"},
+    ),
+    (CIRCLE, {"CIRCLE_BRANCH": "pull/12", "CIRCLE_PR_NUMBER": "12"}, {"pull_request": "12"}),
+    (JENKINS, {"BRANCH_NAME": "main", "GIT_BRANCH": "main"}, {"branch": "main"}),
+    (JENKINS, {"GIT_BRANCH": "origin/main"}, {"branch": "main"}),
+    (JENKINS, {"GIT_LOCAL_BRANCH": "main", "GIT_BRANCH": "other/main"}, {"branch": "main"}),
+    (JENKINS, {"BRANCH_NAME": "v1.2.3", "TAG_NAME": "v1.2.3"}, {"tag": "v1.2.3"}),
+    (JENKINS, {"BRANCH_NAME": "PR-12", "CHANGE_ID": "12"}, {"pull_request": "12"}),
+    (
+        JENKINS,
+        {"BRANCH_NAME": "main", "BUILD_CAUSE": "TIMERTRIGGER"},
+        {"branch": "main", "schedule": True},
+    ),
+    (AZURE, {"BUILD_SOURCEBRANCH": "refs/heads/main"}, {"branch": "main"}),
+    (AZURE, {"BUILD_SOURCEBRANCH": "refs/tags/v1.2.3"}, {"tag": "v1.2.3"}),
+    (AZURE, {"BUILD_SOURCEBRANCH": "refs/pull/12/merge"}, {"pull_request": "12"}),
+    (
+        AZURE,
+        {
+            "BUILD_SOURCEBRANCH": "refs/pull/900/merge",
+            "SYSTEM_PULLREQUEST_PULLREQUESTNUMBER": "12",
+            "SYSTEM_PULLREQUEST_PULLREQUESTID": "900",
+        },
+        {"pull_request": "12"},
+    ),
+    (AZURE, {"SYSTEM_PULLREQUEST_PULLREQUESTID": "900"}, {"pull_request": "900"}),
+    (
+        AZURE,
+        {"BUILD_SOURCEBRANCH": "refs/heads/main", "BUILD_REASON": "Schedule"},
+        {"branch": "main", "schedule": True},
+    ),
+    (BUILDKITE, {"BUILDKITE_BRANCH": "main"}, {"branch": "main"}),
+    (BUILDKITE, {"BUILDKITE_BRANCH": "v1.2.3", "BUILDKITE_TAG": "v1.2.3"}, {"tag": "v1.2.3"}),
+    (BUILDKITE, {"BUILDKITE_BRANCH": "fix", "BUILDKITE_PULL_REQUEST": "12"}, {"pull_request": "12"}),
+    (
+        BUILDKITE,
+        {"BUILDKITE_BRANCH": "main", "BUILDKITE_SOURCE": "schedule"},
+        {"branch": "main", "schedule": True},
+    ),
+]
+ALWAYS = {
+    "GITHUB_ACTIONS": ("github", "https://github.com/me/app", ""),
+    "GITLAB_CI": ("gitlab", "https://gitlab.com/me/app", "main"),
+    "CIRCLECI": ("circleci", "https://github.com/me/app", ""),
+    "JENKINS_URL": ("jenkins", "https://git.example/me/app", ""),
+    "TF_BUILD": ("azure", "https://dev.example/me/app", ""),
+    "BUILDKITE": ("buildkite", "https://github.com/me/app", "main"),
+}
+
+
+@pytest.mark.parametrize(("system", "run", "said"), RUNS)
+def test_what_each_system_says(system: dict[str, str], run: dict[str, str], said: dict[str, object]) -> None:
+    name, address, main = ALWAYS[next(iter(system))]
+    always = {"system": name, "revision": SHA, "repository": address, "default_branch": main}
+    assert event(system | run) == Event(**always | said)
+
+
+@pytest.mark.parametrize(
+    ("markers", "name"), [(("FORGEJO", "GITEA"), "forgejo"), (("GITEA",), "gitea"), ((), "github")]
+)
+def test_the_systems_that_speak_githubs_words(markers: tuple[str, ...], name: str) -> None:
+    """Forgejo's runner sets the markers of all three, Gitea's those of two."""
+    run = GITHUB | {f"{marker}_ACTIONS": "true" for marker in markers} | {"GITHUB_REF": "refs/heads/main"}
+    assert (event(run).system, event(run).branch) == (name, "main")
+
+
+@pytest.mark.parametrize("marker", ["GITHUB_ACTIONS", "FORGEJO_ACTIONS", "GITEA_ACTIONS"])
+@pytest.mark.parametrize(
+    ("text", "main"),
+    [
+        (json.dumps({"repository": {"default_branch": "trunk"}}), "trunk"),
+        (json.dumps({"repository": {"default_branch": None}}), ""),
+        (json.dumps({"repository": {}}), ""),
+        (json.dumps({"repository": None}), ""),
+        ("[]", ""),
+        ("no JSON", ""),
+        ("", ""),
+    ],
+)
+def test_the_default_branch_is_in_the_events_document(
+    tmp_path: Path, marker: str, text: str, main: str
+) -> None:
+    """Found with `type=edge`, which gave no tag on these systems: no variable of theirs names the branch."""
+    (tmp_path / "event.json").write_text(text)
+    run = GITHUB | {marker: "true", "GITHUB_REF": "refs/heads/main"}
+    assert event(run | {"GITHUB_EVENT_PATH": str(tmp_path / "event.json")}).default_branch == main
+    assert event(run | {"GITHUB_EVENT_PATH": str(tmp_path / "nowhere.json")}).default_branch == ""
+
+
+@pytest.mark.parametrize("marker", ["GITHUB_ACTIONS", "FORGEJO_ACTIONS", "GITEA_ACTIONS"])
+def test_a_request_that_runs_as_its_base_branch_is_a_request(tmp_path: Path, marker: str) -> None:
+    """`pull_request_target`: a stranger's request would move the tag of the branch that it goes to."""
+    document = tmp_path / "event.json"
+    run = GITHUB | {marker: "true", "GITHUB_REF": "refs/heads/main", "GITHUB_EVENT_PATH": str(document)}
+    document.write_text(json.dumps({"number": 7, "repository": {"default_branch": "main"}}))
+    assert (event(run).branch, event(run).pull_request) == ("main", "")
+    requested = event(run | {"GITHUB_EVENT_NAME": "pull_request_target"})
+    assert (requested.branch, requested.pull_request, requested.default_branch) == ("", "7", "main")
+    document.unlink()
+    unknown = event(run | {"GITHUB_EVENT_NAME": "pull_request_target"})
+    assert (unknown.branch, unknown.pull_request) == ("", "")
+
+
+def test_only_a_branch_that_a_timer_builds_is_the_default_one_without_a_document() -> None:
+    timer = GITHUB | {"GITHUB_EVENT_NAME": "schedule"}
+    assert event(timer | {"GITHUB_REF": "refs/heads/trunk"}).default_branch == "trunk"
+    assert event(GITHUB | {"GITHUB_REF": "refs/heads/trunk"}).default_branch == ""
+    other = JENKINS | {"BRANCH_NAME": "release", "BUILD_CAUSE": "TIMERTRIGGER"}
+    assert event(other).default_branch == ""
+
+
+def test_every_system_has_a_run_here() -> None:
+    assert {system.name for system in SYSTEMS} == {name for name, *_ in ALWAYS.values()} | {
+        "forgejo",
+        "gitea",
+    }
+
+
+def test_outside_of_ci() -> None:
+    assert event({"HOME": "/root", "CI": "true"}) == Event()
+
+
+@pytest.mark.parametrize(
+    ("ref", "said"),
+    [
+        ("refs/heads/a/b", Event(branch="a/b")),
+        ("refs/tags/v1", Event(tag="v1")),
+        ("refs/pull/3/head", Event(pull_request="3")),
+        ("refs/merge-requests/4/head", Event(pull_request="4")),
+        ("refs/notes/commits", Event()),
+        ("main", Event()),
+        ("", Event()),
+    ],
+)
+def test_a_reference(ref: str, said: Event) -> None:
+    assert of_ref(ref) == said

@@ -1,0 +1,192 @@
+import subprocess
+from pathlib import Path
+
+import pytest
+from repositories import EPOCH, commit, git, repository
+
+from pipeline import errors
+from pipeline.git.facts import Facts, browsable, explain, read_here, read_if_any, require_clean
+
+
+def test_a_fresh_repository(tmp_path: Path) -> None:
+    here = repository(tmp_path)
+    revision = git(here, "rev-parse", "HEAD")
+    facts = read_here(here)
+    assert facts == Facts(revision=revision, time=EPOCH, branch="main")
+    assert facts.short == revision[:7]
+
+
+def test_tags_of_this_commit_and_of_others(tmp_path: Path) -> None:
+    here = repository(tmp_path)
+    git(here, "tag", "v1.0.0")
+    commit(here, "second")
+    git(here, "tag", "--annotate", "--message", "x", "v1.1.0")
+    git(here, "tag", "app/v1.1.0")
+    facts = read_here(here)
+    assert set(facts.tags) == {"v1.1.0", "app/v1.1.0"}
+    assert set(facts.all_tags) == {"v1.0.0", "v1.1.0", "app/v1.1.0"}
+
+
+def test_from_a_folder_of_the_repository(tmp_path: Path) -> None:
+    here = repository(tmp_path)
+    (here / "crates").mkdir()
+    assert read_here(here / "crates") == read_here(here)
+
+
+def test_a_detached_head_has_no_branch(tmp_path: Path) -> None:
+    here = repository(tmp_path)
+    git(here, "checkout", "--quiet", "--detach")
+    assert read_here(here).branch == ""
+
+
+def test_dirty_is_what_differs_from_the_commit_or_is_new(tmp_path: Path) -> None:
+    here = repository(tmp_path)
+    commit(here, ".gitignore", "target\n")
+    (here / "target").write_text("built")
+    assert not read_here(here).dirty
+    (here / "new.rs").write_text("")
+    assert read_here(here).dirty
+    (here / "new.rs").unlink()
+    (here / "first").write_text("changed")
+    assert read_here(here).dirty
+    git(here, "add", "first")
+    assert read_here(here).dirty
+
+
+def test_a_repository_that_cannot_be_read_is_not_none(tmp_path: Path) -> None:
+    """Found with a checkout that another user owns: what it was to be named by was silently left out."""
+    assert read_if_any(tmp_path) is None
+    here = repository(tmp_path / "checkout")
+    (here / "crates").mkdir()
+    assert read_if_any(here / "crates") == read_here(here)
+    (here / ".git/HEAD").write_text("nonsense")
+    with pytest.raises(errors.NotAGitRepository):
+        read_if_any(here / "crates")
+
+
+def test_a_signed_commit_of_somebody_who_has_signatures_shown(tmp_path: Path) -> None:
+    here = repository(tmp_path / "checkout")
+    head, _, message = git(here, "cat-file", "commit", "HEAD").partition("\n\n")
+    signature = "-----BEGIN PGP SIGNATURE-----\n \n -----END PGP SIGNATURE-----"
+    (tmp_path / "signed").write_text(f"{head}\ngpgsig {signature}\n\n{message}\n")
+    signed = git(here, "hash-object", "-t", "commit", "-w", str(tmp_path / "signed"))
+    git(here, "reset", "--quiet", "--hard", signed)
+    program = tmp_path / "gpg"
+    program.write_text("#!/bin/sh\necho 'gpg: Signature made on some day' >&2\nexit 1\n")
+    program.chmod(0o755)
+    git(here, "config", "gpg.program", str(program))
+    git(here, "config", "log.showSignature", "true")
+    assert "gpg: Signature made" in git(here, "log", "-1", "--format=%ct"), "git does show it"
+    assert read_here(here) == Facts(revision=signed, time=EPOCH, branch="main")
+
+
+def test_how_a_person_has_git_show_things_does_not_matter(tmp_path: Path) -> None:
+    """`column.ui` writes several tags in a line, `status.showUntrackedFiles` hides what is new."""
+    here = repository(tmp_path)
+    for name in ("v1.0.0", "v1.0.1"):
+        git(here, "tag", name)
+    git(here, "config", "column.ui", "always")
+    git(here, "config", "status.showUntrackedFiles", "no")
+    (here / "new.rs").write_text("")
+    facts = read_here(here)
+    assert facts.tags == facts.all_tags == ("v1.0.0", "v1.0.1")
+    assert facts.dirty
+
+
+def test_a_clean_tree_can_be_required(tmp_path: Path) -> None:
+    here = repository(tmp_path)
+    require_clean(read_here(here))
+    (here / "first").write_text("changed")
+    with pytest.raises(errors.DirtyTree, match="--require-clean"):
+        require_clean(read_here(here))
+
+
+def test_a_shallow_clone(tmp_path: Path) -> None:
+    origin = repository(tmp_path / "origin")
+    commit(origin, "second")
+    git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{origin}", "clone")
+    facts = read_here(tmp_path / "clone")
+    assert facts.shallow
+    assert facts.remote == "", "a path of this machine is nobody's business"
+
+
+def test_the_default_branch_is_the_one_that_origin_has_checked_out(tmp_path: Path) -> None:
+    origin = repository(tmp_path / "origin")
+    assert read_here(origin).default_branch == "", "it has no origin"
+    git(tmp_path, "clone", "--quiet", str(origin), "clone")
+    git(tmp_path / "clone", "checkout", "--quiet", "-b", "origin/main")
+    assert read_here(tmp_path / "clone").default_branch == "main"
+    head = ("symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/feature/trunk")
+    git(origin, *head)
+    assert read_here(origin).default_branch == "feature/trunk", "as the message of a tag rule advises"
+
+
+def test_the_remote_without_credentials(tmp_path: Path) -> None:
+    here = repository(tmp_path)
+    git(here, "remote", "add", "origin", "https://me:canary@git.example/me/app.git")
+    assert read_here(here).remote == "https://git.example/me/app"
+
+
+@pytest.mark.parametrize(
+    ("remote", "web"),
+    [
+        ("https://github.com/me/app.git", "https://github.com/me/app"),
+        ("https://token@github.com/me/app", "https://github.com/me/app"),
+        ("https://me:token@git.example:8443/a/b/c.git/", "https://git.example:8443/a/b/c"),
+        ("https://git.example/me/app.git?token=canary#canary", "https://git.example/me/app"),
+        ("http://git.example/me/app", "http://git.example/me/app"),
+        ("https://github.com:me/app", ""),
+        ("https://[::1/app", ""),
+        ("git@github.com:me/app.git", "https://github.com/me/app"),
+        ("github.com:me/app", "https://github.com/me/app"),
+        ("ssh://git@git.example:2222/me/app.git", "https://git.example/me/app"),
+        ("git://git.example/me/app.git", "https://git.example/me/app"),
+        ("/srv/git/app.git", ""),
+        ("../app", ""),
+        ("file:///srv/git/app.git", ""),
+        ("", ""),
+    ],
+)
+def test_the_web_address_of_a_remote(remote: str, web: str) -> None:
+    assert browsable(remote) == web
+
+
+def test_no_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    with pytest.raises(errors.NotAGitRepository, match="no git repository here") as raised:
+        read_here(tmp_path)
+    assert raised.value.where == str(tmp_path)
+
+
+def test_no_commit(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    with pytest.raises(errors.NotAGitRepository, match="no commit yet"):
+        read_here(tmp_path)
+
+
+def test_a_repository_that_lies_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / ".git").write_text("gitdir: /nowhere/.git/worktrees/x\n")
+    with pytest.raises(errors.NotAGitRepository, match="points at a repository elsewhere"):
+        read_here(tmp_path)
+
+
+def test_a_damaged_repository(tmp_path: Path) -> None:
+    here = repository(tmp_path)
+    (here / ".git/index").write_text("no index")
+    with pytest.raises(errors.NotAGitRepository, match="cannot read") as raised:
+        read_here(here)
+    assert "index" in raised.value.output
+
+
+def test_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell = Path(subprocess.run(["which", "sh"], capture_output=True, text=True, check=True).stdout.strip())
+    (tmp_path / "sh").symlink_to(shell)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(errors.NotAGitRepository, match="git is not installed"):
+        read_here(tmp_path)
+
+
+def test_a_repository_of_somebody_else() -> None:
+    error = explain("fatal: detected dubious ownership in repository at '/x'\nTo add an exception", "/x")
+    assert "another user" in error.what
+    assert "safe.directory" in error.fix

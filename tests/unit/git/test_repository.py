@@ -1,0 +1,80 @@
+"""The repository's own configuration: what GitHub, Dependabot and pre-commit read."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+from test_ci_config import accepted
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize(
+    ("schema", "name", "right", "wrong"),
+    [
+        ("github-actions", "action.yml", "shell: bash", "shells: bash"),
+        ("github-workflows", ".github/workflows/ci.yml", "runs-on:", "run-on:"),
+        ("dependabot", ".github/dependabot.yml", "package-ecosystem: cargo", "package-ecosystem: crates"),
+    ],
+)
+def test_its_schema_accepts_it_and_can_refuse(schema, name, right, wrong, tmp_path: Path) -> None:
+    text = (ROOT / name).read_text()
+    assert accepted(schema, text, tmp_path) == ""
+    assert right in text and accepted(schema, text.replace(right, wrong), tmp_path)
+
+
+def test_hooks_run_tools_that_the_pinned_requirements_install() -> None:
+    pinned = {line.split("==")[0] for line in (ROOT / "requirements.txt").read_text().splitlines()}
+    (local,) = YAML(typ="safe").load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert local["repo"] == "local"
+    for hook in local["hooks"]:
+        program = hook["entry"].removeprefix(".venv/bin/python -m ").removeprefix(".venv/bin/").split()[0]
+        assert hook["language"] == "system" and program in pinned, hook["id"]
+
+
+def test_every_input_of_the_action_is_described_and_reaches_the_script() -> None:
+    action = YAML(typ="safe").load((ROOT / "action.yml").read_text())
+    (step,) = [step for step in action["runs"]["steps"] if step.get("id") == "image"]
+    for name, described in action["inputs"].items():
+        variable = f"INPUT_{name.upper().replace('-', '_')}"
+        assert described["description"] and step["env"][variable] == f"${{{{ inputs.{name} }}}}"
+        assert f"${variable}" in step["run"] or f"${{{variable}" in step["run"]
+
+
+def words_of_the_action(directory: Path, **inputs: str) -> list[str]:
+    """What the action's script calls rust-multiarch with, one word a line."""
+    action = YAML(typ="safe").load((ROOT / "action.yml").read_text())
+    (step,) = [step for step in action["runs"]["steps"] if step.get("id") == "image"]
+    for name, text in {"rust-multiarch": 'printf "%s\\n" "$@" > words', "jq": ":"}.items():
+        (directory / name).write_text(f"#!/bin/sh\n{text}\n")
+        (directory / name).chmod(0o755)
+    env = {**os.environ, **dict.fromkeys(step["env"], ""), **inputs}
+    env |= {"PATH": f"{directory}:{os.environ['PATH']}", "GITHUB_OUTPUT": "outputs"}
+    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
+    subprocess.run(command, cwd=directory, env=env, check=True)
+    return (directory / "words").read_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("variable", "option"),
+    [
+        ("INPUT_PLATFORMS", "--platform"),
+        ("INPUT_TAGS", "--tag"),
+        ("INPUT_BIN", "--bin"),
+        ("INPUT_FEATURES", "--features"),
+    ],
+)
+def test_the_lists_of_the_action_may_have_space_around_their_names(variable, option, tmp_path: Path) -> None:
+    words = words_of_the_action(tmp_path, INPUT_PUSH="true", **{variable: " one, two ,\n\t three\n , "})
+    given = [each for name in ("one", "two", "three") for each in (option, name)]
+    assert [word for word in words if word not in ("build", "", "--push", "--json")] == given
+
+
+@pytest.mark.parametrize(
+    ("variable", "option"), [("INPUT_LABELS", "--label"), ("INPUT_BUILD_ARGS", "--build-arg")]
+)
+def test_the_values_of_the_action_are_taken_as_they_are(variable, option, tmp_path: Path) -> None:
+    words = words_of_the_action(tmp_path, **{variable: "A= one, two \n\nB=3"})
+    assert words == ["build", "", option, "A= one, two ", option, "B=3", "--json"]

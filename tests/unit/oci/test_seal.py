@@ -1,0 +1,255 @@
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from pipeline.oci import normalize
+from pipeline.oci.normalize import Terms
+
+EPOCH = 1_700_000_000
+
+
+def layer(*members: tarfile.TarInfo, contents: dict[str, bytes] | None = None) -> bytes:
+    """A tar of the members, whose files have the contents given."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for member in members:
+            content = (contents or {}).get(member.name, b"")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return out.getvalue()
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, **attributes: object) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type = kind
+    info.mtime = 1234.5
+    for key, value in attributes.items():
+        setattr(info, key, value)
+    return info
+
+
+def members(content: bytes) -> list[tarfile.TarInfo]:
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        return tar.getmembers()
+
+
+def read(content: bytes, name: str) -> bytes:
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        stream = tar.extractfile(name)
+        assert stream is not None
+        return stream.read()
+
+
+def test_a_layer_is_sorted_and_has_one_time() -> None:
+    made = layer(member("b"), member("a", uname="me", gname="us"), contents={"a": b"A", "b": b"B"})
+    sealed = normalize.sealed_layer(io.BytesIO(made), EPOCH)
+    assert [(m.name, m.mtime, m.uname, m.gname) for m in members(sealed)] == [
+        ("a", EPOCH, "", ""),
+        ("b", EPOCH, "", ""),
+    ]
+    assert (read(sealed, "a"), read(sealed, "b")) == (b"A", b"B")
+
+
+def test_a_bases_files_keep_their_time_to_the_second() -> None:
+    (only,) = members(normalize.sealed_layer(io.BytesIO(layer(member("a")))))
+    assert only.mtime == 1234
+    assert "mtime" not in only.pax_headers
+
+
+def test_the_order_the_root_and_the_spelling_of_names_do_not_matter() -> None:
+    one = layer(member("./", tarfile.DIRTYPE), member("./b/", tarfile.DIRTYPE), member("./a"))
+    two = layer(member("a"), member("b", tarfile.DIRTYPE))
+    assert normalize.sealed_layer(io.BytesIO(one), 0) == normalize.sealed_layer(io.BytesIO(two), 0)
+
+
+def test_hard_links_point_at_the_first_name_whichever_had_the_file() -> None:
+    one = layer(member("b", mode=0o755), member("a", tarfile.LNKTYPE, linkname="b"), contents={"b": b"same"})
+    two = layer(
+        member("a", mode=0o755), member("b", tarfile.LNKTYPE, linkname="./a"), contents={"a": b"same"}
+    )
+    sealed = normalize.sealed_layer(io.BytesIO(one), 0)
+    assert sealed == normalize.sealed_layer(io.BytesIO(two), 0)
+    assert [(m.name, m.islnk(), m.linkname, m.mode) for m in members(sealed)] == [
+        ("a", False, "", 0o755),
+        ("b", True, "a", 0o755),
+    ]
+    assert read(sealed, "b") == b"same"
+
+
+def test_capabilities_stay_and_other_records_go() -> None:
+    kept = {"SCHILY.xattr.security.capability": "x"}
+    made = layer(member("ping", pax_headers=kept | {"comment": "made by me"}))
+    (only,) = members(normalize.sealed_layer(io.BytesIO(made), 0))
+    assert only.pax_headers == kept
+
+
+def test_compression_has_no_clock() -> None:
+    packed = normalize.compressed(b"content")
+    assert packed[4:8] == bytes(4), "gzip's own time field"
+    assert gzip.decompress(packed) == b"content"
+
+
+@pytest.mark.parametrize(("epoch", "text"), [(0, "1970-01-01T00:00:00Z"), (EPOCH, "2023-11-14T22:13:20Z")])
+def test_times_are_rfc_3339(epoch: int, text: str) -> None:
+    assert normalize.timestamp(epoch) == text
+
+
+def test_a_config_without_the_engines_clock() -> None:
+    debian = {"created": "2024-01-02T00:00:00Z", "created_by": "# debian.sh", "comment": "debuerreotype 0.16"}
+    made_up = {
+        "created": "2026-11-24T10:26:00.02Z",
+        "created_by": "x",
+        "comment": "buildkit.exporter.image.v0",
+    }
+    before = {
+        "architecture": "arm64",
+        "os": "linux",
+        "config": {"User": "app"},
+        "created": "2026-11-24T10:26:00.08Z",
+        "history": [debian, made_up, made_up | {"empty_layer": True}],
+        "rootfs": {"type": "layers", "diff_ids": ["sha256:old"]},
+    }
+    after = normalize.sealed_config(before, ["sha256:new"], 0)
+    assert after["created"] == "1970-01-01T00:00:00Z"
+    assert after["rootfs"]["diff_ids"] == ["sha256:new"]
+    made = {"created": "1970-01-01T00:00:00Z", "created_by": "rust-multiarch"}
+    assert after["history"] == [debian, made, made | {"empty_layer": True}]
+    assert after["config"] == {"User": "app"}
+    assert before["rootfs"] == {"type": "layers", "diff_ids": ["sha256:old"]}, "the argument is left alone"
+
+
+def test_terms_travel_as_json() -> None:
+    asked = Terms(7, {"a": "b"}, {"linux/arm64": {"c": "d"}})
+    assert normalize.terms(asked.as_json()) == asked
+
+
+def digest(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def archive(path: Path, architecture: str, layers: list[bytes], clock: str = "2026-01-01T00:00:00Z") -> Path:
+    """An OCI archive of one image as the engine exports it: an index in index.json, uncompressed layers."""
+    blobs: dict[str, bytes] = {}
+
+    def add(content: bytes, media_type: str) -> dict[str, object]:
+        digest = hashlib.sha256(content).hexdigest()
+        blobs[f"blobs/sha256/{digest}"] = content
+        return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(content)}
+
+    config = {
+        "architecture": architecture,
+        "os": "linux",
+        "variant": "v7" if architecture == "arm" else "",
+        "created": clock,
+        "config": {},
+        "history": [{"created": clock, "created_by": "x", "comment": "buildkit.exporter.image.v0"}],
+        "rootfs": {
+            "type": "layers",
+            "diff_ids": [digest(tar) for tar in layers],
+        },
+    }
+    manifest = {
+        "schemaVersion": 2,
+        "config": add(json.dumps(config).encode(), normalize.CONFIG),
+        "layers": [add(content, "application/vnd.oci.image.layer.v1.tar") for content in layers],
+    }
+    entry = add(json.dumps(manifest).encode(), normalize.MANIFEST)
+    index = {
+        "schemaVersion": 2,
+        "manifests": [add(json.dumps({"manifests": [entry]}).encode(), normalize.INDEX)],
+    }
+    blobs["index.json"] = json.dumps(index).encode()
+    with tarfile.open(path, "w") as tar:
+        for name, content in blobs.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+BASE = layer(member("etc/passwd"), contents={"etc/passwd": b"root"})
+REMADE = layer(member("./"), member("./etc/passwd"), contents={"./etc/passwd": b"root"})
+PROGRAM = layer(member("app"), contents={"app": b"program"})
+
+
+def sealed(tmp_path: Path, name: str, base: bytes, clock: str, terms: Terms) -> Path:
+    """A layout of one arm image over a base, sealed by the program as the engine runs it."""
+    folder = tmp_path / name
+    folder.mkdir()
+    normalize.main(["base", str(folder / "base"), str(archive(folder / "base.tar", "arm", [base], clock))])
+    image = archive(folder / "image.tar", "arm", [base, PROGRAM], clock)
+    (folder / "terms.json").write_text(terms.as_json())
+    normalize.main(["image", str(folder / "out"), str(folder / "terms.json"), f"{image}={folder}/base"])
+    return folder / "out"
+
+
+def contents(layout: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(layout)): f.read_bytes() for f in layout.rglob("*") if f.is_file()}
+
+
+def test_the_same_bytes_whenever_and_however_the_engine_made_the_layers(tmp_path: Path) -> None:
+    terms = Terms(EPOCH)
+    one = sealed(tmp_path, "one", BASE, "2026-01-01T00:00:00Z", terms)
+    two = sealed(tmp_path, "two", REMADE, "2026-02-02T00:00:00Z", terms)
+    assert contents(one) == contents(two)
+
+
+def test_every_blob_is_what_its_digest_says_and_is_used(tmp_path: Path) -> None:
+    layout = sealed(tmp_path, "one", BASE, "x", Terms(EPOCH, {"top": "1"}, {"linux/arm/v7": {"low": "2"}}))
+    for path, content in contents(layout).items():
+        if path.startswith("blobs"):
+            assert hashlib.sha256(content).hexdigest() == path.rsplit("/", 1)[1]
+
+    def document(descriptor: dict[str, str]) -> dict[str, object]:
+        return json.loads((layout / "blobs" / descriptor["digest"].replace(":", "/")).read_bytes())
+
+    (top,) = json.loads((layout / "index.json").read_text())["manifests"]
+    index = document(top)
+    assert index["annotations"] == {"top": "1"}
+    (entry,) = index["manifests"]
+    assert entry["platform"] == {"architecture": "arm", "os": "linux", "variant": "v7"}
+    manifest = document(entry)
+    assert manifest["annotations"] == {"low": "2"}
+    config = document(manifest["config"])
+    assert config["created"] == normalize.timestamp(EPOCH)
+    layers = [
+        gzip.decompress((layout / "blobs" / x["digest"].replace(":", "/")).read_bytes())
+        for x in manifest["layers"]
+    ]
+    assert config["rootfs"]["diff_ids"] == [digest(tar) for tar in layers]
+    assert [[(m.name, m.mtime) for m in members(tar)] for tar in layers] == [
+        [("etc/passwd", 1234)],
+        [("app", EPOCH)],
+    ]
+
+
+def test_an_image_without_a_base_and_without_annotations(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = archive(tmp_path / "image.tar", "amd64", [PROGRAM])
+    (tmp_path / "terms.json").write_text(Terms(EPOCH).as_json())
+    normalize.main(["image", str(tmp_path / "out"), str(tmp_path / "terms.json"), str(image)])
+    (top,) = json.loads((tmp_path / "out/index.json").read_text())["manifests"]
+    assert capsys.readouterr().out.strip() == top["digest"]
+    index = json.loads((tmp_path / "out/blobs" / top["digest"].replace(":", "/")).read_bytes())
+    assert "annotations" not in index
+    assert index["manifests"][0]["platform"] == {"architecture": "amd64", "os": "linux"}
+
+
+@pytest.mark.parametrize(
+    ("layers", "answer"),
+    [([BASE], "same"), ([BASE, PROGRAM], "same"), ([PROGRAM, BASE], "different"), ([], "different")],
+    ids=["itself", "more", "other", "less"],
+)
+def test_whether_an_image_starts_with_a_base(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], layers: list[bytes], answer: str
+) -> None:
+    normalize.main(["base", str(tmp_path / "base"), str(archive(tmp_path / "base.tar", "amd64", [BASE]))])
+    image = archive(tmp_path / "image.tar", "amd64", layers)
+    normalize.main(["compare", str(tmp_path / "base"), str(image)])
+    assert capsys.readouterr().out == f"{answer}\n"

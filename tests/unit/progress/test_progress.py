@@ -1,0 +1,178 @@
+import pytest
+
+from pipeline.progress import events, model
+from pipeline.progress.events import COMPILING, READY, Stage
+from pipeline.progress.model import DONE, FAILED, INTERRUPTED, Board, Ended, Event, Working
+from pipeline.project.output import Crate
+
+AMD64, ARM64 = "x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"
+ROWS = [("linux/amd64", AMD64), ("linux/arm64", ARM64)]
+COUNTS = {AMD64: 3, ARM64: 3}
+
+
+def board(*events: Event, rows=ROWS) -> Board:
+    """A board that began at 100 and had an event a second since."""
+    current = model.board(rows, 100.0)
+    for passed, event in enumerate(events, start=1):
+        current = model.advance(current, event, 100.0 + passed)
+    return current
+
+
+def stages_of(current: Board) -> list[str]:
+    return [model.stage(current, row) for row in current.rows]
+
+
+@pytest.mark.parametrize(
+    ("line", "event"),
+    [
+        ("70  : [1.7s] |    Compiling hello v0.1.0 (/build/src)", Working()),
+        ("\x1b[95m7   : \x1b[0m\x1b[90;2m┆ \x1b[0m\x1b[90m[0.1s] | \x1b[0m    Updating x\n", Working()),
+        (f"7   : ┆ ┆ [12.0s] |        Built serde@1.0.2 for {ARM64}", Crate(ARM64, "serde@1.0.2", False)),
+        (f"7   : [0.0s] |        Fresh a 1.0 (path+x) for {AMD64}", Crate(AMD64, "a 1.0 (path+x)", True)),
+        (f"7   : ┆ [1m2s] |        Built a 1.0 for {ARM64}", Crate(ARM64, "a 1.0", False)),
+        (f"7   : ┆ [1h0m9s] |        Built a 1.0 for {ARM64}", Crate(ARM64, "a 1.0", False)),
+        (f"7   : [INVALID_DURATION] |        Built a 1.0 for {ARM64}", Crate(ARM64, "a 1.0", False)),
+        ("70  : [1.7s] | warning: unused variable", None),
+        (f"70  : withExec sed Built x for {ARM64}", None),
+        ("70  : Container.withExec DONE [3.8s]", None),
+        ("", None),
+    ],
+)  # fmt: skip
+def test_a_line_of_the_log(line: str, event: Event | None) -> None:
+    assert model.parse(line) == event
+
+
+def test_stages_concern_one_row_or_all() -> None:
+    assert stages_of(board()) == ["starting", "starting"]
+    assert stages_of(board(Stage("fetching"))) == ["fetching", "fetching"]
+    assert stages_of(board(Stage("fetching"), Stage("assembling", "linux/arm64"))) == [
+        "fetching",
+        "assembling",
+    ]
+
+
+def test_compiling_is_preparing_until_cargo_is_heard() -> None:
+    compiling = Stage(COMPILING, crates=COUNTS)
+    assert stages_of(board(compiling)) == [model.PREPARING] * 2
+    assert stages_of(board(compiling, Working())) == [COMPILING] * 2
+    assert stages_of(board(compiling, Crate(AMD64, "a@1", False))) == [COMPILING] * 2
+
+
+def test_crates_count_once_for_their_own_platform() -> None:
+    current = board(
+        Stage(COMPILING, crates=COUNTS),
+        Crate(AMD64, "a@1", True),
+        Crate(AMD64, "b@1", False),
+        Crate(AMD64, "b@1", False),
+        Crate("other-triple", "c@1", False),
+    )
+    assert [row.shown for row in current.rows] == ["2 of 3 crates, 1 cached", ""]
+
+
+def test_a_package_with_a_library_and_a_program_is_cached_only_if_both_are() -> None:
+    half = board(Crate(AMD64, "a@1", True), Crate(AMD64, "a@1", False))
+    other = board(Crate(AMD64, "a@1", False), Crate(AMD64, "a@1", True))
+    both = board(Crate(AMD64, "a@1", True), Crate(AMD64, "a@1", True))
+    shown = [current.rows[0].shown for current in (half, other, both)]
+    assert shown == ["1 of 1 crate", "1 of 1 crate", "1 of 1 crate, 1 cached"]
+
+
+def test_more_crates_than_expected_are_no_nonsense() -> None:
+    crates = [Crate(AMD64, f"a@{number}", False) for number in range(5)]
+    assert board(Stage(COMPILING, crates=COUNTS), *crates).rows[0].shown == "5 of 5 crates"
+
+
+def test_a_compile_that_cargo_was_not_needed_for_is_cached() -> None:
+    events = [Stage(COMPILING, crates=COUNTS), Stage("sealing")]
+    done = board(*events, Ended(DONE))
+    assert [model.crates(done, row) for row in done.rows] == ["cached", "cached"]
+    assert model.crates(board(*events), board(*events).rows[0]) == ""
+    failed = board(*events, Ended(FAILED))
+    assert model.crates(failed, failed.rows[0]) == ""
+    nothing = board(Stage("reading"), Ended(DONE))
+    assert model.crates(nothing, nothing.rows[0]) == ""
+    command = board(*events, Ended(DONE), rows=[("lint", "")])
+    assert model.crates(command, command.rows[0]) == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0, "0:00"), (7.9, "0:07"), (754, "12:34"), (3723, "1:02:03"), (360000, "100:00:00")],
+)
+def test_clock(seconds: float, shown: str) -> None:
+    assert model.clock(seconds) == shown
+
+
+def test_a_frame_has_a_line_for_each_row_and_none_is_too_wide() -> None:
+    current = board(Stage(COMPILING, crates=COUNTS), Crate(AMD64, "a@1", False))
+    assert model.frame(current, 165.0, 80) == [
+        "linux/amd64  compiling  1 of 3 crates  1:05",
+        "linux/arm64  compiling                 1:05",
+    ]
+    assert [len(line) for line in model.frame(current, 165.0, 20)] == [19, 19]
+    assert all(len(line) == 1 for line in model.frame(current, 165.0, 0))
+
+
+def test_the_time_stands_still_at_the_end() -> None:
+    assert model.frame(board(Ended(DONE)), 1000.0, 80)[0].endswith("0:01")
+
+
+def changes(before: Board, event: Event) -> list[str]:
+    return model.changes(before, model.advance(before, event, 130.0), 130.0)
+
+
+def test_a_log_has_a_line_for_rows_that_enter_the_same_stage() -> None:
+    start = board()
+    assert changes(start, Stage("fetching")) == ["   0:30  linux/amd64, linux/arm64: fetching"]
+    assert changes(start, Stage("assembling", "linux/arm64")) == ["   0:30  linux/arm64: assembling"]
+    assert changes(board(Stage("fetching")), Stage("fetching")) == []
+
+
+def test_a_log_says_how_many_crates_there_are_when_cargo_begins() -> None:
+    start = board(Stage(COMPILING, crates={AMD64: 3, ARM64: 1}))
+    assert changes(start, Working()) == [
+        "   0:30  linux/amd64: compiling 3 crates",
+        "   0:30  linux/arm64: compiling 1 crate",
+    ]
+    assert changes(board(Stage(COMPILING), rows=[("lint", "")]), Working()) == ["   0:30  lint: compiling"]
+
+
+def test_a_log_ends_with_what_became_of_the_crates() -> None:
+    start = board(Stage(COMPILING, crates=COUNTS), Crate(AMD64, "a@1", True))
+    assert changes(start, Ended(FAILED)) == [
+        "   0:30  linux/amd64: failed, 1 of 3 crates, 1 cached",
+        "   0:30  linux/arm64: failed",
+    ]
+    assert changes(board(Stage(COMPILING)), Ended(DONE)) == [
+        "   0:30  linux/amd64, linux/arm64: done, cached"
+    ]
+
+
+def test_counts_for_a_log() -> None:
+    assert model.counts(board()) == ""
+    current = board(Stage(COMPILING, crates=COUNTS), Crate(AMD64, "a@1", False), Crate(ARM64, "a@1", False))
+    assert model.counts(current) == "linux/amd64 1 of 3 crates, linux/arm64 1 of 3 crates"
+
+
+def test_what_an_interrupted_build_keeps() -> None:
+    assert len(model.kept(board(Ended(INTERRUPTED)))) == 2
+    kept = model.kept(board(Crate(AMD64, "a@1", False), Ended(INTERRUPTED)))
+    assert kept[1] == "compiled: 1 crate for linux/amd64"
+    assert kept[-1] == "the same command goes on from there"
+
+
+def test_how_long_each_platform_took() -> None:
+    events = [Stage(COMPILING), Stage(READY, "linux/arm64"), Stage("sealing")]
+    assert model.seconds(board(*events, Ended(DONE))) == {"linux/amd64": 4.0, "linux/arm64": 2.0}
+    assert model.seconds(board(*events)) == {"linux/amd64": 0.0, "linux/arm64": 2.0}
+
+
+def test_stages_are_told_to_who_listens_and_to_nobody_else() -> None:
+    events.enter("unheard")
+    heard: list[Stage] = []
+    token = events.LISTENER.set(heard.append)
+    events.enter("fetching")
+    events.enter(COMPILING, "linux/arm64", {ARM64: 1})
+    events.LISTENER.reset(token)
+    events.enter("unheard")
+    assert heard == [Stage("fetching"), Stage(COMPILING, "linux/arm64", {ARM64: 1})]

@@ -1,0 +1,316 @@
+import json
+
+import pytest
+
+from pipeline import errors
+from pipeline.project import features
+from pipeline.project import selection as cargo
+from pipeline.project.selection import Binary, Choice
+
+
+def metadata(*packages: dict, default: list[str] | None = None) -> str:
+    """What `cargo metadata --no-deps` says of a workspace of these packages."""
+    entries = [
+        {
+            "id": f"path+file:///w/{p['name']}#0.1.0",
+            "name": p["name"],
+            "version": "0.1.0",
+            "targets": [
+                {"name": b, "kind": ["bin"], **p.get("required", {}).get(b, {})} for b in p.get("bins", [])
+            ]
+            + [{"name": p["name"], "kind": ["lib"]}, {"name": "t", "kind": ["test"]}],
+            "features": dict(p.get("features", {})),
+            "default_run": p.get("default_run"),
+        }
+        for p in packages
+    ]
+    ids = {e["name"]: e["id"] for e in entries}
+    return json.dumps(
+        {
+            "packages": entries,
+            "workspace_members": list(ids.values()),
+            "workspace_default_members": [ids[name] for name in default or ids],
+        }
+    )
+
+
+ONE = {"name": "app", "bins": ["app"], "features": {"default": [], "tls": []}}
+TWO = {"name": "tools", "bins": ["import", "export"]}
+LIB = {"name": "core"}
+HELPED = {
+    "name": "app",
+    "bins": ["app", "make-completions"],
+    "required": {"make-completions": {"required-features": ["cli", "help"]}},
+    "features": {"default": ["web"], "web": ["help"], "help": [], "cli": ["dep:clap"], "all": ["cli"]},
+}
+
+
+def choose(*packages: dict, default: list[str] | None = None, **choice) -> tuple[Binary, ...]:
+    return cargo.choose(cargo.read_metadata(metadata(*packages, default=default)), Choice(**choice))
+
+
+def test_the_only_binary_is_chosen() -> None:
+    assert choose(ONE, LIB) == (Binary("app", "app", "0.1.0"),)
+
+
+def test_a_default_run_is_chosen() -> None:
+    assert choose({**TWO, "default_run": "export"})[0].name == "export"
+
+
+def test_default_members_are_what_counts() -> None:
+    assert choose(ONE, TWO, default=["app"])[0].name == "app"
+
+
+def test_bins_are_found_in_every_member_and_keep_their_order() -> None:
+    found = choose(ONE, TWO, default=["app"], bins=("export", "app"))
+    assert [(b.package, b.name) for b in found] == [("tools", "export"), ("app", "app")]
+
+
+def test_a_package_narrows_the_choice() -> None:
+    assert choose(ONE, {**TWO, "bins": ["import"]}, package="tools")[0].name == "import"
+
+
+def test_several_and_none_chosen_lists_them() -> None:
+    with pytest.raises(errors.BinaryNotChosen) as raised:
+        choose(ONE, TWO)
+    assert "app, import (package tools), export (package tools)" in str(raised.value)
+
+
+def test_every_binary_is_chosen_where_each_is_to_have_an_image() -> None:
+    assert [binary.name for binary in choose(ONE, TWO, every=True)] == ["app", "import", "export"]
+    assert [binary.name for binary in choose(ONE, TWO, every=True, bins=("export",))] == ["export"]
+    assert [binary.name for binary in choose(HELPED, every=True)] == ["app"], "what the features allow"
+
+
+def test_two_binaries_of_one_name_are_not_made_into_two_images() -> None:
+    """cargo puts both into one file, and both images had the same program."""
+    with pytest.raises(
+        errors.BinaryNotChosen, match=r"several packages have a binary 'app': app, other[\s\S]*--package"
+    ):
+        choose(ONE, {**ONE, "name": "other"}, every=True)
+    assert choose(ONE, {**ONE, "name": "other"}, every=True, package="other")[0].package == "other"
+
+
+def test_checks_need_no_binary_and_keep_to_those_that_are_named() -> None:
+    several = cargo.read_metadata(metadata(ONE, TWO))
+    assert cargo.named(several, Choice()) == ()
+    assert cargo.named(cargo.read_metadata(metadata(LIB)), Choice()) == ()
+    assert cargo.named(several, Choice(bins=("import",))) == (Binary("tools", "import", "0.1.0"),)
+    for choice, error in (
+        (Choice(package="nope"), errors.UnknownPackage),
+        (Choice(bins=("nope",)), errors.UnknownBinary),
+        (Choice(features=("nope",)), errors.UnknownFeature),
+    ):
+        with pytest.raises(error):
+            cargo.named(several, choice)
+
+
+def test_the_same_name_in_two_packages() -> None:
+    with pytest.raises(errors.BinaryNotChosen, match="app, other"):
+        choose(ONE, {"name": "other", "bins": ["app"]}, bins=("app",))
+
+
+def test_an_unknown_binary_lists_the_known() -> None:
+    with pytest.raises(errors.UnknownBinary, match=r"'nope'[\s\S]*choose one of app"):
+        choose(ONE, bins=("nope",))
+
+
+def test_a_library_is_not_a_binary() -> None:
+    with pytest.raises(errors.UnknownBinary, match="libraries"):
+        choose(LIB, bins=("core",))
+    with pytest.raises(errors.NoBinary, match="core"):
+        choose(LIB)
+
+
+def test_an_unknown_package_lists_the_known() -> None:
+    with pytest.raises(errors.UnknownPackage, match=r"'nope'[\s\S]*app, core"):
+        choose(ONE, LIB, package="nope")
+
+
+def test_features() -> None:
+    assert choose(ONE, features=("tls",))
+    assert choose(ONE, features=("app/tls", "serde/derive"))
+    with pytest.raises(errors.UnknownFeature, match=r"'tsl'[\s\S]*use one of tls"):
+        choose(ONE, features=("tsl",))
+    with pytest.raises(errors.UnknownFeature, match="declares no features"):
+        choose({"name": "x", "bins": ["x"]}, features=("y",))
+
+
+def test_a_binary_whose_features_are_not_on_is_not_there() -> None:
+    assert [binary.name for binary in choose(HELPED)] == ["app"]
+    with pytest.raises(errors.BinaryNotChosen, match="app, make-completions"):
+        choose(HELPED, features=("all",))
+    assert choose(HELPED, features=("cli",), no_default_features=True)[0].name == "app"
+    with pytest.raises(errors.BinaryNotChosen):
+        choose(HELPED, all_features=True)
+
+
+def test_a_binary_that_is_named_says_which_features_it_lacks() -> None:
+    named = ("make-completions",)
+    assert choose(HELPED, bins=named, features=("app/cli",))[0].name == "make-completions"
+    with pytest.raises(errors.NoBinary, match=r"make-completions needs a feature that is not chosen: cli\b"):
+        choose(HELPED, bins=named)
+    with pytest.raises(errors.NoBinary, match="needs features that are not chosen: cli, help") as raised:
+        choose(HELPED, bins=named, no_default_features=True)
+    assert raised.value.fix == "pass --features cli,help"
+    with pytest.raises(errors.NoBinary, match="not chosen: cli"):
+        choose({**HELPED, "bins": ["make-completions"]})
+
+
+@pytest.mark.parametrize(
+    ("asked", "enabled"),
+    [
+        (["serde/derive"], {"serde/derive", "serde", "dep:serde"}),
+        (["serde?/derive"], {"serde?/derive"}),
+        (["full", "other"], {"full", "serde", "dep:serde", "other"}),
+        ([], set()),
+    ],
+)
+def test_what_a_feature_switches_on(asked: list[str], enabled: set[str]) -> None:
+    declared = {"full": ["serde", "full"], "serde": ["dep:serde"]}
+    assert features.enabled(declared, asked) == enabled
+
+
+def test_identity_does_not_depend_on_order() -> None:
+    one, two = (cargo.read_metadata(metadata(*p)) for p in ((ONE, LIB), (LIB, ONE)))
+    assert one.identity == two.identity == "app+core"
+
+
+def test_older_cargo_has_no_default_members() -> None:
+    document = json.loads(metadata(ONE))
+    del document["workspace_default_members"]
+    assert cargo.read_metadata(json.dumps(document)).packages[0].is_default
+
+
+BINARIES = (Binary("app", "app", "1"), Binary("app", "two", "1"))
+
+
+def test_build_command() -> None:
+    command = cargo.build_command(Choice(), BINARIES, ["t1", "t2"])
+    assert " ".join(command) == (
+        "cargo build --locked --profile release --package app --bin app --bin two --target t1 --target t2"
+    )
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        (Choice(features=("a", "b")), "--features a,b"),
+        (Choice(all_features=True), "--all-features"),
+        (Choice(no_default_features=True), "--no-default-features"),
+        (Choice(profile="dev"), "--profile dev"),
+        (Choice(arguments=("--config", "x=1")), "--config x=1"),
+    ],
+)
+def test_every_choice_reaches_the_command(choice: Choice, words: str) -> None:
+    assert words in " ".join(cargo.build_command(choice, BINARIES, ["t"]))
+
+
+@pytest.mark.parametrize(
+    ("profile", "directory"),
+    [("release", "release"), ("dev", "debug"), ("bench", "release"), ("dist", "dist")],
+)
+def test_profile_directory(profile: str, directory: str) -> None:
+    assert cargo.profile_directory(profile) == directory
+
+
+# What cargo, rustc and ld print, each reproduced by hand.
+OUTPUTS = [
+    (
+        "error: the lock file /s/Cargo.lock needs to be updated but --locked was passed to prevent this",
+        "LockOutOfDate",
+    ),
+    ("error: cannot update the lock file /s/Cargo.lock because --locked was passed", "LockOutOfDate"),
+    ("error: the package 'app' does not contain this feature: nope", "UnknownFeature"),
+    (
+        "fatal: could not read Username for 'https://git.example': terminal prompts disabled",
+        "MissingCredentials",
+    ),
+    ("error: no token found for `private`, please run `cargo login`", "MissingCredentials"),
+    ("error: profile `dist` is not defined", "InvalidManifest"),
+    ("zstd: /*stdin*\\: unsupported format \ntar: Child returned status 1", "InvalidArgument"),
+    ("/usr/bin/ld: cannot find -lssl: No such file or directory", "LinkError"),
+    ("could not execute process `/b/run`: Exec format error (os error 8)", "BuildScriptRanTarget"),
+    ("error[E0308]: mismatched types", "CompileError"),
+]
+
+# What each of these means beyond its kind of error, and what to do.
+TOLD = [
+    (
+        "error: failed to get `common` as a dependency of package `app v0.1.0 (/source)`\n\nCaused by:\n"
+        "  failed to load source for dependency `common`\n\nCaused by:\n  unable to update /common\n\n"
+        "Caused by:\n  failed to read `/common/Cargo.toml`\n\nCaused by:\n  No such file or directory",
+        errors.InvalidManifest,
+        "a path dependency is not in the source: /common",
+        "--package",
+    ),
+    (
+        "error: failed to parse manifest at `/source/Cargo.toml`\n\nCaused by:\n"
+        "  error inheriting `version` from workspace root manifest's `workspace.package.version`\n\n"
+        "Caused by:\n  failed to find a workspace root",
+        errors.InvalidManifest,
+        "the source is a member of a workspace, whose root is not in it",
+        "pass the workspace's root",
+    ),
+    (
+        "error[E0554]: `#![feature]` may not be used on the stable release channel",
+        errors.CompileError,
+        "the project needs a nightly Rust",
+        "hand in a builder",
+    ),
+    (
+        "error: couldn't read `src/../web/index.html`: No such file or directory (os error 2)\n"
+        " --> src/main.rs:1:29",
+        errors.CompileError,
+        "the code reads a file that is not in the source: src/../web/index.html",
+        "--include-ignored",
+    ),
+    (
+        "error: failed to run custom build command for `app v0.1.0 (/build/src)`\n\nCaused by:\n"
+        "  process didn't exit successfully\n  --- stderr\n  thread 'main' panicked at build.rs:1:60:\n"
+        "  failed to run git: "
+        'Os { code: 2, kind: NotFound, message: "No such file or directory" }',
+        errors.CompileError,
+        "the build script of app did not find a program or a file",
+        "--builder-packages",
+    ),
+]
+
+
+def test_a_dependency_that_no_longer_compiles_is_named_and_the_projects_own_code_is_not() -> None:
+    rustc = "error[E0282]: type annotations needed for `Box<_>`\n  --> {}/src/parse/mod.rs:83:9\n   |\n"
+    registry = "/cargo/registry/src/index.crates.io-1949cf8c6b5b557f"
+    found = cargo.explain(rustc.format(f"{registry}/time-0.3.29"), "cargo build")
+    assert "the dependency time 0.3.29 does not compile" in str(found)
+    assert "cargo update --package time" in found.fix and "rust-version" in found.fix
+    found = cargo.explain(rustc.format(f"{registry}/proc-macro-error-attr-1.0.4+x"), "cargo build")
+    assert "proc-macro-error-attr 1.0.4+x" in str(found)
+    assert "the dependency" not in str(cargo.explain(rustc.format("services/time-0.3.29"), "cargo build"))
+
+
+@pytest.mark.parametrize(("output", "name"), OUTPUTS)
+def test_explain_carries_the_output_whole(output: str, name: str) -> None:
+    error = cargo.explain(f"   Compiling app\n{output}\n", where="cargo build")
+    assert type(error).__name__ == name
+    assert output in error.render()
+    assert error.fix
+    assert error.where == "cargo build"
+
+
+@pytest.mark.parametrize(("output", "kind", "what", "fix"), TOLD)
+def test_what_cargo_says_becomes_a_sentence_and_a_fix(
+    output: str, kind: type[errors.RustMultiarchError], what: str, fix: str
+) -> None:
+    found = cargo.explain(f"   Compiling other v1.0.0\n{output}\n", where="cargo build")
+    assert type(found) is kind
+    assert found.what == what
+    assert fix in found.fix
+
+
+def test_a_link_error_names_the_library() -> None:
+    assert "'ssl'" in cargo.explain("ld: cannot find -lssl", where="").what
+
+
+def test_what_no_row_knows_is_told_by_the_command_that_failed() -> None:
+    error = cargo.explain("error: key with no value", "cargo metadata", otherwise=cargo.DESCRIBING)
+    assert type(error) is errors.InvalidManifest

@@ -1,0 +1,191 @@
+"""What a push leaves at a registry where it fails, is refused or interrupted; the registry is a dict."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+import httpx
+import layouts
+import pytest
+
+from pipeline import errors
+from pipeline.oci.layout import Layout, digest_of
+from pipeline.registry.address import destinations
+from pipeline.registry.artifacts import Layer, artifact
+from pipeline.registry.credentials import anonymous
+from pipeline.registry.dial import Registries
+from pipeline.registry.pushing import push
+from pipeline.registry.receipt import Receipt
+from pipeline.registry.retry import Retry
+
+pytestmark = pytest.mark.anyio
+
+BEFORE = b'{"before":1}'
+KEPT = digest_of(BEFORE)
+Fault = Callable[[], Awaitable[int]]
+
+
+@dataclass
+class Memory:
+    """A registry: manifests and blobs by path, and what happens after a tag was set, by tag."""
+
+    kept: dict[str, bytes] = field(default_factory=dict)
+    after: dict[str, Fault] = field(default_factory=dict)
+    refused: tuple[str, ...] = ()
+    deletes: bool = True
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        await anyio.lowlevel.checkpoint()
+        path, body = request.url.path.removeprefix("/v2/"), await request.aread()
+        name = path.rpartition("/")[2]
+        if request.method == "POST":
+            return httpx.Response(202, headers={"Location": request.url.path})
+        if request.method == "PUT":
+            if name in self.refused:
+                return httpx.Response(409)
+            self.kept[re.sub("uploads/$", request.url.params.get("digest", ""), path)] = body
+            status = await self.after.pop(name)() if name in self.after else 201
+            return httpx.Response(status, headers={"OCI-Subject": json.loads(body)["subject"]["digest"]}
+                                  if b'"subject"' in body else {})  # fmt: skip
+        if request.method == "DELETE":
+            status = 405 if not self.deletes else 202 if self.kept.pop(path, None) else 404
+            return httpx.Response(status)
+        found = self.kept.get(path)
+        return httpx.Response(404) if found is None else httpx.Response(200, content=found)
+
+    def tags(self, repository: str = "app") -> dict[str, str]:
+        """The digests that the tags of a repository name."""
+        start = f"{repository}/manifests/"
+        named = {path.removeprefix(start): body for path, body in self.kept.items() if path.startswith(start)}
+        return {tag: digest_of(body) for tag, body in named.items() if ":" not in tag}
+
+
+@dataclass
+class Pushing:
+    """Pushes of one image to a registry in memory."""
+
+    layout: Layout
+    memory: Memory
+    said: list[str] = field(default_factory=list)
+
+    async def __call__(self, *addresses: str, signed: bool = False) -> Receipt:
+        root = self.layout.root
+        artifacts = [artifact(root, "x/y", (Layer("a/b", b"mine"),), tag="signed")] if signed else []
+        transport = httpx.MockTransport(self.memory.answer)
+        async with httpx.AsyncClient(transport=transport) as client:
+            registries = Registries(client, anonymous, (), Retry(attempts=1), self.said.append)
+            return await push(self.layout, destinations(addresses), registries, artifacts=artifacts)
+
+
+@pytest.fixture
+async def pushing(tmp_path: Path) -> Pushing:
+    layout = await Layout.open(layouts.sample(tmp_path / "layout"))
+    return Pushing(layout, Memory({"app/manifests/one": BEFORE, "app/manifests/two": BEFORE}))
+
+
+TWO = ("a.example/app:one", "a.example/app:two", "a.example/app:new")
+
+
+async def test_every_tag_names_the_image(pushing: Pushing) -> None:
+    receipt = await pushing(*TWO)
+    assert pushing.memory.tags() == dict.fromkeys(("one", "two", "new"), receipt.digest)
+
+
+async def failing() -> int:
+    return 502
+
+
+@pytest.mark.parametrize("tag", ["one", "two", "new"])
+async def test_a_tag_that_was_set_though_the_registry_failed_goes_back(pushing: Pushing, tag: str) -> None:
+    pushing.memory.after = {tag: failing}
+    with pytest.raises(errors.RegistryFailed, match=f"its tag {tag} was not set") as raised:
+        await pushing(*TWO)
+    assert pushing.memory.tags() == {"one": KEPT, "two": KEPT}
+    assert "could not be put back" not in raised.value.fix
+
+
+async def test_a_tag_that_cannot_be_taken_away_is_named(pushing: Pushing) -> None:
+    pushing.memory.after, pushing.memory.deletes = {"new": failing}, False
+    with pytest.raises(errors.RegistryFailed, match=r"may name the new image.* a\.example/app:new;"):
+        await pushing(*TWO)
+
+
+async def test_a_tag_that_a_registry_without_deletion_never_had_is_not_named(pushing: Pushing) -> None:
+    async def lost() -> int:
+        del pushing.memory.kept["app/manifests/new"]
+        return 502
+
+    pushing.memory.after, pushing.memory.deletes = {"new": lost}, False
+    with pytest.raises(errors.RegistryFailed) as raised:
+        await pushing(*TWO)
+    assert "could not be put back" not in raised.value.fix
+
+
+async def test_a_tag_that_was_refused_is_left_alone(pushing: Pushing) -> None:
+    pushing.memory.refused = ("two",)
+    with pytest.raises(errors.TagRefused) as raised:
+        await pushing(*TWO)
+    assert pushing.memory.tags() == {"one": KEPT, "two": KEPT}
+    assert "could not be put back" not in raised.value.fix
+
+
+@pytest.mark.parametrize("tag", ["one", "two"])
+async def test_an_interrupted_push_puts_its_tags_back(pushing: Pushing, tag: str) -> None:
+    with anyio.CancelScope() as scope:
+
+        async def interrupt() -> int:
+            scope.cancel()
+            return 201
+
+        pushing.memory.after = {tag: interrupt}
+        await pushing(*TWO)
+    assert scope.cancelled_caught
+    assert pushing.memory.tags() == {"one": KEPT, "two": KEPT}
+    assert pushing.said == []
+
+
+@pytest.mark.parametrize("seconds", [10, 0])
+async def test_an_interrupted_push_says_which_tags_it_left(
+    pushing: Pushing, seconds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with anyio.CancelScope() as scope:
+
+        async def interrupt() -> int:
+            scope.cancel()
+            pushing.memory.refused = ("one",)
+            return 201
+
+        monkeypatch.setattr("pipeline.registry.pushing.PUT_BACK_SECONDS", seconds)
+        pushing.memory.after = {"one": interrupt}
+        await pushing(*TWO)
+    assert ["a.example/app:one" in line for line in pushing.said] == [True]
+
+
+async def test_a_push_that_is_interrupted_by_a_signal_does_so_too(pushing: Pushing) -> None:
+    """On Ctrl-C asyncio cancels its main task, which no scope knows of."""
+    task = asyncio.ensure_future(pushing(*TWO))
+
+    async def interrupt() -> int:
+        task.cancel()
+        return 201
+
+    pushing.memory.after = {"one": interrupt}
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert pushing.memory.tags() == {"one": KEPT, "two": KEPT}
+
+
+async def test_the_receipt_names_the_referrers_that_are_there(pushing: Pushing) -> None:
+    """Found where somebody else had signed: the manifest with both signatures has another digest."""
+    theirs = artifact(pushing.layout.root, "x/y", (Layer("a/b", b"theirs"),))
+    pushing.memory.kept["other/manifests/signed"] = theirs.body
+    receipt = await pushing("a.example/app:one", "a.example/other:one", signed=True)
+    mine, both = receipt.referrers
+    assert mine == pushing.memory.tags()["signed"] != both == pushing.memory.tags("other")["signed"]
+    assert {f"app/manifests/{mine}", f"other/manifests/{both}"} <= pushing.memory.kept.keys()

@@ -1,0 +1,175 @@
+"""musl and an older glibc: what the builder is told, and what is refused before anything is compiled."""
+
+import shlex
+import subprocess
+from dataclasses import replace
+
+import pytest
+from test_build import plan
+
+from pipeline.build import compile as build
+from pipeline.errors import InvalidArgument, UnsupportedLibc
+from pipeline.oci import runtime
+from pipeline.targets import TARGETS, Libc, parse, select
+from pipeline.toolchain import builder as toolchain
+from pipeline.toolchain import zig
+
+ARM64, ARMV7, RISCV64 = parse("linux/arm64"), parse("linux/arm/v7"), parse("linux/riscv64")
+EVERY = pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.platform)
+ABIS = pytest.mark.parametrize(("libc", "glibc"), [(Libc.GNU, ""), (Libc.MUSL, ""), (Libc.GNU, "2.30")])
+
+
+def test_every_platform_has_a_row() -> None:
+    assert list(zig.ROWS) == [target.platform for target in TARGETS]
+
+
+def test_debians_gcc_is_used_for_debians_glibc_alone() -> None:
+    assert toolchain.compilers(ARM64).cc == "aarch64-linux-gnu-gcc"
+    assert toolchain.compilers(ARM64, Libc.MUSL).cc == "/opt/rust-multiarch/aarch64-linux-musl/cc"
+    assert toolchain.compilers(ARM64, glibc="2.17").cc == "/opt/rust-multiarch/aarch64-linux-gnu.2.17/cc"
+
+
+@EVERY
+@ABIS
+def test_every_toolchain_is_told_to_everything_that_asks(target, libc, glibc) -> None:
+    chosen = toolchain.compilers(target, libc, glibc)
+    env = toolchain.environment(target, libc, glibc)
+    low = target.triple(libc).replace("-", "_")
+    assert env[f"CARGO_TARGET_{low.upper()}_LINKER"] == env[f"CC_{low}"] == chosen.cc
+    assert env[f"CXX_{low}"] == chosen.cxx
+    assert all(low in name or low.upper() in name for name in env)
+    assert len(env) == len(toolchain.environment(target)), "the same variables whatever the toolchain"
+    cmake = toolchain.cmake_toolchain(target, libc, glibc)
+    assert f"set(CMAKE_C_COMPILER {chosen.cc})" in cmake
+    assert f"set(CMAKE_CXX_COMPILER {chosen.cxx})" in cmake
+
+
+@EVERY
+@ABIS
+def test_the_packages_have_the_binutils_of_the_target(target, libc, glibc) -> None:
+    name = target.tools.replace("_", "-")
+    packages = toolchain.cross_packages([target], libc, glibc)
+    assert {f"gcc-{name}", f"binutils-{name}"} & set(packages)
+    assert ("rsync" in packages) and len(set(packages)) == len(packages)
+
+
+@pytest.mark.parametrize(
+    ("platform", "musl", "older"),
+    [
+        ("linux/amd64", "x86_64-linux-musl", "x86_64-linux-gnu.2.17"),
+        ("linux/arm64", "aarch64-linux-musl", "aarch64-linux-gnu.2.17"),
+        ("linux/arm/v7", "arm-linux-musleabihf", "arm-linux-gnueabihf.2.17"),
+        ("linux/386", "x86-linux-musl", "x86-linux-gnu.2.17"),
+        ("linux/ppc64le", "powerpc64le-linux-musl", "powerpc64le-linux-gnu.2.17"),
+        ("linux/s390x", "s390x-linux-musl", "s390x-linux-gnu.2.17"),
+        ("linux/riscv64", "riscv64-linux-musl", "riscv64-linux-gnu.2.17"),
+    ],
+)
+def test_zigs_names(platform: str, musl: str, older: str) -> None:
+    assert zig.name(parse(platform), Libc.MUSL) == musl
+    assert zig.name(parse(platform), Libc.GNU, "2.17") == older
+
+
+@EVERY
+def test_the_scripts_pass_their_arguments_on(target, tmp_path) -> None:
+    scripts = zig.compilers(target, Libc.MUSL).scripts
+    assert [path.rpartition("/")[2] for path in scripts] == ["cc", "c++"]
+    for (path, text), command in zip(scripts.items(), ("cc", "c++"), strict=True):
+        script = tmp_path / path.rpartition("/")[2]
+        script.write_text(text.replace("/opt/zig/bin/cargo-zigbuild", "printf '%s\\n'"))
+        done = subprocess.run(
+            ["sh", script, "a b", "-static-pie"], capture_output=True, text=True, check=True
+        )
+        words = done.stdout.splitlines()
+        assert words[:3] == ["zig", command, "--"]
+        assert words[-4:] == ["-target", zig.name(target, Libc.MUSL), "a b", "-pie"]
+
+
+def test_the_processor_is_rustcs_where_zigs_own_is_newer() -> None:
+    script = zig.compilers(ARMV7, Libc.MUSL).scripts["/opt/rust-multiarch/arm-linux-musleabihf/cc"]
+    assert " -mcpu=generic+v7a+vfp3-d32+thumb2-neon " in script
+    assert "-mcpu" not in str(zig.compilers(ARM64, Libc.MUSL).scripts)
+
+
+@pytest.mark.parametrize(("libc", "glibc"), [(Libc.MUSL, ""), (Libc.GNU, "2.17")])
+def test_debians_libraries_are_hidden_from_programs_that_cannot_load_them(libc, glibc) -> None:
+    env = toolchain.environment(ARM64, libc, glibc)
+    low = ARM64.triple(libc).replace("-", "_")
+    assert "/usr/" not in env[f"PKG_CONFIG_LIBDIR_{low}"]
+    assert "/usr/" not in env[f"BINDGEN_EXTRA_CLANG_ARGS_{low}"]
+
+
+def test_bindgen_sees_the_headers_of_the_libc() -> None:
+    musl = shlex.split(zig.compilers(ARM64, Libc.MUSL).bindgen)
+    assert "/opt/zig/ziglang/lib/libc/include/aarch64-linux-musl" in musl
+    older = shlex.split(zig.compilers(ARM64, Libc.GNU, "2.17").bindgen)
+    assert "/opt/zig/ziglang/lib/libc/include/generic-glibc" in older
+    assert "-D__GLIBC_MINOR__=17" in older
+
+
+def arguments(script: str, tmp_path, *words: str) -> list[str]:
+    """What the real rustc would be given."""
+    path = tmp_path / "rustc"
+    path.write_text(script.replace("exec rustc", "printf '%s\\n'"))
+    done = subprocess.run(["sh", path, *words], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def test_rustc_is_told_to_link_statically_where_it_would_not(tmp_path) -> None:
+    script = zig.rustc_script(select(["linux/amd64,linux/riscv64"]))
+    target = ("--crate-name", "a b", "--target", "riscv64gc-unknown-linux-musl", "-O")
+    assert arguments(script, tmp_path, *target) == [*target, "-C", "target-feature=+crt-static"]
+    for other in (("-vV",), ("--crate-name", "x"), ("--target", "x86_64-unknown-linux-musl")):
+        assert arguments(script, tmp_path, *other) == [*other]
+
+
+def test_rustc_is_left_alone_where_it_links_statically() -> None:
+    assert zig.rustc_script(select(["linux/amd64,linux/arm64,linux/arm/v7,linux/386,linux/ppc64le"])) == ""
+
+
+@EVERY
+def test_what_rust_has_a_standard_library_for_is_accepted(target) -> None:
+    zig.check([target], Libc.GNU)
+    zig.check([target], Libc.GNU, "2.36")
+    if target.platform != "linux/s390x":
+        zig.check([target], Libc.MUSL)
+
+
+@pytest.mark.parametrize(
+    ("platform", "libc", "glibc", "named"),
+    [
+        ("linux/s390x", Libc.MUSL, "", "linux/s390x"),
+        ("linux/amd64", Libc.MUSL, "2.17", "2.17"),
+        ("linux/amd64", Libc.GNU, "2.16", "2.17 to 2.36"),
+        ("linux/amd64", Libc.GNU, "2.37", "2.17 to 2.36"),
+        ("linux/riscv64", Libc.GNU, "2.17", "2.29 to 2.36"),
+    ],
+)
+def test_what_cannot_be_linked_is_refused_by_name(platform: str, libc: Libc, glibc: str, named: str) -> None:
+    with pytest.raises(UnsupportedLibc) as raised:
+        zig.check(select(["linux/arm64", platform]), libc, glibc)
+    assert named in str(raised.value)
+    assert raised.value.fix
+    assert raised.value.exit_code == 14
+
+
+@pytest.mark.parametrize("glibc", ["2", "2.x", "2.17.1", " 2.17", "two"])
+def test_a_glibc_that_is_no_version(glibc: str) -> None:
+    with pytest.raises(InvalidArgument, match="glibc"):
+        zig.check([ARM64], Libc.GNU, glibc)
+
+
+def test_the_wheels_are_pinned_by_content_for_both_build_platforms() -> None:
+    for wheel in zig.WHEELS:
+        assert "==" in wheel and wheel.count("--hash=sha256:") == 2
+
+
+def test_the_runtime_follows_the_libc() -> None:
+    assert runtime.BASES[Libc.GNU] == "debian:bookworm-slim"
+    assert runtime.BASES[Libc.MUSL] == runtime.SCRATCH
+    assert set(runtime.BASES) == set(Libc)
+
+
+def test_a_glibc_has_compiled_state_of_its_own() -> None:
+    older = replace(plan(), order=replace(plan().order, glibc="2.17"))
+    assert len({build.cache_key(one) for one in (plan(), older, plan(libc=Libc.MUSL))}) == 3

@@ -1,0 +1,87 @@
+import re
+
+import pytest
+
+from pipeline.targets import TARGETS, Libc, parse
+from pipeline.toolchain import builder as toolchain
+
+ARM64, AMD64 = parse("linux/arm64"), parse("linux/amd64")
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.platform)
+@pytest.mark.parametrize("libc", Libc)
+def test_every_variable_carries_the_triple_so_the_host_sees_none(target, libc) -> None:
+    suffix = target.triple(libc).replace("-", "_")
+    for name in toolchain.environment(target, libc):
+        assert suffix in name or suffix.upper() in name
+
+
+def test_environment_of_arm64() -> None:
+    env = toolchain.environment(ARM64)
+    assert env["CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER"] == "aarch64-linux-gnu-gcc"
+    assert env["CC_aarch64_unknown_linux_gnu"] == "aarch64-linux-gnu-gcc"
+    assert env["CXX_aarch64_unknown_linux_gnu"] == "aarch64-linux-gnu-g++"
+    assert env["AR_aarch64_unknown_linux_gnu"] == "aarch64-linux-gnu-ar"
+    assert env["PKG_CONFIG_ALLOW_CROSS_aarch64_unknown_linux_gnu"] == "1"
+    assert env["PKG_CONFIG_LIBDIR_aarch64_unknown_linux_gnu"] == (
+        "/usr/lib/aarch64-linux-gnu/pkgconfig:/usr/share/pkgconfig"
+    )
+
+
+def test_cross_packages_of_both_default_platforms() -> None:
+    packages = toolchain.cross_packages([AMD64, ARM64])
+    for package in (
+        "gcc-aarch64-linux-gnu", "gcc-x86-64-linux-gnu", "libc6-dev-arm64-cross", "libc6-dev-amd64-cross",
+        "pkgconf", "ca-certificates",
+    ):  # fmt: skip
+        assert package in packages
+
+
+def test_cmake_toolchain() -> None:
+    text = toolchain.cmake_toolchain(ARM64)
+    assert "set(CMAKE_SYSTEM_PROCESSOR aarch64)" in text
+    assert "set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)" in text
+
+
+def test_cmake_is_told_processors_as_it_names_them() -> None:
+    """aws-lc knows riscv64 and takes riscv64gc for something generic."""
+    texts = [toolchain.cmake_toolchain(target) for target in TARGETS]
+    named = [re.findall(r"set\(CMAKE_SYSTEM_PROCESSOR (\w+)\)", text)[0] for text in texts]
+    assert named == ["x86_64", "aarch64", "armv7", "i686", "powerpc64le", "s390x", "riscv64"]
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ('[toolchain]\nchannel = "1.85.0"\n', "1.85.0"),
+        ('[toolchain]\nchannel = "1.85"', "1.85"),
+        ('[toolchain]\nchannel = "stable"\n', ""),
+        ("[toolchain]\nchannel = '1.85'\n", "1.85"),
+        ('toolchain.channel = "1.85"', "1.85"),
+        ('toolchain = { profile = "minimal", channel = "1.85" }', "1.85"),
+        ('[other]\nchannel = "1.85"', ""),
+        ("1.80.1\n", "1.80.1"),
+        ("nightly-2026-01-01\n", ""),
+        ("", ""),
+    ],
+)
+def test_pinned_version(text: str, version: str) -> None:
+    assert toolchain.pinned_version(text) == version
+
+
+def test_builder_and_runtime_are_one_distribution() -> None:
+    from pipeline.oci import runtime
+
+    assert toolchain.DISTRIBUTION in runtime.BASE
+    assert toolchain.rust_image("1.96") == "rust:1.96-slim-bookworm"
+
+
+def test_an_image_that_cannot_be_pulled_names_the_version() -> None:
+    error = toolchain.unavailable("9.99", "not found")
+    assert "rust:9.99-slim-bookworm" in str(error)
+    assert error.output == "not found"
+
+
+def test_an_image_of_another_platform_says_how_to_get_it() -> None:
+    assert "engine start --builder linux/arm64" in toolchain.unavailable("1.90", "", "linux/arm64").fix
+    assert "--builder" not in toolchain.unavailable("1.90", "").fix
