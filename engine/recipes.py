@@ -106,7 +106,7 @@ PYTHON = Base(
     parent=DEBIAN,
 )
 LATER = replace(DEBIAN, tag="trixie-slim", suite="trixie")
-"""The runtime base of platforms that DEBIAN has no port for; see `pipeline.oci.runtime.LATER`."""
+"""The runtime base of platforms that DEBIAN has no port for; see `pipeline.toolchain.versions.LATER`."""
 
 BASES = (DEBIAN, LATER, RUST, PYTHON)
 

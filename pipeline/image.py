@@ -31,7 +31,7 @@ from pipeline.registry.address import destinations, named, open_to_tags, tagged
 from pipeline.registry.artifacts import Artifact
 from pipeline.registry.publish import RegistryLogin, deliver
 from pipeline.targets import Libc, Target, parse
-from pipeline.toolchain.versions import PYTHON
+from pipeline.toolchain.versions import BASE, PYTHON
 
 AddressArgument = Annotated[
     str,
@@ -325,7 +325,7 @@ async def prepare(plan: Plan, setup: runtime.Runtime) -> None:
     Raises:
         BaseImageUnavailable: see `runtime.start`.
     """
-    for target in plan.order.targets:
+    for target in plan.request.targets:
         of_target, base = await runtime.start(setup, target)
         if of_target.base != runtime.SCRATCH:
             await _sealed_base(base).sync()
@@ -358,7 +358,7 @@ async def assemble(
     async def one(of: tuple[Target, Needs]) -> Variant:
         return await _variant(plan, setup, output, *of)
 
-    variants = await each(zip(plan.order.targets, plan.needs, strict=True), one, AT_ONCE)
+    variants = await each(zip(plan.request.targets, plan.needs, strict=True), one, AT_ONCE)
     events.enter("verifying")
     subjects = [gate.Subject(v.container, parse(v.platform), v.demand) for v in variants]
     verified = await gate.verify(subjects)
@@ -377,13 +377,13 @@ async def _variant(
 ) -> Variant:
     """One platform's image, not verified yet."""
     events.enter("assembling", target.platform)
-    triple = target.triple(plan.order.libc)
+    triple = target.triple(plan.request.libc)
     names = [binary.name for binary in plan.binaries]
     binaries = output.directory(triple)
     made = build.programs(await output.file(f"{build.LISTED}/{triple}").contents())
     of_target, base = await runtime.start(setup, target)
     linked = [package for name in names for package in made[name].packages]
-    native = dag.container().from_(runtime.base_for(runtime.BASE, target))
+    native = dag.container().from_(runtime.base_for(BASE, target))
     added = await debian.runtime_files(base, native, target, [*needs.runtime, *linked, *setup.packages])
     files = {name: binaries.file(name) for name in names}
     container = await runtime.assemble(of_target, base, files, plan.native, added)
@@ -398,7 +398,7 @@ async def _variant(
         size=sum(made[name].size for name in names),
     )
     paths = tuple(f"{runtime.PROGRAMS}/{name}" for name in names)
-    static = plan.order.libc is Libc.MUSL
-    variant.demand = gate.Demand(paths, of_target.base, static, plan.order.glibc)
+    static = plan.request.libc is Libc.MUSL
+    variant.demand = gate.Demand(paths, of_target.base, static, plan.request.glibc)
     events.enter(events.READY, target.platform)
     return variant

@@ -16,12 +16,14 @@ from pipeline.build import checks
 from pipeline.build.compile import archive, compile
 from pipeline.build.compile import builder as native_builder
 from pipeline.build.custom_containers import Supplied, check_platform
-from pipeline.build.plan import IGNORED, Order, Plan, plan
+from pipeline.build.plan import IGNORED, Plan, plan
 from pipeline.build.reproduce import twice
 from pipeline.config import request
 from pipeline.config.credentials import Access, GitToken, RegistryToken, gitconfig, registry_variable
-from pipeline.config.settings import InEngine, Merged, Settings, from_project, given, merge
+from pipeline.config.request import BuildRequest
+from pipeline.config.settings import USER, InEngine, Merged, Settings, from_project, given, merge
 from pipeline.errors import first
+from pipeline.git import context
 from pipeline.git import tags as rules
 from pipeline.git.context import Situation
 from pipeline.image import (
@@ -50,6 +52,7 @@ from pipeline.project.selection import named_one
 from pipeline.registry.address import destinations, named, open_to_tags, tagged
 from pipeline.registry.publish import join
 from pipeline.targets import DEFAULT_PLATFORMS, Libc, parse, select
+from pipeline.toolchain.versions import BASE
 
 
 @object_type
@@ -111,9 +114,7 @@ class RustMultiarch:
         list[str] | None,
         Doc("Further Debian packages of the final image, unpacked without running anything: tzdata."),
     ] = None
-    user: Annotated[
-        str | None, Doc(f"User the program runs as; the default, {runtime.USER}, has no rights.")
-    ] = None
+    user: Annotated[str | None, Doc(f"User the program runs as; the default, {USER}, has no rights.")] = None
     ports: Annotated[list[int] | None, Doc("TCP ports the image declares.")] = None
     working_directory: Annotated[
         str | None, Doc("Directory the program starts in; the base's where it is empty.")
@@ -203,13 +204,13 @@ class RustMultiarch:
     async def export_cache(self) -> dagger.File:
         """Build, then give the compiled state as an archive, for a CI that keeps nothing between runs."""
         settings, at = await self._asked()
-        return await archive(await plan(self._order(settings, at)))
+        return await archive(await plan(self._request(settings, at)))
 
     @function(cache="never")
     async def reproduce(self) -> str:
         """Compile twice from nothing and compare; says which file differs, if one does."""
         settings, at = await self._asked()
-        files = await twice(await plan(self._order(settings, at)))
+        files = await twice(await plan(self._request(settings, at)))
         return f"reproducible: {files} files are the same in two builds that shared nothing but the sources"
 
     @function
@@ -269,8 +270,8 @@ class RustMultiarch:
         merged = await self.merged()
         if matrix:
             return preview.as_matrix(select(merged.settings.platforms), merged.settings.libc)
-        at = await request.situation(merged.settings, self.situation, self.repository)
-        planned = await plan(self._order(merged.settings, at))
+        at = await context.situation(merged.settings, self.situation, self.repository)
+        planned = await plan(self._request(merged.settings, at))
         setup = await self._setup(merged.settings, planned, at)
         rules_name = not tags or any(map(open_to_tags, tags))
         named_by = rules.needed if tags else rules.from_text
@@ -281,7 +282,7 @@ class RustMultiarch:
     async def compiled(self) -> tuple[Plan, dagger.Directory]:
         """The plan and what `build.compile` put out for it, without any image."""
         settings, at = await self._asked()
-        planned = await plan(self._order(settings, at))
+        planned = await plan(self._request(settings, at))
         return planned, await compile(planned)
 
     @function
@@ -293,10 +294,10 @@ class RustMultiarch:
         """One platform's compiled binary, stripped."""
         target = parse(platform)
         settings, at = await self._asked()
-        planned = await plan(dataclasses.replace(self._order(settings, at), targets=(target,)))
+        planned = await plan(dataclasses.replace(self._request(settings, at), targets=(target,)))
         chosen = named_one(planned.binaries, name or planned.binaries[0].name)
         output = await compile(planned)
-        return output.file(f"{target.triple(planned.order.libc)}/{chosen.name}")
+        return output.file(f"{target.triple(planned.request.libc)}/{chosen.name}")
 
     @function(cache="never")
     async def publish(
@@ -388,14 +389,14 @@ class RustMultiarch:
         """What the native dependencies need for each platform and why, found out without compiling."""
         planned = await self._planned()
         shown = preflight.as_json if as_json else preflight.as_text
-        return shown(planned.order.targets, planned.needs)
+        return shown(planned.request.targets, planned.needs)
 
     @function
     async def verify(
         self,
         binary: Annotated[dagger.File, Doc("The program.")],
         platform: Annotated[str, Doc("Platform of program and image, for example linux/arm64.")],
-        image: Annotated[str, Doc("Image it would ship in; scratch for an empty one.")] = runtime.BASE,
+        image: Annotated[str, Doc("Image it would ship in; scratch for an empty one.")] = BASE,
         static: Annotated[bool, Doc("The program has to be static.")] = False,
         as_json: Annotated[bool, Doc("As JSON instead of a line.")] = False,
     ) -> str:
@@ -417,7 +418,7 @@ class RustMultiarch:
         if not platforms:
             return await checks.test(await self._checked())
         planned = await self._planned(targets=select(platforms), tests=True)
-        return await checks.test(planned, planned.order.targets)
+        return await checks.test(planned, planned.request.targets)
 
     @function
     @check
@@ -456,16 +457,16 @@ class RustMultiarch:
     async def _asked(self) -> tuple[Settings, Situation | None]:
         """The settings, and what git and CI say."""
         settings = (await self.merged()).settings
-        return settings, await request.situation(settings, self.situation, self.repository)
+        return settings, await context.situation(settings, self.situation, self.repository)
 
     async def _build(self, *, apart: bool) -> list[Image]:
         """The image of all binaries, or one of each."""
         settings, at = await self._asked()
         names, unnamed = rules.known(settings.tag_rules, at) if at else ((), "")
-        order = self._order(settings, at)
-        choice = dataclasses.replace(order.choice, every=apart)
-        planned = await plan(dataclasses.replace(order, choice=choice))
-        print(preflight.as_text(planned.order.targets, planned.needs), file=sys.stderr, flush=True)
+        request = self._request(settings, at)
+        choice = dataclasses.replace(request.choice, every=apart)
+        planned = await plan(dataclasses.replace(request, choice=choice))
+        print(preflight.as_text(planned.request.targets, planned.needs), file=sys.stderr, flush=True)
         chosen = [(one,) for one in planned.binaries] if apart else [planned.binaries]
         parts = [dataclasses.replace(planned, binaries=binaries) for binaries in chosen]
         setups = [await self._setup(settings, part, at) for part in parts]
@@ -478,8 +479,8 @@ class RustMultiarch:
             raise first(errors) from None
         built = []
         for part, setup in zip(parts, setups, strict=True):
-            manifests = {target.platform: setup.labels for target in planned.order.targets}
-            terms = normalize.Terms(request.time_of(settings, at), setup.labels, manifests)
+            manifests = {target.platform: setup.labels for target in planned.request.targets}
+            terms = normalize.Terms(context.time_of(settings, at), setup.labels, manifests)
             origin = await attest.origin(part, output, at, settings, setup.labels)
             made = await image.assemble(part, setup, output, terms, names, origin)
             made.unnamed = unnamed
@@ -488,14 +489,14 @@ class RustMultiarch:
 
     async def _setup(self, settings: Settings, plan: Plan, at: Situation | None) -> runtime.Runtime:
         """How the final image is set up, with what only a caller in Dagger can hand in."""
-        found = await request.setup(settings, plan, at, self.supplied)
+        found = await runtime.setup(settings, plan, at, self.supplied)
         return dataclasses.replace(found, files=self.files)
 
     async def _planned(self, **changes: Any) -> Plan:
         """The plan of what is not shipped: git is not asked; some of the order's fields may be changed."""
         settings = (await self.merged()).settings
-        return await plan(dataclasses.replace(self._order(settings, None), **changes))
+        return await plan(dataclasses.replace(self._request(settings, None), **changes))
 
-    def _order(self, settings: Settings, at: Situation | None) -> Order:
-        order = request.order(settings, self.source, self.access, request.time_of(settings, at))
-        return dataclasses.replace(order, state=self.state, builder=self.supplied.builder)
+    def _request(self, settings: Settings, at: Situation | None) -> BuildRequest:
+        requested = request.build_request(settings, self.source, self.access, context.time_of(settings, at))
+        return dataclasses.replace(requested, state=self.state, builder=self.supplied.builder)

@@ -12,9 +12,8 @@ from functools import cached_property
 
 from pipeline.abi.elf import Elf, Need
 from pipeline.abi.loader import Loaded, Root, load
-from pipeline.oci.runtime import BASE
 from pipeline.targets import Target
-from pipeline.toolchain.versions import GLIBC_OF, highest, numbered
+from pipeline.toolchain.versions import BASE, GLIBC_OF, highest, numbered
 
 _SHOWN = 3  # symbols named in a message
 

@@ -121,7 +121,7 @@ async def origin(
     build = provenance.Build(
         parameters=provenance.parameters(settings),
         situation=at,
-        images=[base] if plan.order.builder is not None else [await _builder(plan), base],
+        images=[base] if plan.request.builder is not None else [await _builder(plan), base],
         graphs=[graph for graph in answer.graphs if graph.binary in names],
         versions={"rust-multiarch": version("rust-multiarch"), "rust": answer.rust},
     )

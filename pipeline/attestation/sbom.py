@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from pipeline.attestation import dpkg
 from pipeline.git.facts import browsable
-from pipeline.oci.normalize import timestamp
+from pipeline.git.metadata import timestamp
 from pipeline.project import unit_graph
 from pipeline.project.unit_graph import Crate, Graph, Kind
 

@@ -11,9 +11,10 @@ import dagger
 from pipeline.build import compile as build
 from pipeline.build.plan import Plan
 from pipeline.errors import ChecksFailed, printed
+from pipeline.native import natives
 from pipeline.progress import events
-from pipeline.project import selection as cargo
-from pipeline.project.selection import Failure
+from pipeline.project import diagnostics, selection
+from pipeline.project.diagnostics import Failure
 from pipeline.targets import Libc, Target
 
 # Each with what shows that the project's own text is in the output, where words of cargo's mean nothing.
@@ -34,16 +35,16 @@ HERE = (
 
 def test_command(plan: Plan, triple: str = "") -> list[str]:
     """`cargo test` over the chosen packages, or those cargo chooses, for the build platform or a triple."""
-    choice = plan.order.choice
-    packages = ["--package", choice.package] if choice.package else cargo.package_arguments(plan.binaries)
-    command = ["cargo", "test", "--locked", *packages, *cargo.feature_arguments(choice)]
+    choice = plan.request.choice
+    packages = ["--package", choice.package] if choice.package else selection.package_arguments(plan.binaries)
+    command = ["cargo", "test", "--locked", *packages, *selection.feature_arguments(choice)]
     return command + (["--target", triple] if triple else [])
 
 
 def lint_command(plan: Plan, deny_warnings: bool) -> list[str]:
     """`cargo clippy` over every target of the workspace."""
     command = ["cargo", "clippy", "--locked", "--workspace", "--all-targets"]
-    command += cargo.feature_arguments(plan.order.choice)
+    command += selection.feature_arguments(plan.request.choice)
     return command + (["--", "--deny", "warnings"] if deny_warnings else [])
 
 
@@ -57,7 +58,7 @@ async def test(plan: Plan, targets: Sequence[Target] = ()) -> str:
 
     Raises:
         ChecksFailed: a test fails; its output is carried whole.
-        CompileError and its kin: see `cargo.explain`.
+        CompileError and its kin: see `diagnostics.explain`.
         PackageUnavailable, BaseImageUnavailable, RustMultiarchError: see `build.ready`.
     """
     container = build.builder(plan)
@@ -67,7 +68,7 @@ async def test(plan: Plan, targets: Sequence[Target] = ()) -> str:
     for target in targets:
         # The emulator looks for the target's loader and libraries below this directory.
         emulated = container.with_env_variable("QEMU_LD_PREFIX", f"/usr/{target.tools}")
-        triple = target.triple(plan.order.libc)
+        triple = target.triple(plan.request.libc)
         printed.append(await _run(plan, emulated, test_command(plan, triple), TESTS, target))
     return "\n".join(printed)
 
@@ -109,17 +110,19 @@ async def _run(
 
     Raises:
         ChecksFailed: the check fails.
-        CompileError and its kin: see `cargo.explain`.
+        CompileError and its kin: see `diagnostics.explain`.
         PackageUnavailable, BaseImageUnavailable, RustMultiarchError: see `build.ready`.
     """
     events.enter(f"running {shlex.join(command[:2])}")
     await build.ready(container, plan)
     try:
         return await container.with_exec(
-            ["sh", "-ec", script(command, plan.order.libc, target)]
+            ["sh", "-ec", script(command, plan.request.libc, target)]
         ).combined_output()
     except dagger.ExecError as error:
         output = printed(error)
         theirs = otherwise.pattern and re.search(otherwise.pattern, output)
-        rows = () if theirs else cargo.FAILURES
-        raise cargo.explain(output, shlex.join(command), otherwise=otherwise, rows=rows) from error
+        rows = () if theirs else diagnostics.FAILURES
+        raise diagnostics.explain(
+            output, shlex.join(command), otherwise=otherwise, suggest=natives.suggest, rows=rows
+        ) from error

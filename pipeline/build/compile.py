@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 from dataclasses import dataclass, replace
+from functools import partial
 
 import dagger
 from dagger import dag
@@ -17,11 +18,10 @@ from dagger import dag
 from pipeline.build import auditable, cache_archive
 from pipeline.build.plan import Plan, build_commands
 from pipeline.errors import InvalidArgument, RustMultiarchError, printed
-from pipeline.native import debian, preflight
+from pipeline.native import debian, natives, preflight
 from pipeline.progress import events
+from pipeline.project import diagnostics, selection, unit_graph
 from pipeline.project import output as cargo_output
-from pipeline.project import selection as cargo
-from pipeline.project import unit_graph
 from pipeline.targets import TARGETS, Libc, Strategy, Target
 from pipeline.toolchain import builder as toolchain
 from pipeline.toolchain import zig
@@ -51,21 +51,21 @@ def builder(plan: Plan, source: dagger.Directory | None = None) -> dagger.Contai
         plan: what is to be built.
         source: what it is run on; the plan's source where it is left out.
     """
-    order = plan.order
+    request = plan.request
     native = plan.native
-    if order.build_platform and order.builder is None:
-        native = toolchain.native(plan.rust, order.build_platform)
+    if request.build_platform and request.builder is None:
+        native = toolchain.native(plan.rust, request.build_platform)
     container = toolchain.builder(
-        native, order.targets, order.libc, order.packages, order.glibc, order.build_platform
+        native, request.targets, request.libc, request.packages, request.glibc, request.build_platform
     )
-    container = preflight.prepared(container, order.targets, plan.needs, order.target_packages)
+    container = preflight.prepared(container, request.targets, plan.needs, request.target_packages)
     container = (
         with_compiled_state(container, plan)
-        .with_mounted_directory(toolchain.SOURCE, source or order.source)
+        .with_mounted_directory(toolchain.SOURCE, source or request.source)
         .with_env_variable("CARGO_TARGET_DIR", f"{toolchain.BUILD}/target")
         .with_workdir(toolchain.SOURCE)
     )
-    for name, value in order.build_args:
+    for name, value in request.build_args:
         container = container.with_env_variable(name, value)
     return container
 
@@ -89,7 +89,7 @@ async def ready(container: dagger.Container, plan: Plan) -> None:
             output=output,
         ) from error
     except dagger.QueryError as error:
-        raise toolchain.unavailable(plan.rust, str(error), plan.order.build_platform) from error
+        raise toolchain.unavailable(plan.rust, str(error), plan.request.build_platform) from error
 
 
 def with_compiled_state(container: dagger.Container, plan: Plan) -> dagger.Container:
@@ -112,10 +112,10 @@ def cache_key(plan: Plan) -> str:
     Profiles and triples have directories of their own inside; different sources of one project may
     share it, since sources enter by content.
     """
-    chosen = [toolchain.compilers(target, plan.order.libc, plan.order.glibc) for target in TARGETS]
+    chosen = [toolchain.compilers(target, plan.request.libc, plan.request.glibc) for target in TARGETS]
     # What build scripts compiled with other flags would be linked again: cargo looks at names alone.
-    order = plan.order
-    names = [plan.project.identity, plan.rust, zig.VERSION, order.build_platform, order.apart]
+    request = plan.request
+    names = [plan.project.identity, plan.rust, zig.VERSION, request.build_platform, request.apart]
     text = "\n".join([*names, *map(repr, chosen)])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -181,14 +181,14 @@ def compile_script(plan: Plan) -> str:
     `/output/symbols/<triple>/` and linked to by build id and debug link. `/output/programs/<triple>` has a
     line for each, which `programs` reads.
     """
-    lines = cache_archive.compiled_lines() if plan.order.state is not None else []
+    lines = cache_archive.compiled_lines() if plan.request.state is not None else []
     lines += sync_lines()
-    for target in plan.order.targets:
-        lines += stale_lines(target, plan.order.libc)
+    for target in plan.request.targets:
+        lines += stale_lines(target, plan.request.libc)
     lines += [f"mkdir -p {OUTPUT}/{LISTED}", *map(cargo_output.reported, plan.commands)]
-    directory = cargo.profile_directory(plan.order.choice.profile)
-    for target in plan.order.targets:
-        triple = target.triple(plan.order.libc)
+    directory = selection.profile_directory(plan.request.choice.profile)
+    for target in plan.request.targets:
+        triple = target.triple(plan.request.libc)
         for binary in plan.binaries:
             built = f"{toolchain.BUILD}/target/{triple}/{directory}/{binary.name}"
             lines += _collect(target.tools, built, triple, binary.name)
@@ -241,7 +241,7 @@ async def compile(plan: Plan) -> dagger.Directory:
     Raises:
         CompileError, LinkError, BuildScriptRanTarget: cargo failed; its output is carried whole.
         PackageUnavailable: Debian has no package that the builder is to have.
-        ProjectError: see `cargo.explain`.
+        ProjectError: see `diagnostics.explain`.
     """
     output = dag.directory()
     for leg in legs(plan):
@@ -250,13 +250,13 @@ async def compile(plan: Plan) -> dagger.Directory:
 
 
 async def archive(plan: Plan) -> dagger.File:
-    """The compiled state after a build of a plan, for `Order.state` elsewhere.
+    """The compiled state after a build of a plan, for `BuildRequest.state` elsewhere.
 
     Raises:
         InvalidArgument: the plan compiles each target apart, so there is no one state.
         CompileError and its kin: see `compile`.
     """
-    if plan.order.strategy is Strategy.EMULATED:
+    if plan.request.strategy is Strategy.EMULATED:
         raise InvalidArgument(
             "the emulated strategy has a state for each platform",
             where="--strategy",
@@ -267,27 +267,27 @@ async def archive(plan: Plan) -> dagger.File:
 
 def legs(plan: Plan) -> list[Plan]:
     """The parts of a plan that are compiled apart: one, or one for each target on the target's platform."""
-    order = plan.order
-    if order.strategy is Strategy.CROSS:
+    request = plan.request
+    if request.strategy is Strategy.CROSS:
         return [plan]
     parts = []
-    for target, needs in zip(order.targets, plan.needs, strict=True):
-        own = replace(order, targets=(target,), build_platform=target.platform, strategy=Strategy.CROSS)
+    for target, needs in zip(request.targets, plan.needs, strict=True):
+        own = replace(request, targets=(target,), build_platform=target.platform, strategy=Strategy.CROSS)
         commands = build_commands(own, plan.binaries, (needs,))
-        parts.append(replace(plan, order=own, commands=commands, needs=(needs,)))
+        parts.append(replace(plan, request=own, commands=commands, needs=(needs,)))
     return parts
 
 
 async def _compile(plan: Plan) -> dagger.Container:
     container = builder(plan)
-    if plan.order.state is not None:
-        container = cache_archive.mount(container, plan.order.state)
+    if plan.request.state is not None:
+        container = cache_archive.mount(container, plan.request.state)
     where = "; ".join(map(shlex.join, plan.commands))
-    counts = {triple: needs.crates for triple, needs in zip(plan.order.triples, plan.needs, strict=True)}
-    platforms = [target.platform for target in plan.order.targets]
+    counts = {triple: needs.crates for triple, needs in zip(plan.request.triples, plan.needs, strict=True)}
+    platforms = [target.platform for target in plan.request.targets]
     events.enter(events.COMPILING, platforms[0] if len(platforms) == 1 else "", counts)
     # A change of code leaves the outline as it is, and with it the answer.
-    asked = unit_graph.ask(builder(plan, plan.outline), plan.commands, plan.order.triples[0])
+    asked = unit_graph.ask(builder(plan, plan.outline), plan.commands, plan.request.triples[0])
     await ready(container, plan)
     try:
         sections = await auditable.directory((await unit_graph.load(asked)).graphs)
@@ -295,7 +295,9 @@ async def _compile(plan: Plan) -> dagger.Container:
         compiled = await container.with_exec([*toolchain.SHELL, compile_script(plan)]).sync()
         return compiled.with_directory(f"{OUTPUT}/crates", asked)
     except dagger.ExecError as error:
-        first = plan.order.targets[0]
-        chosen = toolchain.compilers(first, plan.order.libc, plan.order.glibc)
+        first = plan.request.targets[0]
+        chosen = toolchain.compilers(first, plan.request.libc, plan.request.glibc)
         # On stdout there is only what `messages` makes of it.
-        raise cargo.explain(error.stderr, where, debian=not chosen.not_debian) from error
+        raise diagnostics.explain(
+            error.stderr, where, suggest=partial(natives.suggest, debian=not chosen.not_debian)
+        ) from error

@@ -26,8 +26,8 @@ async def twice(plan: Plan) -> int:
     outputs = []
     for _ in range(2):
         # A name that no build had before: its volume of compiled state is empty.
-        order = replace(plan.order, apart=secrets.token_hex(8))
-        outputs.append(await compile(replace(plan, order=order)))
+        request = replace(plan.request, apart=secrets.token_hex(8))
+        outputs.append(await compile(replace(plan, request=request)))
     first, second = [await digests(output) for output in outputs]
     if different := differing(first, second):
         raise NotReproducible(

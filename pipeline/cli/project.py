@@ -21,7 +21,6 @@ from pipeline.config.settings import Settings
 from pipeline.errors import InvalidArgument
 from pipeline.image import Image
 from pipeline.main import RustMultiarch
-from pipeline.oci import runtime
 from pipeline.oci import smoke as smoke_run
 from pipeline.oci.layout import digest_of_file
 from pipeline.oci.report import Row, as_table
@@ -29,6 +28,7 @@ from pipeline.preview import data as preview
 from pipeline.progress.view import Mode
 from pipeline.registry.address import destinations, named, named_somehow, open_to_tags
 from pipeline.targets import parse, select
+from pipeline.toolchain.versions import BASE
 
 Tags = Annotated[
     list[str] | None, typer.Option("--tag", "-t", help=doc(RustMultiarch.publish, "address") + " Repeatable.")
@@ -369,9 +369,9 @@ async def binary(
     """Write the stripped binaries of every platform to `<output>/<os>-<arch>/`, with checksums; no image."""
     planned, compiled = await module.compiled()
     written = []
-    for target in planned.order.targets:
+    for target in planned.request.targets:
         folder = Path(directory) / target.platform.replace("/", "-")
-        await compiled.directory(target.triple(planned.order.libc)).export(str(folder))
+        await compiled.directory(target.triple(planned.request.libc)).export(str(folder))
         for each in planned.binaries:
             path = folder / each.name
             written.append({"platform": target.platform, "path": str(path), "bytes": path.stat().st_size})
@@ -435,7 +435,7 @@ def verify(
         str,
         typer.Option(help=doc(RustMultiarch.verify, "platform"), autocompletion=platform_names),
     ],
-    image: Annotated[str, typer.Option(help=doc(RustMultiarch.verify, "image"))] = runtime.BASE,
+    image: Annotated[str, typer.Option(help=doc(RustMultiarch.verify, "image"))] = BASE,
     static: Annotated[bool, typer.Option("--static", help=doc(RustMultiarch.verify, "static"))] = False,
     json: JSON = False,
     progress: Progress = Mode.AUTO,

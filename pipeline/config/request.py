@@ -1,25 +1,90 @@
-"""What settings amount to: the order of a build, and how the final image is set up."""
+"""The build request: the merged settings as one frozen record, made once at each entrance."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import dagger
 
-from pipeline.build.custom_containers import Supplied
-from pipeline.build.plan import Order, Plan
 from pipeline.config.credentials import Access
 from pipeline.config.settings import Settings
-from pipeline.errors import InvalidArgument, NotAGitRepository
-from pipeline.git import facts as git
-from pipeline.git import metadata
-from pipeline.git.ci import of_ref
-from pipeline.git.context import Situation
-from pipeline.oci import runtime
-from pipeline.project.selection import Choice
-from pipeline.targets import Strategy, parse, select
+from pipeline.errors import InvalidArgument
+from pipeline.targets import Libc, Strategy, Target, parse, select
 
 
-def order(settings: Settings, source: dagger.Directory, access: Access, epoch: int) -> Order:
-    """The order that settings amount to.
+@dataclass(frozen=True)
+class Choice:
+    """What of a project to build, in cargo's own words; empty means cargo's own default.
+
+    Attributes:
+        package: workspace member to build from.
+        bins: binaries to build.
+        features: cargo features to switch on.
+        all_features: switch on every feature.
+        no_default_features: leave the default features out.
+        profile: cargo profile (`release`, `dev` or one of the project's own).
+        arguments: further arguments of `cargo build`, passed on as they are.
+        every: where no binary is named, all that the features allow instead of the one cargo would run.
+    """
+
+    package: str = ""
+    bins: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    all_features: bool = False
+    no_default_features: bool = False
+    profile: str = "release"
+    arguments: tuple[str, ...] = ()
+    every: bool = False
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """A build as it was requested.
+
+    Attributes:
+        source: the project, with Cargo.toml at its top.
+        targets: what to build for.
+        choice: which binaries and how.
+        libc: C library of the binaries.
+        glibc: oldest glibc they run on; empty means the distribution's.
+        rust: Rust version; empty means the project's own, else this module's.
+        build_args: environment of the compile, `NAME=value`.
+        packages: further Debian packages of the builder.
+        access: what private dependencies are fetched with.
+        target_packages: further Debian packages to link with, installed for each target.
+        tests: the builder is for the whole workspace and its tests too.
+        build_platform: what the compiler runs on; the engine's own where it is empty.
+        strategy: one compiler for every target, or for each target one on its own platform.
+        state: an archive of compiled state to start from, where the engine has none.
+        apart: a word that keeps the compiled state from that of every other build.
+        builder: the container to compile in, where one is supplied; see `pipeline.build.custom_containers`.
+    """
+
+    source: dagger.Directory
+    targets: tuple[Target, ...]
+    choice: Choice = field(default_factory=Choice)
+    libc: Libc = Libc.GNU
+    glibc: str = ""
+    rust: str = ""
+    build_args: tuple[tuple[str, str], ...] = ()
+    packages: tuple[str, ...] = ()
+    access: Access = field(default_factory=Access)
+    target_packages: tuple[str, ...] = ()
+    tests: bool = False
+    build_platform: str = ""
+    strategy: Strategy = Strategy.CROSS
+    state: dagger.File | None = None
+    apart: str = ""
+    builder: dagger.Container | None = None
+
+    @property
+    def triples(self) -> list[str]:
+        """The rustc triple of every target, in order."""
+        return [target.triple(self.libc) for target in self.targets]
+
+
+def build_request(settings: Settings, source: dagger.Directory, access: Access, epoch: int) -> BuildRequest:
+    """Return the build request for the merged settings.
 
     Args:
         settings: what was set.
@@ -31,7 +96,7 @@ def order(settings: Settings, source: dagger.Directory, access: Access, epoch: i
         PlatformError and its kin: see `targets.select`.
         InvalidArgument: a build argument is not NAME=value.
     """
-    return Order(
+    return BuildRequest(
         source=source,
         targets=select(settings.platforms),
         choice=Choice(
@@ -61,79 +126,6 @@ def builders(settings: Settings) -> list[str]:
     if settings.strategy is Strategy.EMULATED:
         return [target.platform for target in select(settings.platforms)]
     return [parse(settings.build_platform).platform] if settings.build_platform else []
-
-
-async def situation(
-    settings: Settings, known: Situation | None, repository: dagger.Directory | None
-) -> Situation | None:
-    """What git and CI say, checked; None where nothing can be asked.
-
-    Args:
-        settings: what was set.
-        known: what was found out already.
-        repository: the git checkout to ask otherwise.
-
-    Raises:
-        InvalidArgument: a time before 1970.
-        DirtyTree: the checkout has changes and must not.
-        NotAGitRepository: it must not have changes, and there is no checkout that git reads.
-    """
-    if settings.source_date_epoch < 0:
-        raise InvalidArgument(
-            f"{settings.source_date_epoch} is before 1970",
-            where="--source-date-epoch",
-            fix="give seconds since 1970, as `git log -1 --format=%ct` prints them",
-        )
-    at = known
-    if at is None and repository is not None:
-        at = Situation(await git.read(repository), of_ref(settings.ref))
-    if settings.require_clean:
-        if at is None:
-            raise NotAGitRepository(
-                "there is no git repository that can be read, so whether it is clean cannot be known",
-                where="--require-clean",
-                fix="build from a checkout that git reads; in Dagger pass it as --repository",
-            )
-        git.require_clean(at.facts)
-    return at
-
-
-def time_of(settings: Settings, at: Situation | None) -> int:
-    """The time of everything that is built, in seconds since 1970."""
-    return settings.source_date_epoch or (at.facts.time if at else 0)
-
-
-async def setup(settings: Settings, plan: Plan, at: Situation | None, supplied: Supplied) -> runtime.Runtime:
-    """How the final image is set up; its labels are its annotations too.
-
-    Raises:
-        BaseImageUnavailable: the engine cannot pull the base.
-        InvalidArgument: a label or variable is not NAME=value.
-    """
-    base = settings.runtime_base or runtime.BASES[settings.libc]
-    # Labels are the same for all platforms, and of a supplied container no image's name is known.
-    names = {runtime.base_for(base, target) for target in plan.order.targets}
-    same = len(names) == 1 and not supplied.runtimes
-    found = await runtime.resolved(names.pop(), plan.order.targets[0]) if same else ""
-    labels = metadata.labels(
-        metadata.describe(plan.project.metadata, plan.binaries[0].package),
-        at,
-        metadata.Base.of(found),
-        dict(pairs("labels", settings.labels)),
-        settings.source_date_epoch or None,
-    )
-    return runtime.Runtime(
-        base=base,
-        packages=tuple(settings.runtime_packages),
-        user=settings.user,
-        ports=tuple(settings.ports),
-        args=tuple(settings.args),
-        env=dict(pairs("env", settings.env)),
-        labels=labels,
-        workdir=settings.working_directory,
-        entrypoint=tuple(settings.entrypoint),
-        supplied=supplied,
-    )
 
 
 def listed(items: list[str]) -> tuple[str, ...]:

@@ -22,10 +22,13 @@ import dagger
 
 from pipeline import cargo_toml
 from pipeline.errors import InvalidSetting
-from pipeline.oci import runtime
 from pipeline.targets import DEFAULT_PLATFORMS, Libc, Strategy
 
 TABLE = "rust-multiarch"
+
+USER = "app"
+"""The user that the program runs as by default; it has no rights."""
+
 DEFAULT = "default"
 """The origin of what nothing sets."""
 
@@ -61,7 +64,7 @@ class Settings:
     build_platform: str = ""
     runtime_base: str = ""
     runtime_packages: list[str] = field(default_factory=list)
-    user: str = runtime.USER
+    user: str = USER
     ports: list[int] = field(default_factory=list)
     working_directory: str = ""
     entrypoint: list[str] = field(default_factory=list)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pipeline.errors import ShallowClone
+import dagger
+
+from pipeline.config.settings import Settings
+from pipeline.errors import InvalidArgument, NotAGitRepository, ShallowClone
+from pipeline.git import facts as git
 from pipeline.git import semver
-from pipeline.git.ci import Event
+from pipeline.git.ci import Event, of_ref
 from pipeline.git.facts import Facts
 from pipeline.git.semver import Version
 
@@ -62,3 +66,43 @@ class Situation:
         if self.facts.shallow and not known - {self.version}:
             raise shallow()
         return sorted(known | ({self.version} if self.version and self.version.stable else set()))
+
+
+async def situation(
+    settings: Settings, known: Situation | None, repository: dagger.Directory | None
+) -> Situation | None:
+    """What git and CI say, checked; None where nothing can be asked.
+
+    Args:
+        settings: what was set.
+        known: what was found out already.
+        repository: the git checkout to ask otherwise.
+
+    Raises:
+        InvalidArgument: a time before 1970.
+        DirtyTree: the checkout has changes and must not.
+        NotAGitRepository: it must not have changes, and there is no checkout that git reads.
+    """
+    if settings.source_date_epoch < 0:
+        raise InvalidArgument(
+            f"{settings.source_date_epoch} is before 1970",
+            where="--source-date-epoch",
+            fix="give seconds since 1970, as `git log -1 --format=%ct` prints them",
+        )
+    at = known
+    if at is None and repository is not None:
+        at = Situation(await git.read(repository), of_ref(settings.ref))
+    if settings.require_clean:
+        if at is None:
+            raise NotAGitRepository(
+                "there is no git repository that can be read, so whether it is clean cannot be known",
+                where="--require-clean",
+                fix="build from a checkout that git reads; in Dagger pass it as --repository",
+            )
+        git.require_clean(at.facts)
+    return at
+
+
+def time_of(settings: Settings, at: Situation | None) -> int:
+    """The time of everything that is built, in seconds since 1970."""
+    return settings.source_date_epoch or (at.facts.time if at else 0)

@@ -18,8 +18,8 @@ import dagger
 from dagger import dag
 
 from pipeline.errors import DirtyTree, NotAGitRepository
-from pipeline.oci.runtime import BASE
 from pipeline.toolchain import builder as toolchain
+from pipeline.toolchain.versions import BASE
 
 IMAGE = BASE
 """Where git runs for the module: no image of the pipeline has git, and here it is one small layer."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from pipeline.git.context import Situation
 from pipeline.git.facts import browsable
-from pipeline.oci.normalize import timestamp
-from pipeline.project.selection import spdx
+from pipeline.project.metadata import spdx
 
 OCI = "org.opencontainers.image."
 DIRTY = "dev.rust-multiarch.dirty"
@@ -128,3 +128,8 @@ def labels(
     if at is not None and at.facts.dirty:
         named[DIRTY] = "true"
     return dict(sorted((named | dict(more or {})).items()))
+
+
+def timestamp(epoch: int) -> str:
+    """Return seconds since 1970 as RFC 3339 in UTC, for example 1970-01-01T00:00:00Z."""
+    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -9,14 +9,15 @@ import dagger
 from dagger import dag
 
 from pipeline.build.custom_containers import Supplied
+from pipeline.build.plan import Plan
+from pipeline.config.request import pairs
+from pipeline.config.settings import USER, Settings
 from pipeline.errors import BaseImageUnavailable
+from pipeline.git import metadata
+from pipeline.git.context import Situation
 from pipeline.targets import Libc, Target
 from pipeline.toolchain import builder as toolchain
-
-BASE = "debian:bookworm-slim"
-LATER = {"linux/riscv64": "debian:trixie-slim"}
-"""What takes its place on a platform that its Debian release has no port for (Debian 13 release notes, 2.1).
-Its glibc is newer than the builder's, so whatever is linked there runs."""
+from pipeline.toolchain.versions import BASE, LATER
 
 SCRATCH = "scratch"
 """Not an image: a base without any file."""
@@ -27,7 +28,7 @@ SUPPLIED = "the supplied runtime"
 BASES = {Libc.GNU: BASE, Libc.MUSL: SCRATCH}
 """What the final image starts from where nothing else is asked."""
 
-USER, UID = "app", 10001
+UID = 10001
 PROGRAMS = "/usr/local/bin"
 ACCOUNTS = {
     "/etc/passwd": (
@@ -194,3 +195,36 @@ async def _with_accounts(system: dagger.Directory, base: dagger.Container) -> da
 def extended(present: str, own: str) -> str:
     """A file of lines with another line at its end, also where its last one has no newline."""
     return present + ("\n" if present and not present.endswith("\n") else "") + own
+
+
+async def setup(settings: Settings, plan: Plan, at: Situation | None, supplied: Supplied) -> Runtime:
+    """How the final image is set up; its labels are its annotations too.
+
+    Raises:
+        BaseImageUnavailable: the engine cannot pull the base.
+        InvalidArgument: a label or variable is not NAME=value.
+    """
+    base = settings.runtime_base or BASES[settings.libc]
+    # Labels are the same for all platforms, and of a supplied container no image's name is known.
+    names = {base_for(base, target) for target in plan.request.targets}
+    same = len(names) == 1 and not supplied.runtimes
+    found = await resolved(names.pop(), plan.request.targets[0]) if same else ""
+    labels = metadata.labels(
+        metadata.describe(plan.project.metadata, plan.binaries[0].package),
+        at,
+        metadata.Base.of(found),
+        dict(pairs("labels", settings.labels)),
+        settings.source_date_epoch or None,
+    )
+    return Runtime(
+        base=base,
+        packages=tuple(settings.runtime_packages),
+        user=settings.user,
+        ports=tuple(settings.ports),
+        args=tuple(settings.args),
+        env=dict(pairs("env", settings.env)),
+        labels=labels,
+        workdir=settings.working_directory,
+        entrypoint=tuple(settings.entrypoint),
+        supplied=supplied,
+    )

@@ -185,8 +185,8 @@ def draw(
     return Preview(
         version=VERSION,
         rust=plan.rust,
-        libc=plan.order.libc.value,
-        glibc=plan.order.glibc,
+        libc=plan.request.libc.value,
+        glibc=plan.request.glibc,
         binaries=tuple(binary.name for binary in plan.binaries),
         commands=plan.commands,
         builder=BaseImage(plan.image, digests.get(plan.image, "")),
@@ -195,7 +195,7 @@ def draw(
         cache=build.cache_volume(plan),
         targets=tuple(
             target_plan(target, needs, plan, BaseImage(base, digests.get(base, "")), runtime.packages)
-            for target, needs, base in zip(plan.order.targets, plan.needs, bases, strict=True)
+            for target, needs, base in zip(plan.request.targets, plan.needs, bases, strict=True)
         ),
         tags=tuple(tags),
         labels=runtime.labels,
@@ -209,7 +209,7 @@ def draw(
 
 def _bases(plan: Plan, runtime: Runtime) -> list[str]:
     """What each platform's image starts from, by name."""
-    return [runtime.base_of(target) for target in plan.order.targets]
+    return [runtime.base_of(target) for target in plan.request.targets]
 
 
 async def _digest(name: str) -> str:
@@ -230,8 +230,8 @@ def target_plan(
     target: Target, needs: Needs, plan: Plan, base: BaseImage, added: Sequence[str] = ()
 ) -> TargetPlan:
     """What would happen for one platform of a plan."""
-    libc, glibc = plan.order.libc, plan.order.glibc
-    named = {"target": plan.order.target_packages, "builder": plan.order.packages, "image": added}
+    libc, glibc = plan.request.libc, plan.request.glibc
+    named = {"target": plan.request.target_packages, "builder": plan.request.packages, "image": added}
     asked = [Package(name, place, "asked for") for place, names in named.items() for name in names]
     packages = [*_tools(toolchain.compilers(target, libc, glibc).packages), *_wanted(needs), *asked]
     return TargetPlan(
@@ -274,10 +274,10 @@ def warnings(plan: Plan, runtime: Runtime) -> list[str]:
 
 
 def _too_old(plan: Plan, runtime: Runtime) -> Iterable[str]:
-    floor = tuple(map(int, plan.order.glibc.split("."))) if plan.order.glibc else zig.BUILDER_GLIBC
+    floor = tuple(map(int, plan.request.glibc.split("."))) if plan.request.glibc else zig.BUILDER_GLIBC
     for base in dict.fromkeys(_bases(plan, runtime)):
         has = GLIBC_OF.get(base)
-        if has and has < floor and plan.order.libc is Libc.GNU:
+        if has and has < floor and plan.request.libc is Libc.GNU:
             yield (
                 f"{base} has glibc {_dotted(has)}, older than the {_dotted(floor)} that is linked with: "
                 "a program that needs newer symbols will be refused"
@@ -292,7 +292,7 @@ def _unpinned(runtime: Runtime) -> Iterable[str]:
 def _risky(plan: Plan, runtime: Runtime) -> Iterable[str]:
     if runtime.user in ("root", "0"):
         yield "the program runs as root"
-    if plan.order.choice.profile == "dev":
+    if plan.request.choice.profile == "dev":
         yield "profile dev: the programs are not optimised"
 
 

@@ -22,7 +22,7 @@ import dagger
 from dagger import dag
 
 from pipeline.errors import UnknownUnitGraph
-from pipeline.project.selection import spdx
+from pipeline.project.metadata import spdx
 
 VERSION = 1
 CRATES_IO = "registry+https://github.com/rust-lang/crates.io-index"
@@ -128,7 +128,7 @@ async def load(directory: dagger.Directory) -> Answer:
     """The answers in a directory that `ask` made, or in several of them joined.
 
     Raises:
-        dagger.ExecError: cargo failed; `cargo.explain` tells what it means.
+        dagger.ExecError: cargo failed; `diagnostics.explain` tells what it means.
         UnknownUnitGraph: see `read`.
     """
     answers = [await _load(directory.directory(name)) for name in sorted(await directory.entries())]

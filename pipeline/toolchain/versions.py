@@ -8,6 +8,13 @@ from collections.abc import Iterable
 PYTHON = "python:3.11-slim-bookworm"
 """The image that the module itself runs on, and every step of a build that is written in Python."""
 
+BASE = "debian:bookworm-slim"
+"""The base image of the final image, of the same Debian release as the builder."""
+
+LATER = {"linux/riscv64": "debian:trixie-slim"}
+"""The base image of platforms that this Debian release has no port for (Debian 13 release notes, 2.1).
+Its glibc is newer than the builder's, so what was linked there runs."""
+
 GLIBC_OF = {"debian:bullseye-slim": (2, 31), "debian:bookworm-slim": (2, 36), "debian:trixie-slim": (2, 41)}
 """What a runtime base has, for naming one that is new enough."""
 

@@ -11,7 +11,7 @@ from dagger import dag
 from pipeline import RustMultiarch, errors
 from pipeline.build import compile as build
 from pipeline.build.plan import Plan
-from pipeline.oci import runtime
+from pipeline.toolchain.versions import BASE
 
 pytestmark = pytest.mark.anyio
 
@@ -49,10 +49,10 @@ async def planned(module: RustMultiarch) -> Plan:
 
 async def elsewhere(plan: Plan, state: dagger.File | None) -> str:
     """What the program prints that a runner builds on which nothing survived but an archive."""
-    order = dataclasses.replace(plan.order, apart=secrets.token_hex(8), state=state)
-    output = await build.compile(dataclasses.replace(plan, order=order))
+    request = dataclasses.replace(plan.request, apart=secrets.token_hex(8), state=state)
+    output = await build.compile(dataclasses.replace(plan, request=request))
     program = output.file("x86_64-unknown-linux-gnu/counted")
-    shell = dag.container().from_(runtime.BASE).with_file("/counted", program)
+    shell = dag.container().from_(BASE).with_file("/counted", program)
     return await shell.with_exec(["/counted"]).stdout()
 
 
@@ -93,8 +93,8 @@ async def test_the_module_hands_an_archive_on(session) -> None:
     module = RustMultiarch(source=crates.hello(), platforms=["linux/amd64"])
     archive = await module.export_cache()
     given = await planned(module.with_cache(archive))
-    assert given.order.state is archive
-    assert (await planned(module)).order.state is None
+    assert given.request.state is archive
+    assert (await planned(module)).request.state is None
 
 
 async def test_a_project_without_a_clock_is_reproducible(session) -> None:
@@ -115,7 +115,7 @@ async def test_the_state_is_one_volume_for_whoever_looks_at_it(session) -> None:
     """Found with a benchmark that emptied a volume of the same name and another sharing mode."""
     module = RustMultiarch(source=project("one", f"// {secrets.token_hex(8)}"), platforms=["linux/amd64"])
     plan, output = await module.compiled()
-    shell = dag.container().from_(runtime.BASE).with_env_variable("NOW", secrets.token_hex(8))
+    shell = dag.container().from_(BASE).with_env_variable("NOW", secrets.token_hex(8))
     program = shell.with_file("/counted", output.file("x86_64-unknown-linux-gnu/counted"))
     runs = await build.with_compiled_state(shell, plan).with_exec(["cat", "/build/target/runs"]).stdout()
     assert await program.with_exec(["/counted"]).stdout() == f"run one, {runs}\n"

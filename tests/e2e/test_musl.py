@@ -17,7 +17,7 @@ from pipeline.build.plan import IGNORED
 from pipeline.image import Image
 from pipeline.oci import runtime
 from pipeline.targets import Libc, parse
-from pipeline.toolchain.versions import highest, numbered
+from pipeline.toolchain.versions import BASE, highest, numbered
 
 pytestmark = pytest.mark.anyio
 
@@ -155,7 +155,7 @@ async def test_the_image_has_nothing_else(system) -> None:
 @pytest.mark.musl
 async def test_a_base_of_the_callers_own_is_used(session) -> None:
     image = await RustMultiarch(
-        source=crates.hello(main=SYSTEM), platforms=["linux/amd64"], libc=Libc.MUSL, runtime_base=runtime.BASE
+        source=crates.hello(main=SYSTEM), platforms=["linux/amd64"], libc=Libc.MUSL, runtime_base=BASE
     ).build()
     assert "shell=true" in await started(image, "linux/amd64")
 

@@ -6,8 +6,8 @@ import pytest
 from dagger import dag
 
 from pipeline import RustMultiarch, errors
-from pipeline.oci import runtime
-from pipeline.oci.runtime import USER
+from pipeline.config.settings import USER
+from pipeline.toolchain.versions import BASE
 
 pytestmark = pytest.mark.anyio
 
@@ -112,7 +112,7 @@ async def test_runtime_base(session) -> None:
 
 
 async def test_a_runtime_base_with_layers_in_zstd(session, loopback: str) -> None:
-    base = dag.container(platform=dagger.Platform(AMD64)).from_(runtime.BASE)
+    base = dag.container(platform=dagger.Platform(AMD64)).from_(BASE)
     zstd = dagger.ImageLayerCompression.Zstd
     address = await base.publish(f"{loopback}/e2e/zstd:x", forced_compression=zstd)
     image = await RustMultiarch(source=crates.hello(), platforms=[AMD64], runtime_base=address).build()

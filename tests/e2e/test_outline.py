@@ -10,10 +10,11 @@ from dagger import dag
 
 from pipeline.build import compile as build
 from pipeline.build import plan
-from pipeline.oci import runtime
+from pipeline.config.request import BuildRequest
 from pipeline.project.skeleton import outline
 from pipeline.targets import select
 from pipeline.toolchain import builder as toolchain
+from pipeline.toolchain.versions import BASE
 
 pytestmark = pytest.mark.anyio
 
@@ -56,7 +57,7 @@ async def test_code_is_there_and_empty(session: dagger.Client) -> None:
 
 
 async def test_the_plan_of_a_workspace_is_that_of_the_whole_project(session: dagger.Client) -> None:
-    planned = await plan.plan(plan.Order(workspace(), TARGETS, cargo_choice("server")))
+    planned = await plan.plan(BuildRequest(workspace(), TARGETS, cargo_choice("server")))
     assert [binary.name for binary in planned.binaries] == ["server"]
     assert [package.name for package in planned.project.packages] == ["server", "tools"]
     assert {name for package in planned.project.packages for name in package.bins} == {
@@ -79,10 +80,8 @@ async def test_after_a_change_of_code_cargo_is_not_asked_again_what_it_builds(
         """When cargo gave its answers, as the times of the files with them."""
         (project / "src/main.rs").write_text(f'fn main() {{ println!("{uuid.uuid4()}") }}')
         source = session.host().directory(str(project), no_cache=True)
-        output = await build.compile(await plan.plan(plan.Order(source, TARGETS)))
-        listing = (
-            dag.container().from_(runtime.BASE).with_mounted_directory("/said", output.directory("crates"))
-        )
+        output = await build.compile(await plan.plan(BuildRequest(source, TARGETS)))
+        listing = dag.container().from_(BASE).with_mounted_directory("/said", output.directory("crates"))
         return await listing.with_exec(["find", "/said", "-type", "f", "-printf", "%p %T@\n"]).stdout()
 
     first = await answered()
@@ -102,7 +101,7 @@ async def test_a_member_behind_a_symbolic_link_is_found_all_the_same(session: da
             "Cargo.lock", await workspace().file("Cargo.lock").contents() + LOCK.format(name="linked")[13:]
         )
     )
-    planned = await plan.plan(plan.Order(source, TARGETS, cargo_choice("linked")))
+    planned = await plan.plan(BuildRequest(source, TARGETS, cargo_choice("linked")))
     assert [binary.name for binary in planned.binaries] == ["linked"]
 
 

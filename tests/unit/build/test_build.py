@@ -11,10 +11,11 @@ import pytest
 from pipeline.build import cache_archive
 from pipeline.build import compile as build
 from pipeline.build import plan as planning
-from pipeline.build.plan import Order, Plan
+from pipeline.build.plan import Plan
+from pipeline.config.request import BuildRequest, Choice
 from pipeline.errors import InvalidArgument, UnsupportedLibc
 from pipeline.native.natives import Needs
-from pipeline.project.selection import Binary, Choice, Package, Project
+from pipeline.project.metadata import Binary, Package, Project
 from pipeline.targets import BY_PLATFORM, Libc, Strategy, select
 from pipeline.toolchain import builder as toolchain
 
@@ -23,7 +24,7 @@ BINARIES = (Binary("app", "app", "1.0.0"), Binary("app", "two", "1.0.0"))
 
 
 def plan(project: Project = PROJECT, rust: str = "1.96", libc: Libc = Libc.GNU, **choice) -> Plan:
-    order = Order(
+    request = BuildRequest(
         source=SimpleNamespace(),  # type: ignore[arg-type]
         targets=select(["linux/amd64,linux/arm64"]),
         choice=Choice(**choice),
@@ -31,8 +32,8 @@ def plan(project: Project = PROJECT, rust: str = "1.96", libc: Libc = Libc.GNU, 
     )
     needs = (Needs(), Needs())
     native = outline = SimpleNamespace()
-    commands = planning.build_commands(order, BINARIES, needs)
-    return Plan(order, rust, native, outline, project, BINARIES, commands, needs)
+    commands = planning.build_commands(request, BINARIES, needs)
+    return Plan(request, rust, native, outline, project, BINARIES, commands, needs)
 
 
 def test_the_script_syncs_by_content_then_compiles_once() -> None:
@@ -223,12 +224,12 @@ def test_the_cache_is_apart_for_projects_and_toolchains_and_shared_otherwise() -
 
 
 def test_triples_follow_the_libc() -> None:
-    assert plan(libc=Libc.MUSL).order.triples == ["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"]
+    assert plan(libc=Libc.MUSL).request.triples == ["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"]
 
 
 def commands(*common: dict[str, str]) -> list[str]:
-    order = plan().order
-    found = planning.build_commands(order, BINARIES, [Needs(common=one) for one in common])
+    request = plan().request
+    found = planning.build_commands(request, BINARIES, [Needs(common=one) for one in common])
     return [" ".join(command) for command in found]
 
 
@@ -245,26 +246,26 @@ def test_a_cargo_call_for_each_where_they_do_not() -> None:
     assert "aarch64" in second and "x86_64" not in second
 
 
-async def _planned(order: Order) -> None:
-    await planning.plan(order)
+async def _planned(request: BuildRequest) -> None:
+    await planning.plan(request)
 
 
 @pytest.mark.parametrize("further", [{"libc": Libc.MUSL}, {"glibc": "2.28"}], ids=str)
 def test_debians_packages_are_refused_where_they_cannot_be_linked(further) -> None:
-    order = replace(plan().order, target_packages=("uuid-dev",), **further)
+    request = replace(plan().request, target_packages=("uuid-dev",), **further)
     with pytest.raises(UnsupportedLibc, match="uuid-dev"):
-        anyio.run(_planned, order)
+        anyio.run(_planned, request)
 
 
 def test_emulated_every_target_has_a_leg_on_its_own_platform() -> None:
     crossed = plan()
     assert build.legs(crossed) == [crossed]
-    order = replace(crossed.order, strategy=Strategy.EMULATED)
-    emulated = replace(crossed, order=order)
+    request = replace(crossed.request, strategy=Strategy.EMULATED)
+    emulated = replace(crossed, request=request)
     parts = build.legs(emulated)
-    assert [part.order.targets for part in parts] == [(target,) for target in order.targets]
-    assert [part.order.build_platform for part in parts] == [t.platform for t in order.targets]
-    assert [part.commands[0][-1] for part in parts] == order.triples
+    assert [part.request.targets for part in parts] == [(target,) for target in request.targets]
+    assert [part.request.build_platform for part in parts] == [t.platform for t in request.targets]
+    assert [part.commands[0][-1] for part in parts] == request.triples
     keys = {build.cache_key(part) for part in [crossed, *parts]}
     assert len(keys) == 1 + len(parts), "compiled build scripts of one platform do not run on another"
 
@@ -272,7 +273,7 @@ def test_emulated_every_target_has_a_leg_on_its_own_platform() -> None:
 def test_state_is_unpacked_before_anything_is_brought_in_and_only_if_it_was_given() -> None:
     planned = plan()
     assert cache_archive.ARCHIVE not in build.compile_script(planned)
-    given = replace(planned, order=replace(planned.order, state=SimpleNamespace()))
+    given = replace(planned, request=replace(planned.request, state=SimpleNamespace()))
     lines = build.compile_script(given).splitlines()
     assert lines[0].startswith(f"[ -e {toolchain.BUILD}/target ] || tar ")
     assert lines[1:] == build.compile_script(planned).splitlines()
@@ -280,12 +281,12 @@ def test_state_is_unpacked_before_anything_is_brought_in_and_only_if_it_was_give
 
 def test_a_build_apart_shares_no_compiled_state() -> None:
     planned = plan()
-    other = replace(planned, order=replace(planned.order, apart="x"))
+    other = replace(planned, request=replace(planned.request, apart="x"))
     assert build.cache_key(planned) != build.cache_key(other)
 
 
 def test_there_is_no_one_archive_of_an_emulated_build() -> None:
     planned = plan()
-    emulated = replace(planned, order=replace(planned.order, strategy=Strategy.EMULATED))
+    emulated = replace(planned, request=replace(planned.request, strategy=Strategy.EMULATED))
     with pytest.raises(InvalidArgument, match="emulated"):
         anyio.run(build.archive, emulated)

@@ -114,7 +114,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Plan], Awaitable
 
 
 async def _foreign(planned: Plan) -> str:
-    return await checks.test(planned, planned.order.targets)
+    return await checks.test(planned, planned.request.targets)
 
 
 CHECKS = [checks.test, _foreign, checks.lint, checks.fmt]

@@ -9,8 +9,9 @@ from pipeline import errors
 from pipeline.build import cache_archive, custom_containers, plan
 from pipeline.config import request
 from pipeline.config.credentials import Access
+from pipeline.config.request import BuildRequest, Choice
 from pipeline.config.settings import Settings
-from pipeline.project.selection import Choice
+from pipeline.git import context
 from pipeline.targets import Libc, Strategy, select
 
 SOURCE: Any = None
@@ -24,7 +25,7 @@ def test_an_order_has_every_setting_of_a_build() -> None:
         builder_packages=["git"], strategy=Strategy.EMULATED, build_platform="linux/arm64/v8",
     )  # fmt: skip
     access = Access()
-    assert request.order(settings, SOURCE, access, 7) == plan.Order(
+    assert request.build_request(settings, SOURCE, access, 7) == BuildRequest(
         source=SOURCE,
         targets=select(["linux/arm64"]),
         choice=Choice("a", ("x", "y"), ("f",), True, True, "dev", ("--frozen",)),
@@ -38,7 +39,7 @@ def test_an_order_has_every_setting_of_a_build() -> None:
         build_platform="linux/arm64",
         strategy=Strategy.EMULATED,
     )
-    assert request.order(Settings(), SOURCE, access, 0).build_platform == ""
+    assert request.build_request(Settings(), SOURCE, access, 0).build_platform == ""
 
 
 @pytest.mark.parametrize("items", [["x,y"], ["x", "y"], [" x , y,", " "]])
@@ -54,15 +55,15 @@ def test_the_platforms_that_a_compiler_runs_on() -> None:
 
 
 def test_the_time_without_a_repository() -> None:
-    assert request.time_of(Settings(source_date_epoch=5), None) == 5
-    assert request.time_of(Settings(), None) == 0
+    assert context.time_of(Settings(source_date_epoch=5), None) == 5
+    assert context.time_of(Settings(), None) == 0
 
 
 def test_what_is_to_be_clean_has_a_checkout_that_git_reads() -> None:
     """Found with a checkout that another user owns: it counted as clean."""
     with pytest.raises(errors.NotAGitRepository, match="cannot be known"):
-        anyio.run(request.situation, Settings(require_clean=True), None, None)
-    assert anyio.run(request.situation, Settings(), None, None) is None
+        anyio.run(context.situation, Settings(require_clean=True), None, None)
+    assert anyio.run(context.situation, Settings(), None, None) is None
 
 
 @pytest.mark.parametrize(
@@ -78,13 +79,13 @@ def test_a_source_has_a_manifest_and_a_lock_file(names: list[str], error: type[E
 def test_debians_packages_are_linked_by_debians_compilers() -> None:
     targets = select(["linux/amd64"])
     for order in (
-        plan.Order(SOURCE, targets, libc=Libc.MUSL, target_packages=("libfoo-dev",)),
-        plan.Order(SOURCE, targets, glibc="2.17", target_packages=("libfoo-dev",)),
+        BuildRequest(SOURCE, targets, libc=Libc.MUSL, target_packages=("libfoo-dev",)),
+        BuildRequest(SOURCE, targets, glibc="2.17", target_packages=("libfoo-dev",)),
     ):
         with pytest.raises(errors.UnsupportedLibc, match="libfoo-dev cannot be linked"):
             plan._check_target_packages(order)
-    plan._check_target_packages(plan.Order(SOURCE, targets, target_packages=("libfoo-dev",)))
-    plan._check_target_packages(plan.Order(SOURCE, targets, libc=Libc.MUSL))
+    plan._check_target_packages(BuildRequest(SOURCE, targets, target_packages=("libfoo-dev",)))
+    plan._check_target_packages(BuildRequest(SOURCE, targets, libc=Libc.MUSL))
 
 
 def test_one_builder_is_not_one_for_each_platform() -> None:
@@ -98,5 +99,5 @@ def test_downloads_are_unpacked_where_there_are_none() -> None:
 
 def test_features_are_separated_by_commas_and_spaces_as_cargo_takes_them() -> None:
     for features in (["a", "b", "c"], ["a,b", "c"], ["a b  c"], [" a, b\n", "c,"]):
-        choice = request.order(Settings(features=features), SOURCE, Access(), 0).choice
+        choice = request.build_request(Settings(features=features), SOURCE, Access(), 0).choice
         assert choice.features == ("a", "b", "c")

@@ -8,6 +8,7 @@ from engine.making import Maker
 from engine.recipes import BASES, DEBIAN, LATER, PYTHON, RUST, Base, Job, system
 from pipeline.oci import runtime
 from pipeline.targets import TARGETS, Target, parse, select
+from pipeline.toolchain.versions import BASE
 
 STORE = Path("/store")
 
@@ -23,7 +24,7 @@ def test_each_parent_is_made_once_before_what_lies_on_it() -> None:
 def test_an_image_of_another_release_stands_in_where_debian_has_no_port() -> None:
     amd64, riscv64 = select(["linux/amd64", "linux/riscv64"])
     made = [(job.base.image, job.target) for job in bases.jobs_for([riscv64], [], amd64, STORE)]
-    later = f"docker.io/library/{runtime.base_for(runtime.BASE, riscv64)}"
+    later = f"docker.io/library/{runtime.base_for(BASE, riscv64)}"
     assert later == LATER.image
     assert made == [
         (DEBIAN.image, amd64), (later, riscv64), (later, amd64), (RUST.image, amd64), (PYTHON.image, amd64)
@@ -43,7 +44,7 @@ def test_a_compiler_that_runs_on_another_platform_has_its_system_too() -> None:
 def test_every_platform_has_a_stand_in_of_its_runtime_image(target: Target) -> None:
     base = system(target)
     assert base.has(target)
-    assert base.image == f"docker.io/library/{runtime.base_for(runtime.BASE, target)}"
+    assert base.image == f"docker.io/library/{runtime.base_for(BASE, target)}"
     assert runtime.base_for("my/base:1", target) == "my/base:1"
 
 

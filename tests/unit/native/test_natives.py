@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from collections import Counter
+from functools import partial
 
 import pytest
 
@@ -11,8 +12,7 @@ from pipeline import errors
 from pipeline.native import debian, natives, preflight
 from pipeline.native.native_table import LINKER_NAMES, NATIVES
 from pipeline.native.natives import Needs, suggest
-from pipeline.project import selection as cargo
-from pipeline.project import tree
+from pipeline.project import diagnostics, tree
 from pipeline.project.tree import Crate
 from pipeline.targets import TARGETS, Libc, parse
 from pipeline.toolchain import builder as toolchain
@@ -264,7 +264,9 @@ def test_an_unknown_library_comes_with_the_way_to_find_it() -> None:
 
 def test_no_package_is_suggested_that_could_not_be_linked() -> None:
     assert "--target-packages" not in suggest("ssl", debian=False)
-    error = cargo.explain("/usr/bin/ld: cannot find -lpq", where="cargo build", debian=False)
+    error = diagnostics.explain(
+        "/usr/bin/ld: cannot find -lpq", where="cargo build", suggest=partial(suggest, debian=False)
+    )
     assert "bundled feature" in error.fix and "libpq-dev" not in error.fix
 
 
@@ -284,7 +286,7 @@ def test_linker_names_are_not_in_the_table_too() -> None:
     ],
 )
 def test_the_error_of_an_unknown_crate_becomes_a_suggestion(output, fix) -> None:
-    error = cargo.explain(output, where="cargo build")
+    error = diagnostics.explain(output, where="cargo build", suggest=suggest)
     assert isinstance(error, errors.LinkError)
     assert fix in error.fix
     assert error.output == output

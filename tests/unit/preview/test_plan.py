@@ -133,13 +133,13 @@ def test_a_section_without_lines_is_left_out() -> None:
 
 
 def test_the_matrix_has_native_runners() -> None:
-    assert json.loads(preview.as_matrix(plan().order.targets, Libc.GNU)) == {
+    assert json.loads(preview.as_matrix(plan().request.targets, Libc.GNU)) == {
         "include": [
             {"platform": "linux/amd64", "triple": "x86_64-unknown-linux-gnu", "runner": "ubuntu-24.04"},
             {"platform": "linux/arm64", "triple": "aarch64-unknown-linux-gnu", "runner": "ubuntu-24.04-arm"},
         ]
     }
-    assert "\n" not in preview.as_matrix(plan().order.targets, Libc.GNU)
+    assert "\n" not in preview.as_matrix(plan().request.targets, Libc.GNU)
     assert preview.runner(BY_PLATFORM["linux/s390x"]) == "ubuntu-24.04"
 
 
@@ -166,8 +166,8 @@ OPENSSL = Needs(
 
 
 def test_native_crates_say_what_they_want_where_and_why() -> None:
-    order = dataclasses.replace(plan().order, target_packages=("libextra-dev",), packages=("git",))
-    planned = dataclasses.replace(plan(), order=order, needs=(Needs(), OPENSSL))
+    request = dataclasses.replace(plan().request, target_packages=("libextra-dev",), packages=("git",))
+    planned = dataclasses.replace(plan(), request=request, needs=(Needs(), OPENSSL))
     drawn = preview.draw(planned, Runtime(packages=("tzdata",)), MERGED, DIGESTS)
     arm64 = drawn.targets[1]
     found = {(package.name, package.place): package.why for package in arm64.packages}
@@ -197,7 +197,7 @@ def test_scratch_has_no_digest() -> None:
 def test_a_floor_is_what_a_runtime_has_to_have() -> None:
     old = Runtime(base="debian:bullseye-slim")
     planned = plan()
-    floor = dataclasses.replace(planned, order=dataclasses.replace(planned.order, glibc="2.17"))
+    floor = dataclasses.replace(planned, request=dataclasses.replace(planned.request, glibc="2.17"))
     assert preview.warnings(planned, old) and not preview.warnings(floor, old)
     assert not preview.warnings(plan(libc=Libc.MUSL), old)
 

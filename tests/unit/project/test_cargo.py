@@ -3,9 +3,9 @@ import json
 import pytest
 
 from pipeline import errors
-from pipeline.project import features
-from pipeline.project import selection as cargo
-from pipeline.project.selection import Binary, Choice
+from pipeline.config.request import Choice
+from pipeline.project import diagnostics, features, selection
+from pipeline.project.metadata import Binary, read_metadata
 
 
 def metadata(*packages: dict, default: list[str] | None = None) -> str:
@@ -46,7 +46,7 @@ HELPED = {
 
 
 def choose(*packages: dict, default: list[str] | None = None, **choice) -> tuple[Binary, ...]:
-    return cargo.choose(cargo.read_metadata(metadata(*packages, default=default)), Choice(**choice))
+    return selection.choose(read_metadata(metadata(*packages, default=default)), Choice(**choice))
 
 
 def test_the_only_binary_is_chosen() -> None:
@@ -92,17 +92,17 @@ def test_two_binaries_of_one_name_are_not_made_into_two_images() -> None:
 
 
 def test_checks_need_no_binary_and_keep_to_those_that_are_named() -> None:
-    several = cargo.read_metadata(metadata(ONE, TWO))
-    assert cargo.named(several, Choice()) == ()
-    assert cargo.named(cargo.read_metadata(metadata(LIB)), Choice()) == ()
-    assert cargo.named(several, Choice(bins=("import",))) == (Binary("tools", "import", "0.1.0"),)
+    several = read_metadata(metadata(ONE, TWO))
+    assert selection.named(several, Choice()) == ()
+    assert selection.named(read_metadata(metadata(LIB)), Choice()) == ()
+    assert selection.named(several, Choice(bins=("import",))) == (Binary("tools", "import", "0.1.0"),)
     for choice, error in (
         (Choice(package="nope"), errors.UnknownPackage),
         (Choice(bins=("nope",)), errors.UnknownBinary),
         (Choice(features=("nope",)), errors.UnknownFeature),
     ):
         with pytest.raises(error):
-            cargo.named(several, choice)
+            selection.named(several, choice)
 
 
 def test_the_same_name_in_two_packages() -> None:
@@ -172,21 +172,21 @@ def test_what_a_feature_switches_on(asked: list[str], enabled: set[str]) -> None
 
 
 def test_identity_does_not_depend_on_order() -> None:
-    one, two = (cargo.read_metadata(metadata(*p)) for p in ((ONE, LIB), (LIB, ONE)))
+    one, two = (read_metadata(metadata(*p)) for p in ((ONE, LIB), (LIB, ONE)))
     assert one.identity == two.identity == "app+core"
 
 
 def test_older_cargo_has_no_default_members() -> None:
     document = json.loads(metadata(ONE))
     del document["workspace_default_members"]
-    assert cargo.read_metadata(json.dumps(document)).packages[0].is_default
+    assert read_metadata(json.dumps(document)).packages[0].is_default
 
 
 BINARIES = (Binary("app", "app", "1"), Binary("app", "two", "1"))
 
 
 def test_build_command() -> None:
-    command = cargo.build_command(Choice(), BINARIES, ["t1", "t2"])
+    command = selection.build_command(Choice(), BINARIES, ["t1", "t2"])
     assert " ".join(command) == (
         "cargo build --locked --profile release --package app --bin app --bin two --target t1 --target t2"
     )
@@ -203,7 +203,7 @@ def test_build_command() -> None:
     ],
 )
 def test_every_choice_reaches_the_command(choice: Choice, words: str) -> None:
-    assert words in " ".join(cargo.build_command(choice, BINARIES, ["t"]))
+    assert words in " ".join(selection.build_command(choice, BINARIES, ["t"]))
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_every_choice_reaches_the_command(choice: Choice, words: str) -> None:
     [("release", "release"), ("dev", "debug"), ("bench", "release"), ("dist", "dist")],
 )
 def test_profile_directory(profile: str, directory: str) -> None:
-    assert cargo.profile_directory(profile) == directory
+    assert selection.profile_directory(profile) == directory
 
 
 # What cargo, rustc and ld print, each reproduced by hand.
@@ -280,17 +280,19 @@ TOLD = [
 def test_a_dependency_that_no_longer_compiles_is_named_and_the_projects_own_code_is_not() -> None:
     rustc = "error[E0282]: type annotations needed for `Box<_>`\n  --> {}/src/parse/mod.rs:83:9\n   |\n"
     registry = "/cargo/registry/src/index.crates.io-1949cf8c6b5b557f"
-    found = cargo.explain(rustc.format(f"{registry}/time-0.3.29"), "cargo build")
+    found = diagnostics.explain(rustc.format(f"{registry}/time-0.3.29"), "cargo build")
     assert "the dependency time 0.3.29 does not compile" in str(found)
     assert "cargo update --package time" in found.fix and "rust-version" in found.fix
-    found = cargo.explain(rustc.format(f"{registry}/proc-macro-error-attr-1.0.4+x"), "cargo build")
+    found = diagnostics.explain(rustc.format(f"{registry}/proc-macro-error-attr-1.0.4+x"), "cargo build")
     assert "proc-macro-error-attr 1.0.4+x" in str(found)
-    assert "the dependency" not in str(cargo.explain(rustc.format("services/time-0.3.29"), "cargo build"))
+    assert "the dependency" not in str(
+        diagnostics.explain(rustc.format("services/time-0.3.29"), "cargo build")
+    )
 
 
 @pytest.mark.parametrize(("output", "name"), OUTPUTS)
 def test_explain_carries_the_output_whole(output: str, name: str) -> None:
-    error = cargo.explain(f"   Compiling app\n{output}\n", where="cargo build")
+    error = diagnostics.explain(f"   Compiling app\n{output}\n", where="cargo build")
     assert type(error).__name__ == name
     assert output in error.render()
     assert error.fix
@@ -301,16 +303,18 @@ def test_explain_carries_the_output_whole(output: str, name: str) -> None:
 def test_what_cargo_says_becomes_a_sentence_and_a_fix(
     output: str, kind: type[errors.RustMultiarchError], what: str, fix: str
 ) -> None:
-    found = cargo.explain(f"   Compiling other v1.0.0\n{output}\n", where="cargo build")
+    found = diagnostics.explain(f"   Compiling other v1.0.0\n{output}\n", where="cargo build")
     assert type(found) is kind
     assert found.what == what
     assert fix in found.fix
 
 
 def test_a_link_error_names_the_library() -> None:
-    assert "'ssl'" in cargo.explain("ld: cannot find -lssl", where="").what
+    assert "'ssl'" in diagnostics.explain("ld: cannot find -lssl", where="").what
 
 
 def test_what_no_row_knows_is_told_by_the_command_that_failed() -> None:
-    error = cargo.explain("error: key with no value", "cargo metadata", otherwise=cargo.DESCRIBING)
+    error = diagnostics.explain(
+        "error: key with no value", "cargo metadata", otherwise=diagnostics.DESCRIBING
+    )
     assert type(error) is errors.InvalidManifest

@@ -171,5 +171,5 @@ def test_the_runtime_follows_the_libc() -> None:
 
 
 def test_a_glibc_has_compiled_state_of_its_own() -> None:
-    older = replace(plan(), order=replace(plan().order, glibc="2.17"))
+    older = replace(plan(), request=replace(plan().request, glibc="2.17"))
     assert len({build.cache_key(one) for one in (plan(), older, plan(libc=Libc.MUSL))}) == 3

@@ -4,6 +4,7 @@ import pytest
 
 from pipeline.targets import TARGETS, Libc, parse
 from pipeline.toolchain import builder as toolchain
+from pipeline.toolchain.versions import BASE
 
 ARM64, AMD64 = parse("linux/arm64"), parse("linux/amd64")
 
@@ -70,9 +71,8 @@ def test_pinned_version(text: str, version: str) -> None:
 
 
 def test_builder_and_runtime_are_one_distribution() -> None:
-    from pipeline.oci import runtime
 
-    assert toolchain.DISTRIBUTION in runtime.BASE
+    assert toolchain.DISTRIBUTION in BASE
     assert toolchain.rust_image("1.96") == "rust:1.96-slim-bookworm"
 
 

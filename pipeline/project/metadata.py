@@ -1,0 +1,73 @@
+"""The project as `cargo metadata` describes it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Package:
+    """One workspace member, as `cargo metadata` describes it.
+
+    Attributes:
+        bins: its binaries, each with the features without which cargo leaves it out.
+        features: its features, each with what it switches on.
+    """
+
+    name: str
+    version: str
+    bins: Mapping[str, tuple[str, ...]]
+    features: Mapping[str, tuple[str, ...]]
+    default_run: str | None
+    is_default: bool
+
+
+@dataclass(frozen=True)
+class Project:
+    """The workspace: its members in cargo's order, and all that cargo says of them as JSON."""
+
+    packages: tuple[Package, ...]
+    metadata: str = field(default="", repr=False)
+
+    @property
+    def identity(self) -> str:
+        """What names the project in a cache key: its members, whatever folder they lie in."""
+        return "+".join(sorted(package.name for package in self.packages))
+
+
+@dataclass(frozen=True)
+class Binary:
+    """A binary to build and the package that has it."""
+
+    package: str
+    name: str
+    version: str
+
+
+def read_metadata(text: str) -> Project:
+    """The project from the JSON of `cargo metadata --no-deps --format-version 1`."""
+    document = json.loads(text)
+    defaults = set(document.get("workspace_default_members") or document["workspace_members"])
+    packages = (_package(entry, entry["id"] in defaults) for entry in document["packages"])
+    return Project(tuple(packages), text)
+
+
+def _package(entry: dict[str, Any], is_default: bool) -> Package:
+    bins = [target for target in entry["targets"] if "bin" in target["kind"]]
+    return Package(
+        name=entry["name"],
+        version=entry["version"],
+        bins={target["name"]: tuple(target.get("required-features", ())) for target in bins},
+        features={name: tuple(others) for name, others in entry["features"].items()},
+        default_run=entry.get("default_run"),
+        is_default=is_default,
+    )
+
+
+def spdx(license: str | None) -> str:
+    """A manifest's license as an SPDX expression; old ones write MIT/Apache-2.0 for a choice (cargo book)."""
+    return re.sub(r"\s*/\s*", " OR ", license or "")
