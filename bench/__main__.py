@@ -11,8 +11,8 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import buildkit, elsewhere, images, machine, render, subjects, toolbox
-from bench.peers import Cargo, DaggerCall, Dockerfile, Fleet, Ours, Peer, Zigbuild
+from bench import buildkit, images, machine, render, subjects, toolbox
+from bench.peers import Cargo, DaggerCall, Dockerfile, Ours, Peer, Zigbuild
 from bench.place import REGISTRY_PORT, Place
 from bench.result import Result
 from bench.run import SAMPLE_SECONDS, Runner
@@ -21,7 +21,6 @@ from bench.scenarios import (
     EASY,
     FLOOR,
     HARDER,
-    MACHINES,
     MOUNTS,
     OURS,
     PLANS,
@@ -32,7 +31,7 @@ from bench.scenarios import (
     chosen,
 )
 from bench.subjects import Copy
-from engine import config, lifecycle, registry, supervisor
+from engine import config, lifecycle, registry
 from engine.locks import exclusive
 from engine.log import to_stderr
 from pipeline.errors import RustMultiarchError
@@ -64,7 +63,6 @@ def run(options: argparse.Namespace) -> None:
         env = {**os.environ, **lifecycle.env(paths=place.engine)}
         tools = toolbox.open_toolbox(place, platforms, env)
         peers = _peers(stack, place, names, platforms, env, tools)
-        peers |= _fleets(stack, place, names, platforms)
         copies = _copies(place, rows, tools)
         _prepare(rows, peers)
         result = _empty(options.plan, tools)
@@ -106,25 +104,7 @@ def _peers(
         daemon = stack.enter_context(buildkit.running(place, address, mirror, to_stderr))
         for name, (single, workspace) in DOCKERFILES.items():
             found[name] = Dockerfile(name, place, daemon, dict(os.environ), single, workspace)
-    return {name: found[name] for name in names if name not in MACHINES}
-
-
-def _fleets(
-    stack: ExitStack, place: Place, names: Sequence[str], platforms: Sequence[str]
-) -> dict[str, Peer]:
-    """The peers on machines of their own, which are started if one of them takes part."""
-    counts = {name: MACHINES[name] for name in names if name in MACHINES}
-    machines = []
-    for number in range(1, max(counts.values(), default=0) + 1):
-        cache = place.root / f"machine-{number}"
-        machine = stack.enter_context(elsewhere.machine(cache, platforms, number))
-        process = supervisor.engine_process(machine.paths)
-        assert process, "the engine that was just started does not run"
-        # Whatever it starts from now on stays on that core too.
-        core = (number - 1) % (os.cpu_count() or 1)
-        elsewhere.run("taskset", "--all-tasks", "--cpu-list", "--pid", str(core), str(process.pid))
-        machines.append(machine)
-    return {name: Fleet(place, {}, 0, name, machines=machines[:count]) for name, count in counts.items()}
+    return {name: found[name] for name in names}
 
 
 def _copies(place: Place, rows: Sequence[Row], tools: toolbox.Toolbox) -> dict[tuple[str, str], Copy]:

@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from bench import buildkit, elsewhere
+from bench import buildkit
 from bench.meter import Command
 from bench.place import REGISTRY_PORT, Place
 from bench.scenarios import CALL, FLOOR, OURS, ZIGBUILD
 from bench.subjects import Copy, write
 from bench.toolbox import CGROUP, ROOT, Toolbox
 from engine import registry
-from pipeline import fleet
 from pipeline.targets import select
 
 SECONDS = 3600
@@ -106,30 +105,6 @@ class DaggerCall(Ours):
         bins = ["--bin", ",".join(copy.subject.bins)]
         argv = ["dagger", "--progress=plain", "call", "-m", str(ROOT), *options, *bins, "build", "report"]
         return Command(argv, self.engine, ROOT, self.place.engine.instance, self.daemon)
-
-
-@dataclass
-class Fleet(Ours):
-    """This project on machines of one core each: the push of an index that they make together."""
-
-    machines: Sequence[elsewhere.Machine] = ()
-
-    def _environments(self) -> list[Mapping[str, str]]:
-        return [machine.environment for machine in self.machines]
-
-    def command(self, copy: Copy, platforms: Sequence[str], phases: Path) -> Command:
-        first, *others = self.machines
-        address = f"{registry.address_of(REGISTRY_PORT)}/{self.name}/{copy.subject.name}:measured"
-        words = ["publish", str(copy.directory), "--platform", ",".join(platforms), "--tag", address]
-        words += [word for name in copy.subject.bins for word in ("--bin", name)]
-        # One engine by itself compiles for all platforms in one cargo call.
-        if others:
-            words += [word for machine in self.machines for word in ("--engine", machine.address)]
-        argv = fleet.by_itself(*words)
-        return Command(argv, first.environment, ROOT, first.paths.instance)
-
-    def directory(self) -> Path:
-        return self.machines[0].paths.state
 
 
 TARGET_SCRIPT = """# Maps TARGETPLATFORM to the triple that rustc takes.

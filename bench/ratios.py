@@ -15,12 +15,10 @@ from bench.scenarios import (
     EASY,
     FLOOR,
     HARDER,
-    ONE_MACHINE,
     OURS,
     PLATFORMS,
     PUBLISH,
     SESSION,
-    TWO_MACHINES,
     Case,
 )
 
@@ -126,7 +124,7 @@ def uploaded(result: Result, subject: str, peer: str) -> Spread | None:
 
 @dataclass(frozen=True)
 class Bar:
-    """What issue 5 asks for, and issue 7 of several machines.
+    """What issue 5 asks for.
 
     Attributes:
         name: in words.
@@ -181,14 +179,6 @@ def _over_one(number: int) -> Callable[[Result, str, str], Spread | None]:
 
 
 BARS = (
-    Bar(
-        "two machines of one core, one over two",
-        1.0,
-        True,
-        _over("cold", ONE_MACHINE),
-        ("service",),
-        TWO_MACHINES,
-    ),
     Bar("arm64 leg cold, emulated Dockerfile over ours", 12, True, _over("cold", EASY, ARM64), floor=True),
     Bar("both platforms cold, emulated Dockerfile over ours", 7, True, _over("cold", EASY), floor=True),
     Bar(

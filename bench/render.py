@@ -16,11 +16,9 @@ from bench.scenarios import (
     FLOOR,
     HARDER,
     MOUNTS,
-    ONE_MACHINE,
     OURS,
     PUBLISH,
     SESSION,
-    TWO_MACHINES,
     ZIGBUILD,
     Case,
 )
@@ -35,8 +33,6 @@ TITLES = {
     MOUNTS: "the same with cache mounts",
     ZIGBUILD: "cargo-zigbuild, no container",
     FLOOR: "plain cargo, no container",
-    ONE_MACHINE: "rust-multiarch, one machine of one core, with a push",
-    TWO_MACHINES: "rust-multiarch, two machines of one core each, with a push",
 }
 START, END = "<!-- measured -->", "<!-- end -->"
 

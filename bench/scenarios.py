@@ -113,9 +113,6 @@ class Turn:
 
 OURS, EASY, HARDER, MOUNTS, ZIGBUILD, FLOOR = "ours", "easy", "harder", "harder-mounts", "zigbuild", "cargo"
 SESSION, CALL, PUBLISH = "session", "dagger-call", "publish"
-ONE_MACHINE, TWO_MACHINES = "one-machine", "two-machines"
-MACHINES = {ONE_MACHINE: 1, TWO_MACHINES: 2}
-"""Engines of one core each, by the peer that uses them."""
 
 ALL = (OURS, HARDER, MOUNTS, ZIGBUILD, FLOOR)
 
@@ -171,8 +168,6 @@ FULL = (
     *_rows("sample_app", "cold", BOTH, (EASY,), 1),
 )
 
-FLEET = _rows("service", "cold", BOTH, (ONE_MACHINE, TWO_MACHINES), 2)
-"""What a second machine gains."""
 
 SAMPLE_APP = (
     *_rows("sample_app", "cold", BOTH, (OURS, HARDER, FLOOR), 1),
@@ -229,7 +224,6 @@ PLANS = {
     "platforms": NUMBERS,
     "peers": OTHERS,
     "emulated": EMULATED,
-    "fleet": FLEET,
     "full": FULL,
 }
 

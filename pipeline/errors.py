@@ -355,12 +355,6 @@ class UnusableContainer(EngineError):
     exit_code = 65
 
 
-class NoEngineLeft(EngineError):
-    """Every engine that was named is lost, before all platforms were built."""
-
-    exit_code = 66
-
-
 class NotAGitRepository(RustMultiarchError):
     """There is no git repository with a commit to take tags and labels from."""
 

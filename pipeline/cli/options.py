@@ -47,15 +47,11 @@ PROGRESS = inspect.Parameter(
     "progress", inspect.Parameter.KEYWORD_ONLY, default=Mode.AUTO, annotation=Progress
 )
 
-Engines = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--engine",
-        help="The engine to work on, as Dagger names it (tcp://host:1234), or embedded for our own; publish "
-        "takes several.",
-    ),
+Engine = Annotated[
+    str,
+    typer.Option("--engine", help="Address of the engine, for example tcp://host:1234; or embedded."),
 ]
-ENGINE = inspect.Parameter("engine", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Engines)
+ENGINE = inspect.Parameter("engine", inspect.Parameter.KEYWORD_ONLY, default="", annotation=Engine)
 
 
 def platform_names(incomplete: str) -> list[str]:

@@ -14,7 +14,7 @@ import typer
 from dagger import dag
 
 from pipeline.attestation import attest
-from pipeline.cli import caching, fleet, loading, output, session, watching
+from pipeline.cli import caching, loading, output, session, watching
 from pipeline.cli.merge import FromEnvironment, named_by_git
 from pipeline.cli.options import JSON, Progress, doc, platform_names
 from pipeline.config.settings import Settings
@@ -264,75 +264,26 @@ async def publish(
     return receipt if json else _reference(json_module.loads(receipt))
 
 
-def publish_apart(
+def check_publishing(
     settings: Settings,
     *,
     source: Path,
-    files: Path | None,
-    include_ignored: bool,
-    opened: Mapping[str, Any],
-    engine: list[str],
     tag: list[str] | None,
-    username: str,
-    password: str,
-    no_clobber: bool,
-    plain_http: list[str] | None,
     by_digest: bool,
-    json: bool,
-    sbom: bool,
-    provenance: bool,
-    symbols: bool,
-    sign_key: str,
+    password: str,
     sign_password: str,
     cache_from: str,
     cache_to: str,
     **_: object,
-) -> str | None:
-    """What publishing on several engines answers; None where one does it all, after a look at the addresses.
+) -> None:
+    """Refuse addresses, passwords and caches that cannot work, before there is an engine.
 
     Raises:
-        InvalidArgument, InvalidAddress: see `check_publish` and `check_passwords`; what cannot be had from
-            several engines.
+        InvalidArgument, InvalidAddress: see `check_publish`, `check_passwords` and `caching.Caches.parse`.
     """
     check_publish(settings, source=source, tag=tag, by_digest=by_digest)
     check_passwords(password, sign_password)
     caching.Caches.parse(cache_from, cache_to)
-    if len(engine) < 2:
-        return None
-    if by_digest:
-        raise InvalidArgument(
-            "several engines make one index under tags", where="--by-digest", fix="leave it out"
-        )
-    if cache_from or cache_to:
-        raise InvalidArgument(
-            "an archive is the state of one engine",
-            where="--engine",
-            fix="leave out --cache-from, --cache-to",
-        )
-    if provenance:
-        raise InvalidArgument(
-            "provenance is of a build, and each engine does one of its own",
-            where="--provenance",
-            fix="leave it out, or publish on one engine",
-        )
-    return fleet.publish(
-        settings,
-        source=source,
-        files=files,
-        include_ignored=include_ignored,
-        opened=opened,
-        tag=tag or [],
-        engine=engine,
-        username=username,
-        password=password,
-        no_clobber=no_clobber,
-        plain_http=plain_http or [],
-        json=json,
-        sbom=sbom,
-        symbols=symbols,
-        sign_key=sign_key,
-        sign_password=sign_password,
-    )
 
 
 def matrix_alone(settings: Settings, *, matrix: bool, **_: object) -> str | None:
@@ -465,7 +416,7 @@ def _json(document: dict[str, Any]) -> str:
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "build": session.project_command(build, before=check_build),
-    "publish": session.project_command(publish, before=publish_apart, spreads=True),
+    "publish": session.project_command(publish, before=check_publishing),
     "plan": session.project_command(plan, by_platform=False, before=matrix_alone),
     "natives": session.project_command(natives, by_platform=False),
     "binary": session.project_command(binary),

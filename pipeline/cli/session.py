@@ -16,13 +16,12 @@ from dagger import dag
 
 from engine import choice
 from engine.config import RUNNER
-from pipeline import fleet
 from pipeline.build.plan import IGNORED
-from pipeline.cli import access, options, watching
+from pipeline.cli import access, engine_address, options, watching
 from pipeline.config import request, settings
 from pipeline.config.settings import Layer, Merged, Value
 from pipeline.config.workspace import located
-from pipeline.errors import InvalidArgument, NoEngineLeft, NotAGitRepository
+from pipeline.errors import InvalidArgument, NotAGitRepository
 from pipeline.git import ci
 from pipeline.git import facts as git
 from pipeline.git.context import Situation
@@ -49,7 +48,6 @@ def project_command(
     without: frozenset[str] = frozenset(),
     before: Before | None = None,
     by_platform: bool = True,
-    spreads: bool = False,
 ) -> Callable[..., None]:
     """A command over a project: `run(module, …)` inside an engine session, its answer on stdout.
 
@@ -58,14 +56,13 @@ def project_command(
         without: constructor arguments that the command has a meaning of its own for.
         before: called with the settings and the command's own options while there is no engine yet.
         by_platform: progress has a line for each platform, not one for the whole command.
-        spreads: several engines may be named; `before` has the answer then.
     """
     own = list(inspect.signature(run, eval_str=True).parameters.values())[1:]
     project = options.project_parameters(without)
     names = frozenset(parameter.name for parameter in project)
 
-    def command(progress: Mode, engine: list[str] | None, **given: Any) -> None:
-        engines = _engines(engine, spreads)
+    def command(progress: Mode, engine: str, **given: Any) -> None:
+        address = engine_address.parse(engine) if engine else ""
         chosen, rest = options.split(given, names)
         opened, rest = options.split(rest, _ACCESS)
         access.check(**opened)
@@ -77,11 +74,11 @@ def project_command(
         merged = anyio.run(settings_of, source, outright)
         targets = select(merged.settings.platforms)
         place = {"source": source, "files": files, "include_ignored": ignored}
-        if before and (known := before(merged.settings, **place, opened=opened, engine=engines, **rest)):
+        if before and (known := before(merged.settings, **place, **rest)):
             typer.echo(known)
             return
-        if engines:
-            _use(engines[0])
+        if address:
+            _use(address)
         module = functools.partial(_module, source, files, ignored, outright, opened, merged.settings.ref)
         work = functools.partial(_over_project, run, module, rest)
         rows = [(target.platform, target.triple(merged.settings.libc)) for target in targets]
@@ -113,33 +110,14 @@ def _files(directory: Path | None) -> Path | None:
     return directory.resolve() if directory else None
 
 
-def _engines(named: Sequence[str] | None, several: bool) -> list[str]:
-    """The addresses of the engines that were named.
-
-    Raises:
-        InvalidArgument: what is no address; more than one where the work is not spread.
-    """
-    engines = [choice.address(name) for name in named or ()]
-    fleet.check(engines)
-    if len(engines) > 1 and not several:
-        raise InvalidArgument(
-            "only publish spreads its work over several engines", where="--engine", fix="name one engine"
-        )
-    return engines
-
-
 def _use(engine: str) -> None:
-    """Have everything from here on use an engine.
+    """Use an engine for everything that follows.
 
     Raises:
-        NoEngineLeft: nothing listens at its address; our own is started where it is not running.
+        EngineUnreachable: nothing listens at its address; the embedded engine is started later.
     """
     if engine != choice.address(choice.EMBEDDED):
-        try:
-            anyio.run(fleet.reach, engine)
-        except fleet.EngineLost as lost:
-            fix = "start it, or leave --engine out: another is found or started"
-            raise NoEngineLeft(str(lost), where="--engine", fix=fix) from None
+        anyio.run(engine_address.reach, engine)
     os.environ[RUNNER] = engine
 
 
