@@ -4,6 +4,7 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 PLATFORMS ?= linux/amd64,linux/arm64
 PLAN ?= full
 
@@ -11,11 +12,15 @@ PLAN ?= full
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-$(VENV)/ready: requirements.txt pyproject.toml
+$(BIN)/pip:
 	@python3 -m venv $(VENV) || { echo 'python3 cannot make a virtual environment: apt-get install python3-venv' >&2; exit 1; }
+
+# The lock is complete, so nothing is resolved: the package index of the day cannot change what is installed.
+$(VENV)/ready: requirements.txt pyproject.toml | $(BIN)/pip
 	@echo 'installing the pinned Python packages into $(VENV)'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(PIP) install --quiet --no-compile --require-hashes --no-deps -r requirements.txt
+	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@$(PIP) check >$(VENV)/checked || { cat $(VENV)/checked; echo 'remove $(VENV), then run make setup again' >&2; exit 1; }
 	@touch $@
 
 .PHONY: setup
@@ -80,9 +85,8 @@ schema: setup ## renew tests/data/schema.txt, the interface that other modules r
 
 .PHONY: requirements
 requirements: setup ## renew the pinned requirements
-	@$(BIN)/python -m pip install --quiet uv
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
-		--no-emit-index-url --no-annotate --group dev pyproject.toml -o requirements.txt
+	@$(PIP) install --quiet uv
+	@$(BIN)/python tools/requirements.py
 
 .PHONY: bench
 bench: setup ## measure this project beside its peers, some hours; PLAN=workspace is a part, ARGS="--rounds 1" too

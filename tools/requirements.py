@@ -1,0 +1,67 @@
+"""Renew the lock and the versions in `dependencies` of pyproject.toml: `make requirements`.
+
+Official Dagger engines read no lock of this form, so `dependencies` repeats the lock's versions. They would
+hold the lock back, so it is resolved from the names alone.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PYPROJECT = ROOT / "pyproject.toml"
+LOCK = ROOT / "requirements.txt"
+
+COMPILE = [
+    *("uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"),
+    *("--generate-hashes", "--upgrade", "--no-emit-index-url", "--no-annotate"),
+    *("--custom-compile-command", "make requirements"),
+]
+
+_BLOCK = re.compile(r"(?<=\ndependencies = \[\n).*?(?=\n\])", re.DOTALL)
+_EXACT = re.compile(r'"([\w.-]+)==[^"]+"')
+_LOCKED = re.compile(r"^([\w.-]+)==([^\s;\\]+)", re.MULTILINE)
+
+
+def normal(name: str) -> str:
+    """Return a distribution's name as package indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def locked(lock: str) -> dict[str, str]:
+    """Return the version of each distribution in a lock, by normalized name."""
+    return {normal(name): version for name, version in _LOCKED.findall(lock)}
+
+
+def without_versions(pyproject: str) -> str:
+    """Return pyproject.toml with the exact versions taken out of `dependencies`."""
+    return _in_dependencies(pyproject, lambda name: f'"{name}"')
+
+
+def with_versions(pyproject: str, versions: Mapping[str, str]) -> str:
+    """Return pyproject.toml with the exact versions in `dependencies` replaced by these."""
+    return _in_dependencies(pyproject, lambda name: f'"{name}=={versions[normal(name)]}"')
+
+
+def _in_dependencies(pyproject: str, requirement: Callable[[str], str]) -> str:
+    (block,) = _BLOCK.findall(pyproject)
+    changed = _EXACT.sub(lambda match: requirement(match[1]), block)
+    return _BLOCK.sub(lambda _: changed, pyproject)
+
+
+def main() -> None:
+    """Resolve again and write both files."""
+    pyproject = PYPROJECT.read_text()
+    with tempfile.TemporaryDirectory() as directory:
+        loose = Path(directory) / "pyproject.toml"
+        loose.write_text(without_versions(pyproject))
+        sources = ["--group", f"{loose}:dev", str(loose), "--output-file", str(LOCK)]
+        subprocess.run([sys.executable, "-m", *COMPILE, *sources], check=True)
+    PYPROJECT.write_text(with_versions(pyproject, locked(LOCK.read_text())))
+
+
+if __name__ == "__main__":
+    main()
