@@ -165,8 +165,9 @@ def inspection(triples: Sequence[str]) -> str:
     rustc --version
     (. /etc/os-release && echo "system $ID $VERSION_ID")
     if command -v rustup >/dev/null; then
-        active=$(rustup show active-toolchain | cut -d ' ' -f 1)
-        echo "toolchain ${{RUSTUP_TOOLCHAIN:-${{RUST_VERSION:-$active}}}}"
+        # RUST_VERSION is what the base image was made with, whatever `rustup default` chose after that.
+        active=$(rustup show active-toolchain 2>/dev/null | head -n 1 | cut -d ' ' -f 1 || :)
+        echo "toolchain ${{RUSTUP_TOOLCHAIN:-${{active:-$RUST_VERSION}}}}"
     else
         for triple in {shlex.join(triples)}; do
             [ -d "$(rustc --print target-libdir --target $triple)" ] || echo "without $triple"

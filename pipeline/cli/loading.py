@@ -13,13 +13,23 @@ import anyio
 
 from pipeline.errors import InvalidArgument, RustMultiarchError
 from pipeline.image import Image, Variant
-from pipeline.targets import BY_PLATFORM
 
 TOOLS = ("docker", "podman")
 
-# Python's `platform.machine()` -> OCI platform
-MACHINES = {"x86_64": "linux/amd64", "arm64": "linux/arm64"} | {
-    target.gnu.split("-")[0]: name for name, target in BY_PLATFORM.items()
+# Python's `platform.machine()`, which is uname's, -> OCI platform. A 32-bit system on a 64-bit processor says
+# `armv8l`; macOS says `arm64`.
+MACHINES = {
+    "x86_64": "linux/amd64",
+    "aarch64": "linux/arm64",
+    "arm64": "linux/arm64",
+    "armv7l": "linux/arm/v7",
+    "armv8l": "linux/arm/v7",
+    "i386": "linux/386",
+    "i586": "linux/386",
+    "i686": "linux/386",
+    "ppc64le": "linux/ppc64le",
+    "s390x": "linux/s390x",
+    "riscv64": "linux/riscv64",
 }
 
 

@@ -171,7 +171,8 @@ def gitconfig(hosts: list[tuple[str, str]]) -> str:
                 where="--git-token",
                 fix="most hosts take any, for example git",
             )
-        answer = f"echo username={username}; echo password=${_git_variable(number)}"
+        # In git's own quoting, inside of which the shell's keeps every byte of the token.
+        answer = rf"printf 'username=%s\\npassword=%s\\n' '{username}' \"${_git_variable(number)}\""
         for scheme in ("https", "http"):
             sections.append(f'[credential "{scheme}://{host}"]\n\thelper = "!f() {{ {answer}; }}; f"\n')
     return "".join(sections)

@@ -127,7 +127,8 @@ mkdir -p "$root"
 
 # What apt says (apt-pkg/cacheset.cc).
 _MISSING = re.compile(r"Unable to locate package (\S+)|Package '?([^\s']+)'? has no installation candidate")
-_INSTALLED = re.compile(r"^Package: (\S+)$", re.MULTILINE)
+_PACKAGE = re.compile(r"^Package:[ \t]*(\S+)[ \t]*$", re.MULTILINE)
+_STATUS = re.compile(r"^Status:[ \t]*(.*?)[ \t]*$", re.MULTILINE)
 
 
 def with_development(
@@ -226,4 +227,22 @@ async def _present(base: dagger.Container) -> set[str]:
     if await base.exists(f"{DPKG}/status.d"):
         folder = base.directory(f"{DPKG}/status.d")
         texts += [await folder.file(name).contents() for name in await folder.entries() if "." not in name]
-    return {name for text in texts for name in _INSTALLED.findall(text)}
+    return installed("\n\n".join(texts))
+
+
+def installed(status: str) -> set[str]:
+    """Return the names of the packages that status files (dpkg(1), deb822 paragraphs) record as installed.
+
+    A removed package whose configuration stayed has a paragraph too (`deinstall ok config-files`).
+    A file of a distroless image's `status.d` has no status: it is there because the package is.
+    """
+    paragraphs = re.split(r"\n[ \t]*\n", status)
+    return {
+        package[1]
+        for paragraph in paragraphs
+        if (package := _PACKAGE.search(paragraph)) and _is_installed(_STATUS.search(paragraph))
+    }
+
+
+def _is_installed(status: re.Match[str] | None) -> bool:
+    return status is None or status[1].endswith(" installed")

@@ -169,6 +169,8 @@ def sealed_layer(layer: IO[bytes], epoch: int | None = None) -> bytes:
             if member.isreg():
                 stream = before.extractfile(member)
                 contents[name] = stream.read() if stream else b""
+                # Read, a sparse file of GNU tar's is one like others; PAX has no type for it.
+                member.type, member.size = tarfile.REGTYPE, len(contents[name])
             members[name] = member
         for name, member in _links_to_the_first(members, contents):
             member.name = name
@@ -186,16 +188,31 @@ def _links_to_the_first(
     groups: dict[str, list[str]] = {}
     for name, member in members.items():
         if member.islnk():
-            groups.setdefault(member.linkname.removeprefix("./").strip("/"), []).append(name)
+            groups.setdefault(_linked(members, name), []).append(name)
     for file, links in groups.items():
+        whole = members.get(file)
+        if whole is None or whole.islnk():  # a file of a lower layer, or links that lead in a circle
+            for name in links:
+                members[name] = link = copy.copy(members[name])
+                link.linkname, link.size = file, 0
+            continue
         first, *others = sorted([file, *links])
-        whole = members[file]
-        contents[first] = contents.pop(file)
+        if file in contents:  # what is no file, such as a symbolic link, has names too, and no content
+            contents[first] = contents.pop(file)
         members[first] = copy.copy(whole)
         for name in others:
             members[name] = link = copy.copy(whole)
             link.type, link.linkname, link.size = tarfile.LNKTYPE, first, 0
     return sorted(members.items())
+
+
+def _linked(members: Mapping[str, tarfile.TarInfo], name: str) -> str:
+    """Return the name of what a hard link is another name of, through links to links."""
+    seen = set()
+    while name in members and members[name].islnk() and name not in seen:
+        seen.add(name)
+        name = members[name].linkname.removeprefix("./").strip("/")
+    return name
 
 
 def compressed(content: bytes) -> bytes:

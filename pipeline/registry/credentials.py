@@ -30,6 +30,9 @@ TOKEN_PATHS = frozenset({"v1/access-token", "v1/refresh-token"})
 TOKEN_USER = "<token>"
 """The user name with which a credential helper says that its secret is an identity token."""
 
+HELPER_SECONDS = 60
+"""Time limit of a credential helper: one may wait for a person, or for a lost network."""
+
 NOT_FOUND = "credentials not found"
 """What a credential helper says, and nothing else is wrong, when it has none for a host."""
 
@@ -201,9 +204,15 @@ async def _ask(program: str, key: str, environ: Mapping[str, str]) -> Login | No
         # In a thread: anyio's own processes fail when a program ends without reading what it is sent.
         done = await anyio.to_thread.run_sync(
             lambda: subprocess.run(
-                [program, "get"], input=key.encode(), capture_output=True, env=dict(environ)
+                [program, "get"],
+                input=key.encode(),
+                capture_output=True,
+                env=dict(environ),
+                timeout=HELPER_SECONDS,
             )
         )
+    except subprocess.TimeoutExpired:
+        raise failed(f"the credential helper did not answer in {HELPER_SECONDS} seconds") from None
     except OSError:
         raise failed("the credential helper of the docker configuration cannot be run") from None
     if done.returncode:

@@ -78,7 +78,7 @@ def test_the_inspection_runs_in_any_shell(tmp_path: Path, rustup: bool) -> None:
         "cargo": "",
         "rustc": RUSTC.format(triple=TRIPLES[0], library=library),
         **({"rustup": 'echo "stable-x86_64-unknown-linux-gnu (default)"'} if rustup else {}),
-        "cut": 'exec /usr/bin/cut "$@"',
+        **{name: f'exec /usr/bin/{name} "$@"' for name in ("cut", "head")},
     }
     for name, text in programs.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
@@ -91,6 +91,38 @@ def test_the_inspection_runs_in_any_shell(tmp_path: Path, rustup: bool) -> None:
     assert found.cargo_home == "/home/me/.cargo"
     assert found.toolchain == ("stable-x86_64-unknown-linux-gnu" if rustup else "")
     assert found.without_std == (() if rustup else TRIPLES[1:])
+
+
+def test_the_default_toolchain_of_the_builder_is_used(tmp_path: Path) -> None:
+    """`FROM rust:1.96` and `rustup default nightly`: nightly is what is wanted."""
+    output = run_inspection(
+        tmp_path, 'echo "nightly-x86_64-unknown-linux-gnu (default)"', RUST_VERSION="1.96.0"
+    )
+    assert custom_containers.read(output, TRIPLES).toolchain == "nightly-x86_64-unknown-linux-gnu"
+
+
+def test_a_toolchain_that_the_builder_names_comes_first(tmp_path: Path) -> None:
+    output = run_inspection(
+        tmp_path, 'echo "stable (default)"', RUST_VERSION="1.96.0", RUSTUP_TOOLCHAIN="beta"
+    )
+    assert custom_containers.read(output, TRIPLES).toolchain == "beta"
+
+
+def test_a_rustup_without_a_default_toolchain_uses_the_images(tmp_path: Path) -> None:
+    output = run_inspection(tmp_path, 'echo "no active toolchain" >&2; exit 1', RUST_VERSION="1.96.0")
+    assert custom_containers.read(output, TRIPLES).toolchain == "1.96.0"
+
+
+def run_inspection(folder: Path, rustup: str, **environment: str) -> str:
+    """Return what the inspection prints in a builder with a rustup of this text."""
+    for name, text in {"cargo": "", "rustc": "echo 'rustc 1.96.0 (x)'", "rustup": rustup}.items():
+        (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+        (folder / name).chmod(0o755)
+    command = ["/bin/sh", "-c", custom_containers.inspection(TRIPLES)]
+    path = f"{folder}:/usr/bin:/bin"
+    return subprocess.run(
+        command, env={"PATH": path, **environment}, capture_output=True, text=True, check=True
+    ).stdout
 
 
 def test_a_runtime_belongs_to_one_platform_and_the_last_one_counts() -> None:

@@ -29,6 +29,7 @@ from pipeline.errors import (
 )
 from pipeline.main import RustMultiarch
 from pipeline.preview import readiness as doctor
+from pipeline.targets import BY_PLATFORM
 
 SAMPLE = str(Path(__file__).parents[3] / "sample_app")
 COMMAND = typer.main.get_command(cli.app)
@@ -379,6 +380,29 @@ def test_this_machines_variant_is_loaded(monkeypatch: pytest.MonkeyPatch) -> Non
     assert loading.chosen(image("linux/s390x")).platform == "linux/s390x"  # type: ignore[arg-type]
     with pytest.raises(InvalidArgument, match="linux/arm64"):
         loading.chosen(image("linux/amd64", "linux/386"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("machine", "platform"),
+    [
+        ("x86_64", "linux/amd64"),
+        ("aarch64", "linux/arm64"),
+        ("armv7l", "linux/arm/v7"),
+        ("i686", "linux/386"),
+        ("ppc64le", "linux/ppc64le"),
+        ("s390x", "linux/s390x"),
+        ("riscv64", "linux/riscv64"),
+    ],
+)
+def test_a_machines_own_variant_by_the_name_uname_has(
+    monkeypatch: pytest.MonkeyPatch, machine: str, platform: str
+) -> None:
+    monkeypatch.setattr(loading.platform, "machine", lambda: machine)
+    assert loading.chosen(image(*BY_PLATFORM)).platform == platform  # type: ignore[arg-type]
+
+
+def test_every_platform_is_some_machines() -> None:
+    assert set(loading.MACHINES.values()) == set(BY_PLATFORM)
 
 
 def test_nothing_to_load_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -68,6 +68,24 @@ def test_git_itself_reads_user_and_password_of_each_host(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
+    "token", ["a\tb", "two  spaces", "*", "-n", r"back\slash", "$HOME", "'\"`x`", " end "]
+)
+def test_a_token_reaches_git_as_it_is(tmp_path: Path, token: str) -> None:
+    config = tmp_path / "gitconfig"
+    config.write_text(credentials.gitconfig([("one.example", "me")]))
+    done = subprocess.run(
+        ["git", "credential", "fill"],
+        input="protocol=https\nhost=one.example\n\n",
+        env={"GIT_CONFIG_GLOBAL": str(config), "GIT_TOKEN_0": token, "PATH": "/usr/bin:/bin"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"password={token}" in done.stdout.split("\n")
+
+
+@pytest.mark.parametrize(
     ("host", "username"), [('x"]', "me"), ("", "me"), ("a.example", "me; rm -rf /"), ("a", "")]
 )
 def test_neither_a_host_nor_a_user_name(host: str, username: str) -> None:

@@ -324,7 +324,7 @@ def test_the_scripts_are_shell(script) -> None:
 
 def test_what_a_base_has_is_read_off_dpkgs_status() -> None:
     status = "Package: libc6\nStatus: install ok installed\n\nPackage: libssl3\nDescription: x\n Package: y\n"
-    assert debian._INSTALLED.findall(status) == ["libc6", "libssl3"]
+    assert debian.installed(status) == {"libc6", "libssl3"}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ import gzip
 import hashlib
 import io
 import json
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -79,6 +80,58 @@ def test_hard_links_point_at_the_first_name_whichever_had_the_file() -> None:
         ("b", True, "a", 0o755),
     ]
     assert read(sealed, "b") == b"same"
+
+
+def test_a_hard_link_to_a_file_of_a_lower_layer_stays_one() -> None:
+    made = layer(member("b", tarfile.LNKTYPE, linkname="./usr/lower"), member("a"))
+    sealed = normalize.sealed_layer(io.BytesIO(made), 0)
+    assert [(m.name, m.islnk(), m.linkname) for m in members(sealed)] == [
+        ("a", False, ""),
+        ("b", True, "usr/lower"),
+    ]
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.FIFOTYPE])
+def test_a_hard_link_to_what_is_no_file(kind: bytes) -> None:
+    named = {"linkname": "where"} if kind == tarfile.SYMTYPE else {}
+    made = layer(member("b", kind, **named), member("a", tarfile.LNKTYPE, linkname="b"))
+    first, second = members(normalize.sealed_layer(io.BytesIO(made), 0))
+    assert (first.name, first.type, first.linkname) == ("a", kind, named.get("linkname", ""))
+    assert (second.name, second.islnk(), second.linkname) == ("b", True, "a")
+
+
+def test_a_hard_link_to_a_hard_link() -> None:
+    one = layer(
+        member("c"),
+        member("b", tarfile.LNKTYPE, linkname="c"),
+        member("a", tarfile.LNKTYPE, linkname="b"),
+        contents={"c": b"same"},
+    )
+    sealed = normalize.sealed_layer(io.BytesIO(one), 0)
+    assert [(m.name, m.linkname) for m in members(sealed)] == [("a", ""), ("b", "a"), ("c", "a")]
+    assert read(sealed, "c") == b"same"
+
+
+def test_hard_links_in_a_circle_are_left_alone() -> None:
+    made = layer(member("a", tarfile.LNKTYPE, linkname="b"), member("b", tarfile.LNKTYPE, linkname="a"))
+    assert [m.name for m in members(normalize.sealed_layer(io.BytesIO(made), 0))] == ["a", "b"]
+
+
+@pytest.mark.parametrize("form", ["gnu", "posix"])
+def test_a_sparse_file_is_a_file(tmp_path: Path, form: str) -> None:
+    """GNU tar's own type of member means nothing in a PAX archive: Go's reader refuses the layer."""
+    content = bytes(1 << 20) + b"end"
+    with (tmp_path / "holes").open("wb") as file:
+        file.seek(1 << 20)
+        file.write(b"end")
+    command = ["tar", f"--format={form}", "--sparse", "--hole-detection=raw", "-cf", "x.tar", "holes"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    with (tmp_path / "x.tar").open("rb") as file:
+        sealed = normalize.sealed_layer(file, 0)
+    (only,) = members(sealed)
+    assert (only.name, only.type, only.size) == ("holes", tarfile.REGTYPE, len(content))
+    assert not any("sparse" in key.lower() for key in only.pax_headers)
+    assert read(sealed, "holes") == content
 
 
 def test_capabilities_stay_and_other_records_go() -> None:

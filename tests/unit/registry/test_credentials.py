@@ -199,6 +199,16 @@ async def test_a_credential_program_that_fails(tmp_path: Path, script: str, what
     assert CANARY not in raised.value.render()
 
 
+async def test_a_credential_program_that_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(credentials, "HELPER_SECONDS", 0.2)
+    environ = helper(tmp_path, "made", "exec sleep 60")
+    configure(tmp_path, credsStore="made")
+    with pytest.raises(CredentialsUnavailable, match=r"did not answer in 0\.2 seconds"):
+        await from_docker(environ)("ghcr.io")
+
+
 async def test_a_credential_program_that_is_not_there(tmp_path: Path) -> None:
     configure(tmp_path, credsStore="gone")
     with pytest.raises(CredentialsUnavailable, match="cannot be run"):
