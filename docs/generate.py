@@ -165,9 +165,12 @@ def troubleshooting() -> str:
     lines += [
         "Every failure ends in a message of three lines: what is wrong, `where`, and `next`. Its first word",
         "is one of these headings. `…` stands for what is filled in. `rust-multiarch` and `dagger call` exit",
-        "with the code.",
+        "with the code. Codes are stable across releases.",
         "",
     ]
+    own = [error for error in _errors() if "exit_code" in vars(error)]
+    rows = [(str(each.exit_code), f"`{each.__name__}`", _first(each.__doc__)) for each in own]
+    lines += [*table(("exit code", "error", "meaning"), sorted(rows, key=lambda row: int(row[0]))), ""]
     for error in sorted(_errors(), key=lambda each: (each.exit_code, each.__name__)):
         rows = [(message.what, message.fix) for message in sorted(found[error.__name__])]
         if not rows and ("exit_code" not in vars(error) or error is RustMultiarchError):

@@ -1,7 +1,7 @@
 """The one error tree: every failure a user can meet, its exit code and its next step.
 
 An error says what is wrong, where, and what to do next. Exit codes are stable across releases and are
-listed in the README; the families are spaced so that a new member never moves an old one:
+listed in docs/troubleshooting.md; the families are spaced so that a new member never moves an old one:
 
     1x platforms   2x the Cargo project   3x compiling   4x checking what was built
     5x publishing  6x the engine   7x git and attestations

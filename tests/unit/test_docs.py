@@ -11,8 +11,8 @@ from pathlib import Path
 import doc_blocks
 import pytest
 import typer
+from ci_schemas import accepted
 from ruamel.yaml import YAML
-from test_ci_config import accepted
 
 from docs import generate
 from pipeline import cli

@@ -8,8 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from check_jsonschema.cli.main_command import main as check_jsonschema
-from click.testing import CliRunner as Click
+from ci_schemas import accepted
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
@@ -36,15 +35,6 @@ def text_of(row: ci_config.System, options: ci_config.Options) -> str:
 
 def yaml(text: str) -> dict:
     return YAML(typ="safe").load(text)
-
-
-def accepted(schema: str, text: str, directory: Path) -> str:
-    """What the schema has against a text; empty where nothing."""
-    path = directory / "config.yml"
-    path.write_text(text)
-    arguments = ["--builtin-schema", f"vendor.{schema}", "--regex-variant", "nonunicode", str(path)]
-    done = Click().invoke(check_jsonschema, arguments)
-    return "" if done.exit_code == 0 else done.output or repr(done.exception)
 
 
 @pytest.mark.parametrize(("row", "options"), YAML_CASES, ids=named)

@@ -5,8 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from ci_schemas import accepted
 from ruamel.yaml import YAML
-from test_ci_config import accepted
 
 ROOT = Path(__file__).parents[3]
 
