@@ -141,6 +141,9 @@ class RustMultiarch:
     require_clean: Annotated[bool | None, Doc("Refuse a checkout with changes that are not committed.")] = (
         None
     )
+    allow_dirty: Annotated[
+        bool | None, Doc("Take a release from changed files; its tags end in -dirty.")
+    ] = None
     repository: Annotated[
         dagger.Directory | None,
         # No Ignore: the engine refuses one on what may be null, when another module is the caller.
@@ -320,7 +323,10 @@ class RustMultiarch:
     ) -> str:
         """Build, then push one index with exactly these platforms; returns its address with the digest."""
         destinations([named(one, "bin") for one in (address, *(also or []))], tags or [])
-        await attest.wish(key=sign_key, password=sign_password)  # refused before anything is built
+        # Refused before anything is built.
+        await attest.wish(key=sign_key, password=sign_password)
+        settings, at = await self._asked()
+        context.check_release(settings, at)
         built = await self.build()
         return await built.publish(
             address=address,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json as json_module
-import subprocess
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from pipeline.ci import config as ci_config
 from pipeline.cli.options import JSON
 from pipeline.config import settings
 from pipeline.errors import InvalidArgument
+from pipeline.git import command
 from pipeline.registry.address import destinations, named_somehow, open_to_tags
 from pipeline.targets import select
 
@@ -100,11 +100,8 @@ def _image(directory: Path) -> str:
     Raises:
         InvalidArgument: it has none, or its host has no registry that is known.
     """
-    command = ["git", "-C", str(directory), "remote", "get-url", "origin"]
-    try:
-        remote = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-    except FileNotFoundError:
-        remote = ""
+    top = command.top(directory)
+    remote = command.run(["git", "remote", "get-url", "origin"], top).stdout.strip() if top else ""
     address = ci_config.image_of(remote)
     if not address:
         raise InvalidArgument(

@@ -75,6 +75,7 @@ class Settings:
     ref: str = ""
     tag_rules: list[str] = field(default_factory=list)
     require_clean: bool = False
+    allow_dirty: bool = False
 
 
 NAMES = tuple(each.name for each in dataclasses.fields(Settings))

@@ -80,7 +80,7 @@ async def situation(
 
     Raises:
         InvalidArgument: a time before 1970.
-        DirtyTree: the checkout has changes and must not.
+        DirtyTree: the checkout has changes and must not, or CI builds a release from it.
         NotAGitRepository: it must not have changes, and there is no checkout that git reads.
     """
     if settings.source_date_epoch < 0:
@@ -100,7 +100,20 @@ async def situation(
                 fix="build from a checkout that git reads; in Dagger pass it as --repository",
             )
         git.require_clean(at.facts)
+    if at is not None and at.event.tag:
+        check_release(settings, at)
     return at
+
+
+def check_release(settings: Settings, at: Situation | None) -> None:
+    """Refuse a release that is built from changed files, unless that is allowed.
+
+    Raises:
+        DirtyTree: see `facts.require_release`.
+    """
+    released = next((tag for tag in at.tags if semver.of_tag(tag)), at.event.tag) if at else ""
+    if at is not None and released and not settings.allow_dirty:
+        git.require_release(at.facts, released)
 
 
 def time_of(settings: Settings, at: Situation | None) -> int:

@@ -1,14 +1,13 @@
 """The facts of a git repository that an image's tags and labels come from.
 
-One shell program asks git for all of them, so that the same questions are put on a user's machine, where
-the command line runs git itself, and in a container of the engine, for a repository that a caller handed to
-the module. What it prints is read here.
+One shell program, `ask.sh`, asks git for all of them: on a user's machine, where the command line runs git
+itself, and in a container of the engine, for a repository that a caller handed to the module. What it prints
+is read here.
 """
 
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,9 @@ from urllib.parse import urlsplit
 import dagger
 from dagger import dag
 
+from pipeline.config import private
 from pipeline.errors import DirtyTree, NotAGitRepository
+from pipeline.git import command
 from pipeline.toolchain import builder as toolchain
 from pipeline.toolchain.versions import BASE
 
@@ -26,28 +27,8 @@ IMAGE = BASE
 
 REPOSITORY = "/repository"
 
-ASK = """
-git rev-parse --git-dir > /dev/null
-revision=$(git rev-parse --verify --quiet HEAD) || { echo no commit >&2; exit 1; }
-time=$(git log -1 --no-show-signature --format=%ct)
-here=$(git for-each-ref --format='%(refname:strip=2)' --points-at=HEAD refs/tags)
-tags=$(git for-each-ref --format='%(refname:strip=2)' refs/tags)
-changes=$(git status --porcelain --untracked-files=normal)
-printf 'revision %s\\ntime %s\\n' "$revision" "$time"
-printf 'branch %s\\n' "$(git symbolic-ref --quiet --short HEAD || true)"
-printf 'default %s\\n' "$(git symbolic-ref --quiet refs/remotes/origin/HEAD || true)"
-printf 'remote %s\\n' "$(git config --get remote.origin.url || true)"
-printf 'shallow %s\\n' "$(git rev-parse --is-shallow-repository)"
-printf '%s\\n' "$here" | sed 's/^/here /'
-printf '%s\\n' "$tags" | sed 's/^/tag /'
-printf '%s\\n' "$changes" | sed 's/^/change /'
-"""
-"""The questions, for `sh -e` in the repository: one `name value` a line."""
-
-FILTERED = (
-    "git ls-files -z --cached --ignored --exclude-standard | git update-index -z --skip-worktree --stdin"
-)
-"""Keeps git from missing files that are committed and match .gitignore: Dagger leaves those out."""
+ASK = Path(__file__).with_name("ask.sh")
+"""The questions, as a shell program for the top of a checkout."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +42,8 @@ class Facts:
         tags: tags that name this commit.
         all_tags: every tag of the repository.
         remote: where `origin` can be looked at with a browser, without credentials; empty for a local path.
-        dirty: a file differs from the commit, or is new and not ignored.
+        changed: files that git tracks and that differ from the commit, those of submodules too.
+        untracked: files and directories (with `/` at their end) that are new and not ignored.
         shallow: the history is cut off, so tags may be missing.
         default_branch: the branch that `origin` has checked out, empty where git was not told.
     """
@@ -72,9 +54,15 @@ class Facts:
     tags: tuple[str, ...] = ()
     all_tags: tuple[str, ...] = ()
     remote: str = ""
-    dirty: bool = False
+    changed: tuple[str, ...] = ()
+    untracked: tuple[str, ...] = ()
     shallow: bool = False
     default_branch: str = ""
+
+    @property
+    def dirty(self) -> bool:
+        """Whether what git tracks is not what the commit says."""
+        return bool(self.changed)
 
     @property
     def short(self) -> str:
@@ -85,9 +73,15 @@ class Facts:
 def parse(printed: str) -> Facts:
     """The facts that `ASK` printed."""
     found: dict[str, list[str]] = {}
-    for line in printed.splitlines():
+    folder = ""
+    for line in printed.split("\n"):
         name, _, value = line.partition(" ")
-        if value:
+        if name == "in":
+            folder = value
+        elif name == "change" and value:
+            kind = "untracked" if value.startswith("??") else "changed"
+            found.setdefault(kind, []).append(folder + unquoted(value[3:]))
+        elif value:
             found.setdefault(name, []).append(value)
 
     def only(name: str) -> str:
@@ -100,10 +94,27 @@ def parse(printed: str) -> Facts:
         tags=tuple(found.get("here", ())),
         all_tags=tuple(found.get("tag", ())),
         remote=browsable(only("remote")),
-        dirty="change" in found,
+        changed=tuple(found.get("changed", ())),
+        untracked=tuple(path for path in found.get("untracked", ()) if not private.is_private(path)),
         shallow=only("shallow") == "true",
         default_branch=only("default").removeprefix("refs/remotes/origin/"),
     )
+
+
+_ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", '"': '"', "\\": "\\"}
+
+
+def unquoted(path: str) -> str:
+    """Return a path that git may have quoted as a string of C (git-config(1), `core.quotePath`)."""
+    if not path.startswith('"'):
+        return path
+
+    def character(match: re.Match[str]) -> str:
+        text = match[1]
+        return _ESCAPES[text] if text in _ESCAPES else chr(int(text, 8))
+
+    octets = re.sub(r"\\([0-7]{3}|.)", character, path[1:-1])
+    return octets.encode("latin-1", "replace").decode(errors="replace")
 
 
 _SCP = re.compile(r"(?:[^@/:]+@)?(?P<host>[^/:@]+):(?P<path>(?!/{2}).+)")
@@ -150,7 +161,6 @@ FAILURES: tuple[Failure, ...] = (
     Failure(r"no commit", "the git repository has no commit yet", "commit once"),
     Failure(r"dubious ownership", "git refuses a repository that another user owns",
             "run as its owner, or add it with `git config --global --add safe.directory PATH`"),
-    Failure(r"git: .*not found", "git is not installed", "install git, or name tags and labels yourself"),
     Failure(r"", "git cannot read the repository", "correct what git reports above"),
 )
 # fmt: on
@@ -162,17 +172,44 @@ def explain(output: str, where: str) -> NotAGitRepository:
     return NotAGitRepository(failure.what, where=where, fix=failure.fix, output=output)
 
 
+SHOWN = 10
+"""Files that a message names before it only counts."""
+
+
+def listed(paths: Sequence[str]) -> str:
+    """Return paths for a message, the first ones by name."""
+    more = len(paths) - SHOWN
+    return ", ".join(paths[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
 def require_clean(facts: Facts) -> None:
-    """Accept a checkout only if it is exactly its commit.
+    """Accept a checkout only if what is built from it is exactly its commit.
 
     Raises:
-        DirtyTree: a file differs from the commit, or is new.
+        DirtyTree: a file differs from the commit, or is new; the message names them.
     """
-    if facts.dirty:
+    found = [f"changed: {listed(facts.changed)}"] if facts.changed else []
+    found += [f"not tracked: {listed(facts.untracked)}"] if facts.untracked else []
+    if found:
         raise DirtyTree(
-            f"the working tree is not what commit {facts.short} says",
+            f"the working tree is not what commit {facts.short} says; {'; '.join(found)}",
             where="--require-clean",
-            fix="commit or stash what `git status` lists, or add it to .gitignore",
+            fix="commit or stash these files; a file that is not part of the project, add to .gitignore",
+        )
+
+
+def require_release(facts: Facts, tag: str) -> None:
+    """Accept a release only if no file that git tracks was changed.
+
+    Raises:
+        DirtyTree: a tracked file differs from the commit; the message names them.
+    """
+    if facts.changed:
+        raise DirtyTree(
+            f"the release {tag} is built from files that are not those of its commit {facts.short}: "
+            + listed(facts.changed),
+            where="the git repository",
+            fix="undo the changes (`git stash`), or pass --allow-dirty for an image tagged and labelled as dirty",
         )
 
 
@@ -182,8 +219,10 @@ def read_here(directory: Path) -> Facts:
     Raises:
         NotAGitRepository: it lies in none, or git cannot read it.
     """
-    command: Sequence[str] = ("sh", "-ec", ASK)
-    ran = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+    top = command.top(directory)
+    if top is None:
+        raise explain("not a git repository (or", str(directory))
+    ran = command.run(["sh", str(ASK)], top)
     if ran.returncode:
         raise explain(ran.stderr, str(directory))
     return parse(ran.stdout)
@@ -195,19 +234,16 @@ def read_if_any(directory: Path) -> Facts | None:
     Raises:
         NotAGitRepository: there is one, and git cannot read it.
     """
-    try:
-        return read_here(directory)
-    except NotAGitRepository:
-        if any((folder / ".git").exists() for folder in (directory, *directory.resolve().parents)):
-            raise
-        return None
+    return read_here(directory) if command.top(directory) else None
 
 
 async def read(repository: dagger.Directory) -> Facts:
     """The facts of a repository that a caller handed over, with its `.git`.
 
     git runs in a container, which takes seconds once and is cached for as long as the repository is the
-    same; the engine's own git API gives neither a commit's time nor the tags of a commit.
+    same; the engine's own git API gives neither a commit's time nor the tags of a commit. Dagger leaves
+    tracked files that .gitignore names out of a directory: they are among the changed ones, since what is
+    built lacks them.
 
     Raises:
         NotAGitRepository: it has no `.git`, or git cannot read it.
@@ -216,7 +252,11 @@ async def read(repository: dagger.Directory) -> Facts:
     # The files are root's here and someone else's in the index of a checkout.
     container = container.with_exec(["git", "config", "--global", "safe.directory", "*"])
     container = container.with_mounted_directory(REPOSITORY, repository).with_workdir(REPOSITORY)
+    for name, value in command.environment({}).items():
+        container = container.with_env_variable(name, value)
+    program = f"/{ASK.name}"
+    container = container.with_new_file(program, ASK.read_text())
     try:
-        return parse(await container.with_exec(["sh", "-ec", f"{FILTERED}\n{ASK}"]).stdout())
+        return parse(await container.with_exec(["sh", program]).stdout())
     except dagger.ExecError as error:
         raise explain(error.stderr, "the git repository") from error

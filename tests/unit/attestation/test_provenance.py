@@ -93,7 +93,7 @@ def test_the_source_that_ci_names_and_one_without_an_address() -> None:
     named = source(at(Event(repository="https://ci.example/me/app")))
     assert named["uri"] == f"git+https://ci.example/me/app@{REVISION}"
     assert source(at(remote="")) == {"name": "source", "digest": {"gitCommit": REVISION}}
-    assert source(at(dirty=True))["annotations"] == {"dirty": True}
+    assert source(at(changed=("src/main.rs",)))["annotations"] == {"dirty": True}
 
 
 def test_who_built_it_and_when() -> None:

@@ -5,7 +5,16 @@ import pytest
 from repositories import EPOCH, commit, git, repository
 
 from pipeline import errors
-from pipeline.git.facts import Facts, browsable, explain, read_here, read_if_any, require_clean
+from pipeline.git.facts import (
+    Facts,
+    browsable,
+    explain,
+    listed,
+    read_here,
+    read_if_any,
+    require_clean,
+    require_release,
+)
 
 
 def test_a_fresh_repository(tmp_path: Path) -> None:
@@ -39,18 +48,86 @@ def test_a_detached_head_has_no_branch(tmp_path: Path) -> None:
     assert read_here(here).branch == ""
 
 
-def test_dirty_is_what_differs_from_the_commit_or_is_new(tmp_path: Path) -> None:
+def test_dirty_is_what_differs_from_the_commit(tmp_path: Path) -> None:
     here = repository(tmp_path)
     commit(here, ".gitignore", "target\n")
     (here / "target").write_text("built")
     assert not read_here(here).dirty
     (here / "new.rs").write_text("")
-    assert read_here(here).dirty
-    (here / "new.rs").unlink()
+    (here / "dist").mkdir()
+    (here / "dist/page").write_text("")
+    facts = read_here(here)
+    assert not facts.dirty
+    assert facts.untracked == ("dist/", "new.rs")
     (here / "first").write_text("changed")
-    assert read_here(here).dirty
+    assert read_here(here).changed == ("first",)
     git(here, "add", "first")
     assert read_here(here).dirty
+
+
+@pytest.mark.parametrize("name", ["a b", 'quo"te', "back\\slash", "über", "line\nbreak", "-dash"])
+def test_a_changed_file_of_any_name(tmp_path: Path, name: str) -> None:
+    here = repository(tmp_path)
+    (here / name).write_text("new")
+    assert read_here(here).untracked == (name,)
+    git(here, "add", "--", name)
+    assert read_here(here).changed == (name,)
+
+
+def test_credentials_are_no_part_of_the_checkout(tmp_path: Path) -> None:
+    """google-github-actions/auth puts a file there before every build: a release was called dirty."""
+    here = repository(tmp_path)
+    (here / "gha-creds-0123456789abcdef.json").write_text("{}")
+    (here / "cosign.key").write_text("")
+    assert read_here(here).untracked == ()
+    require_clean(read_here(here))
+
+
+@pytest.mark.parametrize("flag", ["--assume-unchanged", "--skip-worktree"])
+def test_a_file_that_git_was_told_not_to_look_at(tmp_path: Path, flag: str) -> None:
+    here = repository(tmp_path)
+    git(here, "update-index", flag, "first")
+    index = (here / ".git/index").read_bytes()
+    assert not read_here(here).dirty
+    (here / "first").write_text("changed")
+    assert read_here(here).changed == ("first",)
+    assert (here / ".git/index").read_bytes() == index
+
+
+def test_what_a_sparse_checkout_leaves_out_is_not_changed(tmp_path: Path) -> None:
+    here = repository(tmp_path)
+    (here / "service").mkdir()
+    commit(here, "service/main.rs")
+    git(here, "sparse-checkout", "set", "other")
+    assert not (here / "service/main.rs").exists()
+    assert not read_here(here).dirty
+
+
+def test_changes_in_a_submodule_whatever_it_says_of_them(tmp_path: Path) -> None:
+    """`ignore = all` in .gitmodules hid them from git status."""
+    library, here = repository(tmp_path / "library"), repository(tmp_path / "here")
+    git(here, "submodule", "--quiet", "add", str(library), "vendor/library")
+    git(here, "config", "--file", ".gitmodules", "submodule.vendor/library.ignore", "all")
+    git(here, "add", ".gitmodules")
+    git(here, "commit", "--quiet", "--message", "submodule")
+    assert not read_here(here).dirty
+    (here / "vendor/library/first").write_text("changed")
+    (here / "vendor/library/new").write_text("")
+    facts = read_here(here)
+    assert facts.changed == ("vendor/library/first",)
+    assert facts.untracked == ("vendor/library/new",)
+    git(here / "vendor/library", "checkout", "--quiet", "first")
+    commit(here / "vendor/library", "second")
+    assert read_here(here).changed == ("vendor/library",)
+
+
+def test_a_release_is_built_from_its_commit(tmp_path: Path) -> None:
+    here = repository(tmp_path)
+    (here / "new").write_text("")
+    require_release(read_here(here), "v1.2.3")
+    (here / "first").write_text("changed")
+    with pytest.raises(errors.DirtyTree, match=r"v1\.2\.3 .*: first\n.*\n.*--allow-dirty"):
+        require_release(read_here(here), "v1.2.3")
 
 
 def test_a_repository_that_cannot_be_read_is_not_none(tmp_path: Path) -> None:
@@ -90,15 +167,20 @@ def test_how_a_person_has_git_show_things_does_not_matter(tmp_path: Path) -> Non
     (here / "new.rs").write_text("")
     facts = read_here(here)
     assert facts.tags == facts.all_tags == ("v1.0.0", "v1.0.1")
-    assert facts.dirty
+    assert facts.untracked == ("new.rs",)
 
 
 def test_a_clean_tree_can_be_required(tmp_path: Path) -> None:
     here = repository(tmp_path)
     require_clean(read_here(here))
     (here / "first").write_text("changed")
-    with pytest.raises(errors.DirtyTree, match="--require-clean"):
+    (here / "new").write_text("")
+    with pytest.raises(errors.DirtyTree, match="changed: first; not tracked: new\n.*--require-clean"):
         require_clean(read_here(here))
+
+
+def test_a_long_list_of_files_is_cut() -> None:
+    assert listed([str(number) for number in range(12)]) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more"
 
 
 def test_a_shallow_clone(tmp_path: Path) -> None:
@@ -181,9 +263,10 @@ def test_a_damaged_repository(tmp_path: Path) -> None:
 def test_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shell = Path(subprocess.run(["which", "sh"], capture_output=True, text=True, check=True).stdout.strip())
     (tmp_path / "sh").symlink_to(shell)
+    here = repository(tmp_path / "here")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(errors.NotAGitRepository, match="git is not installed"):
-        read_here(tmp_path)
+        read_here(here)
 
 
 def test_a_repository_of_somebody_else() -> None:

@@ -83,9 +83,9 @@ def test_where_the_source_is(event: str, remote: str, manifest: str, source: str
         (at(Event(branch="main"), tags=("v1.2.3",)), "0.1.0+abc1234"),
         (at(Event(tag="v1.2.3-rc.1")), "1.2.3-rc.1"),
         (at(Event(tag="v1.2.3+5")), "1.2.3+5"),
-        (at(dirty=True), "0.1.0+abc1234.dirty"),
-        (at(tags=("v1.2.3",), dirty=True), "1.2.3+dirty"),
-        (at(tags=("v1.2.3+5",), dirty=True), "1.2.3+5.dirty"),
+        (at(changed=("src/main.rs",)), "0.1.0+abc1234.dirty"),
+        (at(tags=("v1.2.3",), changed=("src/main.rs",)), "1.2.3+dirty"),
+        (at(tags=("v1.2.3+5",), changed=("src/main.rs",)), "1.2.3+5.dirty"),
     ],
 )
 def test_the_version(situation: Situation | None, text: str) -> None:
@@ -93,7 +93,7 @@ def test_the_version(situation: Situation | None, text: str) -> None:
 
 
 def test_a_dirty_tree_is_marked_and_its_revision_stays_a_commit() -> None:
-    found = labels(APP, at(dirty=True))
+    found = labels(APP, at(changed=("src/main.rs",)))
     assert found["dev.rust-multiarch.dirty"] == "true"
     assert found["org.opencontainers.image.revision"] == REVISION
     assert "dev.rust-multiarch.dirty" not in labels(APP, AT)

@@ -1,0 +1,70 @@
+"""Files that are not handed to an engine: git's own, and private keys and credentials.
+
+CI systems leave credentials in the checkout. What an engine gets it keeps in its cache, and every build
+script can read it. A key that git tracks is a part of the project, as those of tests are, unless it signs.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Private:
+    """A row: a file or directory by its name, with its parent's where that alone says enough.
+
+    Attributes:
+        pattern: the last parts of a path; `*` stands for any text.
+        what: what it holds.
+        source: the page that says so.
+        never: it is left out even where git tracks it.
+    """
+
+    pattern: str
+    what: str
+    source: str
+    never: bool = False
+
+
+# fmt: off
+PRIVATE = (
+    Private(".git", "history, remotes with their tokens", "gitrepository-layout(5)", never=True),
+    Private("gha-creds-*.json", "credentials of Google Cloud", "google-github-actions/auth, README", never=True),
+    Private("cosign.key", "cosign's private key", "cosign generate-key-pair", never=True),
+    Private("minisign.key", "minisign's private key", "minisign(1)", never=True),
+    Private(".git-credentials", "passwords of git hosts", "git-credential-store(1)"),
+    Private(".netrc", "passwords of hosts", "curl(1), --netrc"),
+    Private(".pypirc", "tokens of package indexes", "packaging.python.org, The .pypirc file"),
+    Private(".vault-token", "a token of Vault", "developer.hashicorp.com, Token helpers"),
+    Private("id_rsa", "an ssh private key", "ssh-keygen(1)"),
+    Private("id_dsa", "an ssh private key", "ssh-keygen(1)"),
+    Private("id_ecdsa", "an ssh private key", "ssh-keygen(1)"),
+    Private("id_ed25519", "an ssh private key", "ssh-keygen(1)"),
+    Private("id_ecdsa_sk", "an ssh private key", "ssh-keygen(1)"),
+    Private("id_ed25519_sk", "an ssh private key", "ssh-keygen(1)"),
+    Private(".ssh", "ssh keys", "ssh(1)"),
+    Private(".gnupg", "private keys of GnuPG", "gpg(1)"),
+    Private(".cargo/credentials", "tokens of registries", "the cargo book, Configuration"),
+    Private(".cargo/credentials.toml", "tokens of registries", "the cargo book, Configuration"),
+    Private(".aws/credentials", "keys of AWS", "docs.aws.amazon.com, Configuration and credential files"),
+    Private(".docker/config.json", "passwords of registries", "docker login"),
+    Private(".kube/config", "credentials of clusters", "kubectl config"),
+)
+# fmt: on
+
+PATTERNS = [f"**/{row.pattern}" for row in PRIVATE]
+"""All of them as patterns of Dagger."""
+
+NEVER = [f"**/{row.pattern}" for row in PRIVATE if row.never]
+"""Those that are left out even where git tracks them."""
+
+_ANY = re.compile(
+    "(?:.*/)?(?:%s)(?:/.*)?" % "|".join(re.escape(row.pattern).replace(r"\*", "[^/]*") for row in PRIVATE),
+    re.DOTALL,
+)
+
+
+def is_private(path: str) -> bool:
+    """Tell whether a path, relative to a project, is or lies in one of them."""
+    return _ANY.fullmatch(path) is not None
