@@ -368,7 +368,7 @@ class ShallowClone(RustMultiarchError):
 
 
 class DirtyTree(RustMultiarchError):
-    """The working tree differs from its commit and `--require-clean` was given."""
+    """The working tree differs from its commit, and `--require-clean` was given or a release is built."""
 
     exit_code = 72
 

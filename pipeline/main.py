@@ -141,9 +141,9 @@ class RustMultiarch:
     require_clean: Annotated[bool | None, Doc("Refuse a checkout with changes that are not committed.")] = (
         None
     )
-    allow_dirty: Annotated[
-        bool | None, Doc("Take a release from changed files; its tags end in -dirty.")
-    ] = None
+    allow_dirty: Annotated[bool | None, Doc("Take a release from changed files; its tags end in -dirty.")] = (
+        None
+    )
     repository: Annotated[
         dagger.Directory | None,
         # No Ignore: the engine refuses one on what may be null, when another module is the caller.

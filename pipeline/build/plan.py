@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import dagger
 
 from pipeline.build import cache_archive, custom_containers
-from pipeline.config import credentials
+from pipeline.config import credentials, private
 from pipeline.config.request import BuildRequest
 from pipeline.errors import InvalidManifest, LockMissing, NotACargoProject, UnsupportedLibc, printed
 from pipeline.native import preflight
@@ -26,15 +26,12 @@ from pipeline.targets import Strategy
 from pipeline.toolchain import builder as toolchain
 from pipeline.toolchain import zig
 
-KEYS = ["**/cosign.key"]
-"""Where cosign puts a private key if nobody says otherwise: it is not for the engine's cache."""
-
 MADE = ("debug", "release", "doc", "*-*-*", ".rustc_info.json")
 OUTPUT = ["target", *(f"**/target/{name}" for name in MADE)]
 """What cargo writes: all of it at the top, and elsewhere what has a name that cargo gave it, for `target` is
 a good name for a module too."""
 
-IGNORED = [*OUTPUT, "**/.git", "**/node_modules", "**/.venv", *KEYS]
+IGNORED = [*OUTPUT, "**/node_modules", "**/.venv", *private.PATTERNS]
 """Left out of the source: build output, history and keys, which no compile reads."""
 
 FETCH = ["cargo", "fetch", "--locked"]

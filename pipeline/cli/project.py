@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import json as json_module
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import anyio
 import typer
 from dagger import dag
 
 from pipeline.attestation import attest
 from pipeline.cli import caching, loading, output, session, watching
-from pipeline.cli.merge import FromEnvironment, named_by_git
+from pipeline.cli.merge import FromEnvironment
 from pipeline.cli.options import JSON, Progress, doc, platform_names
 from pipeline.config.settings import Settings
-from pipeline.errors import InvalidArgument
+from pipeline.errors import InvalidArgument, NotAGitRepository
+from pipeline.git import context, tags
+from pipeline.git import facts as git
 from pipeline.image import Image
 from pipeline.main import RustMultiarch
 from pipeline.oci import smoke as smoke_run
@@ -163,13 +165,26 @@ def check_publish(
         InvalidArgument, InvalidAddress: no address, or one that no registry would take; an address has no
             tag, and the rules give none.
         NotAGitRepository, ShallowClone: an address has no tag, and git cannot say what it is to be.
+        DirtyTree: a release from changed files, or a checkout that has to be clean and is not.
     """
     if not tag:
         raise InvalidArgument("nowhere to push to", where="--tag", fix="pass --tag host/name:tag")
     addresses = named_somehow(tag)
     destinations(addresses)
-    if not by_digest and any(map(open_to_tags, addresses)):
-        named_by_git(settings.tag_rules, source, os.environ, settings.ref)
+    open_ = not by_digest and any(map(open_to_tags, addresses))
+    try:
+        at = session.situation(source, settings.ref)
+    except NotAGitRepository:
+        if open_ or settings.require_clean:
+            raise
+        return
+    anyio.run(context.situation, settings, at, None)
+    context.check_release(settings, at)
+    if at is not None:
+        for warning in git.differences(at.facts):
+            session.say(f"warning: {warning}")
+    if open_ and at is not None:
+        tags.needed(settings.tag_rules, at)
 
 
 def _built(document: dict[str, Any]) -> str:

@@ -30,7 +30,7 @@ class Private:
 # fmt: off
 PRIVATE = (
     Private(".git", "history, remotes with their tokens", "gitrepository-layout(5)", never=True),
-    Private("gha-creds-*.json", "credentials of Google Cloud", "google-github-actions/auth, README", never=True),
+    Private("gha-creds-*.json", "Google Cloud credentials", "google-github-actions/auth, README", never=True),
     Private("cosign.key", "cosign's private key", "cosign generate-key-pair", never=True),
     Private("minisign.key", "minisign's private key", "minisign(1)", never=True),
     Private(".git-credentials", "passwords of git hosts", "git-credential-store(1)"),
@@ -59,10 +59,8 @@ PATTERNS = [f"**/{row.pattern}" for row in PRIVATE]
 NEVER = [f"**/{row.pattern}" for row in PRIVATE if row.never]
 """Those that are left out even where git tracks them."""
 
-_ANY = re.compile(
-    "(?:.*/)?(?:%s)(?:/.*)?" % "|".join(re.escape(row.pattern).replace(r"\*", "[^/]*") for row in PRIVATE),
-    re.DOTALL,
-)
+_NAMES = "|".join(re.escape(row.pattern).replace(r"\*", "[^/]*") for row in PRIVATE)
+_ANY = re.compile(f"(?:.*/)?(?:{_NAMES})(?:/.*)?", re.DOTALL)
 
 
 def is_private(path: str) -> bool:

@@ -64,7 +64,7 @@ CLEARED = (
     "GIT_INTERNAL_SUPER_PREFIX", "GIT_NAMESPACE", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX",
     "GIT_REPLACE_REF_BASE", "GIT_SHALLOW_FILE", "GIT_WORK_TREE", "SSH_ASKPASS",
 )
-"""Variables that would make git look at another repository than that of the directory: a hook has them set."""
+"""Variables that make git look at another repository than that of the directory: hooks have them set."""
 # fmt: on
 
 OLDEST = (2, 31)

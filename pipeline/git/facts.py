@@ -182,6 +182,16 @@ def listed(paths: Sequence[str]) -> str:
     return ", ".join(paths[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
+def differences(facts: Facts) -> list[str]:
+    """Return sentences about what is built besides the commit, and the files that they are about."""
+    found = []
+    if facts.changed:
+        found.append(f"tracked files differ from commit {facts.short}: {listed(facts.changed)}")
+    if facts.untracked:
+        found.append(f"files that git does not track are built in too: {listed(facts.untracked)}")
+    return found
+
+
 def require_clean(facts: Facts) -> None:
     """Accept a checkout only if what is built from it is exactly its commit.
 
@@ -209,7 +219,7 @@ def require_release(facts: Facts, tag: str) -> None:
             f"the release {tag} is built from files that are not those of its commit {facts.short}: "
             + listed(facts.changed),
             where="the git repository",
-            fix="undo the changes (`git stash`), or pass --allow-dirty for an image tagged and labelled as dirty",
+            fix="undo the changes (`git stash`), or pass --allow-dirty for an image that is called dirty",
         )
 
 

@@ -44,6 +44,7 @@ VALUES = {
     "ref": ("refs/tags/v1", "refs/tags/v1"),
     "tag_rules": (["type=ref,event=tag", "type=sha"], "type=ref,event=tag\ntype=sha"),
     "require_clean": (True, "yes"),
+    "allow_dirty": (True, "yes"),
 }
 """A value that is not the default for every setting, and how the environment writes it."""
 

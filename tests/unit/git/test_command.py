@@ -165,5 +165,7 @@ def test_a_git_that_cannot_be_kept_from_it(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "bin/git").write_text("#!/bin/sh\necho git version 2.25.1\n")
     (tmp_path / "bin/git").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-    with pytest.raises(errors.NotAGitRepository, match=r"git 2\.25 cannot be kept .*\n.*\n.*install git 2\.31"):
+    with pytest.raises(
+        errors.NotAGitRepository, match=r"git 2\.25 cannot be kept .*\n.*\n.*install git 2\.31"
+    ):
         read_here(here)

@@ -8,6 +8,7 @@ from pipeline import errors
 from pipeline.git.facts import (
     Facts,
     browsable,
+    differences,
     explain,
     listed,
     read_here,
@@ -175,8 +176,17 @@ def test_a_clean_tree_can_be_required(tmp_path: Path) -> None:
     require_clean(read_here(here))
     (here / "first").write_text("changed")
     (here / "new").write_text("")
-    with pytest.raises(errors.DirtyTree, match="changed: first; not tracked: new\n.*--require-clean"):
+    with pytest.raises(errors.DirtyTree, match=r"changed: first; not tracked: new\n.*--require-clean"):
         require_clean(read_here(here))
+
+
+def test_what_is_built_besides_the_commit_is_named(tmp_path: Path) -> None:
+    here = repository(tmp_path)
+    assert differences(read_here(here)) == []
+    (here / "first").write_text("changed")
+    (here / "new").write_text("")
+    changed, new = differences(read_here(here))
+    assert changed.endswith(": first") and new.endswith(": new")
 
 
 def test_a_long_list_of_files_is_cut() -> None:

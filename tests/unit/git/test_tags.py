@@ -107,7 +107,12 @@ def test_a_schedule() -> None:
 
 
 def test_a_dirty_tree_is_marked_and_never_latest() -> None:
-    assert released("v1.2.3", changed=("src/main.rs",)) == ("1.2.3-dirty", "1.2-dirty", "1-dirty", f"{SHA}-dirty")
+    assert released("v1.2.3", changed=("src/main.rs",)) == (
+        "1.2.3-dirty",
+        "1.2-dirty",
+        "1-dirty",
+        f"{SHA}-dirty",
+    )
     assert tags("type=raw,value=mine", changed=("src/main.rs",)) == ("mine",), "what was spelled out stays"
 
 
