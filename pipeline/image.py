@@ -24,7 +24,7 @@ from pipeline.native.natives import Needs
 from pipeline.oci import docker_archive, normalize, runtime
 from pipeline.oci import smoke as smoke_run
 from pipeline.oci.layout import Layout
-from pipeline.oci.report import Row, as_table, manifests
+from pipeline.oci.report import ImageRow, as_table, manifests
 from pipeline.oci.report import as_json as rows_as_json
 from pipeline.progress import events
 from pipeline.registry.address import destinations, named, open_to_tags, tagged
@@ -136,7 +136,7 @@ class Image:
         target = parse(before.platform)
         await custom_containers.check_platform(container, target, f"the variant of {target.platform}")
         demand = dataclasses.replace(before.demand, programs=(*before.demand.programs, *(programs or [])))
-        verified = await gate.verify([gate.Subject(container, target, demand)])
+        verified = await gate.verify([gate.VerifyRequest(container, target, demand)])
         variant = copy.copy(before)
         variant.container, variant.demand = await container.sync(), demand
         if before.base is not None and not await _starts_with(container, before.base):
@@ -263,10 +263,10 @@ class Image:
             pairs.append(image)
         return sealing.with_exec([*SEAL, "image", LAYOUT, "/terms.json", *pairs])
 
-    def _parts(self) -> list[attest.Part]:
+    def _parts(self) -> list[attest.BuiltPlatform]:
         """The variants, as what is attached to them needs them."""
         return [
-            attest.Part(
+            attest.BuiltPlatform(
                 platform=v.platform,
                 triple=v.triple,
                 programs=tuple(PurePosixPath(path).name for path in v.demand.programs),
@@ -278,12 +278,12 @@ class Image:
             for v in self.variants
         ]
 
-    async def rows(self) -> list[Row]:
+    async def rows(self) -> list[ImageRow]:
         """Platform, triple, sizes and digest of every variant, as data."""
         events.enter("sealing")
         found = {manifest.platform: manifest for manifest in await manifests(self.layout())}
         return [
-            Row(v.platform, v.triple, v.size, found[v.platform].image_bytes, found[v.platform].digest)
+            ImageRow(v.platform, v.triple, v.size, found[v.platform].image_bytes, found[v.platform].digest)
             for v in self.variants
         ]
 
@@ -360,7 +360,7 @@ async def assemble(
 
     variants = await each(zip(plan.request.targets, plan.needs, strict=True), one, AT_ONCE)
     events.enter("verifying")
-    subjects = [gate.Subject(v.container, parse(v.platform), v.demand) for v in variants]
+    subjects = [gate.VerifyRequest(v.container, parse(v.platform), v.demand) for v in variants]
     verified = await gate.verify(subjects)
     return Image(
         name=names[0],

@@ -44,7 +44,7 @@ class Demand:
 
 
 @dataclass(frozen=True)
-class Subject:
+class VerifyRequest:
     """An image as it will ship, its platform, and what its programs have to be."""
 
     container: dagger.Container
@@ -81,7 +81,7 @@ class Verified:
     build_id: str
 
 
-async def verify(subjects: Sequence[Subject]) -> list[Verified]:
+async def verify(subjects: Sequence[VerifyRequest]) -> list[Verified]:
     """Check every program of some images; nothing in them is run.
 
     Raises:
@@ -94,7 +94,7 @@ async def verify(subjects: Sequence[Subject]) -> list[Verified]:
     return [describe(case) for case in every]
 
 
-async def _cases(subject: Subject) -> list[Case]:
+async def _cases(subject: VerifyRequest) -> list[Case]:
     """What is to be checked of one image."""
     asked = subject.demand
     root = await rootfs.bring(subject.container, asked.programs, subject.target)
@@ -119,7 +119,7 @@ async def verify_file(
         VerificationError: it does not fit.
     """
     path = f"{PROGRAMS}/{re.sub(r'[^A-Za-z0-9_.+-]', '_', await binary.name())}"
-    subject = Subject(container.with_file(path, binary), target, Demand((path,), runtime, static))
+    subject = VerifyRequest(container.with_file(path, binary), target, Demand((path,), runtime, static))
     return (await verify([subject]))[0]
 
 

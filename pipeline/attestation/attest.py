@@ -19,7 +19,7 @@ from dagger import dag
 
 from pipeline.abi import elf
 from pipeline.attestation import dpkg, provenance, referrers, sbom, signing
-from pipeline.attestation.provenance import Subject
+from pipeline.attestation.provenance import StatementSubject
 from pipeline.attestation.signing import Signer
 from pipeline.build.plan import Plan
 from pipeline.config.settings import Settings
@@ -36,7 +36,7 @@ from pipeline.toolchain import builder as toolchain
 
 
 @dataclass(frozen=True)
-class Part:
+class BuiltPlatform:
     """One platform of an image, as the engine has it; `programs` are the names of its binaries."""
 
     platform: str
@@ -134,7 +134,7 @@ async def _builder(plan: Plan) -> Base:
 
 
 async def attach(
-    layout: Layout, parts: Sequence[Part], wish: Wish, name: str, terms: Terms, origin: str
+    layout: Layout, parts: Sequence[BuiltPlatform], wish: Wish, name: str, terms: Terms, origin: str
 ) -> list[Artifact]:
     """The artifacts to push with an image.
 
@@ -155,7 +155,7 @@ async def attach(
 
 
 async def examine(
-    part: Part, wish: Wish, manifest: Descriptor, labels: Mapping[str, str], epoch: int
+    part: BuiltPlatform, wish: Wish, manifest: Descriptor, labels: Mapping[str, str], epoch: int
 ) -> Known:
     """What is to be attached to one platform's manifest.
 
@@ -169,7 +169,7 @@ async def examine(
     bill = b""
     if wish.sbom:
         answer = await unit_graph.load(part.crates)
-        described = sbom.Variant(
+        described = sbom.SbomSubject(
             name=labels.get(f"{OCI}title", ""),
             version=labels.get(f"{OCI}version", ""),
             platform=part.platform,
@@ -226,7 +226,7 @@ def attachments(
     statements: dict[str, list[bytes]] = {}
     subjects = {descriptor.digest: descriptor for descriptor in (root, *variants.values())}
     if wish.provenance:
-        named = [Subject(name, digest) for digest in subjects]
+        named = [StatementSubject(name, digest) for digest in subjects]
         statement = provenance.statement(named, provenance.PREDICATE_TYPE, predicate)
         made.append(referrers.of_provenance(root, statement))
         statements = {digest: [statement] for digest in subjects}
@@ -234,7 +234,7 @@ def attachments(
         manifest = variants[one.platform]
         if one.bill:
             made.append(referrers.of_sbom(manifest, one.bill))
-            subject, document = Subject(name, manifest.digest), json.loads(one.bill)
+            subject, document = StatementSubject(name, manifest.digest), json.loads(one.bill)
             bill = provenance.statement([subject], sbom.PREDICATE_TYPE, document)
             statements.setdefault(manifest.digest, []).append(bill)
         if one.symbols:

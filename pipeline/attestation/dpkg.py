@@ -18,7 +18,7 @@ RELEASES = ("etc/os-release", "usr/lib/os-release")
 
 
 @dataclass(frozen=True)
-class Package:
+class DebianPackage:
     """One installed package; its source package is what Debian's security advisories name."""
 
     name: str
@@ -29,12 +29,12 @@ class Package:
 
 
 @dataclass(frozen=True)
-class System:
+class OperatingSystem:
     """The operating system of an image: os-release(5)'s ID and VERSION_ID, and its packages by name."""
 
     id: str = ""
     version: str = ""
-    packages: tuple[Package, ...] = ()
+    packages: tuple[DebianPackage, ...] = ()
 
     @property
     def distribution(self) -> str:
@@ -42,7 +42,7 @@ class System:
         return "-".join(filter(None, (self.id, self.version)))
 
 
-def packages(status: str) -> tuple[Package, ...]:
+def packages(status: str) -> tuple[DebianPackage, ...]:
     """The installed packages of a status file (deb822 paragraphs), sorted by name and architecture."""
     paragraphs = (_fields(paragraph) for paragraph in re.split(r"\n\s*\n", status))
     found = [_package(fields) for fields in paragraphs if "Package" in fields and _installed(fields)]
@@ -59,20 +59,22 @@ def _installed(fields: Mapping[str, str]) -> bool:
     return fields.get("Status", "install ok installed").endswith(" installed")
 
 
-def _package(fields: Mapping[str, str]) -> Package:
+def _package(fields: Mapping[str, str]) -> DebianPackage:
     name, version = fields["Package"], fields.get("Version", "")
     # "Source: glibc (2.36-9)" where name or version differ from the package's own.
     source, _, other = fields.get("Source", name).partition(" ")
-    return Package(name, version, fields.get("Architecture", ""), source, other.strip("()") or version)
+    return DebianPackage(name, version, fields.get("Architecture", ""), source, other.strip("()") or version)
 
 
-def system(release: str, statuses: Iterable[str]) -> System:
+def system(release: str, statuses: Iterable[str]) -> OperatingSystem:
     """The system that an os-release and status files describe."""
     fields = dict(re.findall(r"^(\w+)=[\"']?(.*?)[\"']?$", release, re.MULTILINE))
-    return System(fields.get("ID", ""), fields.get("VERSION_ID", ""), packages("\n\n".join(statuses)))
+    return OperatingSystem(
+        fields.get("ID", ""), fields.get("VERSION_ID", ""), packages("\n\n".join(statuses))
+    )
 
 
-async def read(container: dagger.Container) -> System:
+async def read(container: dagger.Container) -> OperatingSystem:
     """The system of an image, from one small export; nothing of it is run. Empty for one from scratch."""
     patterns = [STATUS, f"{STATUS_FOLDER}/*", *RELEASES]
     with tempfile.TemporaryDirectory() as folder:

@@ -35,7 +35,7 @@ Document = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Subject:
+class StatementSubject:
     """What a statement is about: a name, for example host and repository, and an OCI digest."""
 
     name: str
@@ -81,7 +81,9 @@ def parameters(settings: Settings) -> Document:
     return {name: value for name, value in sorted(plain.items()) if value not in ("", [], False, 0)}
 
 
-def statement(subjects: Sequence[Subject], predicate_type: str, predicate: Mapping[str, Any]) -> bytes:
+def statement(
+    subjects: Sequence[StatementSubject], predicate_type: str, predicate: Mapping[str, Any]
+) -> bytes:
     """An in-toto statement: the predicate holds for the subjects. The same bytes for the same arguments."""
     document = {
         "_type": STATEMENT,

@@ -33,7 +33,7 @@ Document = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Variant:
+class SbomSubject:
     """What a bill of materials is about.
 
     Attributes:
@@ -53,7 +53,7 @@ class Variant:
     epoch: int
     graphs: Sequence[Graph]
     digest: str = ""
-    system: dpkg.System = field(default_factory=dpkg.System)
+    system: dpkg.OperatingSystem = field(default_factory=dpkg.OperatingSystem)
     rust: str = ""
 
 
@@ -79,7 +79,7 @@ def crate_purl(crate: Crate) -> str:
     return purl("cargo", crate.name, crate.version, repository_url=browsable(place))
 
 
-def package_purl(package: dpkg.Package, system: dpkg.System) -> str:
+def package_purl(package: dpkg.DebianPackage, system: dpkg.OperatingSystem) -> str:
     """A Debian package's URL, with the source package that advisories name where it is called otherwise."""
     upstream = package.source
     if package.source_version != package.version:
@@ -94,7 +94,7 @@ def package_purl(package: dpkg.Package, system: dpkg.System) -> str:
     )
 
 
-def cyclonedx(variant: Variant, tool: str) -> bytes:
+def cyclonedx(variant: SbomSubject, tool: str) -> bytes:
     """The bill of materials of a variant.
 
     Args:
@@ -129,7 +129,7 @@ def cyclonedx(variant: Variant, tool: str) -> bytes:
     return json.dumps(document | {"serialNumber": f"urn:uuid:{serial}"}, separators=(",", ":")).encode()
 
 
-def _image(variant: Variant) -> Document:
+def _image(variant: SbomSubject) -> Document:
     architecture = variant.platform.partition("/")[2]
     entry: Document = {
         "type": "container",
@@ -185,7 +185,7 @@ def _crate(crate: Crate, references: dict[str, str]) -> Document:
     return entry
 
 
-def _package(package: dpkg.Package, system: dpkg.System) -> Document:
+def _package(package: dpkg.DebianPackage, system: dpkg.OperatingSystem) -> Document:
     locator = package_purl(package, system)
     return {
         "type": "library",

@@ -22,7 +22,7 @@ SOURCE = "https://raw.githubusercontent.com/rust-multiarch/rust-multiarch"
 
 
 @dataclass(frozen=True)
-class Login:
+class LoginExpressions:
     """How a job signs in at a registry, as expressions of its system.
 
     Attributes:
@@ -37,7 +37,7 @@ class Login:
 
 
 @dataclass(frozen=True)
-class System:
+class CiSystem:
     """One row: a CI system and what it calls things.
 
     Attributes:
@@ -66,48 +66,48 @@ class System:
     token: str = "REGISTRY_TOKEN"
     dollar: str = "$"
     hosted: bool = False
-    logins: Mapping[str, Login] = field(default_factory=dict)
+    logins: Mapping[str, LoginExpressions] = field(default_factory=dict)
 
-    def login(self, image: str) -> Login | None:
+    def login(self, image: str) -> LoginExpressions | None:
         """How a job signs in at the registry of an image, where the file has to say it."""
         return self.logins.get(image.split("/")[0], self.logins.get(""))
 
 
 _GITHUB_LOGINS = {
-    "ghcr.io": Login("${{ github.actor }}", "${{ github.token }}", "write"),
-    "": Login("${{ secrets.REGISTRY_USER }}", "${{ secrets.REGISTRY_TOKEN }}", "none"),
+    "ghcr.io": LoginExpressions("${{ github.actor }}", "${{ github.token }}", "write"),
+    "": LoginExpressions("${{ secrets.REGISTRY_USER }}", "${{ secrets.REGISTRY_TOKEN }}", "none"),
 }
 _SECRETS = "the secrets REGISTRY_USER and REGISTRY_TOKEN"
 _OWN_RUNNERS = {"linux/amd64": "linux-amd64", "linux/arm64": "linux-arm64"}
 
 # fmt: off
-SYSTEMS: tuple[System, ...] = (
-    System("github", ".github/workflows/image.yml", "github.yml", "github-workflows",
+SYSTEMS: tuple[CiSystem, ...] = (
+    CiSystem("github", ".github/workflows/image.yml", "github.yml", "github-workflows",
            "$HOME/.rust-multiarch",
            {"linux/amd64": "ubuntu-24.04", "linux/arm64": "ubuntu-24.04-arm"},
            ("nothing for ghcr.io: the job's own token pushes there; other registries: their secrets as "
             "REGISTRY_USER and REGISTRY_TOKEN",), hosted=True, logins=_GITHUB_LOGINS),
-    System("gitlab", ".gitlab-ci.yml", "gitlab.yml", "gitlab-ci",
+    CiSystem("gitlab", ".gitlab-ci.yml", "gitlab.yml", "gitlab-ci",
            "$CI_PROJECT_DIR/.rust-multiarch",
            {"linux/amd64": "saas-linux-small-amd64", "linux/arm64": "saas-linux-small-arm64"},
            ("a runner that may run Docker in Docker (GitLab's own do)",
             "nothing for the project's own registry; others: their user and token in its variables"),
            hosted=True),
-    System("circleci", ".circleci/config.yml", "circleci.yml", "circle-ci",
+    CiSystem("circleci", ".circleci/config.yml", "circleci.yml", "circle-ci",
            "$HOME/.rust-multiarch",
            {"linux/amd64": "medium", "linux/arm64": "arm.medium"},
            ("a context named registry with REGISTRY_USER and REGISTRY_TOKEN",), hosted=True),
-    System("jenkins", "Jenkinsfile", "Jenkinsfile", "jdp",
+    CiSystem("jenkins", "Jenkinsfile", "Jenkinsfile", "jdp",
            "$HOME/.rust-multiarch", _OWN_RUNNERS,
            ("agents with Docker, labelled docker", "a user name with password named registry"),
            user="REGISTRY_USR", token="REGISTRY_PSW"),
-    System("azure", "azure-pipelines.yml", "azure.yml", "azure-pipelines",
+    CiSystem("azure", "azure-pipelines.yml", "azure.yml", "azure-pipelines",
            "$PIPELINE_WORKSPACE/rust-multiarch", _OWN_RUNNERS,
            ("the secret variables REGISTRY_USER and REGISTRY_TOKEN",), hosted=True),
-    System("buildkite", ".buildkite/pipeline.yml", "buildkite.yml", "buildkite",
+    CiSystem("buildkite", ".buildkite/pipeline.yml", "buildkite.yml", "buildkite",
            "$HOME/.rust-multiarch", _OWN_RUNNERS,
            ("agents with Docker", _SECRETS), dollar="$$"),
-    System("forgejo", ".forgejo/workflows/image.yml", "forgejo.yml", "github-workflows",
+    CiSystem("forgejo", ".forgejo/workflows/image.yml", "forgejo.yml", "github-workflows",
            "$HOME/.rust-multiarch", _OWN_RUNNERS,
            ("a runner whose jobs get the Docker socket", _SECRETS)),
 )
@@ -138,7 +138,7 @@ class Options:
     matrix: bool = False
 
 
-def system(name: str) -> System:
+def system(name: str) -> CiSystem:
     """The row of a CI system.
 
     Raises:
@@ -158,7 +158,7 @@ def image_of(remote: str) -> str:
     return f"{registry}/{match['path'].lower()}" if match and registry else ""
 
 
-def render(row: System, options: Options) -> dict[str, str]:
+def render(row: CiSystem, options: Options) -> dict[str, str]:
     """The files of a CI system, text by path."""
     template = (TEMPLATES / row.template).read_text()
     values = {
@@ -198,7 +198,7 @@ def write(files: Mapping[str, str], root: Path, *, force: bool = False) -> list[
     return paths
 
 
-def commands(row: System, options: Options) -> dict[str, str]:
+def commands(row: CiSystem, options: Options) -> dict[str, str]:
     """The command lines that every configuration calls, by the name that templates have for each."""
     platforms = f" --platform {','.join(options.platforms)}" if options.platforms else ""
     login = f'--username "${row.user}" --password {row.token}'
@@ -223,12 +223,12 @@ def commands(row: System, options: Options) -> dict[str, str]:
     }
 
 
-def runner(row: System, platform: str) -> str:
+def runner(row: CiSystem, platform: str) -> str:
     """The runner of a platform: where no native one is named, the one of linux/amd64 cross-compiles."""
     return row.runners.get(platform, row.runners["linux/amd64"])
 
 
-def _leg(row: System, platform: str) -> dict[str, str]:
+def _leg(row: CiSystem, platform: str) -> dict[str, str]:
     """One platform's values."""
     slug = platform.replace("/", "-")
     named = {"platform": platform, "slug": slug, "ident": slug.replace("-", "_")}

@@ -15,7 +15,7 @@ from pipeline.config.workspace import located
 from pipeline.errors import NotReady, RustMultiarchError
 from pipeline.main import RustMultiarch
 from pipeline.preview import readiness as doctor
-from pipeline.preview.readiness import Check, Outcome, State, Subject
+from pipeline.preview.readiness import Check, CheckContext, CheckOutcome, State
 from pipeline.registry.address import named_somehow
 from pipeline.targets import DEFAULT_PLATFORMS, select
 
@@ -32,7 +32,7 @@ def examine(
     """Check engine, project, git, registries, emulators, disk and clock; say what to do about each."""
     place, member = located(source.resolve())
     platforms, outcome = _configured(place, platform or [], member)
-    subject = Subject(place, platforms, named_somehow(tag or ()))
+    subject = CheckContext(place, platforms, named_somehow(tag or ()))
     checks = (*doctor.CHECKS, Check("settings", lambda _: outcome))
     results = anyio.run(doctor.examine, subject, checks)
     typer.echo(doctor.as_json(results) if json else doctor.as_text(results))
@@ -40,13 +40,13 @@ def examine(
         raise typer.Exit(NotReady.exit_code)
 
 
-def _configured(source: Path, platforms: list[str], package: str = "") -> tuple[list[str], Outcome]:
+def _configured(source: Path, platforms: list[str], package: str = "") -> tuple[list[str], CheckOutcome]:
     """The platforms that are set, and whether all settings are well formed."""
     try:
         layers = anyio.run(settings.from_project, settings.OnDisk(source), package)
         merged = settings.merge(*layers, settings.from_environment(os.environ))
         chosen = select(platforms or merged.settings.platforms)
     except RustMultiarchError as error:
-        return list(DEFAULT_PLATFORMS), Outcome(State.FAIL, f"{error.what} ({error.where})", error.fix)
+        return list(DEFAULT_PLATFORMS), CheckOutcome(State.FAIL, f"{error.what} ({error.where})", error.fix)
     places = sorted({origin for origin in merged.origins.values() if origin != settings.DEFAULT})
-    return [target.platform for target in chosen], Outcome(State.OK, ", ".join(places) or "defaults")
+    return [target.platform for target in chosen], CheckOutcome(State.OK, ", ".join(places) or "defaults")

@@ -25,7 +25,7 @@ from pipeline.image import Image
 from pipeline.main import RustMultiarch
 from pipeline.oci import smoke as smoke_run
 from pipeline.oci.layout import digest_of_file
-from pipeline.oci.report import Row, as_table
+from pipeline.oci.report import ImageRow, as_table
 from pipeline.preview import data as preview
 from pipeline.progress.view import Mode
 from pipeline.registry.address import destinations, named, named_somehow, open_to_tags
@@ -188,7 +188,7 @@ def check_publish(
 
 
 def _built(document: dict[str, Any]) -> str:
-    rows: Sequence[Row] = document["variants"]
+    rows: Sequence[ImageRow] = document["variants"]
     lines = [as_table(rows, document["seconds"])]
     lines += [_reference(document["published"])] if "published" in document else []
     lines += [document["loaded"]] if "loaded" in document else []

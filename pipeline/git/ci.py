@@ -46,7 +46,7 @@ class Event:
 
 
 @dataclass(frozen=True)
-class System:
+class CiVariables:
     """One CI system: a variable that only it sets, and templates of what its variables say.
 
     A template is text with `$NAME` in it, and empty as soon as one of the variables is; of several, the first
@@ -76,7 +76,7 @@ class System:
     timed_default: bool = False
 
 
-GITHUB = System(
+GITHUB = CiVariables(
     "github",
     "GITHUB_ACTIONS",
     ref=("$GITHUB_REF",),
@@ -89,12 +89,12 @@ GITHUB = System(
     timed_default=True,
 )
 
-SYSTEMS: tuple[System, ...] = (
+SYSTEMS: tuple[CiVariables, ...] = (
     # Both set GitHub's variables too, so they come first.
     replace(GITHUB, name="forgejo", marker="FORGEJO_ACTIONS"),
     replace(GITHUB, name="gitea", marker="GITEA_ACTIONS"),
     GITHUB,
-    System(
+    CiVariables(
         "gitlab",
         "GITLAB_CI",
         branch=("$CI_COMMIT_BRANCH",),
@@ -105,7 +105,7 @@ SYSTEMS: tuple[System, ...] = (
         default_branch=("$CI_DEFAULT_BRANCH",),
         scheduled=("CI_PIPELINE_SOURCE", "schedule"),
     ),
-    System(
+    CiVariables(
         "circleci",
         "CIRCLECI",
         branch=("$CIRCLE_BRANCH",),
@@ -114,7 +114,7 @@ SYSTEMS: tuple[System, ...] = (
         revision=("$CIRCLE_SHA1",),
         repository=("$CIRCLE_REPOSITORY_URL",),
     ),
-    System(
+    CiVariables(
         "jenkins",
         "JENKINS_URL",
         branch=("$BRANCH_NAME", "$GIT_LOCAL_BRANCH", "$GIT_BRANCH"),
@@ -124,7 +124,7 @@ SYSTEMS: tuple[System, ...] = (
         repository=("$GIT_URL",),
         scheduled=("BUILD_CAUSE", "TIMERTRIGGER"),
     ),
-    System(
+    CiVariables(
         "azure",
         "TF_BUILD",
         ref=("$BUILD_SOURCEBRANCH",),
@@ -133,7 +133,7 @@ SYSTEMS: tuple[System, ...] = (
         repository=("$BUILD_REPOSITORY_URI",),
         scheduled=("BUILD_REASON", "Schedule"),
     ),
-    System(
+    CiVariables(
         "buildkite",
         "BUILDKITE",
         branch=("$BUILDKITE_BRANCH",),
@@ -171,7 +171,7 @@ def _documented(path: str) -> Mapping[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _said(system: System, environment: Mapping[str, str], document: Mapping[str, Any]) -> Event:
+def _said(system: CiVariables, environment: Mapping[str, str], document: Mapping[str, Any]) -> Event:
     def first(templates: tuple[str, ...]) -> str:
         return next(filter(None, (_filled(template, environment) for template in templates)), "")
 

@@ -70,7 +70,7 @@ def terms(document: str) -> Terms:
     return Terms(**json.loads(document))
 
 
-class Layout:
+class LayoutWriter:
     """An OCI image layout being written to a directory."""
 
     def __init__(self, path: Path) -> None:
@@ -94,14 +94,14 @@ class Layout:
         (self.path / "index.json").write_text(json.dumps(document, separators=(",", ":")))
 
 
-class Image:
+class ImageReader:
     """An image in an OCI archive or layout, read blob by blob."""
 
     def __init__(self, read: Callable[[str], bytes]) -> None:
         self._read = read
 
     @classmethod
-    def archived(cls, path: Path, opened: ExitStack) -> Image:
+    def archived(cls, path: Path, opened: ExitStack) -> ImageReader:
         """The image of an OCI archive, which can be read until `opened` is closed."""
         tar = opened.enter_context(tarfile.open(path))  # noqa: SIM115  closed by the stack
 
@@ -113,7 +113,7 @@ class Image:
         return cls(read)
 
     @classmethod
-    def laid_out(cls, path: Path) -> Image:
+    def laid_out(cls, path: Path) -> ImageReader:
         """The image of an OCI layout."""
         return cls(lambda name: (path / name).read_bytes())
 
@@ -236,7 +236,9 @@ def _history(entry: Document, epoch: int) -> Document:
     return made | {"empty_layer": True} if entry.get("empty_layer") else made
 
 
-def seal(image: Image, base: Image | None, epoch: int, layout: Layout) -> tuple[Document, Document]:
+def seal(
+    image: ImageReader, base: ImageReader | None, epoch: int, layout: LayoutWriter
+) -> tuple[Document, Document]:
     """Write one platform's sealed layers and config to a layout.
 
     Args:
@@ -266,7 +268,7 @@ def seal(image: Image, base: Image | None, epoch: int, layout: Layout) -> tuple[
     return manifest, platform(config)
 
 
-def seal_base(image: Image, layout: Layout) -> None:
+def seal_base(image: ImageReader, layout: LayoutWriter) -> None:
     """Write a base with layers that depend on its files alone, whose times it keeps."""
     layers: list[Document] = []
     diff_ids: list[str] = []
@@ -277,7 +279,7 @@ def seal_base(image: Image, layout: Layout) -> None:
     layout.finish(layout.add_json(MANIFEST, manifest))
 
 
-def starts_with(image: Image, base: Image) -> bool:
+def starts_with(image: ImageReader, base: ImageReader) -> bool:
     """Whether the first layers of an image, as the engine exported it, are those of a sealed base."""
     expected: list[str] = base.config()["rootfs"]["diff_ids"]
     layers = image.manifest()["layers"][: len(expected)]
@@ -291,14 +293,16 @@ def diff_id(tar: bytes) -> str:
 
 
 def _add_layer(
-    content: bytes, epoch: int | None, layout: Layout, layers: list[Document], diff_ids: list[str]
+    content: bytes, epoch: int | None, layout: LayoutWriter, layers: list[Document], diff_ids: list[str]
 ) -> None:
     tar = sealed_layer(io.BytesIO(content), epoch)
     layers.append(layout.add(LAYER, compressed(tar)))
     diff_ids.append(diff_id(tar))
 
 
-def seal_index(images: Iterable[tuple[Image, Image | None]], terms: Terms, layout: Layout) -> str:
+def seal_index(
+    images: Iterable[tuple[ImageReader, ImageReader | None]], terms: Terms, layout: LayoutWriter
+) -> str:
     """Write sealed images, each with its base, and the index of them; the index's digest."""
     # Hashing and compressing, which is what takes time, hold no lock of Python's.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -322,17 +326,20 @@ def main(arguments: Sequence[str]) -> None:
     what, path, *rest = arguments
     with ExitStack() as opened:
         if what == "compare":
-            image = Image.archived(Path(rest[0]), opened)
-            print("same" if starts_with(image, Image.laid_out(Path(path))) else "different")
+            image = ImageReader.archived(Path(rest[0]), opened)
+            print("same" if starts_with(image, ImageReader.laid_out(Path(path))) else "different")
             return
-        layout = Layout(Path(path))
+        layout = LayoutWriter(Path(path))
         if what == "base":
-            seal_base(Image.archived(Path(rest[0]), opened), layout)
+            seal_base(ImageReader.archived(Path(rest[0]), opened), layout)
             return
         images = []
         for pair in rest[1:]:
             file, _, base = pair.partition("=")
-            pair_of = Image.archived(Path(file), opened), Image.laid_out(Path(base)) if base else None
+            pair_of = (
+                ImageReader.archived(Path(file), opened),
+                ImageReader.laid_out(Path(base)) if base else None,
+            )
             images.append(pair_of)
         print(seal_index(images, terms(Path(rest[0]).read_text()), layout))
 

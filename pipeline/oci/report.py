@@ -10,10 +10,11 @@ from typing import Any
 import dagger
 
 from pipeline.targets import parse
+from pipeline.text_table import columns, mebibytes
 
 
 @dataclass(frozen=True)
-class Row:
+class ImageRow:
     """One variant of an image.
 
     Attributes:
@@ -32,7 +33,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class VariantManifest:
     """A variant's manifest in an OCI layout."""
 
     platform: str
@@ -40,7 +41,7 @@ class Manifest:
     image_bytes: int
 
 
-async def manifests(layout: dagger.Directory) -> list[Manifest]:
+async def manifests(layout: dagger.Directory) -> list[VariantManifest]:
     """The image manifests of an OCI layout's one index, in its order."""
 
     async def blob(digest: str) -> Any:
@@ -56,16 +57,16 @@ async def manifests(layout: dagger.Directory) -> list[Manifest]:
         described = entry.get("platform") or await blob(manifest["config"]["digest"])
         names = (described.get(key) for key in ("os", "architecture", "variant"))
         size = sum(layer["size"] for layer in manifest["layers"])
-        found.append(Manifest(parse("/".join(filter(None, names))).platform, entry["digest"], size))
+        found.append(VariantManifest(parse("/".join(filter(None, names))).platform, entry["digest"], size))
     return found
 
 
-def as_json(rows: Sequence[Row]) -> str:
-    """The rows as a JSON document: `{"variants": [...]}` with the fields of `Row`."""
+def as_json(rows: Sequence[ImageRow]) -> str:
+    """The rows as a JSON document: `{"variants": [...]}` with the fields of `ImageRow`."""
     return json.dumps({"variants": [asdict(row) for row in rows]}, indent=2)
 
 
-def as_table(rows: Sequence[Row], seconds: Mapping[str, float] | None = None) -> str:
+def as_table(rows: Sequence[ImageRow], seconds: Mapping[str, float] | None = None) -> str:
     """The rows as aligned columns, sizes in MiB.
 
     Args:
@@ -78,14 +79,3 @@ def as_table(rows: Sequence[Row], seconds: Mapping[str, float] | None = None) ->
         time = (f"{seconds.get(row.platform, 0.0):.1f} s",) if seconds else ()
         cells.append((row.platform, row.triple, *sizes, *time, row.digest))
     return "\n".join(columns(cells))
-
-
-def columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of equally many cells as aligned lines."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
-def mebibytes(size: int) -> str:
-    """A number of bytes as MiB with one decimal."""
-    return f"{size / 2**20:.1f} MiB"

@@ -50,7 +50,7 @@ REASONS = {
 
 
 @dataclass(frozen=True)
-class Package:
+class PlannedPackage:
     """A Debian package that would be installed.
 
     Attributes:
@@ -65,7 +65,7 @@ class Package:
 
 
 @dataclass(frozen=True)
-class Native:
+class PlannedCrate:
     """A crate with native code, and what is done about it."""
 
     crate: str
@@ -107,8 +107,8 @@ class TargetPlan:
     cpu: str
     runner: str
     base: BaseImage
-    packages: tuple[Package, ...]
-    natives: tuple[Native, ...]
+    packages: tuple[PlannedPackage, ...]
+    natives: tuple[PlannedCrate, ...]
     environment: Mapping[str, str]
 
 
@@ -151,7 +151,7 @@ class Preview:
     commands: tuple[tuple[str, ...], ...]
     builder: BaseImage
     tools: tuple[BaseImage, ...]
-    packages: tuple[Package, ...]
+    packages: tuple[PlannedPackage, ...]
     cache: str
     targets: tuple[TargetPlan, ...]
     tags: tuple[str, ...]
@@ -232,7 +232,7 @@ def target_plan(
     """What would happen for one platform of a plan."""
     libc, glibc = plan.request.libc, plan.request.glibc
     named = {"target": plan.request.target_packages, "builder": plan.request.packages, "image": added}
-    asked = [Package(name, place, "asked for") for place, names in named.items() for name in names]
+    asked = [PlannedPackage(name, place, "asked for") for place, names in named.items() for name in names]
     packages = [*_tools(toolchain.compilers(target, libc, glibc).packages), *_wanted(needs), *asked]
     return TargetPlan(
         platform=target.platform,
@@ -241,18 +241,18 @@ def target_plan(
         runner=runner(target),
         base=base,
         packages=tuple({(package.name, package.place): package for package in packages}.values()),
-        natives=tuple(Native(r.crate, r.version, r.wants, r.why) for r in needs.reasons),
+        natives=tuple(PlannedCrate(r.crate, r.version, r.wants, r.why) for r in needs.reasons),
         environment={**toolchain.environment(target, libc, glibc), **needs.env, **needs.common},
     )
 
 
-def _tools(names: Iterable[str]) -> list[Package]:
+def _tools(names: Iterable[str]) -> list[PlannedPackage]:
     """Packages of the toolchain with what they are for."""
     found = ((name, (why for start, why in REASONS.items() if name.startswith(start))) for name in names)
-    return [Package(name, "builder", next(reasons)) for name, reasons in found]
+    return [PlannedPackage(name, "builder", next(reasons)) for name, reasons in found]
 
 
-def _wanted(needs: Needs) -> list[Package]:
+def _wanted(needs: Needs) -> list[PlannedPackage]:
     """Packages of native crates with the crate that wants each."""
     places = {"builder": needs.host, "target": needs.target, "image": needs.runtime}
 
@@ -260,7 +260,7 @@ def _wanted(needs: Needs) -> list[Package]:
         reasons = (reason for reason in needs.reasons if name in reason.wants.split())
         return "; ".join(dict.fromkeys(f"{reason.who} {reason.why}" for reason in reasons))
 
-    return [Package(name, place, why(name)) for place, names in places.items() for name in names]
+    return [PlannedPackage(name, place, why(name)) for place, names in places.items() for name in names]
 
 
 def runner(target: Target) -> str:

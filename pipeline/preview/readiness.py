@@ -27,9 +27,9 @@ from engine.paths import Paths
 from pipeline.concurrent import each
 from pipeline.errors import RustMultiarchError
 from pipeline.git import facts as git
-from pipeline.oci.report import columns
 from pipeline.registry import credentials
 from pipeline.registry.address import destinations
+from pipeline.text_table import columns
 from pipeline.toolchain import builder as toolchain
 
 AT_ONCE = 4
@@ -56,7 +56,7 @@ class State(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CheckOutcome:
     """What a check found.
 
     Attributes:
@@ -71,7 +71,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Subject:
+class CheckContext:
     """What is looked at.
 
     Attributes:
@@ -96,7 +96,7 @@ class Check:
     """A row: what is looked at, and how."""
 
     name: str
-    look: Callable[[Subject], Outcome]
+    look: Callable[[CheckContext], CheckOutcome]
 
 
 @dataclass(frozen=True)
@@ -109,27 +109,27 @@ class Result:
     fix: str
 
 
-def engine(subject: Subject) -> Outcome:
+def engine(subject: CheckContext) -> CheckOutcome:
     """The engine that a build would use: one that is named, docker's or podman's, or the embedded one."""
     host = subject.environ.get(config.RUNNER, "")
     if host and host != config.address(subject.paths):
         return _named_engine(host)
     tool = None if host else choice.container_tool()
     if tool:
-        return Outcome(State.OK, f"{tool} answers; Dagger starts its engine there")
+        return CheckOutcome(State.OK, f"{tool} answers; Dagger starts its engine there")
     status = lifecycle.status(paths=subject.paths)
     if status.running:
-        return Outcome(State.OK, f"the embedded engine {status.version} is running")
+        return CheckOutcome(State.OK, f"the embedded engine {status.version} is running")
     missing = prerequisites.missing()
     if missing.root or missing.go or missing.kernel:
         found = "neither docker nor podman answers, and the embedded engine lacks " + ", ".join(
             missing.names()
         )
-        return Outcome(State.FAIL, found, "; ".join(missing.fixes()))
-    return Outcome(State.OK, "the embedded engine is not running; the next build starts it")
+        return CheckOutcome(State.FAIL, found, "; ".join(missing.fixes()))
+    return CheckOutcome(State.OK, "the embedded engine is not running; the next build starts it")
 
 
-def _named_engine(host: str) -> Outcome:
+def _named_engine(host: str) -> CheckOutcome:
     """The engine at an address: whether somebody listens there, where that can be asked."""
     address = urlsplit(host)
     found = f"{config.RUNNER} is {host}"
@@ -142,64 +142,66 @@ def _named_engine(host: str) -> Outcome:
             socket.create_connection((address.hostname or "", address.port or 0), ANSWER_SECONDS).close()
     except (OSError, ValueError) as error:
         fix = "start that engine, or unset the variable to have one chosen"
-        return Outcome(State.FAIL, f"{found}, and nobody answers there: {error}", fix)
-    return Outcome(State.OK, found)
+        return CheckOutcome(State.FAIL, f"{found}, and nobody answers there: {error}", fix)
+    return CheckOutcome(State.OK, found)
 
 
-def registries(subject: Subject) -> Outcome:
+def registries(subject: CheckContext) -> CheckOutcome:
     """Credentials for every registry that is pushed to, or any at all."""
     try:
         found = dict(credentials.configurations(subject.environ, subject.home))
     except RustMultiarchError as error:
-        return Outcome(State.FAIL, f"{error.where}: {error.what}", error.fix)
+        return CheckOutcome(State.FAIL, f"{error.where}: {error.what}", error.fix)
     if not found:
-        return Outcome(
+        return CheckOutcome(
             State.WARN, "no docker configuration: pushes are anonymous", "log in with `docker login`"
         )
     for path, one in found.items():
         programs = {one.program(host) for host in (*one.helpers, "")} - {""}
         if lacking := sorted(name for name in programs if not shutil.which(name)):
             fix = "install it, or take it out of the configuration"
-            return Outcome(State.FAIL, f"{path} asks {', '.join(lacking)}, which is not there", fix)
+            return CheckOutcome(State.FAIL, f"{path} asks {', '.join(lacking)}, which is not there", fix)
     hosts = {to.host for to in destinations(subject.tags)} if subject.tags else set()
     known = {host for one in found.values() for host in (*one.logins, *one.helpers)}
     stored = sorted({f"others in {one.store}" for one in found.values() if one.store})
     if lost := sorted(host for host in hosts - known if not stored):
-        return Outcome(State.WARN, f"no credentials for {', '.join(lost)}", f"`docker login {lost[0]}`")
+        return CheckOutcome(State.WARN, f"no credentials for {', '.join(lost)}", f"`docker login {lost[0]}`")
     if not known and not stored:
-        return Outcome(
+        return CheckOutcome(
             State.WARN, f"no credentials in {', '.join(map(str, found))}", "log in with `docker login`"
         )
-    return Outcome(State.OK, ", ".join([*sorted(known), *stored]))
+    return CheckOutcome(State.OK, ", ".join([*sorted(known), *stored]))
 
 
-def emulators(subject: Subject) -> Outcome:
+def emulators(subject: CheckContext) -> CheckOutcome:
     """QEMU for the foreign platforms, which only tests and smoke runs of them need."""
     wanted = binfmt.emulators(subject.platforms, os.uname().machine)
     if not wanted:
-        return Outcome(State.OK, "every platform is this machine's own")
+        return CheckOutcome(State.OK, "every platform is this machine's own")
     registered = [name for name in wanted if (binfmt.BINFMT / name).exists()]
     if missing := [name for name in wanted if name not in registered]:
         found = f"not registered: {', '.join(missing)}; builds need none"
-        return Outcome(State.WARN, found, REGISTER)
+        return CheckOutcome(State.WARN, found, REGISTER)
     if unfixed := [name for name in registered if not binfmt.has_fix_flag(name)]:
         found = f"without the F flag, so not in containers: {', '.join(unfixed)}"
-        return Outcome(State.WARN, found, f"`echo -1 > {binfmt.BINFMT / unfixed[0]}`, then register it again")
-    return Outcome(State.OK, ", ".join(registered))
+        return CheckOutcome(
+            State.WARN, found, f"`echo -1 > {binfmt.BINFMT / unfixed[0]}`, then register it again"
+        )
+    return CheckOutcome(State.OK, ", ".join(registered))
 
 
-def disk(subject: Subject) -> Outcome:
+def disk(subject: CheckContext) -> CheckOutcome:
     """Room for base images, compilers and compiled state, where the embedded engine keeps them."""
     place = next(path for path in (subject.paths.root, *subject.paths.root.parents) if path.exists())
     free = shutil.disk_usage(place).free
     found = f"{free / 2**30:.0f} GiB free at {place}"
     if free >= LITTLE_SPACE:
-        return Outcome(State.OK, found)
+        return CheckOutcome(State.OK, found)
     state = State.FAIL if free < TOO_LITTLE_SPACE else State.WARN
-    return Outcome(state, found, "make room, or set XDG_CACHE_HOME to a larger disk")
+    return CheckOutcome(state, found, "make room, or set XDG_CACHE_HOME to a larger disk")
 
 
-def clock(subject: Subject) -> Outcome:
+def clock(subject: CheckContext) -> CheckOutcome:
     """Whether this machine's time is right: certificates and tokens of registries go by it."""
     now = time.time()
     fix = "set the clock, for example with `timedatectl set-ntp true`"
@@ -207,11 +209,11 @@ def clock(subject: Subject) -> Outcome:
     if served is None:
         newest = Path(__file__).stat().st_mtime
         if now < newest:
-            return Outcome(State.FAIL, "the clock is behind the files of this program", fix)
-        return Outcome(State.OK, "later than all that is known; no server could be asked")
+            return CheckOutcome(State.FAIL, "the clock is behind the files of this program", fix)
+        return CheckOutcome(State.OK, "later than all that is known; no server could be asked")
     skew = now - served
     state = State.FAIL if abs(skew) > SKEW_SECONDS else State.OK
-    return Outcome(
+    return CheckOutcome(
         state, f"{abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}", fix if state is State.FAIL else ""
     )
 
@@ -228,40 +230,46 @@ def _served_time(url: str = config.DOCKER_HUB) -> float | None:
     return parsedate_to_datetime(date).timestamp() if date else None
 
 
-def checkout(subject: Subject) -> Outcome:
+def checkout(subject: CheckContext) -> CheckOutcome:
     """The git checkout, which tags, labels and the image's time come from."""
     try:
         facts = git.read_here(subject.source)
     except RustMultiarchError as error:
-        return Outcome(State.WARN, f"{error.what}: no tags, labels or time from it", error.fix)
+        return CheckOutcome(State.WARN, f"{error.what}: no tags, labels or time from it", error.fix)
     at = f"{facts.branch or 'detached'} at {facts.short}"
     if facts.dirty:
         fix = "commit or stash what `git status` lists"
-        return Outcome(State.WARN, f"{at}, with changes: tags end in -dirty", fix)
+        return CheckOutcome(State.WARN, f"{at}, with changes: tags end in -dirty", fix)
     if facts.shallow:
-        return Outcome(State.WARN, f"{at}, shallow: tags may be missing", "`git fetch --unshallow --tags`")
-    return Outcome(State.OK, at)
+        return CheckOutcome(
+            State.WARN, f"{at}, shallow: tags may be missing", "`git fetch --unshallow --tags`"
+        )
+    return CheckOutcome(State.OK, at)
 
 
-def project(subject: Subject) -> Outcome:
+def project(subject: CheckContext) -> CheckOutcome:
     """The cargo project: its manifest, its lock file and the Rust version it asks for."""
     manifest, lock = subject.source / "Cargo.toml", subject.source / "Cargo.lock"
     if not manifest.is_file():
-        return Outcome(State.FAIL, f"no Cargo.toml in {subject.source}", "name the directory that has it")
+        return CheckOutcome(
+            State.FAIL, f"no Cargo.toml in {subject.source}", "name the directory that has it"
+        )
     try:
         document = tomllib.loads(manifest.read_text(errors="replace"))
     except tomllib.TOMLDecodeError as error:
-        return Outcome(State.FAIL, f"Cargo.toml cannot be read: {error}", "correct it")
+        return CheckOutcome(State.FAIL, f"Cargo.toml cannot be read: {error}", "correct it")
     if not lock.is_file():
-        return Outcome(State.FAIL, "no Cargo.lock", "run `cargo generate-lockfile` and commit it")
+        return CheckOutcome(State.FAIL, "no Cargo.lock", "run `cargo generate-lockfile` and commit it")
     name = document.get("package", {}).get("name", "a workspace")
     asked = [subject.source / file for file in ("rust-toolchain", "rust-toolchain.toml")]
     texts = [file.read_text(errors="replace") for file in asked if file.is_file()]
     pinned = toolchain.pinned_version(texts[0]) if texts else ""
     if texts and not pinned:
         found = f"{name}; its toolchain file names no version, so it is built with Rust {toolchain.RUST}"
-        return Outcome(State.WARN, found, "name a version in rust-toolchain.toml, or pass --rust-version")
-    return Outcome(State.OK, f"{name}, Rust {pinned or toolchain.RUST}")
+        return CheckOutcome(
+            State.WARN, found, "name a version in rust-toolchain.toml, or pass --rust-version"
+        )
+    return CheckOutcome(State.OK, f"{name}, Rust {pinned or toolchain.RUST}")
 
 
 CHECKS = (
@@ -275,7 +283,7 @@ CHECKS = (
 )
 
 
-async def examine(subject: Subject, checks: Sequence[Check] = CHECKS) -> list[Result]:
+async def examine(subject: CheckContext, checks: Sequence[Check] = CHECKS) -> list[Result]:
     """Look at everything, several at a time; the results in the order of the table."""
 
     async def look(check: Check) -> Result:

@@ -9,8 +9,8 @@ from typing import Any
 
 from pipeline.config import settings
 from pipeline.native.natives import named
-from pipeline.oci.report import columns
-from pipeline.preview.data import BaseImage, Package, Preview, Setting, TargetPlan
+from pipeline.preview.data import BaseImage, PlannedPackage, Preview, Setting, TargetPlan
+from pipeline.text_table import columns
 
 
 def as_text(preview: Preview) -> str:
@@ -45,7 +45,7 @@ def _image(base: BaseImage) -> str:
     return f"{base.name}@{base.digest}" if base.digest else base.name
 
 
-def _packages(title: str, packages: Sequence[Package]) -> list[str]:
+def _packages(title: str, packages: Sequence[PlannedPackage]) -> list[str]:
     rows = [(package.name, package.place, package.why) for package in packages]
     return [title, *_indented(columns(rows))] if rows else []
 

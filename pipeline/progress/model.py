@@ -9,10 +9,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.oci.report import columns
 from pipeline.progress.events import COMPILING, READY, Stage
 from pipeline.project import output as cargo_output
 from pipeline.project.output import Crate
+from pipeline.text_table import columns
 
 STARTING, DONE, FAILED, INTERRUPTED = "starting", "done", "failed", "interrupted"
 PREPARING = "preparing the builder"

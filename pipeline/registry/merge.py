@@ -26,7 +26,7 @@ UNKNOWN_FIX = (
 
 
 @dataclass(frozen=True)
-class Part:
+class SourceImage:
     """One platform's image at its registry, and where it was asked for."""
 
     descriptor: Descriptor
@@ -36,12 +36,12 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Merged:
+class MergedIndex:
     """The index of several parts, whose content stays in their repositories."""
 
     root: Descriptor
     body: bytes
-    parts: Mapping[str, Part]
+    parts: Mapping[str, SourceImage]
     owners: Mapping[str, Sequence[Repository]]
 
     async def manifest(self, descriptor: Descriptor) -> bytes:
@@ -86,7 +86,7 @@ async def merge(
         DuplicatePlatform: two sources have an image for one platform.
         PublishError: as `pushing.push`.
     """
-    parts: list[Part] = []
+    parts: list[SourceImage] = []
     shared: list[Mapping[str, str]] = []
     for source in sources:
         found, own = await _parts(parse_source(source), registries)
@@ -97,7 +97,7 @@ async def merge(
     return await push(merged, destinations, registries, clobber=clobber, artifacts=artifacts)
 
 
-def join(parts: Sequence[Part], annotations: Mapping[str, str]) -> Merged:
+def join(parts: Sequence[SourceImage], annotations: Mapping[str, str]) -> MergedIndex:
     """One index of these parts.
 
     Raises:
@@ -106,7 +106,7 @@ def join(parts: Sequence[Part], annotations: Mapping[str, str]) -> Merged:
     """
     if not parts:
         raise NotMergeable("there is no image to merge", where="sources", fix="name at least one address")
-    by_platform: dict[str, Part] = {}
+    by_platform: dict[str, SourceImage] = {}
     for part in parts:
         other = by_platform.setdefault(part.descriptor.platform, part)
         if other is not part:
@@ -128,7 +128,7 @@ def join(parts: Sequence[Part], annotations: Mapping[str, str]) -> Merged:
         for blob in Manifest.parse(part.descriptor, part.body).blobs:
             owners.setdefault(blob.digest, []).append(part.repository)
     by_digest = {part.descriptor.digest: part for part in ordered}
-    return Merged(Descriptor(INDEX, digest_of(body), len(body)), body, by_digest, owners)
+    return MergedIndex(Descriptor(INDEX, digest_of(body), len(body)), body, by_digest, owners)
 
 
 def common(documents: Sequence[Mapping[str, str]]) -> dict[str, str]:
@@ -137,7 +137,9 @@ def common(documents: Sequence[Mapping[str, str]]) -> dict[str, str]:
     return {key: value for key, value in first.items() if all(other.get(key) == value for other in rest)}
 
 
-async def _parts(address: Address, registries: Registries) -> tuple[list[Part], Mapping[str, str] | None]:
+async def _parts(
+    address: Address, registries: Registries
+) -> tuple[list[SourceImage], Mapping[str, str] | None]:
     """The images at an address, and the annotations of the index, where it is one."""
     registry = await registries.registry(address.host)
     repository = Repository(registry, address.repository, actions="pull")
@@ -166,7 +168,7 @@ async def _fetch(repository: Repository, address: Address, reference: str) -> Fe
 
 def _part(
     found: Fetched, platform: str, annotations: Mapping[str, str], address: Address, repository: Repository
-) -> Part:
+) -> SourceImage:
     try:
         known = parse(platform).platform
     except (MalformedPlatform, UnsupportedPlatform) as error:
@@ -183,4 +185,4 @@ def _part(
         )
     media_type = found.descriptor.media_type or MANIFEST
     described = replace(found.descriptor, media_type=media_type, platform=known, annotations=annotations)
-    return Part(described, found.body, address, repository)
+    return SourceImage(described, found.body, address, repository)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from pipeline.oci.report import mebibytes
+from pipeline.text_table import mebibytes
 
 
 @dataclass(frozen=True)

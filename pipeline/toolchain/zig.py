@@ -39,7 +39,7 @@ BUILDER_GLIBC = (2, 36)
 
 
 @dataclass(frozen=True)
-class Row:
+class ZigTarget:
     """What zig calls a target, and what it has to be told because its own default differs from rustc's.
 
     Attributes:
@@ -65,13 +65,13 @@ class Row:
 
 # fmt: off
 ROWS = {
-    "linux/amd64": Row("x86_64", "x86_64", "x86"),
-    "linux/arm64": Row("aarch64", "aarch64", "aarch64"),
-    "linux/arm/v7": Row("arm", "arm", "arm", suffix="eabihf", cpu="generic+v7a+vfp3-d32+thumb2-neon"),
-    "linux/386": Row("x86", "x86", "x86", cpu="pentium4"),
-    "linux/ppc64le": Row("powerpc64le", "powerpc64", "powerpc"),
-    "linux/s390x": Row("s390x", "s390x", "s390x", cpu="z10-vector", std=False, static=False),
-    "linux/riscv64": Row("riscv64", "riscv64", "riscv", cpu="generic_rv64+m+a+f+d+c",
+    "linux/amd64": ZigTarget("x86_64", "x86_64", "x86"),
+    "linux/arm64": ZigTarget("aarch64", "aarch64", "aarch64"),
+    "linux/arm/v7": ZigTarget("arm", "arm", "arm", suffix="eabihf", cpu="generic+v7a+vfp3-d32+thumb2-neon"),
+    "linux/386": ZigTarget("x86", "x86", "x86", cpu="pentium4"),
+    "linux/ppc64le": ZigTarget("powerpc64le", "powerpc64", "powerpc"),
+    "linux/s390x": ZigTarget("s390x", "s390x", "s390x", cpu="z10-vector", std=False, static=False),
+    "linux/riscv64": ZigTarget("riscv64", "riscv64", "riscv", cpu="generic_rv64+m+a+f+d+c",
                          glibc=(2, 29), static=False),
 }
 # fmt: on

@@ -90,7 +90,7 @@ async def test_a_bill_of_materials_of_what_ships(image: Image) -> None:
     answer = await unit_graph.load(variant.crates)
     system = await dpkg.read(variant.container)
     made = sbom.cyclonedx(
-        sbom.Variant(
+        sbom.SbomSubject(
             "audited", "0.1.0", ARM64, 0, answer.of(variant.triple), system=system, rust=answer.rust
         ),
         "0.1.0",
@@ -119,7 +119,7 @@ async def test_what_several_builders_say_is_joined(image: Image) -> None:
 
 
 async def test_an_image_from_scratch_has_no_packages(session) -> None:
-    assert await dpkg.read(dag.container()) == dpkg.System()
+    assert await dpkg.read(dag.container()) == dpkg.OperatingSystem()
 
 
 @pytest.fixture(scope="module")

@@ -81,7 +81,7 @@ def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 async def pushed(layout: Layout, name: str, signer: Signer) -> list[Descriptor]:
     """Push, with every manifest signed and the index attested; index and variants."""
     manifests = [manifest.descriptor for manifest in await walk(layout)]
-    subject = provenance.Subject(name, layout.root.digest)
+    subject = provenance.StatementSubject(name, layout.root.digest)
     predicates = {
         provenance.PREDICATE_TYPE: provenance.provenance(provenance.Build({"profile": "release"})),
         sbom.PREDICATE_TYPE: {"bomFormat": "CycloneDX", "specVersion": "1.6"},

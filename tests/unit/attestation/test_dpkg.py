@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from pipeline.attestation import dpkg
-from pipeline.attestation.dpkg import Package, System
+from pipeline.attestation.dpkg import DebianPackage, OperatingSystem
 
 STATUS = """Package: libc6
 Status: install ok installed
@@ -38,9 +38,9 @@ RELEASE = (
 
 def test_installed_packages_with_their_sources() -> None:
     assert dpkg.packages(STATUS) == (
-        Package("base-files", "12.4+deb12u9", "arm64", "base-files", "12.4+deb12u9"),
-        Package("libattr1", "1:2.5.1-4+b1", "arm64", "attr", "1:2.5.1-4"),
-        Package("libc6", "2.36-9+deb12u9", "arm64", "glibc", "2.36-9+deb12u9"),
+        DebianPackage("base-files", "12.4+deb12u9", "arm64", "base-files", "12.4+deb12u9"),
+        DebianPackage("libattr1", "1:2.5.1-4+b1", "arm64", "attr", "1:2.5.1-4"),
+        DebianPackage("libc6", "2.36-9+deb12u9", "arm64", "glibc", "2.36-9+deb12u9"),
     )
 
 
@@ -58,8 +58,8 @@ def test_the_system() -> None:
 
 
 def test_an_image_from_scratch() -> None:
-    assert dpkg.system("", []) == System()
-    assert System().distribution == ""
+    assert dpkg.system("", []) == OperatingSystem()
+    assert OperatingSystem().distribution == ""
 
 
 def test_a_file_that_is_not_there_has_no_text(tmp_path: Path) -> None:

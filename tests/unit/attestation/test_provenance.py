@@ -6,7 +6,7 @@ from pipeline.attestation.provenance import (
     BUILD_TYPE,
     LOCAL,
     Build,
-    Subject,
+    StatementSubject,
     parameters,
     provenance,
     statement,
@@ -28,7 +28,7 @@ def at(event: Event | None = None, **facts: object) -> Situation:
 
 
 def test_a_statement() -> None:
-    made = json.loads(statement([Subject("ghcr.io/me/app", DIGEST)], "https://x/v1", {"a": 1}))
+    made = json.loads(statement([StatementSubject("ghcr.io/me/app", DIGEST)], "https://x/v1", {"a": 1}))
     assert made == {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{"name": "ghcr.io/me/app", "digest": {"sha256": "ab" * 32}}],

@@ -10,10 +10,10 @@ from packageurl import PackageURL
 from test_dpkg import RELEASE, STATUS
 
 from pipeline.attestation import dpkg
-from pipeline.attestation.sbom import Variant, cyclonedx, package_purl, purl
+from pipeline.attestation.sbom import SbomSubject, cyclonedx, package_purl, purl
 
 DIGEST = "sha256:" + "ab" * 32
-VARIANT = Variant(
+VARIANT = SbomSubject(
     name="app",
     version="1.2.3",
     platform="linux/arm64",
@@ -25,11 +25,11 @@ VARIANT = Variant(
 )
 
 
-def document(variant: Variant = VARIANT) -> dict[str, Any]:
+def document(variant: SbomSubject = VARIANT) -> dict[str, Any]:
     return json.loads(cyclonedx(variant, "0.1.0"))
 
 
-def components(variant: Variant = VARIANT) -> dict[str, dict[str, Any]]:
+def components(variant: SbomSubject = VARIANT) -> dict[str, dict[str, Any]]:
     return {component["name"]: component for component in document(variant)["components"]}
 
 
@@ -37,11 +37,11 @@ def components(variant: Variant = VARIANT) -> dict[str, dict[str, Any]]:
     "variant",
     [
         VARIANT,
-        Variant("app", "1", "linux/amd64", 0, graphs()[:1]),
-        Variant("none", "1", "linux/amd64", 0, ()),
+        SbomSubject("app", "1", "linux/amd64", 0, graphs()[:1]),
+        SbomSubject("none", "1", "linux/amd64", 0, ()),
     ],
 )
-def test_it_is_valid_cyclonedx(variant: Variant) -> None:
+def test_it_is_valid_cyclonedx(variant: SbomSubject) -> None:
     problem = JsonStrictValidator(SchemaVersion.V1_6).validate_str(cyclonedx(variant, "0.1.0").decode())
     assert problem is None
 
@@ -112,8 +112,8 @@ def test_package_urls_are_read_as_they_were_meant() -> None:
 
 
 def test_a_system_without_a_name_is_debians() -> None:
-    package = dpkg.Package("a", "1", "all", "a", "1")
-    assert package_purl(package, dpkg.System()) == "pkg:deb/debian/a@1?arch=all"
+    package = dpkg.DebianPackage("a", "1", "all", "a", "1")
+    assert package_purl(package, dpkg.OperatingSystem()) == "pkg:deb/debian/a@1?arch=all"
 
 
 def test_the_standard_library() -> None:

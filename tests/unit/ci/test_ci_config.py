@@ -25,10 +25,10 @@ YAML_CASES = [(row, options) for row, options in CASES if row.path.endswith(".ym
 
 
 def named(value: object) -> str:
-    return value.name if isinstance(value, ci_config.System) else "matrix" if value.matrix else "single"
+    return value.name if isinstance(value, ci_config.CiSystem) else "matrix" if value.matrix else "single"
 
 
-def text_of(row: ci_config.System, options: ci_config.Options) -> str:
+def text_of(row: ci_config.CiSystem, options: ci_config.Options) -> str:
     (text,) = ci_config.render(row, options).values()
     return text
 

@@ -297,7 +297,7 @@ def test_an_address_may_ask_for_the_binarys_name() -> None:
 def test_doctor_looks_at_the_registry_of_such_an_address(run, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    async def examine(subject: doctor.Subject, _checks: object) -> list[doctor.Result]:
+    async def examine(subject: doctor.CheckContext, _checks: object) -> list[doctor.Result]:
         seen.extend(subject.tags)
         return []
 

@@ -3,11 +3,11 @@ import json
 import pytest
 
 from pipeline.oci import report
-from pipeline.oci.report import Row
+from pipeline.oci.report import ImageRow
 
 ROWS = [
-    Row("linux/amd64", "x86_64-unknown-linux-gnu", 6_325_904, 30_000_000, "sha256:aa"),
-    Row("linux/arm/v7", "armv7-unknown-linux-gnueabihf", 1, 2**20, "sha256:bbbb"),
+    ImageRow("linux/amd64", "x86_64-unknown-linux-gnu", 6_325_904, 30_000_000, "sha256:aa"),
+    ImageRow("linux/arm/v7", "armv7-unknown-linux-gnueabihf", 1, 2**20, "sha256:bbbb"),
 ]
 
 
@@ -63,7 +63,7 @@ async def test_manifests_of_an_index_inside_the_layouts_index() -> None:
         }
     )
     (found,) = await report.manifests(layout)  # type: ignore[arg-type]
-    assert found == report.Manifest("linux/arm/v7", "sha256:m", 15)
+    assert found == report.VariantManifest("linux/arm/v7", "sha256:m", 15)
 
 
 @pytest.mark.anyio

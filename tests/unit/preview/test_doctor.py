@@ -15,7 +15,7 @@ from engine.paths import Paths
 from engine.prerequisites import Missing
 from pipeline.cli.doctor import _configured
 from pipeline.preview import readiness as doctor
-from pipeline.preview.readiness import Check, Outcome, State, Subject
+from pipeline.preview.readiness import Check, CheckContext, CheckOutcome, State
 
 OK, WARN, FAIL = State.OK, State.WARN, State.FAIL
 
@@ -24,11 +24,11 @@ OK, WARN, FAIL = State.OK, State.WARN, State.FAIL
 def subject(tmp_path: Path):
     """A machine with nothing on it."""
 
-    def make(**changes) -> Subject:
+    def make(**changes) -> CheckContext:
         source = tmp_path / "project"
         source.mkdir(exist_ok=True)
         given = {"environ": {}, "home": tmp_path / "home", "paths": Paths(tmp_path / "engine"), **changes}
-        return Subject(source, given.pop("platforms", ["linux/amd64"]), **given)
+        return CheckContext(source, given.pop("platforms", ["linux/amd64"]), **given)
 
     return make
 
@@ -80,7 +80,7 @@ def test_no_engine_and_none_to_be_had(subject, bare_path: Path, monkeypatch, mis
 
 def test_the_embedded_engine(subject, bare_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(prerequisites, "missing", lambda: Missing(packages=["runc"]))
-    assert doctor.engine(subject()) == Outcome(
+    assert doctor.engine(subject()) == CheckOutcome(
         OK, "the embedded engine is not running; the next build starts it"
     )
     running = lifecycle.Status(running=True, socket=Path(), version="v1")
@@ -89,7 +89,7 @@ def test_the_embedded_engine(subject, bare_path: Path, monkeypatch) -> None:
     assert doctor.engine(subject(environ=at)).found == "the embedded engine v1 is running"
 
 
-def docker_config(subject: Subject, document: object) -> None:
+def docker_config(subject: CheckContext, document: object) -> None:
     (subject.home / ".docker").mkdir(parents=True, exist_ok=True)
     (subject.home / ".docker/config.json").write_text(json.dumps(document))
 
@@ -100,14 +100,14 @@ def test_credentials(subject, bare_path: Path) -> None:
     docker_config(mine, {})
     assert "no credentials" in doctor.registries(mine).found
     docker_config(mine, {"auths": {"ghcr.io": {"auth": "bWU6eA=="}, "a.example": {"auth": "bWU6eA=="}}})
-    assert doctor.registries(mine) == Outcome(OK, "a.example, ghcr.io")
+    assert doctor.registries(mine) == CheckOutcome(OK, "a.example, ghcr.io")
     assert doctor.registries(subject(tags=["ghcr.io/me/app:1"])).state is OK
     lost = doctor.registries(subject(tags=["other.example/me/app:1"]))
     assert (lost.state, lost.fix) == (WARN, "`docker login other.example`")
     docker_config(mine, {"credsStore": "pass"})
     assert "docker-credential-pass, which is not there" in doctor.registries(mine).found
     program(bare_path, "docker-credential-pass")
-    assert doctor.registries(subject(tags=["other.example/me/app:1"])) == Outcome(OK, "others in pass")
+    assert doctor.registries(subject(tags=["other.example/me/app:1"])) == CheckOutcome(OK, "others in pass")
     podman = mine.home / ".config/containers/auth.json"
     podman.parent.mkdir(parents=True)
     podman.write_text(json.dumps({"auths": {"pod.example": {"auth": "bWU6eA=="}}}))
@@ -131,7 +131,7 @@ def test_emulators(subject, monkeypatch, tmp_path: Path) -> None:
     assert doctor.emulators(foreign).found.endswith("qemu-s390x")
     assert doctor.emulators(foreign).state is WARN
     (tmp_path / "qemu-s390x").write_text("enabled\nflags: F\n")
-    assert doctor.emulators(foreign) == Outcome(OK, "qemu-aarch64, qemu-s390x")
+    assert doctor.emulators(foreign) == CheckOutcome(OK, "qemu-aarch64, qemu-s390x")
 
 
 @pytest.mark.parametrize(("gibibytes", "state"), [(100, OK), (14, WARN), (4, FAIL)])
@@ -208,7 +208,7 @@ def test_checkout(subject, tmp_path: Path) -> None:
     git(mine.source, "commit", "--allow-empty", "--message", "two")
     clone = tmp_path / "clone"
     git(tmp_path, "clone", "--depth", "1", f"file://{mine.source}", str(clone))
-    assert "shallow" in doctor.checkout(Subject(clone, [])).found
+    assert "shallow" in doctor.checkout(CheckContext(clone, [])).found
     (mine.source / "file").write_text("2")
     assert "with changes" in doctor.checkout(mine).found
 
@@ -221,9 +221,9 @@ def test_project(subject) -> None:
     (mine.source / "Cargo.toml").write_text('[package]\nname = "app"\n')
     assert doctor.project(mine).found == "no Cargo.lock"
     (mine.source / "Cargo.lock").write_text("")
-    assert doctor.project(mine) == Outcome(OK, f"app, Rust {doctor.toolchain.RUST}")
+    assert doctor.project(mine) == CheckOutcome(OK, f"app, Rust {doctor.toolchain.RUST}")
     (mine.source / "rust-toolchain.toml").write_text('[toolchain]\nchannel = "1.80"\n')
-    assert doctor.project(mine) == Outcome(OK, "app, Rust 1.80")
+    assert doctor.project(mine) == CheckOutcome(OK, "app, Rust 1.80")
     (mine.source / "rust-toolchain").write_text("nightly\n")
     assert doctor.project(mine).state is WARN
 
@@ -234,7 +234,7 @@ def test_settings_are_looked_at_too(subject) -> None:
     (source / "Cargo.toml").write_text(manifest.format('platforms = ["linux/s390x"]'))
     platforms, outcome = _configured(source, [])
     assert platforms == ["linux/s390x"]
-    assert outcome == Outcome(OK, "Cargo.toml [package.metadata.rust-multiarch]")
+    assert outcome == CheckOutcome(OK, "Cargo.toml [package.metadata.rust-multiarch]")
     assert _configured(source, ["linux/386"])[0] == ["linux/386"]
     (source / "Cargo.toml").write_text(manifest.format("port = [1]"))
     _, outcome = _configured(source, [])
@@ -249,8 +249,8 @@ def test_the_table_has_what_the_help_text_promises() -> None:
 @pytest.mark.anyio
 async def test_everything_is_looked_at_in_order(subject) -> None:
     checks = [
-        Check("slow", lambda s: time.sleep(0.05) or Outcome(OK, "fine")),  # type: ignore[func-returns-value]
-        Check("quick", lambda s: Outcome(WARN, "so so", "mend it")),
+        Check("slow", lambda s: time.sleep(0.05) or CheckOutcome(OK, "fine")),  # type: ignore[func-returns-value]
+        Check("quick", lambda s: CheckOutcome(WARN, "so so", "mend it")),
     ]
     results = await doctor.examine(subject(), checks)
     assert [result.name for result in results] == ["slow", "quick"]
@@ -263,5 +263,7 @@ async def test_everything_is_looked_at_in_order(subject) -> None:
     assert json.loads(doctor.as_json(results))["checks"][1] == {
         "name": "quick", "state": "warn", "found": "so so", "fix": "mend it",
     }  # fmt: skip
-    bad = await doctor.examine(subject(), [*checks, Check("bad", lambda s: Outcome(FAIL, "broken", "x"))])
+    bad = await doctor.examine(
+        subject(), [*checks, Check("bad", lambda s: CheckOutcome(FAIL, "broken", "x"))]
+    )
     assert doctor.failed(bad)

@@ -68,8 +68,8 @@ def test_the_schema_refuses_what_is_wrong(wrong: dict) -> None:
         (Preview, SCHEMA),
         (preview.TargetPlan, SCHEMA["$defs"]["target"]),
         (preview.BaseImage, SCHEMA["$defs"]["image"]),
-        (preview.Package, SCHEMA["$defs"]["package"]),
-        (preview.Native, SCHEMA["$defs"]["native"]),
+        (preview.PlannedPackage, SCHEMA["$defs"]["package"]),
+        (preview.PlannedCrate, SCHEMA["$defs"]["native"]),
         (preview.Setting, SCHEMA["$defs"]["setting"]),
     ],
 )

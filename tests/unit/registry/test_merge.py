@@ -28,7 +28,7 @@ def image(salt: str) -> Fetched:
     return fetched({"schemaVersion": 2, "config": config.as_json(), "layers": [LAYER.as_json()]})
 
 
-def part(platform: str, host: str = "a.example", media_type: str = MANIFEST) -> merge.Part:
+def part(platform: str, host: str = "a.example", media_type: str = MANIFEST) -> merge.SourceImage:
     address = parse_source(f"{host}/app/{platform.replace('/', '-') or 'none'}:1")
     registry: Any = SimpleNamespace(host=host)
     found = image(platform)
