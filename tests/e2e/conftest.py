@@ -1,4 +1,4 @@
-"""One engine session, one registry and one build of sample_app for all end-to-end tests."""
+"""One engine session, one registry and one build of a small service for all end-to-end tests."""
 
 import os
 import signal
@@ -111,10 +111,13 @@ def faulty(plain: registry.Throwaway) -> Iterator[Proxy]:
 
 
 @pytest.fixture(scope="session")
-async def sample(session: dagger.Client) -> Image:
-    """sample_app, built for both default platforms."""
-    source = session.host().directory(str(ROOT / "sample_app"), exclude=IGNORED)
-    module = RustMultiarch(
-        source=source, platforms=PLATFORMS, ports=[8080], build_args=[f"GIT_COMMIT_SHA={COMMIT}"]
-    )
-    return await module.build()
+async def service_image(session: dagger.Client) -> Image:
+    """The service of tests/data/service, which has no dependencies, for both default platforms."""
+    return await built(session, ROOT / "tests/data/service")
+
+
+async def built(session: dagger.Client, project: Path) -> Image:
+    """Build a project whose program listens on port 8080, for both default platforms."""
+    source = session.host().directory(str(project), exclude=IGNORED)
+    commit = [f"GIT_COMMIT_SHA={COMMIT}"]
+    return await RustMultiarch(source=source, platforms=PLATFORMS, ports=[8080], build_args=commit).build()

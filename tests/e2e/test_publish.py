@@ -43,42 +43,42 @@ def layer_times(url: str) -> set[float]:
         return {member.mtime for member in tar}
 
 
-async def test_one_index_with_exactly_the_asked_platforms(sample, loopback: str) -> None:
-    address = await sample.publish(f"{loopback}/e2e/sample:both")
-    index, digest = get(loopback, "e2e/sample/manifests/both")
-    assert address == f"{loopback}/e2e/sample:both@{digest}"
+async def test_one_index_with_exactly_the_asked_platforms(service_image, loopback: str) -> None:
+    address = await service_image.publish(f"{loopback}/e2e/service:both")
+    index, digest = get(loopback, "e2e/service/manifests/both")
+    assert address == f"{loopback}/e2e/service:both@{digest}"
     assert index["mediaType"] == INDEX
     platforms = [(m["platform"]["os"], m["platform"]["architecture"]) for m in index["manifests"]]
     assert platforms == [("linux", "amd64"), ("linux", "arm64")]
     assert [m["mediaType"] for m in index["manifests"]] == [MANIFEST, MANIFEST]
 
 
-async def test_each_variants_config(sample, loopback: str) -> None:
-    await sample.publish(f"{loopback}/e2e/sample:config")
-    index, _ = get(loopback, "e2e/sample/manifests/config")
+async def test_each_variants_config(service_image, loopback: str) -> None:
+    await service_image.publish(f"{loopback}/e2e/service:config")
+    index, _ = get(loopback, "e2e/service/manifests/config")
     for entry in index["manifests"]:
-        manifest, _ = get(loopback, f"e2e/sample/manifests/{entry['digest']}", MANIFEST)
-        document, _ = get(loopback, f"e2e/sample/blobs/{manifest['config']['digest']}")
+        manifest, _ = get(loopback, f"e2e/service/manifests/{entry['digest']}", MANIFEST)
+        document, _ = get(loopback, f"e2e/service/blobs/{manifest['config']['digest']}")
         config = document["config"]
         assert document["architecture"] == entry["platform"]["architecture"]
-        assert config["Entrypoint"] == ["/usr/local/bin/sample-app"]
+        assert config["Entrypoint"] == ["/usr/local/bin/service"]
         assert config["User"] == "app"
         assert config["ExposedPorts"] == {"8080/tcp": {}}
-        assert config["Labels"]["org.opencontainers.image.title"] == "sample-app"
+        assert config["Labels"]["org.opencontainers.image.title"] == "service"
         assert config["Labels"]["org.opencontainers.image.version"] == "0.1.0"
         assert len(document["rootfs"]["diff_ids"]) == 3, "base, system, programs"
 
 
-async def test_the_report_says_what_was_published(sample, loopback: str) -> None:
-    await sample.publish(f"{loopback}/e2e/sample:report")
-    index, _ = get(loopback, "e2e/sample/manifests/report")
-    rows = json.loads(await sample.report(as_json=True))["variants"]
+async def test_the_report_says_what_was_published(service_image, loopback: str) -> None:
+    await service_image.publish(f"{loopback}/e2e/service:report")
+    index, _ = get(loopback, "e2e/service/manifests/report")
+    rows = json.loads(await service_image.report(as_json=True))["variants"]
     assert [row["digest"] for row in rows] == [m["digest"] for m in index["manifests"]]
     for row in rows:
-        manifest, _ = get(loopback, f"e2e/sample/manifests/{row['digest']}", MANIFEST)
+        manifest, _ = get(loopback, f"e2e/service/manifests/{row['digest']}", MANIFEST)
         assert row["image_bytes"] == sum(layer["size"] for layer in manifest["layers"])
         assert 1_000_000 < row["binary_bytes"] < 30_000_000
-    table = await sample.report()
+    table = await service_image.report()
     assert [line.split()[0] for line in table.splitlines()] == ["PLATFORM", "linux/amd64", "linux/arm64"]
 
 
@@ -102,9 +102,11 @@ async def test_what_was_published_is_pulled_and_runs(loopback: str, session, pla
     assert await pulled.with_exec([], use_entrypoint=True).stdout() == f"{arch}\n"
 
 
-async def test_tags_and_further_addresses_and_the_receipt(sample, loopback: str) -> None:
+async def test_tags_and_further_addresses_and_the_receipt(service_image, loopback: str) -> None:
     first, second = f"{loopback}/e2e/many:1.2.3", f"{loopback}/e2e/more:x"
-    receipt = json.loads(await sample.publish(first, tags=["1.2", "latest"], also=[second], as_json=True))
+    receipt = json.loads(
+        await service_image.publish(first, tags=["1.2", "latest"], also=[second], as_json=True)
+    )
     names = [
         "e2e/many:1.2.3",
         "e2e/many:1.2",
@@ -117,15 +119,15 @@ async def test_tags_and_further_addresses_and_the_receipt(sample, loopback: str)
     for name in names:
         repository, tag = name.split(":")
         assert get(loopback, f"{repository}/manifests/{tag}")[1] == receipt["digest"]
-    again = json.loads(await sample.publish(first, also=[second], as_json=True))
+    again = json.loads(await service_image.publish(first, also=[second], as_json=True))
     assert [d["uploaded_bytes"] for d in again["deliveries"]] == [0, 0], "unchanged content uploads nothing"
 
 
-async def test_no_clobber_moves_no_tag(sample, loopback: str, session) -> None:
+async def test_no_clobber_moves_no_tag(service_image, loopback: str, session) -> None:
     address = f"{loopback}/e2e/fixed:1.0.0"
-    await sample.publish(address)
+    await service_image.publish(address)
     _, before = get(loopback, "e2e/fixed/manifests/1.0.0")
-    await sample.publish(address, no_clobber=True)
+    await service_image.publish(address, no_clobber=True)
     other = RustMultiarch(source=crates.hello(), platforms=["linux/amd64"])
     with pytest.raises(errors.TagExists):
         await other.publish(address, no_clobber=True)

@@ -80,14 +80,14 @@ async def exit_code(binary: dagger.File, image: dagger.Container) -> int:
     return await ran.with_exec(["/usr/local/bin/main"], expect=dagger.ReturnType.ANY).exit_code()
 
 
-async def test_a_good_build_fits_on_every_platform(sample) -> None:
+async def test_a_good_build_fits_on_every_platform(service_image) -> None:
     subjects = [
         verify.VerifyRequest(
             variant.container,
             parse(variant.platform),
-            verify.Demand(("/usr/local/bin/sample-app",), BASE),
+            verify.Demand(("/usr/local/bin/service",), BASE),
         )
-        for variant in sample.variants
+        for variant in service_image.variants
     ]
     verified = await verify.verify(subjects)
     assert [one.platform for one in verified] == PLATFORMS
