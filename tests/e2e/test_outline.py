@@ -10,7 +10,7 @@ from dagger import dag
 
 from pipeline.build import compile as build
 from pipeline.build import plan
-from pipeline.config.request import BuildRequest
+from pipeline.config.request import BuildRequest, Choice
 from pipeline.project.skeleton import outline
 from pipeline.targets import select
 from pipeline.toolchain import builder as toolchain
@@ -67,8 +67,8 @@ async def test_the_plan_of_a_workspace_is_that_of_the_whole_project(session: dag
     }
 
 
-def cargo_choice(package: str) -> plan.Choice:
-    return plan.Choice(package=package)
+def cargo_choice(package: str) -> Choice:
+    return Choice(package=package)
 
 
 async def test_after_a_change_of_code_cargo_is_not_asked_again_what_it_builds(
