@@ -30,6 +30,15 @@ DAGGER = "github.com/dagger/dagger"
 TAGS = "dfexcludepatterns,dfparents"
 MODULE_INPUTS = ("go.mod", "go.sum", "modules")
 BUILD_INPUTS = (*MODULE_INPUTS, "overlay", "build.py")
+PYTHON_SDK = (
+    *("pyproject.toml", "README.md", "LICENSE", "src/dagger"),
+    *("codegen/pyproject.toml", "codegen/src/codegen"),
+)
+"""The files of Dagger's `sdk/python` that the engine carries, for the modules that it loads."""
+
+NOT_IN_MODULES = ("_engine", "provisioning", "gen.py")
+"""What a module's copy of the SDK lacks: starting an engine, and bindings, which are made for each module."""
+
 KEPT_BUILDS = 2
 """The current build and the one before it, which an engine may still be running."""
 
@@ -159,8 +168,8 @@ def _build(cache: Path, final: Path, log: Log) -> None:
 
 
 def _vendor(cache: Path, log: Log) -> Path:
-    """The tree with every module's source, made once for each go.mod, go.sum and `modules/`."""
-    final = cache / f"vendor-{_hash(MODULE_INPUTS)}"
+    """The tree with every module's source, made once for each go.mod, go.sum, `modules/` and `PYTHON_SDK`."""
+    final = cache / f"vendor-{_hash(MODULE_INPUTS, *PYTHON_SDK, *NOT_IN_MODULES)}"
     if final.is_dir():
         log("engine: the module sources are there")
         return final
@@ -172,13 +181,19 @@ def _vendor(cache: Path, log: Log) -> Path:
             tree, log, f"downloading Dagger {version()} and the modules it needs", "modules", "mod", "vendor"
         )
         downloaded = json.loads(_go(tree, "mod", "download", "-json", DAGGER))
-        # The engine carries the generator of Python clients; `go mod vendor` takes along Go packages only.
-        shutil.copytree(
-            Path(downloaded["Dir"]) / "sdk/python/codegen/src/codegen",
-            _source(tree, "core/sdk/codegen"),
-            copy_function=shutil.copyfile,
-        )
+        # `go mod vendor` takes along Go packages only.
+        _copy_sdk(Path(downloaded["Dir"]) / "sdk/python", _source(tree, "core/sdk/python"))
     return final
+
+
+def _copy_sdk(sdk: Path, to: Path) -> None:
+    for name in PYTHON_SDK:
+        (to / name).parent.mkdir(parents=True, exist_ok=True)
+        if (sdk / name).is_dir():
+            ignored = shutil.ignore_patterns(*NOT_IN_MODULES)
+            shutil.copytree(sdk / name, to / name, ignore=ignored, copy_function=shutil.copyfile)
+        else:
+            shutil.copyfile(sdk / name, to / name)
 
 
 def _compile(vendored: Path, directory: Path, log: Log) -> None:

@@ -5,13 +5,13 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
 
 	"github.com/dagger/dagger/core"
 	"github.com/dagger/dagger/dagql"
-	"github.com/dagger/dagger/dagql/call"
 	"github.com/dagger/dagger/engine"
 	telemetry "github.com/dagger/otel-go"
 	"github.com/iancoleman/strcase"
@@ -21,27 +21,42 @@ import (
 const (
 	pythonDefaultVersion = "3.13"
 	pythonUvVersion      = "0.13.9"
+	pythonUvDir          = "/uv"
 	pythonSourceDir      = "/src"
+	pythonRuntime        = "/runtime"
 	pythonCacheDir       = "/root/.cache"
+	pythonVendorDir      = "sdk" // in the module's source
+	pythonBindings       = "src/dagger/client/gen.py"
+	pythonDepsDir        = "/deps"
 	pythonCodegenDir     = "/codegen"
 	pythonCodegenDeps    = "/opt/codegen"
 	pythonCodegenNeeds   = "graphql-core>=3.2.3,<3.3" // as the generator's own lock file; the client takes newer ones
 	pythonSchemaPath     = "/schema.json"
-	pythonEntrypoint     = "import sys; from dagger.mod.cli import app; sys.exit(app())"
-	// Replaces the client that dagger-io ships with one that also knows the module's dependencies.
-	pythonCodegen = "import importlib.util as u, subprocess, sys; " +
-		"out = u.find_spec('dagger').submodule_search_locations[0] + '/client/gen.py'; " +
-		"subprocess.run([sys.executable, '-m', 'codegen', 'generate', '-i', '" + pythonSchemaPath + "', '-o', out], check=True); " +
-		"import py_compile; py_compile.compile(out, doraise=True)"
+	pythonGenerated      = "/gen.py"
+	pythonEntrypoint     = `#!/usr/bin/env python
+
+import sys
+
+from dagger.mod.cli import app
+
+if __name__ == "__main__":
+    sys.exit(app(None, "--register" in sys.argv[1:]))
+`
 )
 
-// The generator of Python clients, from the same release as the engine; the build puts it here.
-//
-//go:embed all:codegen
-var pythonCodegenFiles embed.FS
+// What an official engine removes from a module's source before it vendors the SDK.
+var pythonExcluded = []string{".venv", pythonVendorDir}
 
-// pythonSDK runs Python modules in a container made from a plain Python image: it installs the engine's own
-// release of dagger-io and the module, and needs nothing that is bundled with the official engine image.
+// What an installation installs as editable it does not compile, and each call would.
+var pythonCompile = []string{"python", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"}
+
+// The SDK and its generator of bindings, from the same release as the engine; the build puts them here.
+//
+//go:embed all:python
+var pythonFiles embed.FS
+
+// pythonSDK runs Python modules as an official engine does, step by step, without what is bundled with the image
+// of an official engine: uv and the generator's dependencies are Python packages, the SDK is part of this program.
 type pythonSDK struct {
 	root *core.Query
 }
@@ -78,8 +93,9 @@ func (sdk *pythonSDK) AttachDependencyResults(
 	return nil, nil
 }
 
-// Runtime builds the container in layers: Python and the installer; the dependencies, keyed by pyproject.toml
-// alone; the client bindings, only when the module has dependencies; the module itself.
+// Runtime vendors the SDK into the module's source, with bindings made from the module's own schema, and installs
+// both. The layers before the source depend on their own inputs alone: uv on the image, the dependencies on
+// pyproject.toml, the bindings on the schema.
 func (sdk *pythonSDK) Runtime(
 	ctx context.Context, deps *core.SchemaBuilder, source dagql.ObjectResult[*core.ModuleSource],
 ) (_ core.ModuleRuntime, rerr error) {
@@ -99,56 +115,28 @@ func (sdk *pythonSDK) Runtime(
 	if err != nil {
 		return nil, fmt.Errorf("python SDK: module %q: %w", src.ModuleOriginalName, err)
 	}
-	var cache dagql.ObjectResult[*core.CacheVolume]
-	err = dag.Select(ctx, dag.Root(), &cache, pick("cacheVolume", "key", dagql.String("modpython"), "namespace", dagql.String("internal")))
+	schema, err := deps.SchemaIntrospectionJSONFileForModule(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("python SDK: cache volume: %w", err)
+		return nil, fmt.Errorf("python SDK: introspection schema: %w", err)
 	}
-	cacheID, err := cache.ID()
+	schemaID, err := schema.ID()
 	if err != nil {
 		return nil, err
 	}
-	contextID, err := src.ContextDirectory.ID()
+	digest, err := src.SourceImplementationDigest(ctx)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("python SDK: digest of the module source: %w", err)
 	}
 
-	steps := []dagql.Selector{pick("container"), pick("from", "address", dagql.String(project.image(files)))}
-	for _, name := range []string{"PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX"} {
-		steps = append(steps, pick("__withSystemEnvVariable", "name", dagql.String(name)))
-	}
-	steps = append(steps,
-		pythonEnv("PYTHONUNBUFFERED", "1"), pythonEnv("PIP_DISABLE_PIP_VERSION_CHECK", "1"), pythonEnv("PIP_ROOT_USER_ACTION", "ignore"),
-		pythonEnv("UV_SYSTEM_PYTHON", "1"), pythonEnv("UV_LINK_MODE", "copy"), pythonEnv("UV_SYSTEM_CERTS", "1"),
-		pythonEnv("UV_COMPILE_BYTECODE", "1"), pythonEnv("UV_NO_SOURCES_PACKAGE", "dagger-io"),
-		pick("withMountedCache", "path", dagql.String(pythonCacheDir), "cache", dagql.NewID[*core.CacheVolume](cacheID)),
-	)
-	dir := path.Join(pythonSourceDir, src.SourceSubpath)
-	steps = append(steps, pick("withWorkdir", "path", dagql.String(dir)))
-	steps = append(steps, project.installDependencies(dir, files)...)
-	if len(src.Dependencies) > 0 {
-		generate, err := project.bindings(ctx, dag, deps)
-		if err != nil {
-			return nil, fmt.Errorf("python SDK: client bindings: %w", err)
-		}
-		steps = append(steps, generate...)
-	}
-	steps = append(steps,
-		pick("withMountedDirectory", "path", dagql.String(pythonSourceDir), "source", dagql.NewID[*core.Directory](contextID)),
-		pythonEnv("DAGGER_MODULE", src.ModuleOriginalName),
-		pythonEnv("DAGGER_DEFAULT_PYTHON_PACKAGE", strcase.ToSnake(project.Project.Name)),
-		pythonEnv("DAGGER_MAIN_OBJECT", strcase.ToCamel(src.ModuleOriginalName)),
-		pythonExec(project.installModule()...),
-		pick("withoutMount", "path", dagql.String(pythonCacheDir)),
-		pick("withWorkdir", "path", dagql.String(RuntimeWorkdirPath)),
-		pick("withEntrypoint", "args", pythonArgs("python", "-c", pythonEntrypoint)),
-	)
-	if src.SDK != nil && src.SDK.Debug {
-		steps = append(steps, pick("terminal"))
-	}
-	var ctr dagql.ObjectResult[*core.Container]
-	if err := dag.Select(dagql.WithNonInternalTelemetry(ctx), dag.Root(), &ctr, steps...); err != nil {
-		return nil, fmt.Errorf("python SDK: install module %q: %w", src.ModuleOriginalName, err)
+	build := &pythonBuild{ctx: dagql.WithNonInternalTelemetry(ctx), dag: dag, project: project}
+	base := build.base(project.image(files))
+	plain := build.directory(nil, pythonSources()...)
+	bindings := build.bindings(base, plain, dagql.NewID[*core.File](schemaID))
+	vendored := build.vendored(base, plain, bindings)
+	context := build.context(src, vendored)
+	ctr := build.install(build.dependencies(base, plain, files), context, src, digest.String())
+	if build.err != nil {
+		return nil, fmt.Errorf("python SDK: install module %q: %w", src.ModuleOriginalName, build.err)
 	}
 	// Install now: a failure later would be taken for one of the module's own code.
 	results, err := dagql.EngineCache(ctx)
@@ -159,6 +147,204 @@ func (sdk *pythonSDK) Runtime(
 		return nil, fmt.Errorf("python SDK: install module %q: %w", src.ModuleOriginalName, err)
 	}
 	return &core.ContainerRuntime{Container: ctr}, nil
+}
+
+type (
+	pythonContainer = dagql.ObjectResult[*core.Container]
+	pythonDirectory = dagql.ObjectResult[*core.Directory]
+)
+
+// pythonBuild makes the parts of a module's container; after an error, which it keeps, it makes no more.
+type pythonBuild struct {
+	ctx     context.Context
+	dag     *dagql.Server
+	project pythonProject
+	err     error
+}
+
+// base is Python with uv beside it, and not among its packages.
+func (build *pythonBuild) base(image string) pythonContainer {
+	python := []dagql.Selector{
+		pick("from", "address", dagql.String(image)),
+		pythonEnv("DAGGER_BASE_IMAGE", image),
+		pythonEnv("PYTHONUNBUFFERED", "1"), pythonEnv("PIP_DISABLE_PIP_VERSION_CHECK", "1"), pythonEnv("PIP_ROOT_USER_ACTION", "ignore"),
+	}
+	for _, name := range []string{"PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX"} {
+		python = append(python, pick("__withSystemEnvVariable", "name", dagql.String(name)))
+	}
+	python = append(python, build.cache())
+	version := cmp.Or(build.project.Tool.Dagger.UvVersion, pythonUvVersion)
+	installer := build.container(nil, append(slices.Clone(python), pythonExec("pip", "install", "--target", pythonUvDir, "uv=="+version))...)
+	for _, name := range []string{"uv", "uvx"} {
+		python = append(python, pick("withMountedFile", "path", dagql.String("/usr/local/bin/"+name), "source", build.file(installer, path.Join(pythonUvDir, "bin", name))))
+	}
+	return build.container(nil, append(python,
+		pythonEnv("DAGGER_UV_VERSION", version),
+		pythonEnv("UV_SYSTEM_PYTHON", "1"), pythonEnv("UV_LINK_MODE", "copy"), pythonEnv("UV_NATIVE_TLS", "1"),
+		pythonEnv("UV_PROJECT_ENVIRONMENT", "/opt/venv"),
+	)...)
+}
+
+// bindings is the client made from a schema.
+func (build *pythonBuild) bindings(base pythonContainer, plain pythonDirectory, schema dagql.ID[*core.File]) dagql.ID[*core.File] {
+	generator := build.container(&base,
+		pythonExec("uv", "pip", "install", "--target", pythonCodegenDeps, pythonCodegenNeeds),
+		pick("withMountedDirectory", "path", dagql.String(pythonCodegenDir), "source", build.id(plain)),
+		pythonEnv("PYTHONPATH", pythonCodegenDir+"/codegen/src:"+pythonCodegenDeps),
+		pick("withMountedFile", "path", dagql.String(pythonSchemaPath), "source", schema),
+		pythonExec("python", "-m", "codegen", "generate", "-i", pythonSchemaPath, "-o", pythonGenerated),
+	)
+	return build.file(generator, pythonGenerated)
+}
+
+// vendored is the SDK with these bindings.
+func (build *pythonBuild) vendored(base pythonContainer, plain pythonDirectory, bindings dagql.ID[*core.File]) pythonDirectory {
+	sdk := build.directory(&plain, pick("withFile", "path", dagql.String(pythonBindings), "source", bindings))
+	compiled := build.container(&base,
+		pick("withDirectory", "path", dagql.String("/sdk"), "source", build.id(sdk)),
+		pythonExec(append(pythonCompile, "/sdk/src")...),
+	)
+	var dir pythonDirectory
+	build.selects(compiled, &dir, pick("directory", "path", dagql.String("/sdk")))
+	return dir
+}
+
+// context is the module's source with the SDK in it.
+func (build *pythonBuild) context(src *core.ModuleSource, vendored pythonDirectory) pythonDirectory {
+	var steps []dagql.Selector
+	for _, name := range pythonExcluded {
+		steps = append(steps, pick("withoutDirectory", "path", dagql.String(path.Join(src.SourceSubpath, name))))
+	}
+	vendor := path.Join(src.SourceSubpath, pythonVendorDir)
+	return build.directory(&src.ContextDirectory, append(steps, pick("withDirectory", "path", dagql.String(vendor), "source", build.id(vendored)))...)
+}
+
+// dependencies installs what the module and the SDK need, with nothing of the module but pyproject.toml.
+func (build *pythonBuild) dependencies(base pythonContainer, plain pythonDirectory, files map[string]string) pythonContainer {
+	if !build.project.useUv() || !build.project.staticDependencies() {
+		return base
+	}
+	// The cache of uv goes by path and outlives an engine, whose next release brings another SDK.
+	dir := path.Join(pythonDepsDir, engine.Version)
+	vendor := path.Join(dir, pythonVendorDir)
+	return build.container(&base,
+		pick("withMountedDirectory", "path", dagql.String(vendor), "source", build.id(plain)),
+		pick("withMountedFile", "path", dagql.String(path.Join(dir, "pyproject.toml")), "source", build.newFile("pyproject.toml", files["pyproject.toml"])),
+		pick("withWorkdir", "path", dagql.String(dir)),
+		pythonEnv("UV_COMPILE_BYTECODE", "1"),
+		pythonExec("uv", "pip", "install", "./"+pythonVendorDir, "-r", "pyproject.toml"),
+		pick("withoutMount", "path", dagql.String(path.Join(dir, "pyproject.toml"))),
+		pick("withoutMount", "path", dagql.String(vendor)),
+	)
+}
+
+// install installs the SDK and the module in place and checks that all requirements are met.
+func (build *pythonBuild) install(ctr pythonContainer, context pythonDirectory, src *core.ModuleSource, digest string) pythonContainer {
+	root := path.Join(pythonSourceDir, digest)
+	steps := []dagql.Selector{
+		pick("withNewFile", "path", dagql.String(pythonRuntime), "contents", dagql.String(pythonEntrypoint), "permissions", dagql.Int(0o755)),
+		pick("withEntrypoint", "args", pythonArgs(pythonRuntime)),
+		pick("withWorkdir", "path", dagql.String(path.Join(root, src.SourceSubpath))),
+		pick("withMountedDirectory", "path", dagql.String(root), "source", build.id(context)),
+		pythonEnv("DAGGER_MODULE", src.ModuleOriginalName),
+		pythonEnv("DAGGER_DEFAULT_PYTHON_PACKAGE", strcase.ToSnake(build.project.Project.Name)),
+		pythonEnv("DAGGER_MAIN_OBJECT", strcase.ToCamel(src.ModuleOriginalName)),
+		pythonEnv("UV_COMPILE_BYTECODE", "1"),
+		pythonExec(build.project.command("pip", "install", "-e", "./"+pythonVendorDir, "-e", ".")...),
+		pythonExec(build.project.command("pip", "check")...),
+		// A module may have files that do not compile, as data.
+		pick("withExec", "args", pythonArgs(append(pythonCompile, ".")...), "expect", core.ReturnAny),
+		pick("withWorkdir", "path", dagql.String(RuntimeWorkdirPath)),
+	}
+	if src.SDK != nil && src.SDK.Debug {
+		steps = append(steps, pick("terminal"))
+	}
+	return build.container(&ctr, steps...)
+}
+
+func (build *pythonBuild) selects(self dagql.AnyObjectResult, into any, steps ...dagql.Selector) {
+	if build.err == nil {
+		build.err = build.dag.Select(build.ctx, self, into, steps...)
+	}
+}
+
+// container is a container, or a new one, after some steps.
+func (build *pythonBuild) container(from *pythonContainer, steps ...dagql.Selector) (ctr pythonContainer) {
+	if from == nil {
+		build.selects(build.dag.Root(), &ctr, append([]dagql.Selector{pick("container")}, steps...)...)
+	} else {
+		build.selects(*from, &ctr, steps...)
+	}
+	return ctr
+}
+
+// directory is a directory, or a new one, after some steps.
+func (build *pythonBuild) directory(from *pythonDirectory, steps ...dagql.Selector) (dir pythonDirectory) {
+	if from == nil {
+		build.selects(build.dag.Root(), &dir, append([]dagql.Selector{pick("directory")}, steps...)...)
+	} else {
+		build.selects(*from, &dir, steps...)
+	}
+	return dir
+}
+
+func (build *pythonBuild) id(dir pythonDirectory) dagql.ID[*core.Directory] {
+	if build.err != nil {
+		return dagql.ID[*core.Directory]{}
+	}
+	id, err := dir.ID()
+	build.err = err
+	return dagql.NewID[*core.Directory](id)
+}
+
+func (build *pythonBuild) fileID(file dagql.ObjectResult[*core.File]) dagql.ID[*core.File] {
+	if build.err != nil {
+		return dagql.ID[*core.File]{}
+	}
+	id, err := file.ID()
+	build.err = err
+	return dagql.NewID[*core.File](id)
+}
+
+// file is a file of a container.
+func (build *pythonBuild) file(ctr pythonContainer, name string) dagql.ID[*core.File] {
+	var file dagql.ObjectResult[*core.File]
+	build.selects(ctr, &file, pick("file", "path", dagql.String(name)))
+	return build.fileID(file)
+}
+
+func (build *pythonBuild) newFile(name, contents string) dagql.ID[*core.File] {
+	var file dagql.ObjectResult[*core.File]
+	build.selects(build.dag.Root(), &file, pick("file", "name", dagql.String(name), "contents", dagql.String(contents)))
+	return build.fileID(file)
+}
+
+// cache mounts the caches of uv and pip, which all modules share.
+func (build *pythonBuild) cache() dagql.Selector {
+	var volume dagql.ObjectResult[*core.CacheVolume]
+	build.selects(build.dag.Root(), &volume, pick("cacheVolume", "key", dagql.String("modpython"), "namespace", dagql.String("internal")))
+	if build.err != nil {
+		return dagql.Selector{}
+	}
+	id, err := volume.ID()
+	build.err = err
+	return pick("withMountedCache", "path", dagql.String(pythonCacheDir), "cache", dagql.NewID[*core.CacheVolume](id))
+}
+
+// pythonSources adds the SDK's files to a directory.
+func pythonSources() (steps []dagql.Selector) {
+	err := fs.WalkDir(pythonFiles, "python", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		contents, err := pythonFiles.ReadFile(name)
+		steps = append(steps, pick("withNewFile", "path", dagql.String(strings.TrimPrefix(name, "python/")), "contents", dagql.String(contents)))
+		return err
+	})
+	if err != nil {
+		panic(err) // what is compiled in can be read
+	}
+	return steps
 }
 
 // readPythonProject returns the files that decide the installation, and pyproject.toml parsed.
@@ -186,6 +372,14 @@ func readPythonProject(ctx context.Context, dag *dagql.Server, src *core.ModuleS
 	if err := toml.Unmarshal([]byte(files["pyproject.toml"]), &project); err != nil {
 		return nil, project, fmt.Errorf("pyproject.toml: %w", err)
 	}
+	// As an official engine asks; the second half of the pattern finds a file in any folder.
+	var sources dagql.Array[dagql.String]
+	if err := dag.Select(ctx, src.ContextDirectory, &sources, dir, pick("glob", "pattern", dagql.String("src/**/*.py|*.py"))); err != nil {
+		return nil, project, err
+	}
+	if len(sources) == 0 {
+		return nil, project, fmt.Errorf("no python files found in %q", src.SourceSubpath)
+	}
 	project.Project.Name = cmp.Or(project.Project.Name, strcase.ToKebab(src.ModuleOriginalName))
 	return files, project, nil
 }
@@ -211,96 +405,17 @@ func (project pythonProject) useUv() bool {
 	return project.Tool.Dagger.UseUv == nil || *project.Tool.Dagger.UseUv
 }
 
-// install is the command that installs packages.
-func (project pythonProject) install(args ...string) []string {
-	command := []string{"pip", "install"}
+// command is a pip command, which uv runs unless the module says otherwise.
+func (project pythonProject) command(args ...string) []string {
 	if project.useUv() {
-		command = []string{"uv", "pip", "install"}
+		return append([]string{"uv"}, args...)
 	}
-	return append(command, args...)
+	return args
 }
 
 // staticDependencies tells whether pyproject.toml alone says what the module needs.
 func (project pythonProject) staticDependencies() bool {
 	return !slices.Contains(project.Project.Dynamic, "dependencies")
-}
-
-// installDependencies installs dagger-io and what pyproject.toml names, with only that file present.
-func (project pythonProject) installDependencies(dir string, files map[string]string) []dagql.Selector {
-	client := "dagger-io==" + strings.TrimPrefix(engine.Version, "v")
-	if !project.useUv() {
-		return []dagql.Selector{pythonExec("pip", "install", client)}
-	}
-	install := []string{"uv", "pip", "install", client}
-	if project.staticDependencies() {
-		install = append(install, "-r", "pyproject.toml")
-	}
-	return []dagql.Selector{
-		pythonExec("pip", "install", "uv=="+cmp.Or(project.Tool.Dagger.UvVersion, pythonUvVersion)),
-		pick("withNewFile", "path", dagql.String(path.Join(dir, "pyproject.toml")), "contents", dagql.String(files["pyproject.toml"])),
-		pythonExec(install...),
-	}
-}
-
-// installModule installs the module's package in place. The build is not taken from uv's cache, which goes by
-// path: every module is at the same one.
-func (project pythonProject) installModule() []string {
-	if !project.useUv() {
-		return []string{"pip", "install", "-e", "."}
-	}
-	install := []string{"uv", "pip", "install", "--refresh-package", project.Project.Name, "-e", "."}
-	if project.staticDependencies() {
-		install = append(install, "--no-deps")
-	}
-	return install
-}
-
-// bindings generates the client over the one that was installed.
-func (project pythonProject) bindings(ctx context.Context, dag *dagql.Server, deps *core.SchemaBuilder) ([]dagql.Selector, error) {
-	schema, err := deps.SchemaIntrospectionJSONFileForModule(ctx)
-	if err != nil {
-		return nil, err
-	}
-	schemaID, err := schema.ID()
-	if err != nil {
-		return nil, err
-	}
-	generatorID, err := pythonGenerator(ctx, dag)
-	if err != nil {
-		return nil, err
-	}
-	return []dagql.Selector{
-		pythonExec(project.install("--target", pythonCodegenDeps, pythonCodegenNeeds)...),
-		pick("withMountedFile", "path", dagql.String(pythonSchemaPath), "source", dagql.NewID[*core.File](schemaID)),
-		pick("withMountedDirectory", "path", dagql.String(pythonCodegenDir), "source", dagql.NewID[*core.Directory](generatorID)),
-		pythonEnv("PYTHONPATH", pythonCodegenDir+":"+pythonCodegenDeps),
-		pythonExec("python", "-c", pythonCodegen),
-		pick("withoutEnvVariable", "name", dagql.String("PYTHONPATH")),
-		pick("withoutMount", "path", dagql.String(pythonSchemaPath)),
-		pick("withoutMount", "path", dagql.String(pythonCodegenDir)),
-	}, nil
-}
-
-// pythonGenerator is a directory with the generator, as the Python package codegen.
-func pythonGenerator(ctx context.Context, dag *dagql.Server) (*call.ID, error) {
-	entries, err := pythonCodegenFiles.ReadDir("codegen")
-	if err != nil {
-		return nil, err
-	}
-	steps := []dagql.Selector{pick("directory")}
-	for _, entry := range slices.Backward(entries) {
-		name := path.Join("codegen", entry.Name())
-		contents, err := pythonCodegenFiles.ReadFile(name)
-		if err != nil {
-			return nil, err
-		}
-		steps = append(steps, pick("withNewFile", "path", dagql.String(name), "contents", dagql.String(contents)))
-	}
-	var generator dagql.ObjectResult[*core.Directory]
-	if err := dag.Select(ctx, dag.Root(), &generator, steps...); err != nil {
-		return nil, err
-	}
-	return generator.ID()
 }
 
 // pick is one selection; its arguments alternate names and values.
