@@ -4,13 +4,14 @@ import copy
 import dataclasses
 import sys
 from collections.abc import Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Annotated, Self
 
 import dagger
 from dagger import Doc, dag, field, function, object_type
 
+from pipeline import upload
 from pipeline.abi import verify as gate
 from pipeline.attestation import attest
 from pipeline.build import compile as build
@@ -112,6 +113,14 @@ class Image:
         self, platform: Annotated[str, Doc("Platform of the variant, for example linux/arm64.")]
     ) -> Variant:
         """One platform's variant."""
+        return self.of(platform)
+
+    def of(self, platform: str) -> Variant:
+        """Return the variant of a platform.
+
+        Raises:
+            UnsupportedPlatform: the image has none.
+        """
         wanted = parse(platform).platform
         for variant in self.variants:
             if variant.platform == wanted:
@@ -132,7 +141,7 @@ class Image:
         ] = None,
     ) -> Self:
         """The same image with a changed container for one platform, whose programs are checked again."""
-        before = self.variant(platform)
+        before = self.of(platform)
         target = parse(before.platform)
         await custom_containers.check_platform(container, target, f"the variant of {target.platform}")
         demand = dataclasses.replace(before.demand, programs=(*before.demand.programs, *(programs or [])))
@@ -168,7 +177,7 @@ class Image:
         """One platform's image as a file that `docker load` and `podman load` take, under these names."""
         if not platform and len(self.variants) == 1:
             platform = self.variants[0].platform
-        variant = self.variant(platform or await dag.default_platform())
+        variant = self.of(platform or await dag.default_platform())
         packing = _program(PACK, docker_archive).with_mounted_directory(LAYOUT, self.layout())
         return packing.with_exec([*PACK, LAYOUT, "/image.tar", variant.platform, *(tags or [])]).file(
             "/image.tar"
@@ -177,8 +186,7 @@ class Image:
     @function
     async def report(self, as_json: Annotated[bool, Doc("As JSON instead of a table.")] = False) -> str:
         """Platform, triple, sizes and digest of every variant, as a table or as JSON."""
-        rows = await self.rows()
-        return rows_as_json(rows) if as_json else as_table(rows)
+        return rows_as_json(await self.rows()) if as_json else await self.table()
 
     @function
     async def smoke(
@@ -278,6 +286,10 @@ class Image:
             for v in self.variants
         ]
 
+    async def table(self) -> str:
+        """Return platform, triple, sizes and digest of every variant for people to read."""
+        return as_table(await self.rows())
+
     async def rows(self) -> list[ImageRow]:
         """Platform, triple, sizes and digest of every variant, as data."""
         events.enter("sealing")
@@ -294,9 +306,10 @@ def _sealer() -> dagger.Container:
 
 def _program(command: Sequence[str], module: ModuleType) -> dagger.Container:
     """A container that has one of our modules as a program."""
-    # As a file, since the engine prints the text of a new one in its log. Where this process is a module's
-    # function, its host is its own container.
-    return dag.container().from_(PYTHON).with_file(command[-1], dag.host().file(str(module.__file__)))
+    # As a file, since the engine prints the text of a new one in its log.
+    path = Path(str(module.__file__))
+    program = upload.directory(path.parent, include=[path.name]).file(path.name)
+    return dag.container().from_(PYTHON).with_file(command[-1], program)
 
 
 def _tarball(container: dagger.Container) -> dagger.File:

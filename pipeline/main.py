@@ -245,8 +245,11 @@ class RustMultiarch:
     @function
     async def build(self) -> Image:
         """Compile every platform and assemble the image; the log ends with a summary."""
-        (built,) = await self._build(apart=False)
-        print(await built.report(), file=sys.stderr, flush=True)
+        return await self._summed_up()
+
+    async def _summed_up(self) -> Image:
+        built = await self.assembled()
+        print(await built.table(), file=sys.stderr, flush=True)
         return built
 
     async def assembled(self) -> Image:
@@ -259,7 +262,7 @@ class RustMultiarch:
         """Compile every platform once and assemble an image for each binary, with nothing of the others."""
         built = await self._build(apart=True)
         for each in built:
-            print(await each.report(), file=sys.stderr, flush=True)
+            print(await each.table(), file=sys.stderr, flush=True)
         return built
 
     @function
@@ -327,7 +330,7 @@ class RustMultiarch:
         await attest.wish(key=sign_key, password=sign_password)
         settings, at = await self._asked()
         context.check_release(settings, at)
-        built = await self.build()
+        built = await self._summed_up()
         return await built.publish(
             address=address,
             tags=tags,

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import dagger
-from dagger import dag
 
+from pipeline import upload
 from pipeline.project.unit_graph import CRATES_IO, Crate, Graph, Kind
 
 FOLDER = "/auditable"
@@ -77,7 +77,7 @@ async def directory(graphs: Iterable[Graph]) -> dagger.Directory:
     """
     with tempfile.TemporaryDirectory() as name:
         write(graphs, Path(name))
-        return await dag.host().directory(name).sync()
+        return await upload.directory(Path(name)).sync()
 
 
 def write(graphs: Iterable[Graph], folder: Path) -> None:

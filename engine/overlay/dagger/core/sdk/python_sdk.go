@@ -79,7 +79,7 @@ type pythonProject struct {
 
 func (sdk *pythonSDK) AsRuntime() (core.Runtime, bool)                 { return sdk, true }
 func (sdk *pythonSDK) AsModuleTypes() (core.ModuleTypes, bool)         { return nil, false }
-func (sdk *pythonSDK) AsCodeGenerator() (core.CodeGenerator, bool)     { return nil, false }
+func (sdk *pythonSDK) AsCodeGenerator() (core.CodeGenerator, bool)     { return sdk, true }
 func (sdk *pythonSDK) AsClientGenerator() (core.ClientGenerator, bool) { return nil, false }
 
 func (sdk *pythonSDK) CloneForModuleSource(*core.ModuleSource) core.SDK {
@@ -102,39 +102,13 @@ func (sdk *pythonSDK) Runtime(
 	ctx, span := core.Tracer(ctx).Start(ctx, "python SDK: load runtime")
 	defer telemetry.EndWithCause(span, &rerr)
 
-	dag, err := sdk.root.Server.Server(ctx)
+	build, err := sdk.load(ctx, deps, source, "runtime")
 	if err != nil {
-		return nil, fmt.Errorf("python SDK: %w", err)
+		return nil, fmt.Errorf("python SDK: module %q: %w", source.Self().ModuleOriginalName, err)
 	}
-	source, err = scopeSourceForSDKOperation(ctx, source, "runtime", dag)
-	if err != nil {
-		return nil, fmt.Errorf("python SDK: scope module source: %w", err)
-	}
-	src := source.Self()
-	files, project, err := readPythonProject(ctx, dag, src)
-	if err != nil {
-		return nil, fmt.Errorf("python SDK: module %q: %w", src.ModuleOriginalName, err)
-	}
-	schema, err := deps.SchemaIntrospectionJSONFileForModule(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("python SDK: introspection schema: %w", err)
-	}
-	schemaID, err := schema.ID()
-	if err != nil {
-		return nil, err
-	}
-	digest, err := src.SourceImplementationDigest(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("python SDK: digest of the module source: %w", err)
-	}
-
-	build := &pythonBuild{ctx: dagql.WithNonInternalTelemetry(ctx), dag: dag, project: project}
-	base := build.base(project.image(files))
-	plain := build.directory(nil, pythonSources()...)
-	bindings := build.bindings(base, plain, dagql.NewID[*core.File](schemaID))
-	vendored := build.vendored(base, plain, bindings)
-	context := build.context(src, vendored)
-	ctr := build.install(build.dependencies(base, plain, files), context, src, digest.String())
+	src := build.src
+	context := build.context(build.compiled(build.vendored()))
+	ctr := build.install(build.dependencies(), context)
 	if build.err != nil {
 		return nil, fmt.Errorf("python SDK: install module %q: %w", src.ModuleOriginalName, build.err)
 	}
@@ -149,6 +123,63 @@ func (sdk *pythonSDK) Runtime(
 	return &core.ContainerRuntime{Container: ctr}, nil
 }
 
+// Codegen vendors the SDK into the module's source, where editors and type checkers look for it.
+func (sdk *pythonSDK) Codegen(
+	ctx context.Context, deps *core.SchemaBuilder, source dagql.ObjectResult[*core.ModuleSource],
+) (_ *core.GeneratedCode, rerr error) {
+	ctx, span := core.Tracer(ctx).Start(ctx, "python SDK: generate code")
+	defer telemetry.EndWithCause(span, &rerr)
+
+	build, err := sdk.load(ctx, deps, source, "codegen")
+	if err != nil {
+		return nil, fmt.Errorf("python SDK: module %q: %w", source.Self().ModuleOriginalName, err)
+	}
+	code := build.context(build.vendored())
+	if build.err != nil {
+		return nil, fmt.Errorf("python SDK: generate code of module %q: %w", build.src.ModuleOriginalName, build.err)
+	}
+	return &core.GeneratedCode{
+		Code:              code,
+		VCSGeneratedPaths: []string{pythonVendorDir + "/**"},
+		VCSIgnoredPaths:   []string{".venv", "**/__pycache__", pythonVendorDir},
+	}, nil
+}
+
+// load reads what a module is and makes the parts that both operations need.
+func (sdk *pythonSDK) load(
+	ctx context.Context, deps *core.SchemaBuilder, source dagql.ObjectResult[*core.ModuleSource], operation string,
+) (*pythonBuild, error) {
+	dag, err := sdk.root.Server.Server(ctx)
+	if err != nil {
+		return nil, err
+	}
+	source, err = scopeSourceForSDKOperation(ctx, source, operation, dag)
+	if err != nil {
+		return nil, fmt.Errorf("scope module source: %w", err)
+	}
+	build := &pythonBuild{ctx: dagql.WithNonInternalTelemetry(ctx), dag: dag, src: source.Self()}
+	if build.files, build.project, err = readPythonProject(ctx, dag, build.src); err != nil {
+		return nil, err
+	}
+	digest, err := build.src.SourceImplementationDigest(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("digest of the module source: %w", err)
+	}
+	build.root = path.Join(pythonSourceDir, digest.String())
+	schema, err := deps.SchemaIntrospectionJSONFileForModule(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("introspection schema: %w", err)
+	}
+	schemaID, err := schema.ID()
+	if err != nil {
+		return nil, err
+	}
+	build.schema = dagql.NewID[*core.File](schemaID)
+	build.sdk = build.directory(nil, pythonSources()...)
+	build.base = build.python()
+	return build, build.err
+}
+
 type (
 	pythonContainer = dagql.ObjectResult[*core.Container]
 	pythonDirectory = dagql.ObjectResult[*core.Directory]
@@ -158,12 +189,19 @@ type (
 type pythonBuild struct {
 	ctx     context.Context
 	dag     *dagql.Server
+	src     *core.ModuleSource
+	files   map[string]string // that decide the installation
 	project pythonProject
+	root    string // where the source is mounted
+	schema  dagql.ID[*core.File]
+	sdk     pythonDirectory // without bindings
+	base    pythonContainer
 	err     error
 }
 
-// base is Python with uv beside it, and not among its packages.
-func (build *pythonBuild) base(image string) pythonContainer {
+// python is Python with uv beside it, and not among its packages.
+func (build *pythonBuild) python() pythonContainer {
+	image := build.project.image(build.files)
 	python := []dagql.Selector{
 		pick("from", "address", dagql.String(image)),
 		pythonEnv("DAGGER_BASE_IMAGE", image),
@@ -185,32 +223,32 @@ func (build *pythonBuild) base(image string) pythonContainer {
 	)...)
 }
 
-// bindings is the client made from a schema.
-func (build *pythonBuild) bindings(base pythonContainer, plain pythonDirectory, schema dagql.ID[*core.File]) dagql.ID[*core.File] {
-	generator := build.container(&base,
+// vendored is the SDK with the client that is generated from the module's schema.
+func (build *pythonBuild) vendored() pythonDirectory {
+	generator := build.container(&build.base,
 		pythonExec("uv", "pip", "install", "--target", pythonCodegenDeps, pythonCodegenNeeds),
-		pick("withMountedDirectory", "path", dagql.String(pythonCodegenDir), "source", build.id(plain)),
+		pick("withMountedDirectory", "path", dagql.String(pythonCodegenDir), "source", build.id(build.sdk)),
 		pythonEnv("PYTHONPATH", pythonCodegenDir+"/codegen/src:"+pythonCodegenDeps),
-		pick("withMountedFile", "path", dagql.String(pythonSchemaPath), "source", schema),
+		pick("withMountedFile", "path", dagql.String(pythonSchemaPath), "source", build.schema),
 		pythonExec("python", "-m", "codegen", "generate", "-i", pythonSchemaPath, "-o", pythonGenerated),
 	)
-	return build.file(generator, pythonGenerated)
+	bindings := build.file(generator, pythonGenerated)
+	return build.directory(&build.sdk, pick("withFile", "path", dagql.String(pythonBindings), "source", bindings))
 }
 
-// vendored is the SDK with these bindings.
-func (build *pythonBuild) vendored(base pythonContainer, plain pythonDirectory, bindings dagql.ID[*core.File]) pythonDirectory {
-	sdk := build.directory(&plain, pick("withFile", "path", dagql.String(pythonBindings), "source", bindings))
-	compiled := build.container(&base,
-		pick("withDirectory", "path", dagql.String("/sdk"), "source", build.id(sdk)),
+// compiled is the vendored SDK with its bytecode.
+func (build *pythonBuild) compiled(vendored pythonDirectory) (dir pythonDirectory) {
+	compiler := build.container(&build.base,
+		pick("withDirectory", "path", dagql.String("/sdk"), "source", build.id(vendored)),
 		pythonExec(append(pythonCompile, "/sdk/src")...),
 	)
-	var dir pythonDirectory
-	build.selects(compiled, &dir, pick("directory", "path", dagql.String("/sdk")))
+	build.selects(compiler, &dir, pick("directory", "path", dagql.String("/sdk")))
 	return dir
 }
 
 // context is the module's source with the SDK in it.
-func (build *pythonBuild) context(src *core.ModuleSource, vendored pythonDirectory) pythonDirectory {
+func (build *pythonBuild) context(vendored pythonDirectory) pythonDirectory {
+	src := build.src
 	var steps []dagql.Selector
 	for _, name := range pythonExcluded {
 		steps = append(steps, pick("withoutDirectory", "path", dagql.String(path.Join(src.SourceSubpath, name))))
@@ -220,16 +258,16 @@ func (build *pythonBuild) context(src *core.ModuleSource, vendored pythonDirecto
 }
 
 // dependencies installs what the module and the SDK need, with nothing of the module but pyproject.toml.
-func (build *pythonBuild) dependencies(base pythonContainer, plain pythonDirectory, files map[string]string) pythonContainer {
+func (build *pythonBuild) dependencies() pythonContainer {
 	if !build.project.useUv() || !build.project.staticDependencies() {
-		return base
+		return build.base
 	}
 	// The cache of uv goes by path and outlives an engine, whose next release brings another SDK.
 	dir := path.Join(pythonDepsDir, engine.Version)
 	vendor := path.Join(dir, pythonVendorDir)
-	return build.container(&base,
-		pick("withMountedDirectory", "path", dagql.String(vendor), "source", build.id(plain)),
-		pick("withMountedFile", "path", dagql.String(path.Join(dir, "pyproject.toml")), "source", build.newFile("pyproject.toml", files["pyproject.toml"])),
+	return build.container(&build.base,
+		pick("withMountedDirectory", "path", dagql.String(vendor), "source", build.id(build.sdk)),
+		pick("withMountedFile", "path", dagql.String(path.Join(dir, "pyproject.toml")), "source", build.newFile("pyproject.toml", build.files["pyproject.toml"])),
 		pick("withWorkdir", "path", dagql.String(dir)),
 		pythonEnv("UV_COMPILE_BYTECODE", "1"),
 		pythonExec("uv", "pip", "install", "./"+pythonVendorDir, "-r", "pyproject.toml"),
@@ -239,8 +277,8 @@ func (build *pythonBuild) dependencies(base pythonContainer, plain pythonDirecto
 }
 
 // install installs the SDK and the module in place and checks that all requirements are met.
-func (build *pythonBuild) install(ctr pythonContainer, context pythonDirectory, src *core.ModuleSource, digest string) pythonContainer {
-	root := path.Join(pythonSourceDir, digest)
+func (build *pythonBuild) install(ctr pythonContainer, context pythonDirectory) pythonContainer {
+	root, src := build.root, build.src
 	steps := []dagql.Selector{
 		pick("withNewFile", "path", dagql.String(pythonRuntime), "contents", dagql.String(pythonEntrypoint), "permissions", dagql.Int(0o755)),
 		pick("withEntrypoint", "args", pythonArgs(pythonRuntime)),
