@@ -19,9 +19,11 @@ import dagger
 from anyio.abc import TaskStatus
 
 from engine.config import RUNNER
+from pipeline.cli import engine_address, engine_log
 from pipeline.errors import EngineUnreachable
 from pipeline.progress import events, model
-from pipeline.progress.model import DONE, FAILED, INTERRUPTED, Board, Ended, Event
+from pipeline.progress.events import Ended, Event
+from pipeline.progress.model import DONE, FAILED, INTERRUPTED, Board
 from pipeline.progress.view import Mode, Painter, painter
 
 REMEMBERED = 200
@@ -32,6 +34,12 @@ GRACE_SECONDS = 20.0
 
 SHOWN_BY_DAGGER = ("DAGGER_PROGRESS", "plain")
 """How the engine's log is written, which `progress.parse` reads, whatever a person has `dagger` show."""
+
+CHECK_SECONDS = 3.0
+"""How often the engine's address is tried; Dagger itself would wait for an engine that was killed."""
+
+MISSED_CHECKS = 2
+"""How many tries in a row may fail before the engine counts as gone."""
 
 EXIT_CODE = 130
 """What a shell reports for a program that Ctrl-C ended."""
@@ -60,8 +68,8 @@ class Watcher:
 
     def read(self, line: str) -> None:
         """Take in a line of the engine's log."""
-        self.log.append(model.plain(line))
-        event = model.parse(line)
+        self.log.append(engine_log.plain(line))
+        event = engine_log.parse(line)
         if event is not None:
             self.tell(event)
 
@@ -142,11 +150,45 @@ async def _obey(
         _leave()
 
 
-def _leave() -> None:  # pragma: no cover - it ends this process
-    """End this process and its children, the engine session among them, without waiting for anything."""
+async def _check_engine(address: str) -> None:
+    """Return once the engine has stopped answering at its address."""
+    missed = 0
+    while missed < MISSED_CHECKS:
+        await anyio.sleep(CHECK_SECONDS)
+        try:
+            await engine_address.reach(address)
+            missed = 0
+        except EngineUnreachable:
+            missed += 1
+
+
+async def _end_when_gone(address: str) -> None:
+    """End the session when the engine is gone, which also ends what waits for it.
+
+    Raises:
+        EngineUnreachable: the engine stopped answering.
+    """
+    await _check_engine(address)
+    _kill_children()
+    raise EngineUnreachable(
+        "the engine stopped answering during the command",
+        where=address,
+        fix="repeat the command once the engine runs again; `rust-multiarch engine logs` shows why the "
+        "embedded engine ended",
+    )
+
+
+def _kill_children() -> None:
+    """Kill the children of this process, the engine session among them."""
     for listed in Path("/proc/self/task").glob("*/children"):
         for pid in listed.read_text().split():
-            os.kill(int(pid), signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+
+
+def _leave() -> None:  # pragma: no cover - it ends this process
+    """End this process and its children without waiting for anything."""
+    _kill_children()
     print("interrupted; the engine session was ended by force", file=sys.__stderr__, flush=True)
     os._exit(EXIT_CODE)
 
@@ -160,6 +202,7 @@ async def watch(work: Callable[[], Awaitable[str]], rows: Sequence[tuple[str, st
         mode: how progress is shown.
 
     Raises:
+        EngineUnreachable: there is no engine, or it stopped answering.
         Interrupted: it was ended with Ctrl-C, and nothing of it is running any more.
     """
     shown = painter(mode, sys.stderr)
@@ -173,6 +216,8 @@ async def watch(work: Callable[[], Awaitable[str]], rows: Sequence[tuple[str, st
             scope = anyio.CancelScope()
             await group.start(_obey, scope, interrupted)
             group.start_soon(watcher.tick)
+            if address := os.environ.get(RUNNER):
+                group.start_soon(_end_when_gone, address)
             # Only the work is cancelled: the session is always closed in order, which stops what runs in it.
             async with _session(watcher, shown, mode):
                 with scope:

@@ -1,4 +1,4 @@
-"""Where a build stands, told to whoever listens in this process; inside an engine nobody does."""
+"""Events of a build, and the listener that hears of them; inside an engine there is none."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 
 COMPILING = "compiling"
 READY = "ready"
-"""The names of the two stages that say more than where a build stands; the others are for people alone."""
+"""The two stages that the model treats apart; all others are only shown."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A step that begins now.
+    """The start of a step.
 
     Attributes:
-        name: in words, for people: `compiling`.
-        platform: the one platform it concerns; empty for all.
-        crates: how many crates it has to compile, by the triple they are for.
+        name: shown to people, for example `compiling`.
+        platform: the platform it concerns; empty for all.
+        crates: the number of crates to compile, by triple.
     """
 
     name: str
@@ -26,12 +26,51 @@ class Stage:
     crates: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class CrateReady:
+    """A crate that is compiled for a target.
+
+    Attributes:
+        triple: the target's triple.
+        id: cargo's package id; a package with a library and a program has one.
+        fresh: whether it was compiled before.
+    """
+
+    triple: str
+    id: str
+    fresh: bool
+
+
+@dataclass(frozen=True)
+class Working:
+    """A line of cargo's own.
+
+    Attributes:
+        crate: name and version of the crate that cargo starts to compile; empty for any other line.
+    """
+
+    crate: str = ""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The end of the command.
+
+    Attributes:
+        how: `done`, `failed` or `interrupted`.
+    """
+
+    how: str
+
+
+Event = Stage | CrateReady | Working | Ended
+
 LISTENER: ContextVar[Callable[[Stage], None] | None] = ContextVar("stage listener", default=None)
-"""Who is told, in this task and those it starts."""
+"""The listener of this task and of the tasks it starts."""
 
 
 def enter(name: str, platform: str = "", crates: Mapping[str, int] | None = None) -> None:
-    """Tell that a step begins."""
+    """Announce the start of a step."""
     listener = LISTENER.get()
     if listener is not None:
         listener(Stage(name, platform, crates or {}))

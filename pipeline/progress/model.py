@@ -1,37 +1,19 @@
-"""Progress as data: what cargo and the pipeline say becomes events, events a board, the board lines.
+"""The state of a build that its events add up to, and the lines that show it.
 
-Nothing here reads, waits or prints. Times are in seconds of one clock that only moves forward.
+Nothing here reads, waits or prints. Times are in seconds of one monotonic clock.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.progress.events import COMPILING, READY, Stage
-from pipeline.project import output as cargo_output
-from pipeline.project.output import Crate
+from pipeline.progress.events import COMPILING, READY, CrateReady, Ended, Event, Stage, Working
 from pipeline.text_table import columns
 
 STARTING, DONE, FAILED, INTERRUPTED = "starting", "done", "failed", "interrupted"
 PREPARING = "preparing the builder"
 """What compiling is called until cargo says something: the builder's packages are installed before."""
-
-
-@dataclass(frozen=True)
-class Working:
-    """cargo says that it does something."""
-
-
-@dataclass(frozen=True)
-class Ended:
-    """All is over: `DONE`, `FAILED` or `INTERRUPTED`."""
-
-    how: str
-
-
-Event = Stage | Crate | Working | Ended
 
 
 @dataclass(frozen=True)
@@ -75,13 +57,17 @@ class Board:
         began: when the command began.
         compiled: whether there was something to compile, as the stages have it.
         working: whether cargo was heard; what the engine has cached is not run again, and says nothing.
-        ended: when all was over.
+        changed: when the last event came.
+        started: the crate that cargo started last, and when.
+        ended: when the command ended.
     """
 
     rows: tuple[Row, ...]
     began: float
     compiled: bool = False
     working: bool = False
+    changed: float = 0.0
+    started: tuple[str, float] | None = None
     ended: float | None = None
 
     def elapsed(self, now: float) -> float:
@@ -89,40 +75,21 @@ class Board:
         return (now if self.ended is None else self.ended) - self.began
 
 
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-# What a container prints, in the plain progress of dagger: `70  : ┆ [1.7s] |    Compiling …`. The time is
-# `[1m2s]` after a minute, `[INVALID_DURATION]` where the line came before its step.
-_OUTPUT = re.compile(r"\d+\s+: [┆ ]*\[[^]]*\] \| (?P<text>.*)")
-_CARGO = re.compile(r"\s+(?:Compiling|Downloading|Downloaded|Updating|Finished|Checking|Running) ")
-
-
-def plain(line: str) -> str:
-    """A line of the engine's log without colours."""
-    return _CONTROL.sub("", line).rstrip()
-
-
-def parse(line: str) -> Event | None:
-    """What a line of the engine's log tells, if anything."""
-    output = _OUTPUT.fullmatch(plain(line))
-    if output is None:
-        return None
-    crate = cargo_output.read(output["text"])
-    return crate or (Working() if _CARGO.match(output["text"]) else None)
-
-
 def advance(board: Board, event: Event, now: float) -> Board:
-    """The board after an event."""
+    """Return the board after an event."""
+    board = replace(board, changed=now)
     match event:
         case Stage():
             rows = tuple(
                 _entered(row, event, now) if event.platform in ("", row.name) else row for row in board.rows
             )
             return replace(board, rows=rows, compiled=board.compiled or event.name == COMPILING)
-        case Crate():
+        case CrateReady():
             rows = tuple(_counted(row, event) if row.triple == event.triple else row for row in board.rows)
             return replace(board, rows=rows, working=True)
         case Working():
-            return replace(board, working=True)
+            started = (event.crate, now) if event.crate else board.started
+            return replace(board, working=True, started=started)
         case Ended():
             rows = tuple(replace(row, stage=event.how) for row in board.rows)
             return replace(board, rows=rows, ended=now)
@@ -133,7 +100,7 @@ def _entered(row: Row, stage: Stage, now: float) -> Row:
     return replace(row, stage=stage.name, total=stage.crates.get(row.triple, row.total), ready=ready)
 
 
-def _counted(row: Row, crate: Crate) -> Row:
+def _counted(row: Row, crate: CrateReady) -> Row:
     fresh = row.fresh | {crate.id} if crate.fresh and crate.id not in row.crates else row.fresh
     return replace(row, crates=row.crates | {crate.id}, fresh=fresh if crate.fresh else fresh - {crate.id})
 
@@ -201,6 +168,15 @@ def logged(board: Board, now: float, text: str) -> str:
     return f"{clock(board.elapsed(now)):>7}  {text}"
 
 
+def waiting(board: Board, now: float) -> str:
+    """Return what is being waited for and since when, for a log in which nothing changes."""
+    if board.working and board.started:
+        crate, since = board.started
+        return f"compiling; the last crate started is {crate}, {clock(now - since)} ago"
+    stages = dict.fromkeys(stage(board, row) for row in board.rows)
+    return f"{', '.join(stages)}, for {clock(now - board.changed)}"
+
+
 def kept(board: Board) -> list[str]:
     """What an interrupted build leaves for the next one, in words."""
     ready = [f"{number(len(row.crates))} for {row.name}" for row in board.rows if row.crates]
@@ -221,4 +197,4 @@ def board(platforms: Sequence[tuple[str, str]], now: float) -> Board:
         platforms: name and triple of each row.
         now: the time.
     """
-    return Board(tuple(Row(name, triple) for name, triple in platforms), now)
+    return Board(tuple(Row(name, triple) for name, triple in platforms), now, changed=now)

@@ -10,6 +10,9 @@ from typing import Protocol, TextIO
 from pipeline.progress import model
 from pipeline.progress.model import Board
 
+SILENT_SECONDS = 30.0
+"""The longest that a log stays without a line."""
+
 WIDTH = 80
 """Columns of a terminal that does not say how many it has."""
 
@@ -54,18 +57,27 @@ class Lines:
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._counted = ""
+        self._noted = 0.0
 
     def changed(self, before: Board, after: Board, now: float) -> None:
         """A line for each stage that rows entered."""
         for line in model.changes(before, after, now):
-            self.note(line)
+            self._log(line, now)
 
     def ticked(self, board: Board, now: float) -> None:
-        """How far the crates are, where that changed."""
+        """Print the number of crates if it changed, else what the build waits for, after `SILENT_SECONDS`."""
+        if board.ended is not None:
+            return
         shown = model.counts(board)
-        if shown != self._counted and board.ended is None:
+        if shown != self._counted:
             self._counted = shown
-            self.note(model.logged(board, now, shown))
+            self._log(model.logged(board, now, shown), now)
+        elif now - max(self._noted, board.began) >= SILENT_SECONDS:
+            self._log(model.logged(board, now, model.waiting(board, now)), now)
+
+    def _log(self, line: str, now: float) -> None:
+        self._noted = now
+        self.note(line)
 
     def note(self, line: str) -> None:
         """The line."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from pipeline.progress.events import CrateReady
 from pipeline.toolchain.builder import BUILD
 
 FORMAT = "--message-format=json-render-diagnostics"
@@ -26,21 +26,6 @@ _ARTIFACT = (
 _WORDS = {"true": "Fresh", "false": "Built"}
 
 
-@dataclass(frozen=True)
-class Crate:
-    """A crate that is ready for a target.
-
-    Attributes:
-        triple: the target's.
-        id: cargo's id of its package; a package with a library and a program is one.
-        fresh: it was there before.
-    """
-
-    triple: str
-    id: str
-    fresh: bool
-
-
 def reported(command: Sequence[str]) -> str:
     """A shell line, for bash with `pipefail`, that runs a `cargo build` and prints a line for each crate."""
     words = [f"s|^{told} |{word:>12} |" for told, word in _WORDS.items()]
@@ -53,7 +38,7 @@ def reported(command: Sequence[str]) -> str:
 _LINE = re.compile(r"(?:^| )(?P<word>Built|Fresh) (?P<id>.+) for (?P<triple>[a-z0-9_]+-[a-z0-9_-]+)$")
 
 
-def read(line: str) -> Crate | None:
+def read(line: str) -> CrateReady | None:
     """The crate that a line of the builder's output is about, if it is about one."""
     found = _LINE.search(line)
-    return Crate(found["triple"], found["id"], found["word"] == "Fresh") if found else None
+    return CrateReady(found["triple"], found["id"], found["word"] == "Fresh") if found else None

@@ -15,10 +15,9 @@ from engine.config import CLI, RUNNER
 from pipeline.cli import watching
 from pipeline.errors import EngineUnreachable, first
 from pipeline.progress import events, model, view
-from pipeline.progress.events import COMPILING, Stage
-from pipeline.progress.model import DONE, Ended
+from pipeline.progress.events import COMPILING, CrateReady, Ended, Stage, Working
+from pipeline.progress.model import DONE
 from pipeline.progress.view import Lines, Mode, Screen, Silence
-from pipeline.project.output import Crate
 
 pytestmark = pytest.mark.anyio
 
@@ -67,17 +66,30 @@ def test_a_log_has_no_control_characters_and_counts_only_what_changed() -> None:
     after = model.advance(before, Stage("fetching"), 101.0)
     log.changed(before, after, 101.0)
     log.ticked(after, 102.0)
-    counted = board(Stage(COMPILING, crates={AMD64: 2}), Crate(AMD64, "a@1", False))
+    counted = board(Stage(COMPILING, crates={AMD64: 2}), CrateReady(AMD64, "a@1", False))
     log.ticked(counted, 115.0)
     log.ticked(counted, 130.0)
     assert out.getvalue().splitlines() == [
         "   0:01  linux/amd64, linux/arm64: fetching",
         "   0:15  linux/amd64 1 of 2 crates",
     ]
-    log.ticked(model.advance(counted, Crate(AMD64, "b@1", False), 140.0), 145.0)
-    log.ticked(board(Crate(AMD64, "c@1", False), Ended(DONE)), 146.0)
-    assert out.getvalue().splitlines()[2:] == ["   0:45  linux/amd64 2 of 2 crates"]
+    log.ticked(model.advance(counted, CrateReady(AMD64, "b@1", False), 140.0), 144.0)
+    log.ticked(board(CrateReady(AMD64, "c@1", False), Ended(DONE)), 146.0)
+    assert out.getvalue().splitlines()[2:] == ["   0:44  linux/amd64 2 of 2 crates"]
     assert "\x1b" not in out.getvalue()
+
+
+def test_a_log_is_never_silent_for_long() -> None:
+    out = io.StringIO()
+    log = Lines(out)
+    current = board(Stage(COMPILING), Working("ring v0.17.8"))
+    log.changed(board(), current, 102.0)
+    for now in range(110, 170, 5):
+        log.ticked(current, float(now))
+    assert out.getvalue().splitlines()[1:] == [
+        "   0:35  compiling; the last crate started is ring v0.17.8, 0:33 ago",
+        "   1:05  compiling; the last crate started is ring v0.17.8, 1:03 ago",
+    ]
 
 
 def test_silence_keeps_notes_alone() -> None:
@@ -226,3 +238,35 @@ async def test_an_engine_without_a_session(
     assert error.where == "docker-container://there"
     # What the SDK says depends on whether it saw the end of the process or of its output first.
     assert "exit status 1" in error.output or error.output.endswith("engine session: No connection params")
+
+
+async def test_an_engine_that_is_gone_ends_the_command(no_session, monkeypatch, tmp_path: Path) -> None:
+    """Found with `kill -9` of the engine during a compile: the command waited without a word."""
+    address = f"unix://{tmp_path}/s"
+    listener = await anyio.create_unix_listener(tmp_path / "s")
+    monkeypatch.setenv(RUNNER, address)
+    monkeypatch.setattr(watching, "CHECK_SECONDS", 0.01)
+
+    async def work() -> str:
+        await listener.aclose()
+        (tmp_path / "s").unlink(missing_ok=True)
+        await anyio.sleep_forever()
+        return ""
+
+    with anyio.fail_after(5), pytest.raises(BaseException) as raised:
+        await watching.watch(work, ROWS, Mode.PLAIN)
+    error = first(raised.value)
+    assert isinstance(error, EngineUnreachable) and "stopped answering" in error.what
+    assert error.where == address
+
+
+async def test_an_engine_that_answers_is_left_alone(no_session, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(RUNNER, f"unix://{tmp_path}/s")
+    monkeypatch.setattr(watching, "CHECK_SECONDS", 0.01)
+
+    async def work() -> str:
+        await anyio.sleep(0.2)
+        return "done"
+
+    async with await anyio.create_unix_listener(tmp_path / "s"):
+        assert await watching.watch(work, ROWS, Mode.QUIET) == "done"

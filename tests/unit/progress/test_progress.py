@@ -1,9 +1,8 @@
 import pytest
 
 from pipeline.progress import events, model
-from pipeline.progress.events import COMPILING, READY, Stage
-from pipeline.progress.model import DONE, FAILED, INTERRUPTED, Board, Ended, Event, Working
-from pipeline.project.output import Crate
+from pipeline.progress.events import COMPILING, READY, CrateReady, Ended, Event, Stage, Working
+from pipeline.progress.model import DONE, FAILED, INTERRUPTED, Board
 
 AMD64, ARM64 = "x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"
 ROWS = [("linux/amd64", AMD64), ("linux/arm64", ARM64)]
@@ -22,26 +21,6 @@ def stages_of(current: Board) -> list[str]:
     return [model.stage(current, row) for row in current.rows]
 
 
-@pytest.mark.parametrize(
-    ("line", "event"),
-    [
-        ("70  : [1.7s] |    Compiling hello v0.1.0 (/build/src)", Working()),
-        ("\x1b[95m7   : \x1b[0m\x1b[90;2m┆ \x1b[0m\x1b[90m[0.1s] | \x1b[0m    Updating x\n", Working()),
-        (f"7   : ┆ ┆ [12.0s] |        Built serde@1.0.2 for {ARM64}", Crate(ARM64, "serde@1.0.2", False)),
-        (f"7   : [0.0s] |        Fresh a 1.0 (path+x) for {AMD64}", Crate(AMD64, "a 1.0 (path+x)", True)),
-        (f"7   : ┆ [1m2s] |        Built a 1.0 for {ARM64}", Crate(ARM64, "a 1.0", False)),
-        (f"7   : ┆ [1h0m9s] |        Built a 1.0 for {ARM64}", Crate(ARM64, "a 1.0", False)),
-        (f"7   : [INVALID_DURATION] |        Built a 1.0 for {ARM64}", Crate(ARM64, "a 1.0", False)),
-        ("70  : [1.7s] | warning: unused variable", None),
-        (f"70  : withExec sed Built x for {ARM64}", None),
-        ("70  : Container.withExec DONE [3.8s]", None),
-        ("", None),
-    ],
-)  # fmt: skip
-def test_a_line_of_the_log(line: str, event: Event | None) -> None:
-    assert model.parse(line) == event
-
-
 def test_stages_concern_one_row_or_all() -> None:
     assert stages_of(board()) == ["starting", "starting"]
     assert stages_of(board(Stage("fetching"))) == ["fetching", "fetching"]
@@ -55,30 +34,30 @@ def test_compiling_is_preparing_until_cargo_is_heard() -> None:
     compiling = Stage(COMPILING, crates=COUNTS)
     assert stages_of(board(compiling)) == [model.PREPARING] * 2
     assert stages_of(board(compiling, Working())) == [COMPILING] * 2
-    assert stages_of(board(compiling, Crate(AMD64, "a@1", False))) == [COMPILING] * 2
+    assert stages_of(board(compiling, CrateReady(AMD64, "a@1", False))) == [COMPILING] * 2
 
 
 def test_crates_count_once_for_their_own_platform() -> None:
     current = board(
         Stage(COMPILING, crates=COUNTS),
-        Crate(AMD64, "a@1", True),
-        Crate(AMD64, "b@1", False),
-        Crate(AMD64, "b@1", False),
-        Crate("other-triple", "c@1", False),
+        CrateReady(AMD64, "a@1", True),
+        CrateReady(AMD64, "b@1", False),
+        CrateReady(AMD64, "b@1", False),
+        CrateReady("other-triple", "c@1", False),
     )
     assert [row.shown for row in current.rows] == ["2 of 3 crates, 1 cached", ""]
 
 
 def test_a_package_with_a_library_and_a_program_is_cached_only_if_both_are() -> None:
-    half = board(Crate(AMD64, "a@1", True), Crate(AMD64, "a@1", False))
-    other = board(Crate(AMD64, "a@1", False), Crate(AMD64, "a@1", True))
-    both = board(Crate(AMD64, "a@1", True), Crate(AMD64, "a@1", True))
+    half = board(CrateReady(AMD64, "a@1", True), CrateReady(AMD64, "a@1", False))
+    other = board(CrateReady(AMD64, "a@1", False), CrateReady(AMD64, "a@1", True))
+    both = board(CrateReady(AMD64, "a@1", True), CrateReady(AMD64, "a@1", True))
     shown = [current.rows[0].shown for current in (half, other, both)]
     assert shown == ["1 of 1 crate", "1 of 1 crate", "1 of 1 crate, 1 cached"]
 
 
 def test_more_crates_than_expected_are_no_nonsense() -> None:
-    crates = [Crate(AMD64, f"a@{number}", False) for number in range(5)]
+    crates = [CrateReady(AMD64, f"a@{number}", False) for number in range(5)]
     assert board(Stage(COMPILING, crates=COUNTS), *crates).rows[0].shown == "5 of 5 crates"
 
 
@@ -104,7 +83,7 @@ def test_clock(seconds: float, shown: str) -> None:
 
 
 def test_a_frame_has_a_line_for_each_row_and_none_is_too_wide() -> None:
-    current = board(Stage(COMPILING, crates=COUNTS), Crate(AMD64, "a@1", False))
+    current = board(Stage(COMPILING, crates=COUNTS), CrateReady(AMD64, "a@1", False))
     assert model.frame(current, 165.0, 80) == [
         "linux/amd64  compiling  1 of 3 crates  1:05",
         "linux/arm64  compiling                 1:05",
@@ -138,7 +117,7 @@ def test_a_log_says_how_many_crates_there_are_when_cargo_begins() -> None:
 
 
 def test_a_log_ends_with_what_became_of_the_crates() -> None:
-    start = board(Stage(COMPILING, crates=COUNTS), Crate(AMD64, "a@1", True))
+    start = board(Stage(COMPILING, crates=COUNTS), CrateReady(AMD64, "a@1", True))
     assert changes(start, Ended(FAILED)) == [
         "   0:30  linux/amd64: failed, 1 of 3 crates, 1 cached",
         "   0:30  linux/arm64: failed",
@@ -150,13 +129,15 @@ def test_a_log_ends_with_what_became_of_the_crates() -> None:
 
 def test_counts_for_a_log() -> None:
     assert model.counts(board()) == ""
-    current = board(Stage(COMPILING, crates=COUNTS), Crate(AMD64, "a@1", False), Crate(ARM64, "a@1", False))
+    current = board(
+        Stage(COMPILING, crates=COUNTS), CrateReady(AMD64, "a@1", False), CrateReady(ARM64, "a@1", False)
+    )
     assert model.counts(current) == "linux/amd64 1 of 3 crates, linux/arm64 1 of 3 crates"
 
 
 def test_what_an_interrupted_build_keeps() -> None:
     assert len(model.kept(board(Ended(INTERRUPTED)))) == 2
-    kept = model.kept(board(Crate(AMD64, "a@1", False), Ended(INTERRUPTED)))
+    kept = model.kept(board(CrateReady(AMD64, "a@1", False), Ended(INTERRUPTED)))
     assert kept[1] == "compiled: 1 crate for linux/amd64"
     assert kept[-1] == "the same command goes on from there"
 
@@ -176,3 +157,12 @@ def test_stages_are_told_to_who_listens_and_to_nobody_else() -> None:
     events.LISTENER.reset(token)
     events.enter("unheard")
     assert heard == [Stage("fetching"), Stage(COMPILING, "linux/arm64", {ARM64: 1})]
+
+
+def test_a_log_names_the_crate_that_it_waits_for() -> None:
+    compiling = board(Stage(COMPILING, crates=COUNTS), Working("openssl-sys v0.9.1"))
+    assert (
+        model.waiting(compiling, 162.0) == "compiling; the last crate started is openssl-sys v0.9.1, 1:00 ago"
+    )
+    assert model.waiting(board(Stage("fetching")), 141.0) == "fetching, for 0:40"
+    assert model.waiting(board(), 130.0) == "starting, for 0:30"

@@ -3,8 +3,8 @@ import subprocess
 
 import pytest
 
+from pipeline.progress.events import CrateReady
 from pipeline.project import output as cargo_output
-from pipeline.project.output import Crate
 
 ARM64, AMD64 = "aarch64-unknown-linux-gnu", "x86_64-unknown-linux-gnu"
 
@@ -82,10 +82,10 @@ def test_other_lines(line: str) -> None:
 
 
 def test_a_crate() -> None:
-    assert cargo_output.read(f"  Fresh a@1 for {ARM64}") == Crate(ARM64, "a@1", True)
+    assert cargo_output.read(f"  Fresh a@1 for {ARM64}") == CrateReady(ARM64, "a@1", True)
 
 
 @pytest.mark.parametrize("piece", ["    Finished", "   Compiling"])
 def test_a_crate_between_the_two_pieces_of_a_line_of_cargos(piece: str) -> None:
     """cargo writes the word and the rest of its line to the other stream, one after the other."""
-    assert cargo_output.read(f"{piece}       Built a@1 for {ARM64}") == Crate(ARM64, "a@1", False)
+    assert cargo_output.read(f"{piece}       Built a@1 for {ARM64}") == CrateReady(ARM64, "a@1", False)
