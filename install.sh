@@ -2,12 +2,12 @@
 # Installs the rust-multiarch command, and the dagger release it works with, into one directory:
 #   sh install.sh [DIRECTORY]
 # An earlier installation there is kept, or made again where it does not work; a directory with anything else
-# in it is refused. RUST_MULTIARCH_SOURCE is another place to install from, as pip takes it.
+# in it is refused. RUST_MULTIARCH_INSTALL_FROM is another place to install from, as pip takes it.
 set -eu
 version=0.1.0
 dagger=0.21.8
 directory=${1:-$HOME/.rust-multiarch/v$version}
-source=${RUST_MULTIARCH_SOURCE:-git+https://github.com/rust-multiarch/rust-multiarch@v$version}
+source=${RUST_MULTIARCH_INSTALL_FROM:-git+https://github.com/rust-multiarch/rust-multiarch@v$version}
 
 marker=$directory/.rust-multiarch
 

@@ -60,7 +60,8 @@ def _object(module: Any, name: str) -> list[str]:
     described = module.get_object(name)
     lines = [f"### {name}", "", (described.cls.__doc__ or "").strip(), ""]
     if name == "RustMultiarch":
-        parameters = described.get_constructor(module._converter).parameters
+        parameters = dict(described.get_constructor(module._converter).parameters)
+        del parameters["ws"]  # Dagger gives it: no caller has to know of it.
         lines += ["Arguments of the constructor:", "", *_arguments(parameters, _factories(described.cls)), ""]
     if described.fields:
         fields = [

@@ -2,7 +2,9 @@
 
 import copy
 import dataclasses
+import inspect
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
 import anyio
@@ -18,7 +20,7 @@ from pipeline.build.compile import builder as native_builder
 from pipeline.build.custom_containers import Supplied, check_platform
 from pipeline.build.plan import IGNORED, Plan, plan
 from pipeline.build.reproduce import twice
-from pipeline.config import request
+from pipeline.config import caller, request
 from pipeline.config.credentials import Access, GitToken, RegistryToken, gitconfig, registry_variable
 from pipeline.config.request import BuildRequest
 from pipeline.config.settings import USER, InEngine, Merged, Settings, from_project, given, merge
@@ -62,7 +64,6 @@ class RustMultiarch:
     source: Annotated[
         dagger.Directory,
         Doc("The cargo project: the directory with Cargo.toml and Cargo.lock."),
-        Ignore(IGNORED),
     ]
     # None means not given: Cargo.toml decides then, else the default in `Settings`.
     platforms: Annotated[
@@ -161,6 +162,27 @@ class RustMultiarch:
     state: dagger.File | None = dataclasses.field(init=False, default=None)
     # Where the command line got what it gives: names of options and of environment variables.
     origins: dict[str, str] = dataclasses.field(init=False, default_factory=dict)
+
+    @classmethod
+    async def create(
+        cls,
+        ws: Annotated[dagger.Workspace, Doc("The caller's workspace; Dagger gives it.")],
+        source: Annotated[
+            dagger.Directory | None,
+            Doc("The cargo project; the one around the caller's directory where none is given."),
+            Ignore(IGNORED),
+        ],  # No default: Dagger v0.21.8 fails where an Ignore meets the default None.
+        **given: Any,
+    ) -> Self:
+        """Build a cargo project. Usual arguments: platforms, bin, features, ports and runtime_packages."""
+        if source is not None:
+            return cls(source=source, **given)
+        place = await caller.find(ws)
+        module = cls(source=caller.source(ws, place, IGNORED), **given)
+        if module.package is None and place.member:
+            module.package = place.member
+            module.origins = {"package": f"the directory {place.called.lstrip('/')}"}
+        return module
 
     @function
     def with_registry_token(
@@ -509,3 +531,23 @@ class RustMultiarch:
     def _request(self, settings: Settings, at: Situation | None) -> BuildRequest:
         requested = request.build_request(settings, self.source, self.access, context.time_of(settings, at))
         return dataclasses.replace(requested, state=self.state, builder=self.supplied.builder)
+
+
+def _spell_out(constructor: Any, fields: Sequence[dataclasses.Field[Any]]) -> None:
+    """Give a constructor that takes any further arguments the fields' names, types and descriptions.
+
+    Dagger reads them off the signature.
+    """
+    function = constructor.__func__
+    signature = inspect.signature(function)
+    own = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+    further = [
+        inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=one.type)
+        for one in fields
+        if one.init and one.name not in signature.parameters
+    ]
+    function.__signature__ = signature.replace(parameters=[*own, *further])
+    function.__annotations__ = {one.name: one.annotation for one in own[1:] + further}
+
+
+_spell_out(RustMultiarch.create, dataclasses.fields(RustMultiarch))  # type: ignore[arg-type]

@@ -29,7 +29,8 @@ func run(ctx context.Context, address string) error {
 	}
 	defer client.Close()
 
-	image := client.RustMultiarch(client.Host().Directory("."), dagger.RustMultiarchOpts{
+	image := client.RustMultiarch(dagger.RustMultiarchOpts{
+		Source:    client.Host().Directory("."),
 		Platforms: []string{"linux/amd64", "linux/arm64"},
 		Ports:     []int{8080},
 	}).Build()

@@ -12,7 +12,8 @@ if (!address) {
 await connection(
   async () => {
     const image = dag
-      .rustMultiarch(dag.host().directory("."), {
+      .rustMultiarch({
+        source: dag.host().directory("."),
         platforms: ["linux/amd64", "linux/arm64"],
         ports: [8080],
       })

@@ -34,9 +34,9 @@ DEFAULT = "default"
 
 PREFIX = "RUST_MULTIARCH_"
 
-NO_SETTINGS = ("SOURCE", "INCLUDE_IGNORED")
-"""Variables with our prefix that are no settings: where the CI configurations install this project from, and
-what of a directory is its source."""
+NO_SETTINGS = ("SOURCE", "INSTALL_FROM", "INCLUDE_IGNORED")
+"""Variables with our prefix that are not settings: the module's source in a caller's `.env`, where `install.sh`
+installs from, and the command's option `--include-ignored`."""
 
 
 @dataclass(frozen=True)

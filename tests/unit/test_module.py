@@ -2,11 +2,10 @@
 
 import dataclasses
 import inspect
-import typing
 
 import pytest
 import schema
-from dagger import Ignore, mod
+from dagger import mod
 
 import pipeline.image
 import pipeline.main
@@ -37,7 +36,7 @@ def test_every_constructor_argument_is_described() -> None:
         assert parameter.doc and len(parameter.doc) > 10, name
 
 
-def test_only_the_source_is_required() -> None:
+def test_only_the_source_is_required_in_python() -> None:
     required = [
         field.name
         for field in dataclasses.fields(RustMultiarch)  # type: ignore[arg-type]
@@ -66,10 +65,19 @@ def test_the_interface_is_the_one_that_is_committed() -> None:
     assert schema.schema().splitlines() == schema.SNAPSHOT.read_text().splitlines()
 
 
-def test_an_ignore_pattern_stands_on_required_directories_only() -> None:
-    """Dagger v0.21.8 fails where it is to apply one to an argument that was left out."""
-    hints = typing.get_type_hints(RustMultiarch, include_extras=True)
-    fields = dataclasses.fields(RustMultiarch)  # type: ignore[arg-type]
-    ignoring = [f for f in fields if any(isinstance(note, Ignore) for note in typing.get_args(hints[f.name]))]
-    assert [field.name for field in ignoring] == ["source"]
-    assert all(field.default is dataclasses.MISSING for field in ignoring)
+def test_an_ignore_pattern_meets_no_default() -> None:
+    """Dagger v0.21.8 fails where it is to apply one to an argument whose default is null."""
+    module = mod.default_module()
+    constructor = module.get_object("RustMultiarch").get_constructor(module._converter)
+    ignoring = {name: one for name, one in constructor.parameters.items() if one.ignore}
+    assert list(ignoring) == ["source"]
+    assert ignoring["source"].is_optional and not ignoring["source"].has_default
+
+
+def test_the_constructor_takes_every_field() -> None:
+    module = mod.default_module()
+    constructor = module.get_object("RustMultiarch").get_constructor(module._converter)
+    fields = [one.name for one in dataclasses.fields(RustMultiarch) if one.init]  # type: ignore[arg-type]
+    assert list(constructor.parameters) == ["ws", *fields]
+    required = [name for name, one in constructor.parameters.items() if not one.is_optional]
+    assert required == ["ws"], "which Dagger gives"

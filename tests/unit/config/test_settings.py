@@ -127,8 +127,9 @@ def test_an_environment_that_is_wrong(name: str, text: str, said: str) -> None:
         settings.from_environment({name: text})
 
 
-def test_where_to_install_from_is_no_setting() -> None:
-    assert settings.from_environment({"RUST_MULTIARCH_SOURCE": "git+https://example.com/x"}) == {}
+@pytest.mark.parametrize("name", ["INSTALL_FROM", "SOURCE"])
+def test_variables_that_are_not_settings(name: str) -> None:
+    assert settings.from_environment({f"RUST_MULTIARCH_{name}": "git+https://example.com/x"}) == {}
 
 
 @pytest.mark.parametrize("name", NAMES)

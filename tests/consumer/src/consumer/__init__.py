@@ -65,3 +65,8 @@ class Consumer:
         """A builder without cargo."""
         project = dag.rust_multiarch(source=source).with_builder(dag.container().from_(DEBIAN))
         return await project.build().report()
+
+    @function(cache="never")
+    async def around(self) -> list[str]:
+        """What is in the project around the caller's directory."""
+        return await dag.rust_multiarch().builder().directory(".").entries()

@@ -1,0 +1,112 @@
+"""The project of a caller that names none: the one around the directory that it calls in."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from crates import LOCK, MANIFEST
+
+from pipeline import errors
+
+SECONDS = 600
+MAIN = "fn main() {}\n"
+Call = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def call(engine) -> Call:
+    """`dagger call` of a module, this one by default, in a directory."""
+
+    def run(*words: str, cwd: Path, module: Path = ROOT, code: int = 0) -> subprocess.CompletedProcess[str]:
+        dagger = os.environ.get("_EXPERIMENTAL_DAGGER_CLI_BIN", "dagger")
+        command = [dagger, "call", "-m", str(module), *words]
+        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=SECONDS)
+        done.stderr = re.sub(r"\x1b\[[0-9;]*m", "", done.stderr)
+        assert done.returncode == code, done.stderr
+        return done
+
+    return run
+
+
+def write(root: Path, files: dict[str, str]) -> Path:
+    """Write files and make their directory a git checkout, which is what Dagger takes for a workspace."""
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    subprocess.run(["git", "init", "-q", str(root)], check=True)
+    return root
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A cargo workspace with one member, not at the top of its repository."""
+    return write(
+        tmp_path / "checkout",
+        {
+            ".gitignore": "*.secret\n",
+            "rust/Cargo.toml": '[workspace]\nmembers = ["tools/*"]\nresolver = "2"\n',
+            "rust/Cargo.lock": LOCK.format(name="hello"),
+            "rust/tools/hello/Cargo.toml": MANIFEST.format(name="hello"),
+            "rust/tools/hello/src/main.rs": MAIN,
+            "rust/left.secret": "",
+            "rust/target/debug/left": "",
+        },
+    )
+
+
+SOURCE = ("builder", "--platform", "linux/amd64", "directory", "--path", ".")
+
+
+def test_the_cargo_workspace_around_a_subdirectory(call: Call, checkout: Path) -> None:
+    inside = checkout / "rust/tools/hello/src"
+    entries = call(*SOURCE, "entries", cwd=inside).stdout.split()
+    assert entries == ["Cargo.lock", "Cargo.toml", "tools/"], "and neither output nor what git ignores"
+    main = (*SOURCE, "file", "--path", "tools/hello/src/main.rs", "contents")
+    assert call(*main, cwd=inside).stdout.strip() == MAIN.strip()
+    (inside / "main.rs").write_text("fn main() { changed() }\n")
+    assert "changed" in call(*main, cwd=inside).stdout
+
+
+def test_the_member_that_is_called_in_is_built(call: Call, checkout: Path) -> None:
+    shown = json.loads(call("plan", "--as-json", cwd=checkout / "rust/tools/hello/src").stdout)
+    (package,) = (one for one in shown["settings"] if one["name"] == "package")
+    assert package == {"name": "package", "value": "hello", "origin": "the directory rust/tools/hello"}
+
+
+def test_an_explicit_source_wins(call: Call, checkout: Path, tmp_path: Path) -> None:
+    other = write(
+        tmp_path / "other",
+        {
+            "Cargo.toml": MANIFEST.format(name="other"),
+            "Cargo.lock": LOCK.format(name="other"),
+            "src/main.rs": MAIN,
+            "target/debug/left": "",
+        },
+    )
+    shown = call("--source", str(other), *SOURCE, "entries", cwd=checkout / "rust").stdout.split()
+    assert "Cargo.toml" in shown and "src/" in shown and "target/" not in shown
+
+
+def test_no_project_is_an_error_and_never_our_sample(call: Call, tmp_path: Path) -> None:
+    """The default source of this repository's .env counts for calls in this repository alone."""
+    (tmp_path / "empty").mkdir()
+    done = call("natives", cwd=write(tmp_path, {}) / "empty", code=errors.NotACargoProject.exit_code)
+    assert "there is no Cargo.toml in /empty, nor in a directory above it" in done.stderr
+    assert "--source path/to/project" in done.stderr
+
+
+def test_a_call_in_this_repository_finds_the_sample(call: Call) -> None:
+    assert "sample-app" in call(*SOURCE, "file", "--path", "Cargo.toml", "contents", cwd=ROOT).stdout
+
+
+def test_another_module_without_a_source(call: Call, checkout: Path) -> None:
+    """The workspace is that of whoever called the other module."""
+    done = call("around", cwd=checkout / "rust/tools", module=ROOT / "tests/consumer")
+    assert done.stdout.split() == ["Cargo.lock", "Cargo.toml", "tools/"]
