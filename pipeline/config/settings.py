@@ -35,8 +35,8 @@ DEFAULT = "default"
 PREFIX = "RUST_MULTIARCH_"
 
 NO_SETTINGS = ("SOURCE", "INSTALL_FROM", "INCLUDE_IGNORED")
-"""Variables with our prefix that are not settings: the module's source in a caller's `.env`, where `install.sh`
-installs from, and the command's option `--include-ignored`."""
+"""Variables with our prefix that are not settings: the module's source in a caller's `.env`, the place that
+`install.sh` installs from, and the command's option `--include-ignored`."""
 
 
 @dataclass(frozen=True)

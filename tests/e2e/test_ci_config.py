@@ -291,7 +291,8 @@ def test_the_installer_installs_what_the_action_needs(engine, tmp_path: Path) ->
     """From this working tree, as the action does; `dagger` is here already, and kept."""
     target = tmp_path / "tools"
     installing = run(
-        ["sh", str(ROOT / "install.sh"), str(target)], env=environment(RUST_MULTIARCH_INSTALL_FROM=f"file://{ROOT}")
+        ["sh", str(ROOT / "install.sh"), str(target)],
+        env=environment(RUST_MULTIARCH_INSTALL_FROM=f"file://{ROOT}"),
     )
     assert installing.returncode == 0, installing.stderr
     assert "is in" in installing.stdout and not (target / "bin/dagger").exists()
