@@ -22,7 +22,7 @@ from pipeline.errors import UnsupportedPlatform
 from pipeline.git.tags import UNNAMED
 from pipeline.native import debian
 from pipeline.native.natives import Needs
-from pipeline.oci import docker_archive, normalize, runtime
+from pipeline.oci import accounts, docker_archive, normalize, runtime
 from pipeline.oci import smoke as smoke_run
 from pipeline.oci.layout import Layout
 from pipeline.oci.report import ImageRow, as_table, manifests
@@ -372,6 +372,7 @@ async def assemble(
         return await _variant(plan, setup, output, *of)
 
     variants = await each(zip(plan.request.targets, plan.needs, strict=True), one, AT_ONCE)
+    await _warn_of_root(variants)
     events.enter("verifying")
     subjects = [gate.VerifyRequest(v.container, parse(v.platform), v.demand) for v in variants]
     verified = await gate.verify(subjects)
@@ -383,6 +384,16 @@ async def assemble(
         tags=list(tags),
         origin=origin,
     )
+
+
+async def _warn_of_root(variants: Sequence[Variant]) -> None:
+    """Say on stderr which images run as root, in whatever spelling."""
+    users = [(variant.platform, await variant.container.user()) for variant in variants]
+    if roots := [platform for platform, user in users if accounts.is_root(user)]:
+        what = (
+            f"warning: the program runs as root ({', '.join(roots)}); clusters refuse that with runAsNonRoot"
+        )
+        print(f"{what}. Leave --user out, or name another user.", file=sys.stderr, flush=True)
 
 
 async def _variant(

@@ -115,7 +115,13 @@ class RustMultiarch:
         list[str] | None,
         Doc("Further Debian packages of the final image, unpacked without running anything: tzdata."),
     ] = None
-    user: Annotated[str | None, Doc(f"User the program runs as; the default, {USER}, has no rights.")] = None
+    user: Annotated[
+        str | None,
+        Doc(
+            f"User the program runs as; the default, {USER}, has no rights. A name is written as its number; "
+            "empty keeps the base's."
+        ),
+    ] = None
     ports: Annotated[list[int] | None, Doc("TCP ports the image declares.")] = None
     working_directory: Annotated[
         str | None, Doc("Directory the program starts in; the base's where it is empty.")
@@ -127,6 +133,28 @@ class RustMultiarch:
     args: Annotated[list[str] | None, Doc("Default arguments of the program.")] = None
     env: Annotated[list[str] | None, Doc("Environment of the program, each NAME=value.")] = None
     labels: Annotated[list[str] | None, Doc("Labels of the image, each NAME=value.")] = None
+    health_cmd: Annotated[
+        str | None,
+        Doc('Health check: a line for the image\'s shell, or a JSON list: ["/usr/local/bin/app","--check"].'),
+    ] = None
+    health_interval: Annotated[str | None, Doc("Time between two health checks, for example 30s.")] = None
+    health_timeout: Annotated[str | None, Doc("Time after which a health check has failed.")] = None
+    health_start_period: Annotated[
+        str | None, Doc("Time after the start in which failed health checks do not count.")
+    ] = None
+    health_start_interval: Annotated[
+        str | None, Doc("Time between two health checks in the start period.")
+    ] = None
+    health_retries: Annotated[
+        int | None, Doc("Failed health checks in a row that make the container unhealthy.")
+    ] = None
+    no_healthcheck: Annotated[bool | None, Doc("Leave the base's health check out.")] = None
+    stop_signal: Annotated[
+        str | None, Doc("Signal that stops the program, for example SIGINT; SIGTERM where it is empty.")
+    ] = None
+    index: Annotated[
+        bool | None, Doc("Make an index also for one platform, which otherwise gets a plain manifest.")
+    ] = None
     source_date_epoch: Annotated[
         int | None,
         Doc("Time of everything in the image, in seconds since 1970; the commit's where it is 0."),
@@ -511,7 +539,13 @@ class RustMultiarch:
         built = []
         for part, setup in zip(parts, setups, strict=True):
             manifests = {target.platform: setup.labels for target in planned.request.targets}
-            terms = normalize.Terms(context.time_of(settings, at), setup.labels, manifests)
+            terms = normalize.Terms(
+                epoch=context.time_of(settings, at),
+                index=setup.labels,
+                manifests=manifests,
+                config={"StopSignal": setup.stop_signal} if setup.stop_signal else {},
+                always_index=settings.index,
+            )
             origin = await attest.origin(part, output, at, settings, setup.labels)
             made = await image.assemble(part, setup, output, terms, names, origin)
             made.unnamed = unnamed

@@ -26,8 +26,8 @@ from pipeline.targets import DEFAULT_PLATFORMS, Libc, Strategy
 
 TABLE = "rust-multiarch"
 
-USER = "app"
-"""The user that the program runs as by default; it has no rights."""
+USER = "10001:10001"
+"""The user that the program runs as by default, as a number: clusters see then that it is not root."""
 
 DEFAULT = "default"
 """The origin of what nothing sets."""
@@ -71,6 +71,15 @@ class Settings:
     args: list[str] = field(default_factory=list)
     env: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
+    health_cmd: str = ""
+    health_interval: str = ""
+    health_timeout: str = ""
+    health_start_period: str = ""
+    health_start_interval: str = ""
+    health_retries: int = 0
+    no_healthcheck: bool = False
+    stop_signal: str = ""
+    index: bool = False
     source_date_epoch: int = 0
     ref: str = ""
     tag_rules: list[str] = field(default_factory=list)

@@ -25,19 +25,20 @@ def tagged(name: str) -> str:
 
 
 def write(layout: Path, archive: Path, platform: str, names: Sequence[str]) -> None:
-    """Write one platform of a layout's index as a Docker archive, the same bytes for the same image.
+    """Write one platform of a layout's image as a Docker archive, the same bytes for the same image.
 
     Args:
-        layout: an OCI layout with one index of images.
+        layout: an OCI layout with one index of images, or with one image.
         archive: the file to write.
         platform: the OCI platform, for example linux/arm64.
         names: what the image is called once it is loaded; nothing if empty.
 
     Raises:
-        StopIteration: the index has no such platform.
+        StopIteration: the layout has no such platform.
     """
-    (top,) = json.loads((layout / "index.json").read_text())["manifests"]
-    entries = _document(layout, top)["manifests"]
+    entries = json.loads((layout / "index.json").read_text())["manifests"]
+    while len(entries) == 1 and "index" in entries[0]["mediaType"]:
+        entries = _document(layout, entries[0])["manifests"]
     entry = next(entry for entry in entries if _platform(entry["platform"]) == platform)
     manifest = _document(layout, entry)
     files = {f"{_hexadecimal(manifest['config'])}.json": _blob(layout, manifest["config"])}

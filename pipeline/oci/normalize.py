@@ -27,7 +27,7 @@ import tarfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -54,15 +54,19 @@ class Terms:
         epoch: seconds since 1970, UTC: the time in layers, configs and annotations.
         index: annotations of the index.
         manifests: annotations of each manifest, by platform (`linux/arm64`).
+        config: fields that are added to the settings in every image's config, for example `StopSignal`.
+        always_index: make an index also for one image, which otherwise gets a plain manifest.
     """
 
     epoch: int = 0
     index: Mapping[str, str] = field(default_factory=dict)
     manifests: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    config: Mapping[str, str] = field(default_factory=dict)
+    always_index: bool = False
 
     def as_json(self) -> str:
         """The terms as the document that `terms` reads."""
-        return json.dumps({"epoch": self.epoch, "index": dict(self.index), "manifests": dict(self.manifests)})
+        return json.dumps(asdict(self))
 
 
 def terms(document: str) -> Terms:
@@ -220,9 +224,20 @@ def compressed(content: bytes) -> bytes:
     return gzip.compress(content, compresslevel=6, mtime=0)
 
 
-def sealed_config(config: Document, diff_ids: Sequence[str], epoch: int) -> Document:
-    """An image's config with one time, the layers it has now, and a history without the engine's clock."""
+def sealed_config(
+    config: Document, diff_ids: Sequence[str], epoch: int, added: Mapping[str, str] | None = None
+) -> Document:
+    """An image's config with one time, the layers it has now, and a history without the engine's clock.
+
+    Args:
+        config: as the engine exported it.
+        diff_ids: what its layers are called.
+        epoch: the time, in seconds since 1970.
+        added: see `Terms.config`.
+    """
     new = copy.deepcopy(config)
+    if added:
+        new["config"] = {**(new.get("config") or {}), **added}
     new["created"] = timestamp(epoch)
     new["rootfs"] = {"type": "layers", "diff_ids": list(diff_ids)}
     new["history"] = [_history(entry, epoch) for entry in config.get("history", ())]
@@ -237,14 +252,14 @@ def _history(entry: Document, epoch: int) -> Document:
 
 
 def seal(
-    image: ImageReader, base: ImageReader | None, epoch: int, layout: LayoutWriter
+    image: ImageReader, base: ImageReader | None, terms: Terms, layout: LayoutWriter
 ) -> tuple[Document, Document]:
     """Write one platform's sealed layers and config to a layout.
 
     Args:
         image: as the engine exported it, alone: exported with others it may get other layers.
         base: the sealed image that its first layers come from, or None.
-        epoch: the time, in seconds since 1970.
+        terms: the time, and what is added to the config.
         layout: where to write.
 
     Returns:
@@ -258,11 +273,11 @@ def seal(
             layers.append(layout.add(descriptor["mediaType"], base.blob(descriptor["digest"])))
         diff_ids += base.config()["rootfs"]["diff_ids"]
     for descriptor in image.manifest()["layers"][len(layers) :]:
-        _add_layer(image.blob(descriptor["digest"]), epoch, layout, layers, diff_ids)
+        _add_layer(image.blob(descriptor["digest"]), terms.epoch, layout, layers, diff_ids)
     manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
-        "config": layout.add_json(CONFIG, sealed_config(config, diff_ids, epoch)),
+        "config": layout.add_json(CONFIG, sealed_config(config, diff_ids, terms.epoch, terms.config)),
         "layers": layers,
     }
     return manifest, platform(config)
@@ -303,16 +318,22 @@ def _add_layer(
 def seal_index(
     images: Iterable[tuple[ImageReader, ImageReader | None]], terms: Terms, layout: LayoutWriter
 ) -> str:
-    """Write sealed images, each with its base, and the index of them; the index's digest."""
+    """Write sealed images, each with its base, and the index of them; the digest of the layout's image.
+
+    One image alone is not put into an index: services that deploy one platform refuse an index.
+    """
     # Hashing and compressing, which is what takes time, hold no lock of Python's.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        sealed = list(pool.map(lambda pair: seal(pair[0], pair[1], terms.epoch, layout), images))
+        sealed = list(pool.map(lambda pair: seal(pair[0], pair[1], terms, layout), images))
     entries = []
     for manifest, described in sealed:
         name = "/".join(described[key] for key in ("os", "architecture", "variant") if key in described)
         if annotations := terms.manifests.get(name):
             manifest["annotations"] = dict(sorted(annotations.items()))
         entries.append(layout.add_json(MANIFEST, manifest) | {"platform": described})
+    if len(entries) == 1 and not terms.always_index:
+        layout.finish(entries[0])
+        return str(entries[0]["digest"])
     index: Document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}
     if terms.index:
         index["annotations"] = dict(sorted(terms.index.items()))

@@ -42,7 +42,7 @@ class VariantManifest:
 
 
 async def manifests(layout: dagger.Directory) -> list[VariantManifest]:
-    """The image manifests of an OCI layout's one index, in its order."""
+    """The image manifests of an OCI layout: those of its one index, in its order, or the only one."""
 
     async def blob(digest: str) -> Any:
         return json.loads(await layout.file(f"blobs/{digest.replace(':', '/')}").contents())

@@ -15,6 +15,8 @@ from pipeline.config.settings import USER, Settings
 from pipeline.errors import BaseImageUnavailable
 from pipeline.git import metadata
 from pipeline.git.context import Situation
+from pipeline.oci import accounts
+from pipeline.oci.health import Health, health, stop_signal
 from pipeline.targets import Libc, Target
 from pipeline.toolchain import builder as toolchain
 from pipeline.toolchain.versions import BASE, LATER
@@ -28,16 +30,7 @@ SUPPLIED = "the supplied runtime"
 BASES = {Libc.GNU: BASE, Libc.MUSL: SCRATCH}
 """What the final image starts from where nothing else is asked."""
 
-UID = 10001
 PROGRAMS = "/usr/local/bin"
-ACCOUNTS = {
-    "/etc/passwd": (
-        "root:x:0:0:root:/root:/usr/sbin/nologin\n",
-        f"{USER}:x:{UID}:{UID}::/nonexistent:/usr/sbin/nologin\n",
-    ),
-    "/etc/group": ("root:x:0:\n", f"{USER}:x:{UID}:\n"),
-}
-"""Account files: root's line, for a base that has none, and our own user's."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +40,16 @@ class Runtime:
     Attributes:
         base: image to start from; pulled for each target platform. `scratch` starts from nothing.
         packages: Debian packages to add, besides those that the programs need.
-        user: who the process runs as; the default is a user of our own without any rights.
+        user: who the process runs as; the default is an account without any rights, empty keeps the base's.
         ports: TCP ports the image declares.
         args: default arguments after the entrypoint.
         env: environment of the process.
         labels: labels of the image's config.
         workdir: where the process starts; empty means the base's.
         entrypoint: the command; empty means the first program.
+        health: the health check to set; None leaves the base's.
+        no_healthcheck: take the base's health check away.
+        stop_signal: what stops the process; empty leaves the base's.
         files: laid over the base's root file system.
         supplied: containers that platforms start from instead of `base`.
     """
@@ -67,6 +63,9 @@ class Runtime:
     labels: Mapping[str, str] = field(default_factory=dict)
     workdir: str = ""
     entrypoint: tuple[str, ...] = ()
+    health: Health | None = None
+    no_healthcheck: bool = False
+    stop_signal: str = ""
     files: dagger.Directory | None = None
     supplied: Supplied = field(default_factory=Supplied)
 
@@ -104,7 +103,7 @@ async def assemble(
     system = system.with_file(toolchain.CERTIFICATES, host.file(toolchain.CERTIFICATES), permissions=0o644)
     if added is not None:
         system = added.with_directory("/", system)
-    if bare or runtime.user == USER:
+    if bare or runtime.user in accounts.OWN:
         system = await _with_accounts(system, base)
     folder = dag.directory()
     for name, program in programs.items():
@@ -112,13 +111,26 @@ async def assemble(
     container = base.with_directory("/", system, owner="0:0")
     if runtime.files is not None:
         container = container.with_directory("/", runtime.files, owner="0:0")
-    return _configured(container.with_directory("/", folder, owner="0:0"), runtime, next(iter(programs)))
+    container = container.with_directory("/", folder, owner="0:0")
+    container = container.with_user(await _numeric(runtime.user or await base.user(), container))
+    return _configured(container, runtime, next(iter(programs)))
+
+
+async def _numeric(user: str, container: dagger.Container) -> str:
+    """A user in numbers, by the account files of the finished image."""
+    if accounts.is_numeric(user) or not user:
+        return accounts.numeric(user, {}) if user else ""
+    names = [path for path in accounts.FILES if await container.exists(path)]
+    return accounts.numeric(user, {path: await container.file(path).contents() for path in names})
 
 
 def _configured(container: dagger.Container, runtime: Runtime, program: str) -> dagger.Container:
     entrypoint = runtime.entrypoint or (f"{PROGRAMS}/{program}",)
-    container = container.with_user(runtime.user).with_entrypoint(list(entrypoint))
-    container = container.with_default_args(list(runtime.args))
+    container = container.with_entrypoint(list(entrypoint)).with_default_args(list(runtime.args))
+    if runtime.no_healthcheck:
+        container = container.without_docker_healthcheck()
+    if runtime.health:
+        container = runtime.health.on(container)
     if runtime.workdir:
         container = container.with_workdir(runtime.workdir)
     for port in runtime.ports:
@@ -186,15 +198,10 @@ def _ordinary(host: dagger.Container) -> dagger.Directory:
 
 async def _with_accounts(system: dagger.Directory, base: dagger.Container) -> dagger.Directory:
     """The base's account files, or root's lines alone, with our own user added: files to lay over it."""
-    for path, (root, own) in ACCOUNTS.items():
+    for path, (root, own) in accounts.FILES.items():
         present = await base.file(path).contents() if await base.exists(path) else root
-        system = system.with_new_file(path, extended(present, own), permissions=0o644)
+        system = system.with_new_file(path, accounts.extended(present, own), permissions=0o644)
     return system
-
-
-def extended(present: str, own: str) -> str:
-    """A file of lines with another line at its end, also where its last one has no newline."""
-    return present + ("\n" if present and not present.endswith("\n") else "") + own
 
 
 async def setup(settings: Settings, plan: Plan, at: Situation | None, supplied: Supplied) -> Runtime:
@@ -226,5 +233,8 @@ async def setup(settings: Settings, plan: Plan, at: Situation | None, supplied: 
         labels=labels,
         workdir=settings.working_directory,
         entrypoint=tuple(settings.entrypoint),
+        health=health(settings, has_shell=base != SCRATCH or bool(supplied.runtimes)),
+        no_healthcheck=settings.no_healthcheck,
+        stop_signal=stop_signal(settings.stop_signal),
         supplied=supplied,
     )

@@ -25,6 +25,7 @@ from pipeline.config import settings
 from pipeline.config.settings import Merged
 from pipeline.errors import BaseImageUnavailable
 from pipeline.native.natives import Needs
+from pipeline.oci import accounts
 from pipeline.oci.runtime import SCRATCH, SUPPLIED, Runtime
 from pipeline.targets import Libc, Target
 from pipeline.toolchain import builder as toolchain
@@ -290,7 +291,7 @@ def _unpinned(runtime: Runtime) -> Iterable[str]:
 
 
 def _risky(plan: Plan, runtime: Runtime) -> Iterable[str]:
-    if runtime.user in ("root", "0"):
+    if runtime.user and accounts.is_root(runtime.user):
         yield "the program runs as root"
     if plan.request.choice.profile == "dev":
         yield "profile dev: the programs are not optimised"

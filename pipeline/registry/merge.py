@@ -71,7 +71,7 @@ async def merge(
     """Push one index of images that registries have, under every tag.
 
     The index lists its platforms in alphabetical order, so the same images give the same digest in
-    whatever order they are named. It gets the annotations that the sources' own indexes agree on.
+    whatever order they are named. It gets the annotations that the sources agree on.
 
     Args:
         sources: addresses with a tag or a digest, each of a manifest or an index.
@@ -140,14 +140,16 @@ def common(documents: Sequence[Mapping[str, str]]) -> dict[str, str]:
 async def _parts(
     address: Address, registries: Registries
 ) -> tuple[list[SourceImage], Mapping[str, str] | None]:
-    """The images at an address, and the annotations of the index, where it is one."""
+    """The images at an address, and the annotations of what it names; None of a plain manifest without."""
     registry = await registries.registry(address.host)
     repository = Repository(registry, address.repository, actions="pull")
     found = await _fetch(repository, address, address.reference)
     manifest = Manifest.parse(found.descriptor, found.body)
     if manifest.blobs:
         config = json.loads(await repository.small_blob(manifest.blobs[0]))
-        return [_part(found, platform_name(config), {}, address, repository)], None
+        # A plain manifest stands for an index of one: its annotations are those that the index would have.
+        own = json.loads(found.body).get("annotations") or None
+        return [_part(found, platform_name(config), {}, address, repository)], own
     parts = []
     for entry in manifest.children:
         child = await _fetch(repository, address, entry.digest)

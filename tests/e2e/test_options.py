@@ -1,5 +1,7 @@
 """Every option changes what is built: each test fails if its option were dropped."""
 
+import json
+
 import crates
 import dagger
 import pytest
@@ -137,6 +139,36 @@ async def test_default_user_has_no_rights(session) -> None:
     assert await container.user() == USER
     assert await container.with_exec(["id", "-u"]).stdout() == "10001\n"
     assert await container.with_exec(["id", "-un"]).stdout() == "app\n"
+
+
+async def test_a_user_by_name_and_the_bases_own(session) -> None:
+    async def user_of(**options) -> str:
+        image = await RustMultiarch(source=crates.hello(), platforms=[AMD64], **options).build()
+        return await image.variants[0].container.user()
+
+    assert await user_of(user="nobody") == "65534"
+    assert await user_of(user="nobody:www-data") == "65534:33"
+    assert await user_of(user="") == ""
+    own = crates.directory({"etc/passwd": "me:x:1234:1::/:/bin/sh\n"})
+    assert await user_of(user="me", files=own) == "1234"
+    assert await user_of(libc="musl", user="app") == "10001"
+    with pytest.raises(errors.InvalidArgument, match="no user 'nemo'"):
+        await user_of(user="nemo")
+
+
+async def test_the_health_check_and_the_stop_signal(session) -> None:
+    options = {"health_cmd": '["/usr/local/bin/hello"]', "health_interval": "7s", "stop_signal": "INT"}
+    module = RustMultiarch(source=crates.hello(), platforms=[AMD64], **options)
+    layout = (await module.build()).layout()
+
+    async def document(digest: str) -> dict:
+        return json.loads(await layout.file(f"blobs/{digest.replace(':', '/')}").contents())
+
+    (top,) = json.loads(await layout.file("index.json").contents())["manifests"]
+    config = await document((await document(top["digest"]))["config"]["digest"])
+    assert config["config"]["StopSignal"] == "SIGINT"
+    assert config["config"]["Healthcheck"]["Test"] == ["CMD", "/usr/local/bin/hello"]
+    assert config["config"]["Healthcheck"]["Interval"] == 7_000_000_000
 
 
 async def test_builder_is_ready_for_its_platform_alone(session) -> None:

@@ -27,6 +27,12 @@ def test_one_platform_and_its_names(tmp_path: Path) -> None:
     assert [layouts.digest_of(gzip.decompress(files[layer])) for layer in image["Layers"]] == diff_ids
 
 
+def test_a_layout_of_one_manifest(tmp_path: Path) -> None:
+    layout = layouts.layout(tmp_path, layouts.image(tmp_path, "linux/arm64", [b"x"]))
+    docker_archive.write(layout, tmp_path / "image.tar", "linux/arm64", ["app"])
+    assert json.loads(read(tmp_path / "image.tar")["manifest.json"])[0]["RepoTags"] == ["app:latest"]
+
+
 def test_the_same_image_is_the_same_bytes(tmp_path: Path) -> None:
     layout = layouts.sample(tmp_path / "layout")
     for name in ("a.tar", "b.tar"):

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from pipeline.oci import runtime
+from pipeline.errors import InvalidArgument
+from pipeline.oci import accounts, runtime
 
 pytestmark = pytest.mark.anyio
 
-OWN = {path: own for path, (_, own) in runtime.ACCOUNTS.items()}
-ROOT = {path: root for path, (root, _) in runtime.ACCOUNTS.items()}
+OWN = {path: own for path, (_, own) in accounts.FILES.items()}
+ROOT = {path: root for path, (root, _) in accounts.FILES.items()}
 
 
 class Base(dict[str, str]):
@@ -48,3 +49,59 @@ async def test_our_user_has_a_line_of_its_own(present: dict[str, str], before: d
     """Found with a base whose last line had no newline: two accounts became one that was neither."""
     laid: Any = await runtime._with_accounts(Laid(), Base(present))  # type: ignore[arg-type]
     assert laid == {path: before[path] + OWN[path] for path in OWN}
+
+
+PASSWD = ROOT[accounts.PASSWD] + "nobody:x:65534:65534::/:/bin/false\ntoor:x:0:0::/:/bin/sh\nodd:x:many\n"
+FILES = {accounts.PASSWD: PASSWD, accounts.GROUP: "root:x:0:\nwww-data:x:33:\n"}
+
+
+@pytest.mark.parametrize(
+    ("user", "number"),
+    [
+        ("10001:10001", "10001:10001"),
+        ("1000", "1000"),
+        ("007:08", "7:8"),
+        ("nobody", "65534"),
+        ("nobody:www-data", "65534:33"),
+        ("1000:www-data", "1000:33"),
+        ("root", "0"),
+        ("toor", "0"),
+        (":5", "0:5"),
+        ("nobody:", "65534"),
+    ],
+)
+def test_a_user_is_written_as_a_number(user: str, number: str) -> None:
+    """Kubernetes cannot tell that a name is not root's, and does not start such an image (case 30)."""
+    assert accounts.numeric(user, FILES) == number
+
+
+@pytest.mark.parametrize(
+    ("user", "what"),
+    [
+        ("somebody", "no user 'somebody' in /etc/passwd"),
+        ("nobody:users", "no group 'users' in /etc/group"),
+        ("odd", "no user 'odd'"),
+        ("4294967295", "too high for a user"),
+        ("-1", "no user '-1'"),
+    ],
+)
+def test_a_user_that_the_image_does_not_have(user: str, what: str) -> None:
+    with pytest.raises(InvalidArgument, match=what):
+        accounts.numeric(user, FILES)
+    with pytest.raises(InvalidArgument):
+        accounts.numeric("nobody", {})
+
+
+@pytest.mark.parametrize(
+    ("user", "root"),
+    [
+        *(
+            dict.fromkeys(
+                ("", "root", "0", "00", "+0", "-0", "0:0", "root:app", "0:10001", ":5"), True
+            ).items()
+        ),
+        *(dict.fromkeys((accounts.USER, "app", "1000", "10:0", "rooty", "100"), False).items()),
+    ],
+)
+def test_root_is_known_in_any_spelling(user: str, root: bool) -> None:
+    assert accounts.is_root(user) is root

@@ -253,7 +253,13 @@ def test_the_same_bytes_whenever_and_however_the_engine_made_the_layers(tmp_path
 
 
 def test_every_blob_is_what_its_digest_says_and_is_used(tmp_path: Path) -> None:
-    layout = sealed(tmp_path, "one", BASE, "x", Terms(EPOCH, {"top": "1"}, {"linux/arm/v7": {"low": "2"}}))
+    layout = sealed(
+        tmp_path,
+        "one",
+        BASE,
+        "x",
+        Terms(EPOCH, {"top": "1"}, {"linux/arm/v7": {"low": "2"}}, always_index=True),
+    )
     for path, content in contents(layout).items():
         if path.startswith("blobs"):
             assert hashlib.sha256(content).hexdigest() == path.rsplit("/", 1)[1]
@@ -289,9 +295,41 @@ def test_an_image_without_a_base_and_without_annotations(
     normalize.main(["image", str(tmp_path / "out"), str(tmp_path / "terms.json"), str(image)])
     (top,) = json.loads((tmp_path / "out/index.json").read_text())["manifests"]
     assert capsys.readouterr().out.strip() == top["digest"]
-    index = json.loads((tmp_path / "out/blobs" / top["digest"].replace(":", "/")).read_bytes())
-    assert "annotations" not in index
-    assert index["manifests"][0]["platform"] == {"architecture": "amd64", "os": "linux"}
+    assert (top["mediaType"], top["platform"]) == (
+        normalize.MANIFEST,
+        {"architecture": "amd64", "os": "linux"},
+    )
+    manifest = json.loads((tmp_path / "out/blobs" / top["digest"].replace(":", "/")).read_bytes())
+    assert "annotations" not in manifest
+
+
+@pytest.mark.parametrize(
+    ("platforms", "always", "kind"),
+    [
+        (["amd64"], False, normalize.MANIFEST),
+        (["amd64"], True, normalize.INDEX),
+        (["amd64", "arm64"], False, normalize.INDEX),
+    ],
+)
+def test_one_platform_is_a_plain_manifest(
+    tmp_path: Path, platforms: list[str], always: bool, kind: str
+) -> None:
+    """Lambda and others that deploy one platform refuse an index (case 31)."""
+    images = [str(archive(tmp_path / f"{name}.tar", name, [PROGRAM])) for name in platforms]
+    (tmp_path / "terms.json").write_text(Terms(EPOCH, always_index=always).as_json())
+    normalize.main(["image", str(tmp_path / "out"), str(tmp_path / "terms.json"), *images])
+    (top,) = json.loads((tmp_path / "out/index.json").read_text())["manifests"]
+    document = json.loads((tmp_path / "out/blobs" / top["digest"].replace(":", "/")).read_bytes())
+    assert top["mediaType"] == document["mediaType"] == kind
+
+
+def test_settings_are_added_to_the_config(tmp_path: Path) -> None:
+    layout = sealed(tmp_path, "one", BASE, "x", Terms(EPOCH, config={"StopSignal": "SIGINT"}))
+    (top,) = json.loads((layout / "index.json").read_text())["manifests"]
+    blobs = layout / "blobs"
+    manifest = json.loads((blobs / top["digest"].replace(":", "/")).read_bytes())
+    config = json.loads((blobs / manifest["config"]["digest"].replace(":", "/")).read_bytes())
+    assert config["config"] == {"StopSignal": "SIGINT"}
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def test_what_is_in_it() -> None:
     origins = {each["name"]: (each["value"], each["origin"]) for each in document["settings"]}
     assert origins["ports"] == ([80], "Cargo.toml [package.metadata.rust-multiarch]")
     assert origins["bin"] == (["app", "two"], "option --bin")
-    assert origins["user"] == ("app", "default")
+    assert origins["user"] == (settings.USER, "default")
 
 
 def test_the_text() -> None:
@@ -213,6 +213,7 @@ def test_a_floor_is_what_a_runtime_has_to_have() -> None:
         (Runtime(base="ghcr.io/me/base"), "release", "ghcr.io/me/base names no version"),
         (Runtime(base="host:5000/base:latest"), "release", "names no version"),
         (Runtime(user="root"), "release", "runs as root"),
+        (Runtime(user="0:0"), "release", "runs as root"),
         (Runtime(), "dev", "not optimised"),
     ],
 )
