@@ -1,8 +1,8 @@
-"""The public reports in ../shared/cases, each with its right outcome; the command line runs them as a person would.
+"""The public reports in ../shared/cases, each with its right outcome, run by the command line as people do.
 
-A row of `CASES` is a command over a case's project. `{project}` in an argument is its copy, which `make.sh` makes
-where the case has one, `{work}` is an empty directory, `{registry}` the registry of the engine, and `{unique}` a
-word that no other run has.
+A row of `CASES` is a command over a case's project. `{project}` in an argument is a copy of the project, made
+by `make.sh` where the case has one. `{work}` is an empty directory, `{registry}` the engine's registry, and
+`{unique}` a word that no other run has.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+PROGRAM = Path(sys.executable).parent / "rust-multiarch"
 FOLDER = Path(__file__).parents[3] / "shared/cases"
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -104,7 +105,7 @@ def test_case(case: Case, tmp_path: Path, loopback: str) -> None:
         "registry": loopback,
         "unique": uuid.uuid4().hex[:8],
     }
-    command = [sys.executable, "-m", "pipeline.cli", *(part.format(**words) for part in case.arguments.split())]
+    command = [str(PROGRAM), *(part.format(**words) for part in case.arguments.split())]
     done = subprocess.run(
         [*command, "--progress", "quiet"],
         capture_output=True,

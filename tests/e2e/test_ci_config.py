@@ -176,7 +176,9 @@ def test_the_command_lines_of_a_matrix(project: Path, private_registry, tmp_path
             address = shell(publish, project, IMAGE=image, **LOGIN, **leg)
             assert re.fullmatch(rf"{image}:sha-[0-9a-f]{{7}}-{leg['SLUG']}@sha256:[0-9a-f]{{64}}", address)
             (digests / leg["SLUG"]).write_text(address + "\n")
-            wanted |= manifests_of(index_of(image, address.split("@")[1]))
+            digest = address.split("@")[1]
+            assert index_of(image, digest)["mediaType"] == MANIFEST
+            wanted[leg["PLATFORM"]] = digest
             if "--cache-to" in publish:
                 assert index_of(image, f"buildcache-{leg['SLUG']}")["artifactType"] == archive.TYPE
         given = f"cat {digests}/* | xargs {merge}"
