@@ -10,8 +10,9 @@ PLAN ?= full
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@sed -nE 's/^##@ (.*)/\n\1/p; s/^([a-z0-9-]+):[^#]*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
+##@ Use
 $(BIN)/pip:
 	@python3 -m venv $(VENV) || { echo 'python3 cannot make a virtual environment: apt-get install python3-venv' >&2; exit 1; }
 
@@ -30,21 +31,45 @@ setup: $(VENV)/ready ## make the Python environment
 build: setup ## build, publish and try sample_app for PLATFORMS
 	@$(BIN)/python examples/first_run.py $(PLATFORMS)
 
+##@ Test
 .PHONY: test
-test: setup coverage e2e ## every test: without an engine, then on a real one
+test: setup coverage quick ## what shows each function, parameter and error once: minutes
+	@mkdir -p .coverage && cd .coverage && ../$(BIN)/coverage combine --quiet --keep --data-file=all unit e2e
+	@echo "covered by all of them together: $$($(BIN)/coverage report --data-file=.coverage/all --format=total --fail-under=0) %"
+
+.PHONY: test-all
+test-all: setup ## every test but the suites below that keep a record of their own: hours; writes tests/data/test-all.json
+	@$(BIN)/python tools/record.py
 
 .PHONY: unit
 unit: setup ## the tests that need no engine
 	@$(BIN)/python -m pytest tests/unit
 
 .PHONY: coverage
-coverage: setup ## the same, and every line of the pure core has to be run by them
-	@$(BIN)/python -m pytest tests/unit --cov
+coverage: setup ## the same, with the share of the package that they cover
+	@rm -rf .coverage/unit*
+	@COVERAGE_FILE=.coverage/unit $(BIN)/coverage run -m pytest tests/unit --durations=10
+	@COVERAGE_FILE=.coverage/unit $(BIN)/coverage combine --quiet
+	@COVERAGE_FILE=.coverage/unit $(BIN)/coverage report
+
+.PHONY: quick
+quick: setup ## the tests on a real engine and a real registry, without what tests/e2e/quick.py leaves for later
+	@rm -rf .coverage/e2e*
+	@COVERAGE_FILE=.coverage/e2e $(BIN)/coverage run -m pytest tests/e2e --quick --durations=25
+	@COVERAGE_FILE=.coverage/e2e $(BIN)/coverage combine --quiet
 
 .PHONY: e2e
-e2e: setup ## the tests on a real engine and a real registry
+e2e: setup ## all tests on a real engine and a real registry, without the suites below
 	@$(BIN)/python -m pytest tests/e2e --durations=25
 
+.PHONY: lint
+lint: setup ## ruff, mypy, and that every test can be collected
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest tests/e2e tests/callers --collect-only -qq >.collected 2>&1 || { cat .collected; exit 1; }
+
+##@ Test suites that take long
 .PHONY: emulated
 emulated: setup ## the compiler itself under QEMU: each platform's own, and an arm64 machine that crosses to amd64
 	@$(BIN)/python -m pytest tests/e2e/test_emulated.py --emulated
@@ -65,20 +90,14 @@ targets: setup ## build and start a program for every row of the target table, w
 programs: setup ## build and start programs of other people (CRATES="dufs or bat"), record what came of it
 	@$(BIN)/python -m pytest tests/e2e/test_programs.py --programs -k '$(CRATES)'; $(BIN)/python tests/e2e/programs.py
 
-.PHONY: lint
-lint: setup ## ruff and mypy
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
-	@$(BIN)/python -m pytest tests/e2e tests/callers --collect-only -qq >.collected 2>&1 || { cat .collected; exit 1; }
-
-.PHONY: docs
-docs: setup ## renew the pages that are made from the code
-	@PYTHONPATH=. $(BIN)/python docs/generate.py
-
 .PHONY: examples
 examples: setup ## type-check the callers in Go and TypeScript against bindings made for this module
 	@$(BIN)/python -m pytest tests/callers
+
+##@ Renew what is made
+.PHONY: docs
+docs: setup ## renew the pages that are made from the code
+	@PYTHONPATH=. $(BIN)/python docs/generate.py
 
 .PHONY: schema
 schema: setup ## renew tests/data/schema.txt, the interface that other modules rely on
@@ -89,6 +108,7 @@ requirements: setup ## renew the pinned requirements
 	@$(PIP) install --quiet uv
 	@$(BIN)/python tools/requirements.py
 
+##@ Measure
 .PHONY: bench
 bench: setup ## measure this project beside its peers, some hours; PLAN=workspace is a part, ARGS="--rounds 1" too
 	@$(BIN)/python -m bench run $(PLAN) $(ARGS)

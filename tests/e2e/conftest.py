@@ -8,6 +8,7 @@ from pathlib import Path
 import dagger
 import debian_tools
 import pytest
+import quick
 from dagger import dag
 from faulty import Proxy, proxy
 
@@ -39,6 +40,7 @@ LONG = {
 def pytest_addoption(parser: pytest.Parser) -> None:
     for name, what in LONG.items():
         parser.addoption(f"--{name}", action="store_true", help=what)
+    parser.addoption("--quick", action="store_true", help="leave out what tests/e2e/quick.py names")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -49,6 +51,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     unasked = [name for name in LONG if not config.getoption(f"--{name}")]
     left_out = [item for item in items if any(map(item.get_closest_marker, unasked))]
+    if config.getoption("--quick"):
+        left_out += [item for item in items if item not in left_out and quick.left_out(item.nodeid)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
 

@@ -13,21 +13,14 @@ pytestmark = [pytest.mark.anyio, pytest.mark.programs]
 
 RUST = "1.96"
 
-# cargo downloads what a project depends on, so there has to be one.
+# `cargo info` downloads and unpacks one package, checked against the index, and resolves nothing. The program is
+# then built with its authors' lock file. Without one every dependency would be the newest of the day.
 FETCH = """
-mkdir -p /fetching/src && cd /fetching && touch src/lib.rs
-cat >Cargo.toml <<END
-[package]
-name = "fetching"
-version = "0.0.0"
-edition = "2021"
-
-[dependencies]
-$1 = "=$2"
-END
-cargo fetch --quiet
+mkdir /fetching && cd /fetching
+cargo info --quiet "$1@$2" >/dev/null
 mv "$CARGO_HOME"/registry/src/*/"$1-$2" /program
 cd /program
+test -f Cargo.lock || { echo "$1 $2 was published without a lock file" >&2; exit 1; }
 rm -rf .cargo-ok .cargo_vcs_info.json Cargo.toml.orig
 """
 
