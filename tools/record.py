@@ -73,10 +73,15 @@ def main() -> int:
     describe = ["git", "describe", "--always", "--dirty", "--exclude=*"]
     commit = subprocess.run(describe, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
     with tempfile.TemporaryDirectory() as directory:
-        codes, reports = zip(*run(Path(directory)), strict=True)
-    made = record(by_file(reports), commit, datetime.now(UTC).date().isoformat(), os.cpu_count() or 0)
+        runs = list(run(Path(directory)))
+    made = record(
+        by_file(report for _, report in runs),
+        commit,
+        datetime.now(UTC).date().isoformat(),
+        os.cpu_count() or 0,
+    )
     RESULT.write_text(json.dumps(made, indent=1) + "\n")
-    return max(codes)
+    return max(code for code, _ in runs)
 
 
 if __name__ == "__main__":

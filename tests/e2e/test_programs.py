@@ -13,8 +13,8 @@ pytestmark = [pytest.mark.anyio, pytest.mark.programs]
 
 RUST = "1.96"
 
-# `cargo info` downloads and unpacks one package, checked against the index, and resolves nothing. The program is
-# then built with its authors' lock file. Without one every dependency would be the newest of the day.
+# `cargo info` downloads and unpacks one package, checked against the index, and resolves nothing. The program
+# is then built with its authors' lock file. Without one every dependency would be the newest of the day.
 FETCH = """
 mkdir /fetching && cd /fetching
 cargo info --quiet "$1@$2" >/dev/null

@@ -20,9 +20,8 @@ NOT_RUN = {
     "make build": "ten minutes from nothing; tests/e2e/test_sample_app.py has its steps",
     "make test": "it would run these tests again",
     "make lint unit": "CI runs both by themselves",
-    "make coverage": "CI runs it by itself",
+    "make test-all": "hours; it would run these tests again",
     "make e2e": "it would run these tests again",
-    "make long": "it would run these tests again",
     "make docs": "tests/unit/test_docs.py compares what it writes",
     "make bench": "minutes to hours; tests/unit/test_bench_*.py have what decides in them",
     "dagger call -m github.com/rust-multiarch/rust-multiarch publish":

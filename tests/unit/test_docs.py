@@ -122,4 +122,6 @@ def test_make_lists_its_targets() -> None:
     # As from a terminal, also where `make unit` runs this.
     env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     listed = subprocess.run(["make"], cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout
-    assert [line.split()[0] for line in listed.splitlines()] == targets and "e2e" in targets
+    lines = [line for line in listed.splitlines() if line.startswith("  ")]
+    assert [line.split()[0] for line in lines] == targets and "e2e" in targets
+    assert [line for line in listed.splitlines() if line and line not in lines][:2] == ["Use", "Test"]

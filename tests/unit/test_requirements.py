@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import sys
 import tomllib
@@ -156,6 +157,12 @@ def test_what_the_sdk_requires_accepts_the_exact_versions() -> None:
     for each in wanted_by("dagger-io"):
         if each.name in exact:
             assert each.specifier.contains(str(exact[each.name]).removeprefix("==")), each
+
+
+def test_the_engine_its_client_and_the_module_are_of_one_dagger() -> None:
+    engine = json.loads((ROOT / "dagger.json").read_text())["engineVersion"]
+    assert f"github.com/dagger/dagger {engine}" in (ROOT / "engine/go.mod").read_text()
+    assert requirements.locked(LOCK)["dagger-io"] == engine.removeprefix("v")
 
 
 def test_the_lock_names_no_package_index() -> None:
