@@ -1,4 +1,4 @@
-"""One thing done for each of several, a few at a time."""
+"""Run a function for each of several items, with a limit on concurrency."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ R = TypeVar("R")
 
 
 async def each(items: Iterable[T], do: Callable[[T], Awaitable[R]], at_once: int) -> list[R]:
-    """What `do` gives for each item, in the order of the items.
+    """Call `do` for each item and return the results in the order of the items.
 
     Args:
-        items: what it is done for.
-        do: does it for one.
-        at_once: the most that run at the same time.
+        items: the arguments.
+        do: the function to call.
+        at_once: maximum number of concurrent calls.
 
     Raises:
-        Exception: the first error of `do`, by itself and not in a group; the others are cancelled.
+        Exception: the first error of `do`, not in a group; other calls are cancelled.
     """
     found: dict[int, R] = {}
     limiter = anyio.CapacityLimiter(at_once)

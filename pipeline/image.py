@@ -240,7 +240,7 @@ class Image:
         logins = self.logins
         if password is not None:
             logins = [RegistryLogin(to[0].host, username or "", password), *logins]
-        wish = await attest.wish(bool(sbom), bool(provenance), bool(symbols), sign_key, sign_password)
+        wish = await attest.options(bool(sbom), bool(provenance), bool(symbols), sign_key, sign_password)
 
         async def attach(layout: Layout) -> list[Artifact]:
             terms = normalize.terms(self.terms)

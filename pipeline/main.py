@@ -377,7 +377,7 @@ class RustMultiarch:
         """Build, then push one index with exactly these platforms; returns its address with the digest."""
         destinations([named(one, "bin") for one in (address, *(also or []))], tags or [])
         # Refused before anything is built.
-        await attest.wish(key=sign_key, password=sign_password)
+        await attest.options(key=sign_key, password=sign_password)
         settings, at = await self._asked()
         context.check_release(settings, at)
         built = await self._summed_up()

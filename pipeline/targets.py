@@ -1,6 +1,6 @@
-"""The target table: one row per platform, everything that differs between them.
+"""The target table: one row per platform, with everything that differs between platforms.
 
-Adding a platform is adding a row. Sources of the columns: the platform names are the OCI image
+To add a platform, add a row. Sources of the columns: the platform names are the OCI image
 specification's (GOOS/GOARCH/GOARM); the triples are rustc's platform-support list; architectures, tool
 prefixes and multiarch directories are Debian's (`dpkg-architecture -L`); ELF machines and loader paths are
 the System V psABI supplements' and glibc's `shlib-versions`; the baseline CPU is what rustc assumes for
@@ -25,28 +25,28 @@ _PLATFORM = re.compile(r"(?P<os>[a-z]+)/(?P<arch>[a-z0-9]+)(?:/(?P<variant>v[0-9
 
 @enum_type
 class Strategy(enum.Enum):
-    """Where the compiler of a target runs."""
+    """The machine that a target's compiler runs on."""
 
     CROSS = "cross"
     EMULATED = "emulated"
 
 
 class Libc(enum.Enum):
-    """Which C library the binary is linked with."""
+    """The C library that the binary links with."""
 
     GNU = "gnu"
-    """glibc, which the runtime has to have."""
+    """glibc, which the runtime has to provide."""
 
     MUSL = "musl"
-    """musl, linked in: the binary is static and needs no runtime at all."""
+    """musl, linked statically: the binary needs no library in the runtime."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """One row: an OCI platform and what every tool calls it.
+    """An OCI platform with its name in every tool.
 
     Attributes:
-        platform: OCI platform, with its variant where it has one.
+        platform: OCI platform, with its variant if it has one.
         gnu: rustc triple for glibc.
         musl: rustc triple for musl.
         debian: Debian architecture, as `dpkg --add-architecture` takes it.
@@ -74,12 +74,12 @@ class Target:
     qemu: str
 
     def triple(self, libc: Libc = Libc.GNU) -> str:
-        """The rustc triple for a C library."""
+        """Return the rustc triple for a C library."""
         return self.musl if libc is Libc.MUSL else self.gnu
 
     @property
     def arch(self) -> str:
-        """The architecture part of the platform (`arm` of `linux/arm/v7`)."""
+        """Return the architecture part of the platform (`arm` of `linux/arm/v7`)."""
         return self.platform.split("/")[1]
 
 
@@ -111,16 +111,16 @@ TARGETS: tuple[Target, ...] = (
 
 BY_PLATFORM = {target.platform: target for target in TARGETS}
 
-# What the default variant of an architecture is called with it spelled out (containerd's `Normalize`).
+# Spellings with an explicit default variant (containerd's `Normalize`).
 _SAME = {"linux/arm64/v8": "linux/arm64", "linux/amd64/v1": "linux/amd64", "linux/arm": "linux/arm/v7"}
 
 
 def parse(platform: str) -> Target:
-    """The row of one platform.
+    """Return the row of a platform.
 
     Raises:
         MalformedPlatform: the text is not `os/arch` or `os/arch/variant`.
-        UnsupportedPlatform: there is no such row; the message lists those there are.
+        UnsupportedPlatform: no row matches; the message lists the supported platforms.
     """
     text = platform.strip()
     if not _PLATFORM.fullmatch(text):
@@ -140,11 +140,11 @@ def parse(platform: str) -> Target:
 
 
 def select(platforms: Iterable[str]) -> tuple[Target, ...]:
-    """The rows of a list of platforms, in the order asked; an item may hold several, comma-separated.
+    """Return the rows of some platforms in order; an item may hold several, separated by commas.
 
     Raises:
         NoPlatforms: the list is empty.
-        DuplicatePlatform: a platform is named twice, also under two spellings.
+        DuplicatePlatform: a platform occurs twice, also in two spellings.
         MalformedPlatform, UnsupportedPlatform: see `parse`.
     """
     names = [name for item in platforms for name in item.split(",")]
@@ -166,5 +166,5 @@ def select(platforms: Iterable[str]) -> tuple[Target, ...]:
 
 
 def for_triple(triple: str, targets: Sequence[Target] = TARGETS) -> Target | None:
-    """The row that a rustc triple belongs to, if any."""
+    """Return the row of a rustc triple, or None."""
     return next((target for target in targets if triple in (target.gnu, target.musl)), None)

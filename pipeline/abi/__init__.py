@@ -1,1 +1,1 @@
-"""The ABI gate: whether a program fits the root file system that it ships in."""
+"""Check that programs can start in the root filesystem of their image."""

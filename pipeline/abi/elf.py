@@ -1,4 +1,4 @@
-"""What an ELF file says about itself: what it runs on, what it needs and what it offers.
+"""Read the properties of an ELF file that matter for loading it: architecture, needs and exports.
 
 Everything is read from the bytes, so it works alike for every architecture, stripped or not. Sources: the
 System V gABI (header, dynamic section, symbol table) and the Linux Standard Base's chapter on symbol
@@ -26,13 +26,13 @@ _INDEX = 0x7FFF  # the rest of a .gnu.version entry is the "hidden" bit
 
 @dataclass(frozen=True)
 class Need:
-    """One symbol version that has to be defined by a library.
+    """A symbol version that a library has to define.
 
     Attributes:
         library: name of the library, as in `needed`.
         version: for example `GLIBC_2.34`.
-        symbols: what is used of it; may be empty, as for `GLIBC_ABI_DT_RELR`.
-        weak: the loader only warns where it is absent.
+        symbols: symbols used from this version; may be empty, as for `GLIBC_ABI_DT_RELR`.
+        weak: the loader only warns if the version is missing.
     """
 
     library: str
@@ -50,16 +50,16 @@ class Elf:
         bits: ELF class, 32 or 64.
         little_endian: ELF data encoding.
         kind: `e_type`: `ET_EXEC`, `ET_DYN` (libraries and position independent programs), `ET_REL`.
-        interpreter: dynamic loader that a program asks for.
-        soname: a library's own name.
+        interpreter: path of the program's dynamic loader.
+        soname: the name a library declares for itself.
         needed: names of the libraries that are loaded with it, in the loader's order.
-        rpath: `DT_RPATH` directories; they hold for the libraries below as well.
-        runpath: `DT_RUNPATH` directories; they hold for `needed` alone.
-        needs: symbol versions it needs.
-        imports: symbols it cannot do without, each as `name` or `name@version`.
+        rpath: `DT_RPATH` directories; they also apply to dependencies of dependencies.
+        runpath: `DT_RUNPATH` directories; they apply to `needed` only.
+        needs: required symbol versions.
+        imports: required symbols, each as `name` or `name@version`.
         defines: symbol versions it defines.
         exports: symbols it defines, each as `name` and, where versioned, as `name@version`.
-        build_id: GNU build id in hexadecimal, empty where there is none.
+        build_id: GNU build id in hexadecimal; empty if the file has none.
     """
 
     machine: str
@@ -79,28 +79,28 @@ class Elf:
 
     @property
     def linkage(self) -> str:
-        """`dynamic`, `static` or `static-pie`."""
+        """Return `dynamic`, `static` or `static-pie`."""
         if self.interpreter or self.needed:
             return "dynamic"
         return "static-pie" if self.kind == "ET_DYN" else "static"
 
     @property
     def architecture(self) -> tuple[str, int, bool]:
-        """Machine, bits and endianness: what has to be equal for two files to be loaded together."""
+        """Return machine, bits and endianness; files loaded together must agree on all three."""
         return self.machine, self.bits, self.little_endian
 
     def described(self) -> str:
-        """The architecture in words, for example `EM_S390 (64-bit, big-endian)`."""
+        """Format the architecture for people, for example `EM_S390 (64-bit, big-endian)`."""
         order = "little" if self.little_endian else "big"
         return f"{self.machine} ({self.bits}-bit, {order}-endian)"
 
 
 def read(data: bytes, name: str = "the file") -> Elf:
-    """What an ELF file says.
+    """Parse an ELF file.
 
     Args:
         data: the whole file.
-        name: what to call it in an error.
+        name: name of the file in error messages.
 
     Raises:
         VerificationError: it is not an ELF file, or a damaged one.
@@ -113,7 +113,7 @@ def read(data: bytes, name: str = "the file") -> Elf:
         )
     try:
         return _read(ELFFile(io.BytesIO(data)))
-    except Exception as error:  # pyelftools lets through whatever its parser meets in damaged bytes
+    except Exception as error:  # pyelftools raises many exception types on damaged input
         raise VerificationError(
             f"{name} is a damaged ELF file: {error or type(error).__name__}",
             where=name,
@@ -149,7 +149,7 @@ def _read(file: Any) -> Elf:
 
 
 def _dynamic(file: Any) -> dict[str, list[str]]:
-    """The dynamic section's tags; those that are text have it as their value."""
+    """Return the tags of the dynamic section; tags that name a string have it as their value."""
     texts = {"DT_NEEDED": "needed", "DT_SONAME": "soname", "DT_RPATH": "rpath", "DT_RUNPATH": "runpath"}
     found: dict[str, list[str]] = {}
     for segment in file.iter_segments("PT_DYNAMIC"):
@@ -164,7 +164,7 @@ def _directories(paths: list[str]) -> tuple[str, ...]:
 
 
 def _versions_needed(file: Any) -> dict[int, Need]:
-    """Needed versions by the index that `.gnu.version` refers to them with."""
+    """Return required versions by their index in `.gnu.version`."""
     found = {}
     for library, version in _version_records(file, "SHT_GNU_verneed"):
         weak = bool(version["vna_flags"] & _VERSION_WEAK)
@@ -173,19 +173,19 @@ def _versions_needed(file: Any) -> dict[int, Need]:
 
 
 def _versions_defined(file: Any) -> dict[int, str]:
-    """Defined versions by index; the base one, which is the file's own name, left out."""
+    """Return defined versions by index, without the base version, which is the file's name."""
     found: dict[int, str] = {}
     for definition, name in _version_records(file, "SHT_GNU_verdef"):
         if not definition["vd_flags"] & _VERSION_BASE:
-            # The first name is the version's own, the others are those it builds on.
+            # The first name is the version itself; the others are the versions it inherits.
             found.setdefault(definition["vd_ndx"] & _INDEX, name.name)
     return found
 
 
 def _version_records(file: Any, kind: str) -> Iterator[tuple[Any, Any]]:
-    """The records of a version section, each with each of its own; a damaged count ends in an error.
+    """Yield each record of a version section with each of its auxiliary records.
 
-    Without the limit a few changed bytes would mean billions of records and hours.
+    A limit on the count keeps a damaged file from causing billions of iterations.
     """
     for section in file.iter_sections(kind):
         room = min(section["sh_size"], file.stream_len) // _SMALLEST_RECORD
@@ -201,7 +201,7 @@ def _version_records(file: Any, kind: str) -> Iterator[tuple[Any, Any]]:
 
 
 class _Symbols:
-    """The dynamic symbol table, sorted into what is wanted and what is offered.
+    """The dynamic symbol table, split into undefined and defined symbols.
 
     The entries are decoded in one go: a C library has thousands, and one object for each is too slow.
 
@@ -238,7 +238,7 @@ def _version_indexes(file: Any, count: int) -> tuple[int, ...]:
 
 
 def _entries(data: bytes, bits: int, little_endian: bool) -> Iterator[tuple[int, int, int]]:
-    """Name offset, binding (0 local, 1 global, 2 weak) and section index of each `Elf32_Sym`, `Elf64_Sym`."""
+    """Yield name offset, binding (0 local, 1 global, 2 weak) and section index of each symbol."""
     order = "<" if little_endian else ">"
     if bits == 64:
         for name, info, _, section, _, _ in struct.iter_unpack(f"{order}IBBHQQ", data):

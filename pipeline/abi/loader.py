@@ -1,8 +1,8 @@
-"""What the dynamic loader of a runtime would do with a program, worked out from its files alone.
+"""Predict what the dynamic loader of a runtime does with a program, from the files alone.
 
-Nothing of the runtime is run: it is usually of a foreign architecture. Sources: ld.so(8) and glibc's
+The runtime is not run, since it is usually of a foreign architecture. Sources: ld.so(8) and glibc's
 `elf/dl-load.c` for the search order, `sysdeps/generic/dl-cache.h` for the format of ld.so.cache, and musl's
-`ldso/dynlink.c` for what its loader does differently.
+`ldso/dynlink.c` for the differences in musl's loader.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pipeline.targets import Target
 
 CACHE = "/etc/ld.so.cache"
 
-_LINK_HOPS = 40  # as Linux limits them
+_LINK_HOPS = 40  # Linux's limit
 _CACHE_MAGIC = b"glibc-ld.so.cache1.1"
 _CACHE_HEADER, _CACHE_ENTRY = 48, 24  # bytes
 _MUSL = re.compile(r"ld-musl-(.+)\.so\.1")
@@ -28,12 +28,12 @@ _MUSL_DEFAULT = "/lib:/usr/local/lib:/usr/lib"
 
 @dataclass(frozen=True)
 class Root:
-    """The files of a runtime's root file system that matter here, by absolute path.
+    """The files of a root filesystem that the loader uses, by absolute path.
 
     Attributes:
-        elves: the ELF files, by their real paths.
-        links: symbolic links and what they say.
-        files: the loader's own files, such as ld.so.cache.
+        elves: ELF files by their resolved path.
+        links: targets of symbolic links.
+        files: configuration of the loader, such as ld.so.cache.
         library_path: LD_LIBRARY_PATH of the image.
     """
 
@@ -43,7 +43,7 @@ class Root:
     library_path: str = ""
 
     def real(self, path: str) -> str:
-        """A path with every link followed inside this root; empty when they go round in circles."""
+        """Resolve all symbolic links of a path inside this root; return "" for a cycle."""
         pending, done, hops = path.split("/")[::-1], [""], 0
         while pending:
             part = pending.pop()
@@ -61,18 +61,18 @@ class Root:
         return "/".join(done) or "/"
 
     def get(self, path: str) -> Elf | None:
-        """The ELF file at a path."""
+        """Return the ELF file at a path, or None."""
         return self.elves.get(self.real(path))
 
 
 @dataclass(frozen=True)
 class Missing:
-    """A library that the loader would not find.
+    """A library that the loader cannot find.
 
     Attributes:
         library: its name.
         by: path of the file that needs it.
-        tried: every path the loader tries, in its order.
+        tried: every path the loader tries, in order.
     """
 
     library: str
@@ -82,13 +82,13 @@ class Missing:
 
 @dataclass
 class Loaded:
-    """A program as the loader would have it in memory.
+    """A program and its libraries as the loader maps them.
 
     Attributes:
-        objects: path to ELF file, the program first.
-        providers: path of the file that stands for a library name.
-        missing: what was not found.
-        tried: every path that was looked at.
+        objects: ELF files by path, the program first.
+        providers: path of the file loaded for each library name.
+        missing: libraries that were not found.
+        tried: every path that was tried.
     """
 
     objects: dict[str, Elf] = field(default_factory=dict)
@@ -97,18 +97,18 @@ class Loaded:
     tried: set[str] = field(default_factory=set)
 
     def provider(self, library: str) -> Elf | None:
-        """The file that stands for a library name, if it was found."""
+        """Return the file loaded for a library name, or None."""
         return self.objects.get(self.providers.get(library, ""))
 
 
 @dataclass(frozen=True)
 class Object:
-    """A file in memory, and what its own libraries are searched with.
+    """A loaded file and the search path it passes on to its libraries.
 
     Attributes:
-        path: real path in the root.
-        elf: what it says.
-        inherited: DT_RPATH directories of what loaded it, nearest first.
+        path: resolved path in the root.
+        elf: the parsed file.
+        inherited: DT_RPATH directories of the files that loaded it, nearest first.
     """
 
     path: str
@@ -116,11 +116,11 @@ class Object:
     inherited: tuple[str, ...] = ()
 
     def rpaths(self) -> tuple[str, ...]:
-        """DT_RPATH directories in force; a DT_RUNPATH switches the file's own off."""
+        """Return the DT_RPATH directories in force; DT_RUNPATH disables the file's own DT_RPATH."""
         return (*(() if self.elf.runpath else self._expanded(self.elf.rpath)), *self.inherited)
 
     def directories(self, library_path: str) -> tuple[str, ...]:
-        """What is searched before the loader's own directories."""
+        """Return the directories searched before the loader's defaults."""
         environment = tuple(filter(None, re.split("[:;]", library_path)))
         if self.elf.runpath:
             return (*environment, *self._expanded(self.elf.runpath))
@@ -133,14 +133,14 @@ class Object:
 
 @dataclass(frozen=True)
 class _Search:
-    """How one program's loader searches."""
+    """The search rules of one program's loader."""
 
     interpreter: str
     target: Target
     root: Root
 
     def candidates(self, name: str, parent: Object) -> Iterator[str]:
-        """Every path tried for a library, in order."""
+        """Yield every path tried for a library, in order."""
         if "/" in name:
             yield name
             return
@@ -157,9 +157,9 @@ class _Search:
             yield f"{directory}/{name}"
 
     def find(self, name: str, parent: Object) -> tuple[Object | None, tuple[str, ...]]:
-        """The file that is loaded for a name, and all that was tried up to it.
+        """Return the file loaded for a name, and all paths tried.
 
-        A file of another architecture is passed over, as the loader does on a search.
+        Like the loader, skip files of another architecture.
         """
         itself = musl_path(self.interpreter) and _MUSL_ITSELF.fullmatch(name)
         tried: list[str] = []
@@ -172,11 +172,11 @@ class _Search:
 
 
 def load(program: str, target: Target, root: Root) -> Loaded:
-    """Load a program that is in the root, and all it needs, breadth first as the loader does.
+    """Load a program and its libraries, breadth first like the loader.
 
     Args:
-        program: its path.
-        target: the platform; says where the loader looks of itself.
+        program: its path in the root.
+        target: the platform, which determines the loader's default directories.
         root: the runtime's files.
     """
     loaded, elf = Loaded(), root.get(program)
@@ -184,7 +184,7 @@ def load(program: str, target: Target, root: Root) -> Loaded:
         return loaded
     search = _Search(elf.interpreter or "", target, root)
     _put_interpreter(search, loaded)
-    # $ORIGIN is where the file really lies, however it was called.
+    # $ORIGIN is the directory of the resolved path.
     queue = [Object(root.real(program), elf)]
     loaded.objects = {queue[0].path: elf, **loaded.objects}
     while queue:
@@ -205,7 +205,7 @@ def load(program: str, target: Target, root: Root) -> Loaded:
 
 
 def _put_interpreter(search: _Search, loaded: Loaded) -> None:
-    """The loader is in memory before anything is searched for; musl's is the C library as well."""
+    """Map the loader first, as the kernel does; musl's loader is also its C library."""
     loader, path = search.root.get(search.interpreter), search.root.real(search.interpreter)
     if loader is None:
         return
@@ -215,21 +215,21 @@ def _put_interpreter(search: _Search, loaded: Loaded) -> None:
 
 
 def musl_path(interpreter: str) -> str:
-    """The file in which musl's loader reads where to look; empty for another loader."""
+    """Return the path of musl's loader configuration; "" for other loaders."""
     match = _MUSL.search(interpreter)
     return f"/etc/ld-musl-{match.group(1)}.path" if match else ""
 
 
 def default_directories(target: Target) -> tuple[str, ...]:
-    """Where glibc's loader looks of itself: Debian's directories, then those of other distributions."""
+    """Return the default directories of glibc's loader: Debian's, then those of other distributions."""
     names = [f"lib/{target.multiarch}", "lib", *([f"lib{target.bits}"] if target.bits == 64 else [])]
     return tuple(f"{prefix}/{name}" for name in names for prefix in ("", "/usr"))
 
 
 def read_cache(data: bytes, little_endian: bool) -> dict[str, tuple[str, ...]]:
-    """ld.so.cache as library name to paths; empty for a format that is not glibc's current one.
+    """Parse ld.so.cache into paths by library name; return {} for any format but glibc's current one.
 
-    Entries for particular processors (`glibc-hwcaps`) are left out: they only ever repeat a library.
+    Skip entries for particular processors (`glibc-hwcaps`), which only repeat a library.
     """
     start = data.find(_CACHE_MAGIC)
     if start < 0:
@@ -244,5 +244,5 @@ def read_cache(data: bytes, little_endian: bool) -> dict[str, tuple[str, ...]]:
             if not hwcap:
                 found[name] = (*found.get(name, ()), path)
     except (struct.error, ValueError):
-        return {}  # the loader ignores a damaged cache, too
+        return {}  # the loader also ignores a damaged cache
     return found

@@ -1,8 +1,8 @@
-"""Bring the few files of an image's root file system that its dynamic loader would look at.
+"""Export the files of an image's root filesystem that its dynamic loader would use.
 
-Nothing of the image is run, and an image is never exported whole: a handful of name patterns go to the
-engine, what they match comes back as one small export, and where that raises a new question (the library
-of a library, the target of a link) another follows. A common Rust program takes one.
+No image is run or exported whole. File name patterns go to the engine, and the matching files come back as
+one small export. If these need more files (the libraries of a library, the target of a link), another export
+follows. Most Rust programs take one export.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from pipeline.errors import VerificationError
 from pipeline.targets import Target
 
 USUAL = ("libc.so.6", "libm.so.6", "libgcc_s.so.1")
-"""What a Rust program links to of itself, so that they come with the first export."""
+"""Libraries of most Rust programs, included in the first export."""
 
 _SETTINGS = re.compile(rf"{re.escape(CACHE)}|/etc/ld-musl-[^/]+\.path")
-_ROUNDS = 32  # one per level of libraries and per link in a chain; no real image comes near
+_ROUNDS = 32  # one per level of libraries and per link in a chain; real images need far fewer
 
 
 @dataclass(frozen=True)
 class Question:
-    """What to bring from a root file system.
+    """The files to export from a root filesystem.
 
     Attributes:
-        paths: files to bring where they are there, and links anywhere on the way to them.
-        names: file names to bring from wherever they are.
+        paths: files to export if they exist, with the links on the way to them.
+        names: file names to export from any directory.
     """
 
     paths: frozenset[str] = frozenset()
@@ -48,10 +48,10 @@ class Question:
         return Question(self.paths | asked.paths, self.names | asked.names)
 
     def include(self) -> list[str]:
-        """The engine's patterns; the last one that matches a file decides, so the order matters.
+        """Return the engine's patterns in order; the last one that matches a file decides.
 
-        A pattern that names a directory means all that is in it, which is taken out again each time: no
-        program can make us bring more than single files.
+        A pattern that matches a directory would include its content, so each is followed by one that excludes
+        the content again. Only single files are exported.
         """
         on_the_way = {
             str(up) for path in self.paths for up in (PurePosixPath(path), *PurePosixPath(path).parents)
@@ -62,12 +62,12 @@ class Question:
 
 
 def escape(path: str) -> str:
-    """An absolute path as a pattern that matches it alone."""
+    """Quote an absolute path as a pattern that matches only this path."""
     return re.sub(r"([\\*?!\[\]])", r"\\\1", path.lstrip("/"))
 
 
 def ask(root: Root, programs: Sequence[str], target: Target) -> Question:
-    """What has to be known for loading some programs, as far as the root can tell already."""
+    """Return the files needed to load some programs, given the files already in the root."""
     paths, names = {CACHE, target.loader, *programs, *default_directories(target)}, set(USUAL)
     for program in programs:
         loaded, found = load(program, target, root), root.get(program)
@@ -83,7 +83,7 @@ def ask(root: Root, programs: Sequence[str], target: Target) -> Question:
 
 
 async def bring(container: dagger.Container, programs: Sequence[str], target: Target) -> Root:
-    """The root of a container as far as loading some of its programs depends on it.
+    """Export the files that loading some programs of a container depends on.
 
     Args:
         container: the image.
@@ -106,10 +106,10 @@ async def bring(container: dagger.Container, programs: Sequence[str], target: Ta
 
 
 def add(root: Root, folder: Path, programs: Iterable[str]) -> Root:
-    """A root with the files of an exported directory added; links are read, never followed.
+    """Add the files of an exported directory to a root, without following links.
 
     Raises:
-        VerificationError: a file that is one of `programs` is not an ELF file, or a damaged one.
+        VerificationError: a file in `programs` is not an ELF file, or is damaged.
     """
     elves, links, files = dict(root.elves), dict(root.links), dict(root.files)
     for parent, directories, names in os.walk(folder):
@@ -130,4 +130,4 @@ def _read(local: Path, path: str, program: bool) -> dict[str, elf.Elf]:
     except VerificationError:
         if program:
             raise
-        return {}  # a file that only has a library's name: the loader passes it over
+        return {}  # not an ELF file despite its name; the loader skips it too

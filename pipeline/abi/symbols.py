@@ -1,6 +1,6 @@
-"""The rules by which a program fits a runtime, each a pure function of a `Case`.
+"""Check a program against a runtime; each rule is a pure function of a `Case`.
 
-What the runtime's dynamic loader would do with the program comes from `pipeline.abi.loader`.
+`pipeline.abi.loader` predicts what the runtime's dynamic loader does with the program.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _SHOWN = 3  # symbols named in a message
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that keeps a program from starting.
+    """A reason why a program cannot start.
 
     Attributes:
         rule: name of the rule.
-        what: one sentence: the program, the symbol, the library and the runtime.
+        what: one sentence with the program, the symbol, the library and the runtime.
         fix: what to change.
     """
 
@@ -41,9 +41,9 @@ class Case:
         path: absolute path of the program in the root.
         root: the runtime's files.
         target: the platform it ships for.
-        runtime: what to call the runtime in a message.
-        static: the program was asked to be static.
-        glibc: the oldest glibc it was asked to run on, for example 2.17; empty if that was not asked.
+        runtime: name of the runtime in messages.
+        static: whether the program has to be static.
+        glibc: the oldest glibc the program has to run on, for example 2.17; empty for no limit.
     """
 
     path: str
@@ -55,22 +55,22 @@ class Case:
 
     @property
     def name(self) -> str:
-        """The program's file name."""
+        """Return the program's file name."""
         return posixpath.basename(self.path)
 
     @property
     def elf(self) -> Elf:
-        """What the program's file says; only once `is_program` has passed."""
+        """Return the parsed program; valid only once `is_program` has passed."""
         return self.root.elves[self.root.real(self.path)]
 
     @cached_property
     def loaded(self) -> Loaded:
-        """The program as the runtime's loader would have it in memory."""
+        """Return the program and its libraries as the runtime's loader maps them."""
         return load(self.path, self.target, self.root)
 
 
 def is_program(case: Case) -> Iterator[Finding]:
-    """It is in the image, and something that can be started."""
+    """Check that the file is in the image and is a program."""
     elf = case.root.get(case.path)
     if elf is None:
         yield Finding("program", f"{case.path} is not in {case.runtime}", "check the name of the program")
@@ -83,7 +83,7 @@ def is_program(case: Case) -> Iterator[Finding]:
 
 
 def is_of_the_platform(case: Case) -> Iterator[Finding]:
-    """Machine, class and endianness are the platform's."""
+    """Check that machine, class and endianness match the platform."""
     target, elf = case.target, case.elf
     wanted = Elf(target.machine, target.bits, target.little_endian)
     if elf.architecture != wanted.architecture:
@@ -95,7 +95,7 @@ def is_of_the_platform(case: Case) -> Iterator[Finding]:
 
 
 def is_static(case: Case) -> Iterator[Finding]:
-    """No interpreter and no library, where it was asked to be static."""
+    """Check that a program has no interpreter and no library if it has to be static."""
     elf = case.elf
     if case.static and elf.linkage == "dynamic":
         wants = ", ".join(elf.needed) or elf.interpreter
@@ -107,7 +107,7 @@ def is_static(case: Case) -> Iterator[Finding]:
 
 
 def is_within_the_floor(case: Case) -> Iterator[Finding]:
-    """It needs no newer glibc than the one it was asked to run on, whatever the runtime has."""
+    """Check that the program needs no newer glibc than requested, whatever the runtime has."""
     floor = tuple(map(int, case.glibc.split("."))) if case.glibc else ()
     glibc = [need for need in case.elf.needs if numbered(need.version)[0] == "GLIBC" and not need.weak]
     newer = [need for need in glibc if floor and numbered(need.version)[1] > floor]
@@ -115,12 +115,12 @@ def is_within_the_floor(case: Case) -> Iterator[Finding]:
         yield Finding(
             "floor",
             f"{case.name} should run on glibc {case.glibc} and needs {_wanted(newer)}",
-            f"ask for glibc {_dotted(newer)} or newer, or leave out what links the symbols",
+            f"request glibc {_dotted(newer)} or newer, or remove the dependency that links the symbols",
         )
 
 
 def has_its_interpreter(case: Case) -> Iterator[Finding]:
-    """The dynamic loader it asks for is in the runtime, for the same architecture."""
+    """Check that the runtime has the program's dynamic loader, for the same architecture."""
     elf = case.elf
     if elf.interpreter is None:
         return
@@ -143,7 +143,7 @@ def _a_libc(case: Case) -> str:
 
 
 def has_its_libraries(case: Case) -> Iterator[Finding]:
-    """Every library it needs, directly or through another, is where the loader looks."""
+    """Check that the loader finds every library, direct or indirect."""
     for missing in case.loaded.missing:
         trouble, fix = _trouble(case, missing.library)
         yield Finding(
@@ -152,7 +152,7 @@ def has_its_libraries(case: Case) -> Iterator[Finding]:
 
 
 def _trouble(case: Case, library: str) -> tuple[str, str]:
-    """What is wrong with a library that is not found, and what to change."""
+    """Describe why a library is not found, and what to change."""
     root, target = case.root, case.target
     named = sorted(path for path in {*root.elves, *root.links} if posixpath.basename(path) == library)
     elsewhere = {path: elf for path in named if (elf := root.get(path))}
@@ -174,7 +174,7 @@ def _trouble(case: Case, library: str) -> tuple[str, str]:
 
 
 def debian_package(library: str) -> str:
-    """The package that a library should be in by its name (Debian Policy, 8.1)."""
+    """Return the Debian package name that belongs to a library name (Debian Policy, 8.1)."""
     stem, _, version = library.partition(".so")
     version = version.lstrip(".")
     hyphen = "-" if stem[-1:].isdigit() and version else ""
@@ -182,9 +182,9 @@ def debian_package(library: str) -> str:
 
 
 def has_its_versions(case: Case) -> Iterator[Finding]:
-    """Every symbol version that is needed is defined by the library that provides it.
+    """Check that libraries define every required symbol version.
 
-    A library without any versions passes, as at the loader; then `has_its_symbols` decides.
+    A library without versions passes here, as it does in the loader; `has_its_symbols` checks it.
     """
     loaded = case.loaded
     for path, elf in loaded.objects.items():
@@ -230,7 +230,7 @@ def _dotted(needs: Sequence[Need]) -> str:
 
 
 def has_its_symbols(case: Case) -> Iterator[Finding]:
-    """Every symbol the program cannot do without is in one of the files that are loaded."""
+    """Check that a loaded file defines every required symbol."""
     objects = case.loaded.objects.values()
     lacking = sorted(s for s in case.elf.imports if not any(offers(elf, s) for elf in objects))
     if lacking:
@@ -241,7 +241,7 @@ def has_its_symbols(case: Case) -> Iterator[Finding]:
 
 
 def offers(elf: Elf, symbol: str) -> bool:
-    """Whether a file would satisfy an import; one without versions satisfies every version."""
+    """Check whether a file satisfies an import; a file without versions satisfies any version."""
     name, _, version = symbol.partition("@")
     return symbol in elf.exports or (bool(version) and not elf.defines and name in elf.exports)
 
@@ -263,11 +263,11 @@ RULES: tuple[tuple[Callable[[Case], Iterator[Finding]], ...], ...] = (
     (has_its_libraries, has_its_versions),
     (has_its_symbols,),
 )
-"""In stages: what one stage finds, the next would only repeat in other words."""
+"""The rules in stages: after a failed stage, later ones would only repeat its findings."""
 
 
 def check(case: Case) -> list[Finding]:
-    """Everything that keeps a program from starting in its runtime; empty when it fits."""
+    """Return the reasons why a program cannot start in its runtime; empty if it can."""
     for stage in RULES:
         findings = [finding for rule in stage for finding in rule(case)]
         if findings:

@@ -1,7 +1,7 @@
-"""The ABI gate: every program is held against the very root file system it will ship in.
+"""Check programs against the root filesystem of their image.
 
-Check images of all platforms against the rules of `pipeline.abi.symbols`, at the same time. The result is a
-report of everything verified, or one error with every finding.
+Apply the rules of `pipeline.abi.symbols` to the images of all platforms concurrently. Return a report, or
+raise one error with all findings.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from pipeline.targets import Target
 from pipeline.toolchain.versions import highest, numbered
 
 AT_ONCE = 4
-"""Images that are checked at the same time; each is a few small exports and some parsing."""
+"""Images checked concurrently; each takes a few small exports and some parsing."""
 
 
 @dataclass(frozen=True)
 class Demand:
-    """What an image's programs have to be.
+    """Requirements on the programs of an image.
 
     Attributes:
         programs: absolute paths in the image.
-        runtime: what to call the image's base in a message, for example `debian:bookworm-slim`.
-        static: the programs were asked to be static.
-        glibc: the oldest glibc they were asked to run on; empty if that was not asked.
+        runtime: name of the image's base in messages, for example `debian:bookworm-slim`.
+        static: whether the programs have to be static.
+        glibc: the oldest glibc the programs have to run on; empty for no limit.
     """
 
     programs: tuple[str, ...] = ()
@@ -45,7 +45,7 @@ class Demand:
 
 @dataclass(frozen=True)
 class VerifyRequest:
-    """An image as it will ship, its platform, and what its programs have to be."""
+    """An image to check, its platform, and the requirements on its programs."""
 
     container: dagger.Container
     target: Target
@@ -54,18 +54,18 @@ class VerifyRequest:
 
 @dataclass(frozen=True)
 class Verified:
-    """A program that fits its runtime.
+    """A program that can start in its runtime.
 
     Attributes:
         platform: OCI platform.
         program: file name.
         runtime: the image's base.
-        machine: architecture of the file, in words.
+        machine: architecture of the file, as text.
         linkage: `dynamic`, `static` or `static-pie`.
-        interpreter: the dynamic loader that starts it, empty for a static program.
-        libraries: path in the runtime of every library that is loaded, by name.
-        versions: highest symbol version needed and the highest the runtime has, by family (`GLIBC`).
-        symbols: number of symbols that were looked up and found.
+        interpreter: the dynamic loader that starts it; empty for a static program.
+        libraries: path of each loaded library in the runtime, by name.
+        versions: highest symbol version required and highest in the runtime, by family (`GLIBC`).
+        symbols: number of symbols looked up.
         build_id: GNU build id.
     """
 
@@ -82,7 +82,7 @@ class Verified:
 
 
 async def verify(subjects: Sequence[VerifyRequest]) -> list[Verified]:
-    """Check every program of some images; nothing in them is run.
+    """Check every program of some images, without running any.
 
     Raises:
         VerificationError: a program does not fit; the message has the findings of all images.
@@ -95,7 +95,7 @@ async def verify(subjects: Sequence[VerifyRequest]) -> list[Verified]:
 
 
 async def _cases(subject: VerifyRequest) -> list[Case]:
-    """What is to be checked of one image."""
+    """Return the programs of one image to check."""
     asked = subject.demand
     root = await rootfs.bring(subject.container, asked.programs, subject.target)
     return [
@@ -106,14 +106,14 @@ async def _cases(subject: VerifyRequest) -> list[Case]:
 async def verify_file(
     binary: dagger.File, container: dagger.Container, target: Target, runtime: str, static: bool = False
 ) -> Verified:
-    """Check one program against an image it is not in, as if it were added to it.
+    """Check one program against an image as if it had been added to it.
 
     Args:
         binary: the program.
         container: the image, of the target's platform.
         target: the platform.
-        runtime: what to call the image in a message.
-        static: the program has to be static.
+        runtime: name of the image in messages.
+        static: whether the program has to be static.
 
     Raises:
         VerificationError: it does not fit.
@@ -124,7 +124,7 @@ async def verify_file(
 
 
 def failure(found: Sequence[tuple[Case, Finding]]) -> VerificationError:
-    """One error for everything that was found."""
+    """Combine all findings into one error."""
     lines = [f"{case.target.platform}: {finding.what}" for case, finding in found]
     return VerificationError(
         lines[0] if len(lines) == 1 else "\n    ".join([f"{len(lines)} checks failed", *lines]),
@@ -134,7 +134,7 @@ def failure(found: Sequence[tuple[Case, Finding]]) -> VerificationError:
 
 
 def describe(case: Case) -> Verified:
-    """What was verified of a program that fits."""
+    """Report a program that passed."""
     elf, loaded = case.elf, case.loaded
     versions = {}
     for family in dict.fromkeys(numbered(need.version)[0] for need in elf.needs):
@@ -162,19 +162,19 @@ def _interpreter(case: Case) -> str:
 
 
 def replaced(report: str, platform: str, verified: Sequence[Verified]) -> str:
-    """A report, as `as_json` gives it, with what it says of a platform replaced."""
+    """Replace the entries of one platform in a report made by `as_json`."""
     entries = json.loads(report)["verified"]
     others = [entry for entry in entries if entry["platform"] != platform]
     return json.dumps({"verified": [*others, *map(asdict, verified)]}, indent=2)
 
 
 def as_json(verified: Sequence[Verified]) -> str:
-    """The report as a JSON document: `{"verified": [...]}` with the fields of `Verified`."""
+    """Format the report as JSON: `{"verified": [...]}` with the fields of `Verified`."""
     return json.dumps({"verified": [asdict(one) for one in verified]}, indent=2)
 
 
 def as_text(verified: Sequence[Verified]) -> str:
-    """The report as one line for each program."""
+    """Format the report with one line per program."""
     return "\n".join(map(_line, verified))
 
 

@@ -1,1 +1,1 @@
-"""What is said of an image beside it: SBOM, provenance, signatures."""
+"""Attach SBOMs, provenance and signatures to an image."""

@@ -1,7 +1,7 @@
-"""What is pushed with an image so that others can verify it: SBOMs, provenance, symbols, signatures.
+"""Make the artifacts pushed with an image: SBOMs, provenance, debug symbols and signatures.
 
-`origin` is made where the build is known and travels as JSON; `attach` makes the artifacts where the digests
-are known, which is after the image was sealed and before it is pushed.
+`origin` describes the build, as JSON. `attach` makes the artifacts once the digests are known, after the
+image is normalized and before it is pushed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from pipeline.toolchain import builder as toolchain
 
 @dataclass(frozen=True)
 class BuiltPlatform:
-    """One platform of an image, as the engine has it; `programs` are the names of its binaries."""
+    """A platform's build results in the engine; `programs` are the names of its binaries."""
 
     platform: str
     triple: str
@@ -49,14 +49,14 @@ class BuiltPlatform:
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What is wanted; a signature is of every manifest, and of every document that is wanted.
+class AttachmentOptions:
+    """The attachments to make; a signer signs every manifest and every attached document.
 
     Attributes:
-        sbom: a bill of materials for each variant.
-        provenance: where the image comes from.
-        symbols: the debug symbols of each variant.
-        signer: the key to sign with; None for no signature.
+        sbom: a bill of materials for each platform.
+        provenance: SLSA provenance of the build.
+        symbols: the debug symbols of each platform.
+        signer: the key to sign with; None for no signatures.
     """
 
     sbom: bool = False
@@ -66,8 +66,8 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Known:
-    """One platform of an image, as far as its attachments tell of it."""
+class PlatformAttachments:
+    """The attachments of one platform."""
 
     platform: str
     bill: bytes = b""
@@ -75,14 +75,14 @@ class Known:
     build_ids: Mapping[str, str] = field(default_factory=dict)
 
 
-async def wish(
+async def options(
     bill: bool = False,
     provenance: bool = False,
     symbols: bool = False,
     key: dagger.Secret | None = None,
     password: dagger.Secret | None = None,
-) -> Wish:
-    """What is wanted, with the key as a signer; its text goes nowhere else.
+) -> AttachmentOptions:
+    """Collect the attachments to make, with the key loaded as a signer.
 
     Raises:
         UnusableKey, WrongKeyPassword: see `signing.load`.
@@ -92,27 +92,27 @@ async def wish(
         text = await _text(key, "the signing key", signing.OPTION)
         given = await _text(password, "the signing key's password", "--sign-password") if password else ""
         signer = signing.load(text, given)
-    return Wish(bill, provenance, symbols, signer)
+    return AttachmentOptions(bill, provenance, symbols, signer)
 
 
 async def _text(secret: dagger.Secret, what: str, option: str) -> str:
     try:
         return await secret.plaintext()
     except dagger.QueryError as error:
-        fix = "check the file or the variable that it is to be read from"
+        fix = "check the file or variable the key is read from"
         raise UnusableKey(f"{what} cannot be read: {error}", where=option, fix=fix) from None
 
 
 async def origin(
     plan: Plan, output: dagger.Directory, at: Situation | None, settings: Settings, labels: Mapping[str, str]
 ) -> str:
-    """The SLSA predicate of a build as JSON, for `attach`.
+    """Return the SLSA predicate of a build as JSON, for `attach`.
 
     Args:
-        plan: what was built.
-        output: what `build.compile` put out for it.
-        at: what git and CI say.
-        settings: what was set.
+        plan: the plan of the build.
+        output: the output of `build.compile`.
+        at: git and CI state.
+        settings: the settings of the build.
         labels: the image's labels, which name its base.
     """
     answer = await unit_graph.load(output.directory("crates"))
@@ -129,45 +129,56 @@ async def origin(
 
 
 async def _builder(plan: Plan) -> Base:
-    """The image that the compiler is from; of a supplied builder no image's name is known."""
+    """Return the compiler's image, by its current digest."""
     return Base.of(await dag.container().from_(toolchain.rust_image(plan.rust)).image_ref())
 
 
 async def attach(
-    layout: Layout, parts: Sequence[BuiltPlatform], wish: Wish, name: str, terms: Terms, origin: str
+    layout: Layout,
+    parts: Sequence[BuiltPlatform],
+    options: AttachmentOptions,
+    name: str,
+    terms: Terms,
+    origin: str,
 ) -> list[Artifact]:
-    """The artifacts to push with an image.
+    """Make the artifacts to push with an image.
 
     Args:
-        layout: the sealed image.
-        parts: its platforms as the engine has them.
-        wish: what is wanted.
-        name: host and repository, as statements and signatures call it.
-        terms: what it was sealed with.
-        origin: what `origin` found.
+        layout: the normalized image.
+        parts: its platforms in the engine.
+        options: the attachments to make.
+        name: host and repository, used in statements and signatures.
+        terms: time and annotations of the image.
+        origin: the result of `origin`.
     """
     manifests = await walk(layout)
     descriptors = {manifest.descriptor.digest: manifest.descriptor for manifest in manifests}
     images = await platforms(layout, manifests)
     variants = {parse(image.platform).platform: descriptors[image.digest] for image in images}
-    known = [await examine(part, wish, variants[part.platform], terms.index, terms.epoch) for part in parts]
-    return attachments(name, layout.root, variants, known, json.loads(origin or "{}"), wish)
+    known = [
+        await examine(part, options, variants[part.platform], terms.index, terms.epoch) for part in parts
+    ]
+    return attachments(name, layout.root, variants, known, json.loads(origin or "{}"), options)
 
 
 async def examine(
-    part: BuiltPlatform, wish: Wish, manifest: Descriptor, labels: Mapping[str, str], epoch: int
-) -> Known:
-    """What is to be attached to one platform's manifest.
+    part: BuiltPlatform,
+    options: AttachmentOptions,
+    manifest: Descriptor,
+    labels: Mapping[str, str],
+    epoch: int,
+) -> PlatformAttachments:
+    """Make the attachments of one platform's manifest.
 
     Args:
         part: the platform.
-        wish: what is wanted.
+        options: the attachments to make.
         manifest: its manifest.
-        labels: the image's labels, of which title and version are told.
+        labels: the image's labels, for its title and version.
         epoch: the image's time, in seconds since 1970.
     """
     bill = b""
-    if wish.sbom:
+    if options.sbom:
         answer = await unit_graph.load(part.crates)
         described = sbom.SbomSubject(
             name=labels.get(f"{OCI}title", ""),
@@ -180,12 +191,12 @@ async def examine(
             rust=answer.rust,
         )
         bill = sbom.cyclonedx(described, version("rust-multiarch"))
-    if not wish.symbols:
-        return Known(part.platform, bill)
+    if not options.symbols:
+        return PlatformAttachments(part.platform, bill)
     symbols, programs = await _files(part.symbols), await _files(part.binaries)
-    # A caller may have put programs of its own into the container.
+    # The caller may have added programs to the container.
     names = {f"{name}.debug": name for name in part.programs if name in programs}
-    return Known(
+    return PlatformAttachments(
         part.platform,
         bill,
         {file: symbols[file] for file in names},
@@ -194,7 +205,7 @@ async def examine(
 
 
 async def _files(directory: dagger.Directory) -> dict[str, bytes]:
-    """The files of a directory by name; the engine's own API gives text alone."""
+    """Read the files of a directory by name; the engine's API returns only text."""
     with tempfile.TemporaryDirectory(prefix="rust-multiarch-") as folder:
         await directory.export(folder)
         return _read(Path(folder))
@@ -208,24 +219,24 @@ def attachments(
     name: str,
     root: Descriptor,
     variants: Mapping[str, Descriptor],
-    known: Sequence[Known],
+    known: Sequence[PlatformAttachments],
     predicate: Mapping[str, Any],
-    wish: Wish,
+    options: AttachmentOptions,
 ) -> list[Artifact]:
-    """The artifacts to push with an image.
+    """Combine all attachments of an image into artifacts.
 
     Args:
-        name: host and repository, as statements and signatures call it.
-        root: the image's index, or its manifest where it has one platform.
+        name: host and repository, used in statements and signatures.
+        root: the image's index, or its manifest if it has one platform.
         variants: each platform's manifest.
-        known: what `examine` found, of each platform.
-        predicate: what `origin` found.
-        wish: what is wanted.
+        known: the result of `examine` for each platform.
+        predicate: the result of `origin`.
+        options: the attachments to make.
     """
     made: list[Artifact] = []
     statements: dict[str, list[bytes]] = {}
     subjects = {descriptor.digest: descriptor for descriptor in (root, *variants.values())}
-    if wish.provenance:
+    if options.provenance:
         named = [StatementSubject(name, digest) for digest in subjects]
         statement = provenance.statement(named, provenance.PREDICATE_TYPE, predicate)
         made.append(referrers.of_provenance(root, statement))
@@ -239,9 +250,9 @@ def attachments(
             statements.setdefault(manifest.digest, []).append(bill)
         if one.symbols:
             made.append(referrers.of_symbols(manifest, one.symbols, one.build_ids))
-    if wish.signer:
+    if options.signer:
         for digest, descriptor in subjects.items():
-            made.append(signing.signature(descriptor, name, wish.signer))
+            made.append(signing.signature(descriptor, name, options.signer))
             if digest in statements:
-                made.append(signing.attestations(descriptor, statements[digest], wish.signer))
+                made.append(signing.attestations(descriptor, statements[digest], options.signer))
     return made

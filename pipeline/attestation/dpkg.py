@@ -1,4 +1,4 @@
-"""The Debian packages of an image, from the files dpkg keeps in it."""
+"""Read the Debian packages of an image from dpkg's files."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import dagger
 
 STATUS = "var/lib/dpkg/status"
 STATUS_FOLDER = "var/lib/dpkg/status.d"
-"""Where distroless images have one file a package instead."""
+"""Distroless images have one file per package here instead."""
 
 RELEASES = ("etc/os-release", "usr/lib/os-release")
 
 
 @dataclass(frozen=True)
 class DebianPackage:
-    """One installed package; its source package is what Debian's security advisories name."""
+    """An installed package, with the source package that Debian's security advisories name."""
 
     name: str
     version: str
@@ -30,7 +30,7 @@ class DebianPackage:
 
 @dataclass(frozen=True)
 class OperatingSystem:
-    """The operating system of an image: os-release(5)'s ID and VERSION_ID, and its packages by name."""
+    """An image's operating system: ID and VERSION_ID of os-release(5), and its packages by name."""
 
     id: str = ""
     version: str = ""
@@ -38,19 +38,19 @@ class OperatingSystem:
 
     @property
     def distribution(self) -> str:
-        """As purls write it, for example `debian-12`."""
+        """Return the distribution as purls write it, for example `debian-12`."""
         return "-".join(filter(None, (self.id, self.version)))
 
 
 def packages(status: str) -> tuple[DebianPackage, ...]:
-    """The installed packages of a status file (deb822 paragraphs), sorted by name and architecture."""
+    """Parse the installed packages of a status file (deb822), sorted by name and architecture."""
     paragraphs = (_fields(paragraph) for paragraph in re.split(r"\n\s*\n", status))
     found = [_package(fields) for fields in paragraphs if "Package" in fields and _installed(fields)]
     return tuple(sorted(found, key=lambda package: (package.name, package.architecture)))
 
 
 def _fields(paragraph: str) -> dict[str, str]:
-    """The fields of a paragraph that are on one line; lines of longer ones start with a space."""
+    """Return a paragraph's one-line fields; continuation lines start with a space."""
     found: list[tuple[str, str]] = re.findall(r"^([\w-]+):[ \t]*(.*)$", paragraph, re.MULTILINE)
     return dict(found)
 
@@ -61,13 +61,13 @@ def _installed(fields: Mapping[str, str]) -> bool:
 
 def _package(fields: Mapping[str, str]) -> DebianPackage:
     name, version = fields["Package"], fields.get("Version", "")
-    # "Source: glibc (2.36-9)" where name or version differ from the package's own.
+    # "Source: glibc (2.36-9)" if the name or version differs from the binary package's.
     source, _, other = fields.get("Source", name).partition(" ")
     return DebianPackage(name, version, fields.get("Architecture", ""), source, other.strip("()") or version)
 
 
 def system(release: str, statuses: Iterable[str]) -> OperatingSystem:
-    """The system that an os-release and status files describe."""
+    """Parse os-release and status files."""
     fields = dict(re.findall(r"^(\w+)=[\"']?(.*?)[\"']?$", release, re.MULTILINE))
     return OperatingSystem(
         fields.get("ID", ""), fields.get("VERSION_ID", ""), packages("\n\n".join(statuses))
@@ -75,7 +75,7 @@ def system(release: str, statuses: Iterable[str]) -> OperatingSystem:
 
 
 async def read(container: dagger.Container) -> OperatingSystem:
-    """The system of an image, from one small export; nothing of it is run. Empty for one from scratch."""
+    """Read the operating system of an image without running it; empty for an image from scratch."""
     patterns = [STATUS, f"{STATUS_FOLDER}/*", *RELEASES]
     with tempfile.TemporaryDirectory() as folder:
         await container.rootfs().filter(include=patterns).export(folder)
@@ -87,5 +87,5 @@ async def read(container: dagger.Container) -> OperatingSystem:
 
 
 def _text(path: Path) -> str:
-    """A file's text; empty for one that is missing, or a link to what was not brought along."""
+    """Return a file's text; "" for a missing file or a link to a file that was not exported."""
     return path.read_text() if path.is_file() else ""

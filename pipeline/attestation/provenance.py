@@ -1,7 +1,7 @@
-"""Where an image comes from, as a SLSA provenance v1 predicate in an in-toto statement v1.
+"""Write SLSA provenance v1 predicates in in-toto statements v1.
 
-Sources: slsa.dev/spec/v1.0/provenance, github.com/in-toto/attestation spec/v1. The documents depend on what
-was built alone; there is no time and no id of the run in them unless one is given.
+Sources: slsa.dev/spec/v1.0/provenance, github.com/in-toto/attestation spec/v1. Equal builds give equal
+documents: a time and an id of the run are included only if given.
 """
 
 from __future__ import annotations
@@ -26,39 +26,39 @@ PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
 
 HOME = "https://github.com/rust-multiarch/rust-multiarch"
 BUILD_TYPE = f"{HOME}/provenance/v1"
-"""Names how externalParameters are to be read: as the options of the module, by their own names."""
+"""The schema of externalParameters: the module's options under their own names."""
 
 LOCAL = f"{HOME}/local"
-"""The builder's id where nobody vouches for the machine."""
+"""The builder's id for a machine without an attested identity."""
 
 Document = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class StatementSubject:
-    """What a statement is about: a name, for example host and repository, and an OCI digest."""
+    """The subject of a statement: a name, for example host and repository, and an OCI digest."""
 
     name: str
     digest: str
 
     def as_json(self) -> Document:
-        """The subject as in-toto writes it."""
+        """Return the subject in in-toto's form."""
         return {"name": self.name, "digest": _digest(self.digest)}
 
 
 @dataclass(frozen=True)
 class Build:
-    """What is known of a build.
+    """The facts recorded about a build.
 
     Attributes:
-        parameters: what the user asked for; see `parameters`.
-        situation: what git and CI say, None without a repository.
-        images: images that went in, runtime bases and the builder.
-        graphs: the crates that went in.
-        builder: id of the platform that built, as a URI.
-        versions: versions of the parts of that platform.
-        invocation: id of the run, for example the address of a CI job; empty for none.
-        started, finished: times of the run in RFC 3339; empty for none.
+        parameters: the build's settings; see `parameters`.
+        situation: git and CI state; None without a repository.
+        images: the runtime bases and the builder.
+        graphs: the crates compiled into the binaries.
+        builder: id of the build platform, as a URI.
+        versions: versions of the build platform's components.
+        invocation: id of the run, for example the URL of a CI job; may be empty.
+        started, finished: times of the run in RFC 3339; may be empty.
     """
 
     parameters: Mapping[str, Any]
@@ -73,7 +73,7 @@ class Build:
 
 
 def parameters(settings: Settings) -> Document:
-    """A build's settings under the names that they have on the command line, without empty ones."""
+    """Return the settings that are not empty, by their name on the command line."""
     named = {
         each.name.replace("_", "-"): getattr(settings, each.name) for each in dataclasses.fields(settings)
     }
@@ -84,7 +84,7 @@ def parameters(settings: Settings) -> Document:
 def statement(
     subjects: Sequence[StatementSubject], predicate_type: str, predicate: Mapping[str, Any]
 ) -> bytes:
-    """An in-toto statement: the predicate holds for the subjects. The same bytes for the same arguments."""
+    """Return an in-toto statement; equal arguments give equal bytes."""
     document = {
         "_type": STATEMENT,
         "subject": [subject.as_json() for subject in subjects],
@@ -95,7 +95,7 @@ def statement(
 
 
 def provenance(build: Build) -> Document:
-    """The SLSA predicate of a build."""
+    """Return the SLSA predicate of a build."""
     metadata = {
         "invocationId": build.invocation,
         "startedOn": build.started,

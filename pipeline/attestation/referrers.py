@@ -1,6 +1,6 @@
-"""What is attached to an image as OCI referrers: bills of materials, provenance, debug symbols.
+"""Make OCI referrers of an image: bills of materials, provenance and debug symbols.
 
-Each is an artifact with a subject; registries list them beside the image, whose index names platforms only.
+Each is an artifact with a subject. Registries list referrers beside an image; the index has only platforms.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ SYMBOLS = "application/vnd.rust-multiarch.symbols.v1"
 SYMBOL_FILE = "application/vnd.rust-multiarch.symbols.file.v1"
 BUILD_ID = "dev.rust-multiarch.build-id"
 TITLE = "org.opencontainers.image.title"
-"""Clients such as `oras pull` write a layer to the file that this annotation names."""
+"""File name that clients such as `oras pull` write a layer to."""
 
 PREDICATE = "in-toto.io/predicate-type"
-"""Which kind of statement an artifact holds, as BuildKit annotates it."""
+"""Predicate type of a statement, as BuildKit annotates it."""
 
 
 def of_sbom(subject: Descriptor, document: bytes) -> Artifact:
-    """A CycloneDX document, attached to the variant it is about."""
+    """Attach a CycloneDX document to a platform's manifest."""
     layer = Layer(sbom.MEDIA_TYPE, document, {TITLE: "sbom.cdx.json"})
     return artifact(subject, sbom.MEDIA_TYPE, (layer,))
 
 
 def of_provenance(subject: Descriptor, statement: bytes) -> Artifact:
-    """An in-toto statement with provenance, attached to the index or a variant."""
+    """Attach an in-toto statement with provenance to an index or a manifest."""
     annotations = {PREDICATE: provenance.PREDICATE_TYPE}
     layer = Layer(provenance.MEDIA_TYPE, statement, annotations | {TITLE: "provenance.json"})
     return artifact(subject, provenance.MEDIA_TYPE, (layer,), annotations)
 
 
 def of_symbols(subject: Descriptor, files: Mapping[str, bytes], build_ids: Mapping[str, str]) -> Artifact:
-    """The debug symbols of a variant's binaries, a layer for each file.
+    """Attach debug symbols to a platform's manifest, one layer per file.
 
     Args:
-        subject: the variant.
+        subject: the manifest.
         files: contents by file name, for example `app.debug`.
-        build_ids: GNU build id of the binary each file belongs to, by file name, where it has one.
+        build_ids: GNU build id of the binary that each file belongs to, by file name.
     """
     layers = []
     for name, content in sorted(files.items()):

@@ -1,10 +1,9 @@
-"""The software bill of materials of one variant, as CycloneDX 1.6 JSON.
+"""Write the software bill of materials of one platform's image, as CycloneDX 1.6 JSON.
 
-CycloneDX rather than SPDX: it has what is known here in its own terms (a component's scope says runtime or
-build, a dependency tree, package URLs), cosign and the scanners take it as it is, and it is half as long.
-The document depends on its content alone: the serial number is a hash of it, the time is the image's.
-Source: the CycloneDX 1.6 JSON schema, which the tests hold the documents against; the purl specification's
-types `cargo`, `deb` and `oci`.
+CycloneDX and not SPDX because it covers all facts here (a component's scope, a dependency tree, package
+URLs), cosign and scanners accept it unchanged, and it is half as long. Equal content gives equal bytes: the
+serial number is a hash of the document, and the time is the image's. Sources: the CycloneDX 1.6 JSON schema,
+which the tests validate against; the purl specification's types `cargo`, `deb` and `oci`.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from pipeline.project.unit_graph import Crate, Graph, Kind
 
 MEDIA_TYPE = "application/vnd.cyclonedx+json"
 PREDICATE_TYPE = "https://cyclonedx.org/bom"
-"""What an attestation calls a document of this kind."""
+"""The in-toto predicate type of a CycloneDX document."""
 
 FEATURES = "dev.rust-multiarch:features"
 SCOPES = {Kind.RUNTIME: "required", Kind.BUILD: "excluded"}
@@ -34,17 +33,17 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True)
 class SbomSubject:
-    """What a bill of materials is about.
+    """The image that a bill of materials describes.
 
     Attributes:
         name: the image's title.
         version: its version.
         platform: OCI platform, for example `linux/arm64`.
-        digest: of its manifest, empty if not known yet.
+        digest: digest of its manifest; empty if not known yet.
         epoch: the image's time, in seconds since 1970.
         graphs: the crates of each of its binaries.
         system: the packages of its base.
-        rust: version of the compiler, which is that of the standard library in every binary.
+        rust: version of the compiler and its standard library.
     """
 
     name: str
@@ -58,7 +57,7 @@ class SbomSubject:
 
 
 def purl(kind: str, name: str, version: str, **qualifiers: str) -> str:
-    """A package URL: parts percent-encoded, qualifiers sorted, empty ones left out."""
+    """Format a package URL: parts percent-encoded, qualifiers sorted, empty ones omitted."""
     text = f"pkg:{kind}/{quote(name, safe='/')}@{quote(version, safe=':')}"
     given = sorted((key, value) for key, value in qualifiers.items() if value)
     return text + (
@@ -67,7 +66,7 @@ def purl(kind: str, name: str, version: str, **qualifiers: str) -> str:
 
 
 def crate_purl(crate: Crate) -> str:
-    """A crate's package URL; empty for a package of the project, which is in no registry."""
+    """Return a crate's package URL; empty for packages of the project, which are in no registry."""
     scheme, _, place = crate.source.partition("+")
     if not place:
         return ""
@@ -80,7 +79,7 @@ def crate_purl(crate: Crate) -> str:
 
 
 def package_purl(package: dpkg.DebianPackage, system: dpkg.OperatingSystem) -> str:
-    """A Debian package's URL, with the source package that advisories name where it is called otherwise."""
+    """Return a Debian package's URL, with its source package if the names or versions differ."""
     upstream = package.source
     if package.source_version != package.version:
         upstream += f"@{package.source_version}"
@@ -95,10 +94,10 @@ def package_purl(package: dpkg.DebianPackage, system: dpkg.OperatingSystem) -> s
 
 
 def cyclonedx(variant: SbomSubject, tool: str) -> bytes:
-    """The bill of materials of a variant.
+    """Return the bill of materials of an image.
 
     Args:
-        variant: what it is about.
+        variant: the image.
         tool: version of this program.
     """
     every = unit_graph.union(variant.graphs)
@@ -151,7 +150,7 @@ def _binary(graph: Graph) -> Document:
 
 
 def _compiler(version: str) -> list[Document]:
-    """The standard library, which no lock file names; its CPE is how advisories name it."""
+    """Describe the standard library, which no lock file lists; advisories name it by its CPE."""
     if not version:
         return []
     return [

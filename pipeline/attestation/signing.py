@@ -1,9 +1,9 @@
-"""Signatures that `cosign verify` accepts, made with a key of cosign's or a plain one, without cosign.
+"""Sign images with a cosign key or a plain one so that `cosign verify` accepts the signature.
 
 Formats: cosign's specs/SIGNATURE_SPEC.md and specs/ATTESTATION_SPEC.md; the simple signing payload; DSSE
 (github.com/secure-systems-lab/dsse protocol.md); cosign's encrypted keys (scrypt and NaCl's secret box, as
-go-securesystemslib writes them). Signatures are deterministic (RFC 6979): what is signed again is the same
-again, and is not sent twice. The key never leaves this process.
+go-securesystemslib writes them). Signatures are deterministic (RFC 6979), so signing again gives the same
+bytes, which are not uploaded twice. The key stays in this process, and cosign is not needed.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ STATEMENT_TYPE = "application/vnd.in-toto+json"
 ARTIFACT_TYPE = "application/vnd.dev.cosign.artifact.{}.v1+json"
 
 WRAPPED = ("ENCRYPTED SIGSTORE PRIVATE KEY", "ENCRYPTED COSIGN PRIVATE KEY")
-"""What cosign calls its keys in PEM, now and before."""
+"""PEM labels of cosign's keys, current and former."""
 
 PARAMETERS = "EC PARAMETERS"
-"""What may stand before a key in PEM and is none."""
+"""PEM block that may precede a key."""
 
 OPTION = "--sign-key"
 _MAKE_ONE = "make a key with `cosign generate-key-pair`, or `openssl genpkey` with an EC key on P-256"
-_MEMORY = 1 << 28  # bytes that deriving a key may take: twice what cosign's strongest parameters need
+_MEMORY = 1 << 28  # memory limit for key derivation: twice the need of cosign's strongest parameters
 
 
 @dataclass(frozen=True, repr=False)
 class Signer:
-    """An ECDSA key on P-256, with SHA-256: the kind that cosign makes."""
+    """An ECDSA P-256 key with SHA-256, as cosign makes them."""
 
     key: EllipticCurvePrivateKey
 
     def sign(self, content: bytes) -> str:
-        """The signature of some bytes, in base64; the same each time."""
+        """Return a deterministic signature of some bytes, in base64."""
         from cryptography.hazmat.primitives import hashes
         from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -57,7 +57,7 @@ class Signer:
 
     @property
     def public(self) -> str:
-        """The public key, for `cosign verify --key`."""
+        """Return the public key, for `cosign verify --key`."""
         from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
         public = self.key.public_key()
@@ -65,16 +65,16 @@ class Signer:
 
 
 def load(pem: str, password: str = "") -> Signer:
-    """A signer from a private key in PEM: encrypted as cosign does, or PKCS#8 or SEC 1, encrypted or not.
+    """Load a private key in PEM: encrypted by cosign, or PKCS#8 or SEC 1, encrypted or not.
 
     Raises:
-        UnusableKey: it is none, is damaged, or is of another kind than ECDSA on P-256.
-        WrongKeyPassword: it does not open with the password.
+        UnusableKey: it is not a private key, is damaged, or is not ECDSA on P-256.
+        WrongKeyPassword: the password does not decrypt it.
     """
-    # Imported where they are used: together they take longer to load than the rest of the module.
+    # Imported here because they take longer to load than the rest of the module.
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    # `openssl ecparam -genkey` writes the curve's parameters before the key, which names its curve again.
+    # `openssl ecparam -genkey` writes the curve's parameters before the key.
     blocks = list(re.finditer(r"-----BEGIN ([A-Z0-9 ]+)-----", pem))
     if not blocks:
         raise _unusable("it is not in PEM form")
@@ -95,7 +95,7 @@ def _plain(pem: str, password: str) -> Any:
 
     encrypted = "ENCRYPTED" in pem
     try:
-        # A password that a key does not need is not an error: it may be set for all keys of a pipeline.
+        # A password that a key does not need is allowed: it may be set for all keys of a pipeline.
         return load_pem_private_key(pem.encode(), password.encode() if encrypted and password else None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         if encrypted:
@@ -104,7 +104,7 @@ def _plain(pem: str, password: str) -> Any:
 
 
 def _cosign(pem: str, password: str) -> Any:
-    """The key in cosign's own wrapping: JSON with the parameters of scrypt and of a secret box."""
+    """Decrypt a key in cosign's format: JSON with the parameters of scrypt and of a secret box."""
     from cryptography.hazmat.primitives.serialization import load_der_private_key
     from nacl.exceptions import CryptoError
     from nacl.secret import SecretBox
@@ -132,14 +132,14 @@ def _unusable(why: str) -> UnusableKey:
 
 def _wrong_password() -> WrongKeyPassword:
     return WrongKeyPassword(
-        "the signing key does not open with this password",
+        "the password does not decrypt the signing key",
         where=OPTION,
         fix="pass the password that the key was made with",
     )
 
 
 def payload(name: str, digest: str) -> bytes:
-    """What is signed of an image: its name and the digest of its index or manifest."""
+    """Return the signed payload: an image's name and the digest of its index or manifest."""
     critical = {
         "identity": {"docker-reference": name},
         "image": {"docker-manifest-digest": digest},
@@ -149,12 +149,12 @@ def payload(name: str, digest: str) -> bytes:
 
 
 def signature(subject: Descriptor, name: str, signer: Signer) -> Artifact:
-    """The signature of an index or a manifest, where every cosign looks: at the tag `sha256-….sig`.
+    """Sign an index or a manifest, at the tag `sha256-….sig` that cosign reads.
 
     Args:
-        subject: what is signed.
-        name: host and repository it is pushed to.
-        signer: with what.
+        subject: the index or manifest.
+        name: host and repository.
+        signer: the key.
     """
     content = payload(name, subject.digest)
     layer = Layer(PAYLOAD_TYPE, content, {SIGNATURE: signer.sign(content)})
@@ -162,7 +162,7 @@ def signature(subject: Descriptor, name: str, signer: Signer) -> Artifact:
 
 
 def envelope(statement: bytes, signer: Signer) -> bytes:
-    """An in-toto statement in a signed DSSE envelope."""
+    """Return an in-toto statement in a signed DSSE envelope."""
     # PAE, the protocol's pre-authentication encoding.
     signed = b"DSSEv1 %d %s %d %s" % (len(STATEMENT_TYPE), STATEMENT_TYPE.encode(), len(statement), statement)
     document = {
@@ -174,17 +174,17 @@ def envelope(statement: bytes, signer: Signer) -> bytes:
 
 
 def attestations(subject: Descriptor, statements: Sequence[bytes], signer: Signer) -> Artifact:
-    """Signed statements about an index or a manifest, where every cosign looks: at the tag `sha256-….att`.
+    """Sign statements about an index or a manifest, at the tag `sha256-….att` that cosign reads.
 
     Args:
-        subject: what they are about.
+        subject: the index or manifest.
         statements: in-toto statements, see `provenance.statement`.
-        signer: with what they are signed.
+        signer: the key.
     """
     layers = []
     for statement in statements:
         kind = json.loads(statement)["predicateType"]
-        # cosign reads the envelope's own signature; the annotation has to be there, and empty.
+        # cosign reads the signature in the envelope; the annotation must exist and be empty.
         layers.append(
             Layer(ENVELOPE_TYPE, envelope(statement, signer), {SIGNATURE: "", "predicateType": kind})
         )
@@ -192,5 +192,5 @@ def attestations(subject: Descriptor, statements: Sequence[bytes], signer: Signe
 
 
 def tag(digest: str, suffix: str) -> str:
-    """Where cosign keeps what belongs to a digest: `sha256-<hexadecimal>.<suffix>`."""
+    """Return cosign's tag for a digest: `sha256-<hexadecimal>.<suffix>`."""
     return f"{digest.replace(':', '-')}.{suffix}"

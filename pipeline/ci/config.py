@@ -1,10 +1,10 @@
-"""CI configurations, written for one system after another from one table and one template each.
+"""Write CI configurations from one table of systems and one template per system.
 
-A row says what a system calls things; its template in `templates/` says how the system spells jobs,
-triggers, caches and secrets. The commands in between are the same everywhere and exist once, here: a
-build for pull requests, a publish for the main branch and for tags, and in matrix mode one publish per
-platform on a native runner, under a tag of its own, and one merge of their digests. The tags of what is
-published are the command's business, which knows the systems' variables (`pipeline/git/ci.py`).
+A row holds a system's names and conventions; its template in `templates/` has the syntax for jobs, triggers,
+caches and secrets. All configurations call the same commands, defined here: a build for pull requests, and a
+publish for the main branch and for tags. In matrix mode one job per platform publishes on a native runner
+under a tag for that platform, and a last job merges the digests. The commands choose the tags of the image
+from the system's variables (`pipeline/git/ci.py`).
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from pipeline.errors import InvalidArgument, WouldOverwrite
 
 TEMPLATES = Path(__file__).parent / "templates"
 SOURCE = "https://raw.githubusercontent.com/rust-multiarch/rust-multiarch"
-"""Where the files of a release are served, each under the release's tag."""
+"""Base URL of release files, each under the release's tag."""
 
 
 @dataclass(frozen=True)
 class LoginExpressions:
-    """How a job signs in at a registry, as expressions of its system.
+    """Registry credentials of a job, as expressions of its CI system.
 
     Attributes:
         user: the user name.
         token: the password or token.
-        packages: what the job's own token may do with the system's packages.
+        packages: permission of the job's token on the system's packages.
     """
 
     user: str
@@ -38,21 +38,21 @@ class LoginExpressions:
 
 @dataclass(frozen=True)
 class CiSystem:
-    """One row: a CI system and what it calls things.
+    """A CI system: one row of the table.
 
     Attributes:
-        name: what `ci init` takes.
-        path: where the system looks for its configuration.
+        name: argument of `ci init`.
+        path: path of the configuration file.
         template: file name in `templates/`.
-        schema: what its files are validated with: a schema of check-jsonschema, or a program.
-        tools: shell expression of the directory that the commands are installed under and cached from.
-        runners: the native runner of each platform, by the system's own names or by ones to choose.
-        needs: what a person has to set up for the configuration to work.
-        user: environment variable with the user name at the registry.
-        token: environment variable with the password or token at the registry.
-        dollar: how the system's files write a `$` that is meant for the shell.
-        hosted: jobs start on a machine that has nothing, so compiled state is kept in the registry.
-        logins: where the file has to say it, how a job signs in at a registry, by its host; "" is any other.
+        schema: validator of the file: a schema of check-jsonschema, or a program.
+        tools: shell expression of the directory that the commands are installed to and cached in.
+        runners: native runner of each platform: the system's names, or placeholders to replace.
+        needs: setup that the configuration requires from the user.
+        user: environment variable with the registry's user name.
+        token: environment variable with the registry's password or token.
+        dollar: escaped form of a `$` for the shell in the system's files.
+        hosted: jobs start on an empty machine, so compiled state is kept in the registry.
+        logins: credentials by registry host, for systems whose file lists them; "" is any other host.
     """
 
     name: str
@@ -69,7 +69,7 @@ class CiSystem:
     logins: Mapping[str, LoginExpressions] = field(default_factory=dict)
 
     def login(self, image: str) -> LoginExpressions | None:
-        """How a job signs in at the registry of an image, where the file has to say it."""
+        """Return the credentials for an image's registry; None if the file does not list them."""
         return self.logins.get(image.split("/")[0], self.logins.get(""))
 
 
@@ -121,14 +121,14 @@ _REMOTE = re.compile(
 
 @dataclass(frozen=True)
 class Options:
-    """What a configuration is written for.
+    """Options of a configuration.
 
     Attributes:
-        image: address without a tag, as in `ghcr.io/me/app`.
-        platforms: OCI platforms to build for; none leaves them to the project's settings.
-        version: release of this project that the configuration installs, as in `0.1.0`.
-        branch: the branch whose pushes are published.
-        matrix: a native runner per platform and a merge, instead of one runner for all.
+        image: address without a tag, for example `ghcr.io/me/app`.
+        platforms: OCI platforms to build for; empty to use the project's settings.
+        version: release of rust-multiarch to install, for example `0.1.0`.
+        branch: branch to publish from.
+        matrix: use a native runner per platform and a merge job instead of one runner.
     """
 
     image: str
@@ -139,10 +139,10 @@ class Options:
 
 
 def system(name: str) -> CiSystem:
-    """The row of a CI system.
+    """Return the row of a CI system.
 
     Raises:
-        InvalidArgument: there is none of this name.
+        InvalidArgument: the name is unknown.
     """
     for row in SYSTEMS:
         if row.name == name:
@@ -152,14 +152,14 @@ def system(name: str) -> CiSystem:
 
 
 def image_of(remote: str) -> str:
-    """The image address that belongs to a git remote's URL, empty where its registry is not known."""
+    """Return the image address for a git remote's URL; "" if its registry is unknown."""
     match = _REMOTE.fullmatch(remote)
     registry = _REGISTRIES.get(match["host"].lower(), "") if match else ""
     return f"{registry}/{match['path'].lower()}" if match and registry else ""
 
 
 def render(row: CiSystem, options: Options) -> dict[str, str]:
-    """The files of a CI system, text by path."""
+    """Return a CI system's files, text by path."""
     template = (TEMPLATES / row.template).read_text()
     values = {
         "image": options.image,
@@ -181,10 +181,10 @@ def render(row: CiSystem, options: Options) -> dict[str, str]:
 
 
 def write(files: Mapping[str, str], root: Path, *, force: bool = False) -> list[Path]:
-    """Write files under a directory; the paths written, in order.
+    """Write files under a directory; return their paths in order.
 
     Raises:
-        WouldOverwrite: one of them exists, and `force` was not given. None is written then.
+        WouldOverwrite: a file exists and `force` is false; nothing is written.
     """
     paths = [root / name for name in files]
     taken = [path for path in paths if path.exists()]
@@ -199,18 +199,18 @@ def write(files: Mapping[str, str], root: Path, *, force: bool = False) -> list[
 
 
 def commands(row: CiSystem, options: Options) -> dict[str, str]:
-    """The command lines that every configuration calls, by the name that templates have for each."""
+    """Return the commands of a configuration, by their name in the templates."""
     platforms = f" --platform {','.join(options.platforms)}" if options.platforms else ""
     login = f'--username "${row.user}" --password {row.token}'
     one = '--tag-rules "type=sha,suffix=-$SLUG"'
     script = f"{SOURCE}/v{options.version}/install.sh"
 
     def state(of: str, *flags: str) -> str:
-        """Flags with the place of compiled state, where the system's machines keep none."""
+        """Return flags for compiled state in the registry if the system's machines keep none."""
         place = f'"type=registry,ref=$IMAGE:buildcache{of}"'
         return "".join(f" {flag} {place}" for flag in flags if row.hosted)
 
-    # A pull request reads without signing in: it may be a stranger's, whose jobs get no secrets.
+    # Pull requests read without credentials: those from forks get no secrets.
     read, kept = ("--cache-from",), ("--cache-from", "--cache-to")
     publish = 'rust-multiarch publish --platform "$PLATFORM" --tag "$IMAGE"'
     return {
@@ -224,26 +224,26 @@ def commands(row: CiSystem, options: Options) -> dict[str, str]:
 
 
 def runner(row: CiSystem, platform: str) -> str:
-    """The runner of a platform: where no native one is named, the one of linux/amd64 cross-compiles."""
+    """Return a platform's runner: a native one, else that of linux/amd64, which cross-compiles."""
     return row.runners.get(platform, row.runners["linux/amd64"])
 
 
 def _leg(row: CiSystem, platform: str) -> dict[str, str]:
-    """One platform's values."""
+    """Return the template values of one platform."""
     slug = platform.replace("/", "-")
     named = {"platform": platform, "slug": slug, "ident": slug.replace("-", "_")}
     return {**named, "runner": runner(row, platform)}
 
 
 def _blocks(template: str) -> Iterator[tuple[str, str]]:
-    """A template's blocks and their modes: `both`, `single`, `matrix`, or `each` platform of a matrix."""
+    """Yield a template's blocks with their mode: `both`, `single`, `matrix`, or `each` platform."""
     mode, *rest = re.split(r"^#\| (\w+)\n", "#| both\n" + template, flags=re.MULTILINE)[1:]
     yield mode, rest[0]
     yield from zip(rest[1::2], rest[2::2], strict=True)
 
 
 def _fill(block: str, values: Mapping[str, str]) -> str:
-    """A block with every `@name@` replaced; a value of several lines keeps the indentation it stands at."""
+    """Replace every `@name@` in a block; values of several lines keep the placeholder's indentation."""
 
     def value(match: re.Match[str]) -> str:
         return values[match[2]].replace("\n", "\n" + match[1])

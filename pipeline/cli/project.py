@@ -242,7 +242,7 @@ async def _try_key(attached: Mapping[str, Any]) -> None:
     Raises:
         UnusableKey, WrongKeyPassword: see `attest.wish`.
     """
-    await attest.wish(key=attached["sign_key"], password=attached["sign_password"])
+    await attest.options(key=attached["sign_key"], password=attached["sign_password"])
 
 
 async def publish(

@@ -1,6 +1,6 @@
-"""What a CI system says of the run: one row for each system, of the variables that say it.
+"""Read the event of a run from the variables of its CI system.
 
-A system that is not in the table still works: everything but pull requests and schedules is in git too.
+CI systems outside the table also work: git has everything but pull requests and schedules.
 Sources of the rows are the systems' own lists of predefined variables: GitHub "Variables reference", GitLab
 "Predefined CI/CD variables reference", CircleCI "Project values and variables", Jenkins "Using environment
 variables" and its Branch API and Git plugins, Azure Pipelines "Predefined variables", Buildkite "Environment
@@ -22,15 +22,15 @@ from pipeline.git.facts import browsable
 
 @dataclass(frozen=True)
 class Event:
-    """What was pushed, proposed or scheduled. Every part may be empty.
+    """The event of a run: a push, a pull request or a schedule. Every part may be empty.
 
     Attributes:
-        system: the CI system, empty outside of any.
+        system: the CI system; empty outside CI.
         branch: the branch that was pushed, or that a schedule builds.
         tag: the tag that was pushed.
         pull_request: number of the pull or merge request.
         schedule: whether a timer started the run.
-        revision: the commit that is to be built.
+        revision: the commit to build.
         repository: web address of the repository.
         default_branch: the repository's main branch.
     """
@@ -47,18 +47,18 @@ class Event:
 
 @dataclass(frozen=True)
 class CiVariables:
-    """One CI system: a variable that only it sets, and templates of what its variables say.
+    """The variables of one CI system: one that only it sets, and templates over the others.
 
-    A template is text with `$NAME` in it, and empty as soon as one of the variables is; of several, the first
-    that is not empty counts.
+    A template is text with `$NAME` in it. It is empty if one of its variables is; of several templates, the
+    first that is not empty is used.
 
     Attributes:
         ref: the full git reference (`refs/heads/…`, `refs/tags/…`, `refs/pull/…`).
-        scheduled: the variable with the reason of the run, and its value for a timer.
-        document: the variable with the path of the event as JSON, which describes the repository.
-        of_request: the variable with the reason of the run, and its value for a request that runs as its
-            base branch: the reference is that branch's, the request is in the document alone.
-        timed_default: whether a timer builds the default branch and no other.
+        scheduled: the variable with the reason of the run, and its value for a schedule.
+        document: the variable with the path of the event's JSON, which describes the repository.
+        of_request: the variable with the reason of the run, and its value for a pull request that runs as its
+            base branch; the reference is then the base branch's, and only the JSON has the number.
+        timed_default: whether schedules run on the default branch only.
     """
 
     name: str
@@ -85,12 +85,12 @@ GITHUB = CiVariables(
     scheduled=("GITHUB_EVENT_NAME", "schedule"),
     document="GITHUB_EVENT_PATH",
     of_request=("GITHUB_EVENT_NAME", "pull_request_target"),
-    # The document of a timer's event describes no repository.
+    # The event of a schedule does not describe the repository.
     timed_default=True,
 )
 
 SYSTEMS: tuple[CiVariables, ...] = (
-    # Both set GitHub's variables too, so they come first.
+    # Both also set GitHub's variables, so they come first.
     replace(GITHUB, name="forgejo", marker="FORGEJO_ACTIONS"),
     replace(GITHUB, name="gitea", marker="GITEA_ACTIONS"),
     GITHUB,
@@ -152,7 +152,7 @@ _REF = re.compile(
 
 
 def event(environment: Mapping[str, str]) -> Event:
-    """What the environment of a run says; an event without any part where no system is known.
+    """Read the event of a run from its environment; return an empty event outside known systems.
 
     Of files it reads the event's own document, where the system has one.
     """
@@ -163,7 +163,7 @@ def event(environment: Mapping[str, str]) -> Event:
 
 
 def _documented(path: str) -> Mapping[str, Any]:
-    """An event's document; empty where it cannot be read."""
+    """Read an event's JSON; return {} if it cannot be read."""
     try:
         document = json.loads(Path(path).read_text())
     except (OSError, ValueError):
@@ -181,11 +181,11 @@ def _said(system: CiVariables, environment: Mapping[str, str], document: Mapping
 
     request = f"refs/pull/{document.get('number', '')}/head" if reason(system.of_request) else ""
     said = of_ref(request or first(system.ref))
-    number = re.search(r"(\d+)$", first(system.pull_request))  # one system gives the request's address
+    number = re.search(r"(\d+)$", first(system.pull_request))  # CircleCI sets the pull request's URL
     tag = said.tag or first(system.tag)
     pull_request = number[1] if number else said.pull_request
     schedule = reason(system.scheduled)
-    # A tag or a request also has a branch name in some systems: its own, or the one it came from.
+    # Some systems also set a branch name for a tag or a pull request.
     branch = "" if tag or pull_request else said.branch or first(system.branch).removeprefix("origin/")
     timed = branch if schedule and system.timed_default else ""
     documented = str(table(document, "repository").get("default_branch") or "")
@@ -202,7 +202,7 @@ def _said(system: CiVariables, environment: Mapping[str, str], document: Mapping
 
 
 def of_ref(ref: str) -> Event:
-    """What a full git reference says: a branch, a tag, or a pull or merge request."""
+    """Parse a full git reference: a branch, a tag, or a pull or merge request."""
     match = _REF.fullmatch(ref)
     parts = match.groupdict(default="") if match else {}
     return Event(

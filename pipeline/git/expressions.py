@@ -1,4 +1,4 @@
-"""The expressions of tag rules: `{{branch}}`, `{{sha}}`, `{{commit_date 'YYYYMMDD'}}` and the like."""
+"""Expand the expressions of tag rules, such as `{{branch}}` and `{{commit_date 'YYYYMMDD'}}`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OPTION = "--tag-rule"
 
 
 def invalid(what: str, fix: str) -> InvalidArgument:
-    """The error for a rule that cannot be followed."""
+    """Return the error for an invalid rule."""
     return InvalidArgument(what, where=OPTION, fix=fix)
 
 
@@ -28,22 +28,22 @@ _EXPRESSION = re.compile(
     re.VERBOSE,
 )
 
-# Longest first: MM would otherwise be taken out of MMM.
+# Longest first, or MM would match in MMM.
 _DATE = {"YYYY": "%Y", "MM": "%m", "DD": "%d", "HH": "%H", "mm": "%M", "ss": "%S"}
 
 
 def is_branch(at: Situation, name: str = "") -> bool:
-    """Whether a branch is built; the default one where no name is given. No tag or request is a branch.
+    """Check whether a branch is being built, by default the default branch; tags and pull requests are not.
 
     Raises:
-        InvalidArgument: the default branch is asked for and not known.
+        InvalidArgument: the default branch is required and unknown.
     """
     return bool(at.branch) and at.branch == (name or _default_branch(at))
 
 
 def _default_branch(at: Situation) -> str:
     if not at.default_branch:
-        # Said rather than guessed: `latest` or `edge` would be missing on every branch, and nobody told.
+        # An error and not a guess: otherwise `latest` or `edge` would silently be missing.
         raise invalid(
             "the default branch is not known: neither the CI system nor git's origin/HEAD names it",
             "name it, as in type=edge,branch=main, or run "
@@ -58,15 +58,15 @@ EXPRESSIONS: Mapping[str, Callable[[Situation], str]] = {
     "sha": lambda at: at.facts.short,
     "is_default_branch": lambda at: str(is_branch(at)).lower(),
 }
-"""What there is besides the commit's date."""
+"""The expressions besides the commit's date."""
 
 
 def filled(text: str, at: Situation) -> str:
-    """Text with its expressions replaced.
+    """Replace the expressions in a text.
 
     Raises:
-        InvalidArgument: an expression that there is not; the message lists those there are. A time zone that
-            there is not. Or the default branch is asked for and not known.
+        InvalidArgument: an expression or a time zone is unknown, or the default branch is required and
+            unknown.
     """
 
     def value(match: re.Match[str]) -> str:
@@ -86,7 +86,7 @@ def filled(text: str, at: Situation) -> str:
 
 def _unknown(expression: str) -> InvalidArgument:
     known = ", ".join([*EXPRESSIONS, "commit_date 'YYYYMMDD' tz='UTC'"])
-    return invalid(f"there is no {expression}", f"use one of {known}")
+    return invalid(f"unknown expression {expression}", f"use one of {known}")
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -1,7 +1,7 @@
-"""Labels and annotations of an image, the same set for both, from git, CI and the manifests of the project.
+"""Make the labels and annotations of an image from git, CI and the project's manifests.
 
-The names are those of the OCI image specification's "Pre-Defined Annotation Keys"; labels of the config are
-what scanners and `docker inspect` read, annotations of manifest and index what registries show.
+Both have the same names, the OCI image specification's "Pre-Defined Annotation Keys". Scanners and `docker
+inspect` read labels of the config; registries show annotations of manifest and index.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pipeline.project.metadata import spdx
 
 OCI = "org.opencontainers.image."
 DIRTY = "dev.rust-multiarch.dirty"
-"""The label, with the value `true`, of an image whose source was not what its revision says."""
+"""Label, with the value `true`, of an image built from a tree with uncommitted changes."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a package's Cargo.toml says of it; every part but name and version may be empty."""
+    """A package's description in its Cargo.toml; all parts but name and version may be empty."""
 
     name: str
     version: str
@@ -36,11 +36,11 @@ class Description:
 
 @dataclass(frozen=True)
 class Base:
-    """The image that an image starts from.
+    """The base of an image.
 
     Attributes:
-        name: its full name with host and tag; empty for an image from scratch.
-        digest: of its index or manifest, empty if unknown.
+        name: full name with host and tag; empty for an image from scratch.
+        digest: digest of its index or manifest; empty if unknown.
     """
 
     name: str = ""
@@ -48,13 +48,13 @@ class Base:
 
     @classmethod
     def of(cls, reference: str) -> Base:
-        """A base from a full reference, as the engine resolves it: `host/name:tag@sha256:…`."""
+        """Parse a full reference, as the engine resolves it: `host/name:tag@sha256:…`."""
         name, _, digest = reference.partition("@")
         return cls(name, digest)
 
 
 def describe(metadata: str, package: str) -> Description:
-    """A package's description from the JSON of `cargo metadata`; raises KeyError if it is not in there."""
+    """Return a package's description from the JSON of `cargo metadata`; raise KeyError if it is missing."""
     packages = {entry["name"]: entry for entry in json.loads(metadata)["packages"]}
     entry = packages[package]
 
@@ -74,10 +74,10 @@ def describe(metadata: str, package: str) -> Description:
 
 
 def version(description: Description, at: Situation | None) -> str:
-    """The version an image says it has, itself a semantic version.
+    """Return the version of an image, a semantic version.
 
-    Where the commit has a version's tag it is that one; any other commit is the package's version with the
-    commit as its build part (`0.1.0+1a2b3c4`), because it is not the release; a dirty tree adds `dirty`.
+    For a commit with a version tag it is that version. For other commits it is the package's version with the
+    commit as build metadata (`0.1.0+1a2b3c4`), since they are not that release. A dirty tree adds `dirty`.
     """
     if at is None:
         return description.version
@@ -95,14 +95,14 @@ def labels(
     more: Mapping[str, str] | None = None,
     epoch: int | None = None,
 ) -> dict[str, str]:
-    """The labels of an image, sorted by name, without empty ones.
+    """Return the labels of an image, sorted by name, without empty ones.
 
     Args:
         description: the package of its first binary.
-        at: what git and CI say; None without a repository.
-        base: what the image starts from; leave its digest out for an index whose platforms differ in it.
-        more: labels of the user, which win.
-        epoch: the image's time in seconds since 1970, where it is not the commit's.
+        at: git and CI state; None without a repository.
+        base: the base image; without a digest for an index whose platforms have different bases.
+        more: labels of the user, which take precedence.
+        epoch: the image's time in seconds since 1970, if it is not the commit's.
     """
     base = base or Base()
     found = {

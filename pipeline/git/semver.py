@@ -1,4 +1,4 @@
-"""Versions as Semantic Versioning 2.0.0 writes and orders them, and tags that are one."""
+"""Parse and order versions by Semantic Versioning 2.0.0, and tags that contain one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _VERSION = re.compile(
 @functools.total_ordering
 @dataclass(frozen=True)
 class Version:
-    """One version. The order is semver's precedence, which does not look at the build part."""
+    """A semantic version, ordered by precedence, which ignores build metadata."""
 
     major: int
     minor: int
@@ -29,7 +29,7 @@ class Version:
 
     @property
     def stable(self) -> bool:
-        """Whether it is a release rather than a prerelease."""
+        """Check whether this is a release and not a prerelease."""
         return not self.prerelease
 
     def __str__(self) -> str:
@@ -42,14 +42,14 @@ class Version:
         return self._precedence() < other._precedence()
 
     def _precedence(self) -> tuple[object, ...]:
-        # Numbers come before words and are compared as numbers; a release comes after its prereleases.
+        # Numbers sort before words and compare as numbers; a release sorts after its prereleases.
         parts = self.prerelease.split(".") if self.prerelease else []
         identifiers = [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
         return (self.major, self.minor, self.patch, self.stable, identifiers)
 
 
 def of_tag(tag: str) -> Version | None:
-    """The version that a git tag names, with or without a leading `v`; None for any other tag."""
+    """Parse a git tag as a version, with or without a leading `v`; return None for other tags."""
     match = _VERSION.fullmatch(tag.removeprefix("v"))
     if match is None:
         return None
@@ -58,5 +58,5 @@ def of_tag(tag: str) -> Version | None:
 
 
 def of_tags(tags: Iterable[str]) -> list[Version]:
-    """The versions among some tags, the lowest first."""
+    """Return the versions among some tags, lowest first."""
     return sorted(version for tag in tags if (version := of_tag(tag)))

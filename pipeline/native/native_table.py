@@ -1,11 +1,10 @@
-"""The native crate table: one row per crate and way of building it. Adding a crate is adding a row.
+"""The native crate table: one row per crate and way of building it. To add a crate, add a row.
 
-Rows of crates in the zoo (`tests/data/zoo`) were checked by building them;
-`docs/targets-and-native-libraries.md` says on which platforms and with what result. All other rows are
-written from the crates' documentation and build scripts, with the names that Debian bookworm has the
-libraries by, and nothing was built to check them: a wrong one shows as a package that apt does not know or a
-library that the linker does not find, by name. A crate that builds its own copy of a library where it finds
-none is given none, so nothing is added to the image.
+Rows of crates in the zoo (`tests/data/zoo`) were checked by building them; the results by platform are in
+`docs/targets-and-native-libraries.md`. All other rows come from the crates' documentation and build scripts,
+with the library names of Debian bookworm, and are untested: a wrong name shows up as a package that apt does
+not find, or a library that the linker does not find. Crates that build their own copy if they find no library
+get no library, so nothing is added to the image.
 """
 
 from __future__ import annotations
@@ -17,27 +16,27 @@ from pipeline.targets import Libc
 
 @dataclass(frozen=True)
 class Native:
-    """What one crate implies, under one condition.
+    """The needs of one crate under one condition.
 
     Attributes:
-        crate: its name.
-        why: what it is needed for, for people to read.
-        when: features that must all be on.
-        without: features none of which may be on.
-        unless: crates none of which may be in the graph.
-        platforms: the only platforms this concerns; empty means all.
-        libc: the only C library this concerns.
+        crate: name of the crate.
+        why: the purpose, for messages.
+        when: features that must all be enabled.
+        without: features that must all be disabled.
+        unless: crates that must not be in the graph.
+        platforms: platforms the row applies to; empty means all.
+        libc: C library the row applies to; None means all.
         host: Debian packages of the build platform.
         target: Debian packages of the target, to compile and link with.
         runtime: Debian packages of the final image.
-        cxx: C++ is compiled for wherever the crate is used.
-        env: variables of the compile; names and values may use {triple}, {low} (with underscores), {upper},
-            {tools}, {multiarch}, and the compilers {cc} and {cxx}.
-        links: linker names (`-l<name>`) that `target` has.
-        tool: a build tool, whose product is for the crates that use it.
-        generic: a build tool's row for users that have no row of their own.
-        impossible: why it cannot work, if it cannot.
-        advice: how to do without the system's library, or around what is impossible.
+        cxx: whether every user of the crate compiles C++.
+        env: build variables; names and values may use {triple}, {low} (with underscores), {upper}, {tools},
+            {multiarch}, and the compilers {cc} and {cxx}.
+        links: linker names (`-l<name>`) that `target` provides.
+        tool: whether it is a build tool, whose output belongs to the crates that use it.
+        generic: whether the row applies only to users of the tool without a row in the table.
+        impossible: why the crate cannot be built; empty if it can.
+        advice: how to avoid the system library, or what to do about `impossible`.
     """
 
     crate: str
@@ -62,18 +61,18 @@ class Native:
 def _system(
     crate: str, target: str, runtime: str, links: str, without: str = "", when: str = "", advice: str = ""
 ) -> Native:
-    """A row of the common kind: it links the system's shared library that pkg-config finds."""
+    """Return the row of a crate that links a system library found by pkg-config."""
     return Native(
         crate, "links the system's library", tuple(when.split()), tuple(without.split()),
         target=tuple(target.split()), runtime=tuple(runtime.split()), links=tuple(links.split()),
-        advice=advice or (f"switch on a feature of it: {without.split()[0]}" if without else ""),
+        advice=advice or (f"switch on its feature {without.split()[0]}" if without else ""),
     )  # fmt: skip
 
 
 def _builds(
     crate: str, host: str, why: str = "builds its own copy", cxx: bool = False, when: str = ""
 ) -> Native:
-    """A row of a crate that compiles its own copy of a library with more than a C compiler."""
+    """Return the row of a crate that compiles its own copy of a library with more than a C compiler."""
     return Native(crate, why, tuple(when.split()), host=tuple(host.split()), cxx=cxx)
 
 
@@ -93,13 +92,13 @@ _PLAIN_TOOLS = (
     ("CC", "{cc}"), ("CXX", "{cxx}"), ("AR", "{tools}-ar"), ("RANLIB", "{tools}-ranlib"),
     ("STRIP", "{tools}-strip"),
 )  # fmt: skip
-"""For a build that knows no other names. What `cc` compiles for the build platform has names of its own."""
+"""Variables for builds that read only the plain names; `HOST_CC` is the compiler of the build platform."""
 
 # fmt: off
 NATIVES: tuple[Native, ...] = (
-    # Build tools. clang-sys looks for libclang.so; prost-build runs `protoc` and wants its own .proto files.
+    # Build tools. clang-sys looks for libclang.so; prost-build runs `protoc` and needs its .proto files.
     Native("clang-sys", "bindgen reads headers with libclang", host=(_CLANG,), tool=True),
-    Native("cmake", "runs cmake, whose projects ask for C++ unless they say otherwise",
+    Native("cmake", "runs cmake, whose projects use C++ by default",
            host=tuple(_CMAKE.split()), cxx=True, tool=True, generic=True),
     Native("autotools", "runs configure and make", host=tuple(_AUTOTOOLS.split()), tool=True, generic=True),
     Native("prost-build", "runs protoc", unless=_PROTOC, host=("protobuf-compiler", "libprotobuf-dev")),
@@ -118,10 +117,10 @@ NATIVES: tuple[Native, ...] = (
            target=("libssl-dev",), runtime=("libssl3",), links=("ssl", "crypto"),
            advice="switch on the `vendored` feature of openssl"),
     Native("openssl-src", "builds OpenSSL: its Configure is Perl", host=("perl", "make")),
-    Native("ring", "compiles C and assembly that it carries"),
-    # Its own cc builder serves the platforms it has bindings for; all others go through cmake and bindgen.
-    Native("aws-lc-sys", "compiles C and assembly that it carries"),
-    Native("aws-lc-sys", "builds with cmake where it has no list of sources", platforms=("linux/s390x",),
+    Native("ring", "compiles its bundled C and assembly"),
+    # Its cc builder covers the platforms with bindings; all others use cmake and bindgen.
+    Native("aws-lc-sys", "compiles its bundled C and assembly"),
+    Native("aws-lc-sys", "builds with cmake on platforms without source lists", platforms=("linux/s390x",),
            host=tuple(_CMAKE.split())),
     Native("aws-lc-fips-sys", "builds the FIPS module, partly in Go and Perl",
            host=("cmake", "make", "golang-go", "perl"), cxx=True),
@@ -142,7 +141,7 @@ NATIVES: tuple[Native, ...] = (
     _system("tss-esapi-sys", "libtss2-dev", "libtss2-esys-3.0.2-0 libtss2-tctildr0 libtss2-mu0",
             "tss2-esys tss2-mu tss2-tctildr"),
     _system("pcsc-sys", "libpcsclite-dev", "libpcsclite1", "pcsclite"),
-    # Cross-compiling it asks nobody where the library is, unless it is told which one.
+    # When cross-compiling, it needs the implementation to be named.
     Native("libgssapi-sys", "links MIT Kerberos", target=("libkrb5-dev",), runtime=("libgssapi-krb5-2",),
            env=(("LIBGSSAPI_IMPL", "mit"),), links=("gssapi_krb5", "krb5")),
     _system("cross-krb5", "libkrb5-dev", "libgssapi-krb5-2", "gssapi_krb5"),
@@ -162,7 +161,7 @@ NATIVES: tuple[Native, ...] = (
             without="bundled-sqlcipher"),
     _system("libsqlite3-sys", "libssl-dev", "libssl3", "crypto", when="bundled-sqlcipher",
             without="bundled-sqlcipher-vendored-openssl"),
-    # Without its pkg-config feature it asks `pg_config`, which answers for the build platform.
+    # Without its pkg-config feature it runs `pg_config`, which reports the build platform.
     Native("pq-sys", "links the system's libpq", without=("bundled", "bundled_without_openssl"),
            target=("libpq-dev",), runtime=("libpq5",), env=(("PQ_LIB_DIR_{upper}", "/usr/lib/{multiarch}"),),
            links=("pq",), advice="switch on the `bundled` feature of pq-sys"),
@@ -173,11 +172,11 @@ NATIVES: tuple[Native, ...] = (
     Native("libduckdb-sys", "links DuckDB", without=("bundled",), impossible="Debian has no DuckDB",
            advice="switch on the `bundled` feature of duckdb"),
     _builds("leveldb-sys", _CMAKE, cxx=True),
-    # Its configure reads no variable with a triple, and compiles with this machine's `cc` without one.
+    # Its configure reads no variable with a triple, and would compile with the build platform's `cc`.
     Native("rdkafka-sys", "builds librdkafka with configure", without=("cmake-build", "dynamic-linking"),
            host=("make", "bash"), cxx=True, env=_PLAIN_TOOLS),
     _builds("rdkafka-sys", "cmake", "builds librdkafka with cmake", cxx=True, when="cmake-build"),
-    # Its cmake configuration defines WITH_OAUTHBEARER_OIDC as 0 and its code asks whether it is defined.
+    # Its cmake build defines WITH_OAUTHBEARER_OIDC as 0, but its code only checks whether it is defined.
     Native("rdkafka-sys", "librdkafka's cmake build reads curl's header", when=("cmake-build", "ssl"),
            without=("curl", "curl-static"), target=("libcurl4-openssl-dev",)),
     _system("rdkafka-sys", "librdkafka-dev", "librdkafka1", "rdkafka", when="dynamic-linking",
@@ -194,22 +193,22 @@ NATIVES: tuple[Native, ...] = (
     _system("zstd-sys", "libzstd-dev", "libzstd1", "zstd", when="pkg-config",
             advice="switch off its feature pkg-config"),
     Native("zstd-sys", "builds zstd with cmake", when=("cmake",), host=tuple(_CMAKE.split()), cxx=True),
-    Native("libz-sys", "compiles zlib that it carries", without=("zlib-ng",)),
+    Native("libz-sys", "compiles its bundled zlib", without=("zlib-ng",)),
     Native("libz-sys", "builds zlib-ng with cmake", when=("zlib-ng",), host=tuple(_CMAKE.split())),
     Native("libz-ng-sys", "builds zlib-ng with cmake", host=tuple(_CMAKE.split())),
-    Native("bzip2-sys", "compiles bzip2 that it carries", links=("bz2",)),
-    Native("lzma-sys", "compiles liblzma that it carries"),
-    Native("liblzma-sys", "compiles liblzma that it carries"),
-    Native("lz4-sys", "compiles lz4 that it carries"),
+    Native("bzip2-sys", "compiles its bundled bzip2", links=("bz2",)),
+    Native("lzma-sys", "compiles its bundled liblzma"),
+    Native("liblzma-sys", "compiles its bundled liblzma"),
+    Native("lz4-sys", "compiles its bundled lz4"),
     _system("snappy-sys", "libsnappy-dev", "libsnappy1v5", "snappy"),
     _system("libarchive3-sys", "libarchive-dev", "libarchive13", "archive"),
     _builds("blosc-src", "", cxx=True),
 
     # Networks
-    Native("libgit2-sys", "compiles libgit2 that it carries"),
-    Native("libssh2-sys", "compiles libssh2 that it carries"),
-    Native("libnghttp2-sys", "compiles nghttp2 that it carries"),
-    Native("curl-sys", "compiles curl that it carries"),
+    Native("libgit2-sys", "compiles its bundled libgit2"),
+    Native("libssh2-sys", "compiles its bundled libssh2"),
+    Native("libnghttp2-sys", "compiles its bundled nghttp2"),
+    Native("curl-sys", "compiles its bundled curl"),
     _system("curl-sys", "libkrb5-dev", "libgssapi-krb5-2", "gssapi_krb5", when="spnego",
             advice="switch off its feature spnego"),
     Native("zeromq-src", "compiles ZeroMQ, which is C++", cxx=True, tool=True),
@@ -224,15 +223,15 @@ NATIVES: tuple[Native, ...] = (
     _builds("libbpf-sys", "make", "builds libbpf"),
     _system("libbpf-sys", "libelf-dev zlib1g-dev", "libelf1 zlib1g", "elf z", without="vendored-libelf"),
 
-    # Memory. jemalloc takes the page size of the build unless told: it dies on a kernel with larger pages.
+    # Memory. jemalloc uses the build platform's page size by default and aborts on kernels with larger pages.
     _builds("tikv-jemalloc-sys", "make"),
     Native("tikv-jemalloc-sys", "pages of up to 64 KiB", platforms=_BIG_PAGES,
            env=(("{upper}_JEMALLOC_SYS_WITH_LG_PAGE", "16"),)),
     _builds("jemalloc-sys", "make"),
-    # It reads no variable of the target's own, so other platforms are compiled in a cargo call of their own.
+    # It reads no variable with a triple, so other platforms are compiled in a separate cargo call.
     Native("jemalloc-sys", "pages of up to 64 KiB", platforms=_BIG_PAGES,
            env=(("JEMALLOC_SYS_WITH_LG_PAGE", "16"),)),
-    Native("libmimalloc-sys", "compiles mimalloc that it carries"),
+    Native("libmimalloc-sys", "compiles its bundled mimalloc"),
     _builds("snmalloc-sys", _CMAKE, cxx=True, when="build_cmake"),
     Native("snmalloc-sys", "compiles snmalloc, which is C++", when=("build_cc",), cxx=True),
     _system("numa-sys", "libnuma-dev", "libnuma1", "numa"),
@@ -242,8 +241,8 @@ NATIVES: tuple[Native, ...] = (
     _system("mpi-sys", "libopenmpi-dev", "libopenmpi3", "mpi"),
 
     # Text, numbers, languages
-    Native("onig_sys", "compiles Oniguruma that it carries"),
-    Native("pcre2-sys", "compiles PCRE2 that it carries"),
+    Native("onig_sys", "compiles its bundled Oniguruma"),
+    Native("pcre2-sys", "compiles its bundled PCRE2"),
     _builds("expat-sys", _CMAKE, cxx=True),
     Native("libxml", "links libxml2", target=("libxml2-dev",), runtime=("libxml2",), links=("xml2",)),
     _system("libxslt", "libxslt1-dev", "libxslt1.1", "xslt"),
@@ -255,20 +254,20 @@ NATIVES: tuple[Native, ...] = (
     _system("openblas-src", "libopenblas-dev", "libopenblas0", "openblas", when="system"),
     _system("netlib-src", "libblas-dev liblapack-dev", "libblas3 liblapack3", "blas lapack", when="system"),
     Native("intel-mkl-src", "links Intel MKL", platforms=_NOT_X86,
-           impossible="Intel MKL exists for x86 alone",
+           impossible="Intel MKL only exists for x86",
            advice="use openblas-src on this platform (target-specific dependencies in Cargo.toml)"),
     _system("GSL-sys", "libgsl-dev", "libgsl27 libgslcblas0", "gsl gslcblas"),
     _builds("proj-sys", "cmake make sqlite3", cxx=True),
     _builds("z3-sys", _CMAKE, cxx=True, when="bundled"),
     _system("z3-sys", "libz3-dev", "libz3-4", "z3", without="bundled"),
     Native("llvm-sys", "links LLVM", without=("no-llvm-linking",), platforms=_NOT_X86,
-           impossible="it asks llvm-config, which answers for the build platform",
+           impossible="llvm-config reports the build platform's LLVM",
            advice="build this platform with the emulated strategy"),
-    Native("v8", "downloads a built V8", platforms=_NO_PREBUILT,
-           impossible="V8 is prebuilt for amd64 and arm64 alone",
+    Native("v8", "downloads a prebuilt V8", platforms=_NO_PREBUILT,
+           impossible="V8 is prebuilt only for amd64 and arm64",
            advice="leave this platform out"),
-    Native("v8", "downloads a built V8", libc=Libc.MUSL,
-           impossible="V8 is prebuilt for glibc alone", advice="build with libc gnu"),
+    Native("v8", "downloads a prebuilt V8", libc=Libc.MUSL,
+           impossible="V8 is prebuilt only for glibc", advice="build with libc gnu"),
     _builds("luajit-src", "make", "builds LuaJIT: its generator runs on the build platform"),
     Native("luajit-src", "builds LuaJIT", platforms=_BITS32,
            impossible="LuaJIT's generator has to be a 32-bit program of the build platform",
@@ -284,11 +283,12 @@ NATIVES: tuple[Native, ...] = (
     _builds("esaxx-rs", "", "compiles C++", cxx=True, when="cpp"),
     _builds("whisper-rs-sys", _CMAKE, cxx=True),
     _builds("llama-cpp-sys-2", _CMAKE, cxx=True),
-    Native("ort-sys", "downloads a built ONNX Runtime", when=("download-binaries",), platforms=_NO_PREBUILT,
-           impossible="ONNX Runtime is prebuilt for amd64 and arm64 alone", advice="leave this platform out"),
-    Native("ort-sys", "downloads a built ONNX Runtime", when=("download-binaries",), libc=Libc.MUSL,
-           impossible="ONNX Runtime is prebuilt for glibc alone", advice="build with libc gnu"),
-    Native("torch-sys", "links libtorch", platforms=_NOT_X86, impossible="libtorch is prebuilt for x86 alone",
+    Native("ort-sys", "downloads a prebuilt ONNX Runtime", when=("download-binaries",),
+           platforms=_NO_PREBUILT, impossible="ONNX Runtime is prebuilt only for amd64 and arm64",
+           advice="leave this platform out"),
+    Native("ort-sys", "downloads a prebuilt ONNX Runtime", when=("download-binaries",), libc=Libc.MUSL,
+           impossible="ONNX Runtime is prebuilt only for glibc", advice="build with libc gnu"),
+    Native("torch-sys", "links libtorch", platforms=_NOT_X86, impossible="libtorch is prebuilt only for x86",
            advice="leave this platform out, or set LIBTORCH to a copy of this platform"),
 
     # Devices and the desktop
@@ -299,7 +299,7 @@ NATIVES: tuple[Native, ...] = (
     _system("libudev-sys", "libudev-dev", "libudev1", "udev"),
     _system("libdbus-sys", "libdbus-1-dev", "libdbus-1-3", "dbus-1", without="vendored"),
     _system("libsystemd-sys", "libsystemd-dev", "libsystemd0", "systemd"),
-    Native("libusb1-sys", "compiles libusb that it carries"),
+    Native("libusb1-sys", "compiles its bundled libusb"),
     _system("hidapi", "libudev-dev", "libudev1", "udev", when="linux-static-hidraw"),
     _system("hidapi", "libusb-1.0-0-dev", "libusb-1.0-0", "usb-1.0", when="linux-static-libusb"),
     _system("hidapi", "libhidapi-dev", "libhidapi-hidraw0", "hidapi-hidraw", when="linux-shared-hidraw"),
@@ -320,7 +320,7 @@ NATIVES: tuple[Native, ...] = (
     Native("yeslogic-fontconfig-sys", "loads fontconfig when it runs", when=("dlopen",),
            runtime=("libfontconfig1",)),
     _system("servo-fontconfig-sys", "libfontconfig-dev", "libfontconfig1", "fontconfig"),
-    Native("freetype-sys", "compiles FreeType that it carries, calling it C++", cxx=True),
+    Native("freetype-sys", "compiles its bundled FreeType as C++", cxx=True),
     _system("glib-sys", "libglib2.0-dev", "libglib2.0-0", "glib-2.0"),
     _system("gobject-sys", "libglib2.0-dev", "libglib2.0-0", "gobject-2.0"),
     _system("gio-sys", "libglib2.0-dev", "libglib2.0-0", "gio-2.0"),
@@ -337,7 +337,7 @@ NATIVES: tuple[Native, ...] = (
     _builds("sdl2-sys", _CMAKE, when="bundled"),
     _builds("glfw-sys", _CMAKE),
 
-    # Pictures and films
+    # Images and video
     _system("dav1d-sys", "libdav1d-dev", "libdav1d6", "dav1d"),
     Native("rav1e", "assembles with nasm on x86", when=("asm",)),
     _system("aom-sys", "libaom-dev", "libaom3", "aom"),
@@ -350,7 +350,7 @@ NATIVES: tuple[Native, ...] = (
     _builds("ffmpeg-sys-next", "make nasm git", when="build"),
     Native("mozjpeg-sys", "assembles with nasm on x86", platforms=_X86, host=("nasm",)),
     _builds("turbojpeg-sys", "cmake make nasm", when="cmake"),
-    Native("libwebp-sys", "compiles libwebp that it carries"),
+    Native("libwebp-sys", "compiles its bundled libwebp"),
     _system("libheif-sys", "libheif-dev", "libheif1", "heif", without="embedded-libheif"),
     _system("leptonica-sys", "libleptonica-dev", "liblept5", "lept"),
     _system("tesseract-sys", "libtesseract-dev", "libtesseract5", "tesseract"),
@@ -409,4 +409,4 @@ LINKER_NAMES = {
     "zmq": "libzmq3-dev",
     "zstd": "libzstd-dev",
 }
-"""Libraries that a linker may miss and no row above provides, and the package of bookworm each is in."""
+"""Libraries that no row above provides, with their package in bookworm."""

@@ -1,8 +1,8 @@
-"""What the native crates of a dependency graph imply, known before any compile.
+"""Determine the needs of the native crates in a dependency graph, before compiling.
 
-`tree` says which crates are really built, with which features, for the target or for the build
-platform; the table in `native_table` says what such a crate needs. From the two, `needs` has every package
-to install, every variable to set, why, and what cannot work. Nothing here runs anything.
+`tree` has the crates that are built, with their features, for the target or the build platform; the table in
+`native_table` has the needs of each. `needs` combines the two into packages to install, variables to set,
+reasons and problems. Nothing is run.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from pipeline.toolchain.compilers import Compilers
 
 
 def named(crate: str, version: str) -> str:
-    """A crate with its version, where it has one."""
+    """Return a crate with its version, if it has one."""
     return f"{crate} {version}".rstrip()
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Which crate wants something, and what; or which file of the project does, which has no version."""
+    """A need, and the crate that has it; or a file of the project, which has no version."""
 
     crate: str
     version: str
@@ -32,7 +32,7 @@ class Reason:
 
     @property
     def who(self) -> str:
-        """The crate with its version, or the file."""
+        """Return the crate with its version, or the file."""
         return named(self.crate, self.version)
 
     def __str__(self) -> str:
@@ -41,7 +41,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Problem:
-    """A crate that cannot be built as it is, or a file that has no version, and what to do about it."""
+    """A crate that cannot be built as it is, or a file without a version, and the fix."""
 
     crate: str
     version: str
@@ -51,7 +51,7 @@ class Problem:
 
     @property
     def place(self) -> str:
-        """The file that asks for it: a crate is in the lock file, and a file has no version."""
+        """Return the file that requires it: the lock file for a crate, else the file itself."""
         return "Cargo.lock" if self.version else self.crate
 
     def __str__(self) -> str:
@@ -60,20 +60,20 @@ class Problem:
 
 @dataclass(frozen=True)
 class Needs:
-    """Everything the native crates of one target imply; names in the order of the table.
+    """The needs of one target's native crates; names in the order of the table.
 
     Attributes:
         host: Debian packages of the build platform.
         target: Debian packages of the target's architecture, for linking.
         runtime: Debian packages of the final image.
-        env: variables of the compile that are named for the target's triple.
-        common: variables that are not, so that every target of one cargo call would read them.
-        reasons: which crate wants what and why.
-        problems: what cannot work.
-        unknown: `-sys` crates that have no row; they are tried as they are.
-        crates: how many crates are compiled for the target, native or not.
-        warnings: what works as it is and a person may want to know.
-        linkers: programs in /usr/bin that the target's C compiler is to find as linkers.
+        env: build variables with the target's triple in their name.
+        common: build variables without it, which every target of a cargo call would read.
+        reasons: the crates, with their needs and why.
+        problems: crates that cannot be built.
+        unknown: `-sys` crates without a row; they are built without extra packages.
+        crates: number of crates compiled for the target, native or not.
+        warnings: settings that work but may surprise.
+        linkers: programs in /usr/bin that the target's C compiler has to find as linkers.
     """
 
     host: tuple[str, ...] = ()
@@ -90,13 +90,13 @@ class Needs:
 
 
 def needs(crates: Iterable[Crate], target: Target, libc: Libc, compilers: Compilers) -> Needs:
-    """What the crates of one target's graph need, by the table.
+    """Return the needs of the crates in one target's graph.
 
     Args:
-        crates: the graph, as `tree.read` reads it.
-        target: what is built for.
-        libc: with which C library.
-        compilers: by which C toolchain.
+        crates: the graph, parsed by `tree.read`.
+        target: the target platform.
+        libc: the C library to link.
+        compilers: the C toolchain.
     """
     graph = list(crates)
     names = {crate.name for crate in graph}
@@ -112,7 +112,7 @@ def needs(crates: Iterable[Crate], target: Target, libc: Libc, compilers: Compil
 
 
 _SYS = ("-sys", "_sys")
-# Bindings to operating systems other than Linux, and raw tables of numbers: nothing is linked.
+# Bindings to other operating systems, and constants without a library: nothing is linked.
 _NOT_NATIVE = {
     "windows-sys",
     "linux-raw-sys",
@@ -137,13 +137,13 @@ def _applies(row: Native, crate: Crate, names: set[str], target: Target, libc: L
 
 _WITH_DEBIAN = "build with libc gnu and no glibc version"
 
-# A crate with rows of its own says what it needs of a build tool; the tool's own row is for all others.
+# The rows of a crate include its build tools; a tool's generic row is for other crates.
 _SPOKEN_FOR = {row.crate for row in NATIVES}
 
 
 @dataclass
 class _Collected:
-    """Needs while they are being put together; dictionaries stand in for ordered sets."""
+    """Needs while they are collected; dictionaries serve as ordered sets."""
 
     place: Target
     libc: Libc
@@ -157,8 +157,8 @@ class _Collected:
     problems: dict[Problem, None] = field(default_factory=dict)
 
     def add(self, row: Native, crate: Crate) -> None:
-        """Take in one row that applies to one crate."""
-        # A build tool is itself built for the build platform; what it makes is for its users'.
+        """Add a row that applies to a crate."""
+        # A build tool is built for the build platform; its output belongs to its users.
         places = {host for _, host in crate.users} if row.tool and crate.users else {crate.host}
         if row.impossible:
             self._problem(row, crate, row.impossible, row.advice)
@@ -200,7 +200,7 @@ class _Collected:
         self.problems[Problem(crate.name, crate.version, self.place.platform, what, fix)] = None
 
     def needs(self, unknown: tuple[str, ...], crates: int) -> Needs:
-        """The finished record."""
+        """Return the collected needs."""
         return Needs(
             tuple(self.host),
             tuple(self.target),
@@ -215,7 +215,7 @@ class _Collected:
 
 
 def expand(template: str, target: Target, libc: Libc, compilers: Compilers) -> str:
-    """A name or value of a row's environment, for one target."""
+    """Expand a name or value of a row's environment for a target."""
     triple = target.triple(libc)
     low = triple.replace("-", "_")
     return template.format(
@@ -230,14 +230,14 @@ def expand(template: str, target: Target, libc: Libc, compilers: Compilers) -> s
 
 
 def suggest(library: str, debian: bool = True) -> str:
-    """What to do where a library or header is not found: the package by name where a row knows it.
+    """Return how to provide a library or header that was not found, with its package if a row has it.
 
     Args:
-        library: what the linker (`ssl`), pkg-config (`libssl`) or the compiler (`zlib.h`) did not find.
+        library: name that the linker (`ssl`), pkg-config (`libssl`) or the compiler (`zlib.h`) did not find.
         debian: whether Debian's libraries can be linked (`Compilers.not_debian`).
     """
     if not debian:
-        return f"switch on the vendored or bundled feature of the crate, or {_WITH_DEBIAN}"
+        return f"enable the vendored or bundled feature of the crate, or {_WITH_DEBIAN}"
     names = {library, library.removeprefix("lib"), library.removesuffix(".h")}
     for name in sorted(names & LINKER_NAMES.keys()):
         return f"{library} is in Debian's {LINKER_NAMES[name]}: pass --target-packages {LINKER_NAMES[name]}"

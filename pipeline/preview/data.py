@@ -1,7 +1,7 @@
-"""What a build would do and why, as data: for a person as text, for a program as JSON, for CI as a matrix.
+"""Describe what a build would do and why: as text, as JSON, and as a matrix for CI.
 
-Nothing is compiled for it: the manifests are read, and the engine asks registries for the digests of the
-base images. `docs/plan.schema.json` describes the JSON.
+Nothing is compiled. The manifests are read, and the engine resolves the digests of the base images.
+`docs/plan.schema.json` describes the JSON.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from pipeline.toolchain import zig
 from pipeline.toolchain.versions import GLIBC_OF, PYTHON
 
 VERSION = 1
-"""Of the JSON document; a field that goes or changes its meaning raises it."""
+"""Version of the JSON document; removing a field or changing its meaning raises it."""
 
 AT_ONCE = 8
-"""Images that the engine is asked about at the same time."""
+"""Images resolved concurrently."""
 
 # start of a package's name -> why it is installed
 REASONS = {
     "binutils-": "archives and strips",
     "ca-certificates": "root certificates, for cargo and for the image",
     "pkgconf": "tells build scripts where libraries are",
-    "rsync": "brings the sources to the compiled state by content",
+    "rsync": "updates the sources beside the compiled state by content",
     "gcc-": "C compiler and linker",
     "g++-": "C++ compiler",
     "libc6-dev-": "headers and start files of the C library",
@@ -52,12 +52,12 @@ REASONS = {
 
 @dataclass(frozen=True)
 class PlannedPackage:
-    """A Debian package that would be installed.
+    """A Debian package to install.
 
     Attributes:
-        name: its name.
+        name: the package's name.
         place: `builder`, `target` (into the builder, of the target's architecture) or `image`.
-        why: for what, and for which crate.
+        why: its purpose, and the crate that needs it.
     """
 
     name: str
@@ -67,7 +67,7 @@ class PlannedPackage:
 
 @dataclass(frozen=True)
 class PlannedCrate:
-    """A crate with native code, and what is done about it."""
+    """A crate with native code, and how it is built."""
 
     crate: str
     version: str
@@ -77,11 +77,11 @@ class PlannedCrate:
 
 @dataclass(frozen=True)
 class BaseImage:
-    """An image that something starts from: its name as it is set, and what the name means now.
+    """An image that a build step or the final image starts from.
 
     Attributes:
-        name: as it is set, for example debian:bookworm-slim.
-        digest: what the registry has under that name now; empty for `scratch` and what was supplied.
+        name: as set, for example debian:bookworm-slim.
+        digest: current digest in the registry; empty for `scratch` and for a custom container.
     """
 
     name: str
@@ -90,13 +90,13 @@ class BaseImage:
 
 @dataclass(frozen=True)
 class TargetPlan:
-    """What would happen for one platform.
+    """The plan for one platform.
 
     Attributes:
         platform: OCI platform.
         triple: rustc triple.
-        cpu: the oldest processor that the code runs on.
-        runner: GitHub's runner that is such a machine, or one that builds for it.
+        cpu: the oldest processor the code runs on.
+        runner: GitHub's runner of this architecture, or one that can build for it.
         base: the image that the final image starts from.
         packages: installed for this platform.
         natives: the crates with native code.
@@ -115,7 +115,7 @@ class TargetPlan:
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting's value and where it came from."""
+    """The value of a setting and its source."""
 
     name: str
     value: Any
@@ -124,24 +124,24 @@ class Setting:
 
 @dataclass(frozen=True)
 class Preview:
-    """What a build would do.
+    """The plan of a build.
 
     Attributes:
-        version: of this document's form.
+        version: version of this document's format.
         rust: Rust version.
         libc: `gnu` or `musl`.
-        glibc: oldest glibc the programs run on; empty for the builder's own.
-        binaries: their names; the first is the entrypoint.
+        glibc: oldest glibc the programs run on; empty for the builder's.
+        binaries: names of the programs; the first is the entrypoint.
         commands: the cargo calls.
-        builder: the image that everything is compiled in.
-        tools: images that other steps run in.
-        packages: installed into the builder whatever the platform.
-        cache: name of the volume with compiled state.
-        targets: for each platform, in the order asked for.
-        tags: addresses it would be pushed to.
-        labels: of the image's config.
-        warnings: what a person may want to change.
-        settings: every setting and where it came from.
+        builder: the image that compiles.
+        tools: images of other build steps.
+        packages: installed into the builder for every platform.
+        cache: name of the cache volume with compiled state.
+        targets: one plan per platform, in the order requested.
+        tags: addresses the image would be pushed to.
+        labels: labels of the image's config.
+        warnings: settings worth changing.
+        settings: every setting with its source.
     """
 
     version: int
@@ -162,13 +162,13 @@ class Preview:
 
 
 async def of(plan: Plan, runtime: Runtime, merged: Merged, tags: Sequence[str] = ()) -> Preview:
-    """What a plan would do; the engine is asked what the base images are now.
+    """Describe what a plan would do; the engine resolves the base images.
 
     Args:
-        plan: the plan.
-        runtime: how the final image is set up.
-        merged: the settings it was made from.
-        tags: addresses it would be pushed to.
+        plan: the plan to describe.
+        runtime: the setup of the final image.
+        merged: the settings of the plan.
+        tags: addresses the image would be pushed to.
 
     Raises:
         BaseImageUnavailable: the engine cannot find a base image.
@@ -181,7 +181,7 @@ async def of(plan: Plan, runtime: Runtime, merged: Merged, tags: Sequence[str] =
 def draw(
     plan: Plan, runtime: Runtime, merged: Merged, digests: Mapping[str, str], tags: Sequence[str] = ()
 ) -> Preview:
-    """What a plan would do, once the digests of its base images are known by their names."""
+    """Describe what a plan would do, given the digests of its base images by name."""
     bases = _bases(plan, runtime)
     return Preview(
         version=VERSION,
@@ -209,12 +209,12 @@ def draw(
 
 
 def _bases(plan: Plan, runtime: Runtime) -> list[str]:
-    """What each platform's image starts from, by name."""
+    """Return the name of each platform's base image."""
     return [runtime.base_of(target) for target in plan.request.targets]
 
 
 async def _digest(name: str) -> str:
-    """What a registry has under a name now; of an image for several platforms, the index."""
+    """Return the current digest of an image; for a multi-platform image, that of the index."""
     try:
         reference = await dag.container().from_(name).image_ref()
     except dagger.QueryError as error:
@@ -230,10 +230,10 @@ async def _digest(name: str) -> str:
 def target_plan(
     target: Target, needs: Needs, plan: Plan, base: BaseImage, added: Sequence[str] = ()
 ) -> TargetPlan:
-    """What would happen for one platform of a plan."""
+    """Describe one platform of a plan."""
     libc, glibc = plan.request.libc, plan.request.glibc
     named = {"target": plan.request.target_packages, "builder": plan.request.packages, "image": added}
-    asked = [PlannedPackage(name, place, "asked for") for place, names in named.items() for name in names]
+    asked = [PlannedPackage(name, place, "requested") for place, names in named.items() for name in names]
     packages = [*_tools(toolchain.compilers(target, libc, glibc).packages), *_wanted(needs), *asked]
     return TargetPlan(
         platform=target.platform,
@@ -248,13 +248,13 @@ def target_plan(
 
 
 def _tools(names: Iterable[str]) -> list[PlannedPackage]:
-    """Packages of the toolchain with what they are for."""
+    """Return the toolchain's packages with their purpose."""
     found = ((name, (why for start, why in REASONS.items() if name.startswith(start))) for name in names)
     return [PlannedPackage(name, "builder", next(reasons)) for name, reasons in found]
 
 
 def _wanted(needs: Needs) -> list[PlannedPackage]:
-    """Packages of native crates with the crate that wants each."""
+    """Return the packages that native crates need, with the crates."""
     places = {"builder": needs.host, "target": needs.target, "image": needs.runtime}
 
     def why(name: str) -> str:
@@ -265,12 +265,12 @@ def _wanted(needs: Needs) -> list[PlannedPackage]:
 
 
 def runner(target: Target) -> str:
-    """GitHub's runner of a platform's own architecture, else one that builds for it."""
+    """Return GitHub's runner of a platform's architecture, else one that can build for it."""
     return ci_config.runner(ci_config.system("github"), target.platform)
 
 
 def warnings(plan: Plan, runtime: Runtime) -> list[str]:
-    """What works as it is and that a person may want to know before it does."""
+    """Return warnings about settings that work but may surprise."""
     return [*_too_old(plan, runtime), *_unpinned(runtime), *_risky(plan, runtime), *_told(plan)]
 
 
@@ -280,14 +280,14 @@ def _too_old(plan: Plan, runtime: Runtime) -> Iterable[str]:
         has = GLIBC_OF.get(base)
         if has and has < floor and plan.request.libc is Libc.GNU:
             yield (
-                f"{base} has glibc {_dotted(has)}, older than the {_dotted(floor)} that is linked with: "
-                "a program that needs newer symbols will be refused"
+                f"{base} has glibc {_dotted(has)}, older than the {_dotted(floor)} that is linked against: "
+                "programs that need newer symbols will fail the ABI check"
             )
 
 
 def _unpinned(runtime: Runtime) -> Iterable[str]:
     if re.search(r"(^|/)[^/:@]+(:latest)?$", runtime.base) and runtime.base != SCRATCH:
-        yield f"{runtime.base} names no version: it will be another image some day"
+        yield f"{runtime.base} has no version tag: it may change at any time"
 
 
 def _risky(plan: Plan, runtime: Runtime) -> Iterable[str]:
@@ -300,7 +300,7 @@ def _risky(plan: Plan, runtime: Runtime) -> Iterable[str]:
 def _told(plan: Plan) -> Iterable[str]:
     yield from dict.fromkeys(warning for needs in plan.needs for warning in needs.warnings)
     for name in sorted({name for needs in plan.needs for name in needs.unknown}):
-        yield f"{name} is not in the table of native crates: it is tried as it is"
+        yield f"{name} is not in the table of native crates: it is built without extra packages"
 
 
 def _dotted(version: tuple[int, ...]) -> str:
@@ -312,7 +312,7 @@ def _plain(value: Any) -> Any:
 
 
 def as_matrix(targets: Iterable[Target], libc: Libc) -> str:
-    """A GitHub matrix in one line: `{"include": [{"platform", "triple", "runner"}, …]}`."""
+    """Return a GitHub Actions matrix: `{"include": [{"platform", "triple", "runner"}, …]}`."""
     rows = [
         {"platform": target.platform, "triple": target.triple(libc), "runner": runner(target)}
         for target in targets
@@ -321,5 +321,5 @@ def as_matrix(targets: Iterable[Target], libc: Libc) -> str:
 
 
 def as_json(preview: Preview) -> str:
-    """The preview as a JSON document, described by docs/plan.schema.json."""
+    """Format the preview as JSON, described by docs/plan.schema.json."""
     return json.dumps(asdict(preview), indent=2)

@@ -1,6 +1,6 @@
-"""What a build needs of this machine and of the project, looked at one by one: a row each, with what to do.
+"""Check that this machine and the project are ready for a build.
 
-Nothing is started, installed or changed by looking. Adding a check is adding a row to `CHECKS`.
+Checks start, install and change nothing. To add a check, add a row to `CHECKS`.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from pipeline.toolchain import builder as toolchain
 AT_ONCE = 4
 ANSWER_SECONDS = 4.0
 LITTLE_SPACE, TOO_LITTLE_SPACE = 15 * 2**30, 5 * 2**30
-"""Bytes free: base images, compilers and one project's state take about 5 GiB, several projects 15."""
+"""Free bytes: base images, compilers and one project's state take about 5 GiB, several projects 15."""
 
 SKEW_SECONDS = 60
-"""How wrong a clock may be: tokens of registries are often good for a few minutes only."""
+"""Clock error to allow: registry tokens are often valid for a few minutes only."""
 
 
 REGISTER = (
@@ -48,7 +48,7 @@ REGISTER = (
 
 
 class State(enum.Enum):
-    """How a check went."""
+    """The result level of a check."""
 
     OK = "ok"
     WARN = "warn"
@@ -57,12 +57,12 @@ class State(enum.Enum):
 
 @dataclass(frozen=True)
 class CheckOutcome:
-    """What a check found.
+    """The outcome of a check.
 
     Attributes:
-        state: how it went.
-        found: what is there.
-        fix: what to do; empty where all is well.
+        state: the result level.
+        found: the facts found.
+        fix: what to do; empty if nothing is wrong.
     """
 
     state: State
@@ -72,12 +72,12 @@ class CheckOutcome:
 
 @dataclass(frozen=True)
 class CheckContext:
-    """What is looked at.
+    """The machine and project to check.
 
     Attributes:
         source: the project's directory.
-        platforms: what would be built for.
-        tags: where it would be pushed.
+        platforms: platforms of the next build.
+        tags: addresses to push to.
         environ: the environment variables.
         home: the user's directory.
         paths: the embedded engine's files.
@@ -93,7 +93,7 @@ class CheckContext:
 
 @dataclass(frozen=True)
 class Check:
-    """A row: what is looked at, and how."""
+    """A named check."""
 
     name: str
     look: Callable[[CheckContext], CheckOutcome]
@@ -101,7 +101,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Result:
-    """A check and what it found."""
+    """A check's name and outcome."""
 
     name: str
     state: str
@@ -110,7 +110,7 @@ class Result:
 
 
 def engine(subject: CheckContext) -> CheckOutcome:
-    """The engine that a build would use: one that is named, docker's or podman's, or the embedded one."""
+    """Find the engine a build would use: a configured one, docker's or podman's, or the embedded one."""
     host = subject.environ.get(config.RUNNER, "")
     if host and host != config.address(subject.paths):
         return _named_engine(host)
@@ -130,7 +130,7 @@ def engine(subject: CheckContext) -> CheckOutcome:
 
 
 def _named_engine(host: str) -> CheckOutcome:
-    """The engine at an address: whether somebody listens there, where that can be asked."""
+    """Check that the engine at an address accepts connections, if the address can be tried."""
     address = urlsplit(host)
     found = f"{config.RUNNER} is {host}"
     try:
@@ -142,12 +142,12 @@ def _named_engine(host: str) -> CheckOutcome:
             socket.create_connection((address.hostname or "", address.port or 0), ANSWER_SECONDS).close()
     except (OSError, ValueError) as error:
         fix = "start that engine, or unset the variable to have one chosen"
-        return CheckOutcome(State.FAIL, f"{found}, and nobody answers there: {error}", fix)
+        return CheckOutcome(State.FAIL, f"{found}, but it does not accept connections: {error}", fix)
     return CheckOutcome(State.OK, found)
 
 
 def registries(subject: CheckContext) -> CheckOutcome:
-    """Credentials for every registry that is pushed to, or any at all."""
+    """Check that credentials exist for the registries to push to."""
     try:
         found = dict(credentials.configurations(subject.environ, subject.home))
     except RustMultiarchError as error:
@@ -160,7 +160,7 @@ def registries(subject: CheckContext) -> CheckOutcome:
         programs = {one.program(host) for host in (*one.helpers, "")} - {""}
         if lacking := sorted(name for name in programs if not shutil.which(name)):
             fix = "install it, or take it out of the configuration"
-            return CheckOutcome(State.FAIL, f"{path} asks {', '.join(lacking)}, which is not there", fix)
+            return CheckOutcome(State.FAIL, f"{path} uses {', '.join(lacking)}, which is not installed", fix)
     hosts = {to.host for to in destinations(subject.tags)} if subject.tags else set()
     known = {host for one in found.values() for host in (*one.logins, *one.helpers)}
     stored = sorted({f"others in {one.store}" for one in found.values() if one.store})
@@ -174,7 +174,7 @@ def registries(subject: CheckContext) -> CheckOutcome:
 
 
 def emulators(subject: CheckContext) -> CheckOutcome:
-    """QEMU for the foreign platforms, which only tests and smoke runs of them need."""
+    """Check for QEMU emulators, which only tests and smoke tests of foreign platforms need."""
     wanted = binfmt.emulators(subject.platforms, os.uname().machine)
     if not wanted:
         return CheckOutcome(State.OK, "every platform is this machine's own")
@@ -191,7 +191,7 @@ def emulators(subject: CheckContext) -> CheckOutcome:
 
 
 def disk(subject: CheckContext) -> CheckOutcome:
-    """Room for base images, compilers and compiled state, where the embedded engine keeps them."""
+    """Check for room for base images, compilers and compiled state."""
     place = next(path for path in (subject.paths.root, *subject.paths.root.parents) if path.exists())
     free = shutil.disk_usage(place).free
     found = f"{free / 2**30:.0f} GiB free at {place}"
@@ -202,7 +202,7 @@ def disk(subject: CheckContext) -> CheckOutcome:
 
 
 def clock(subject: CheckContext) -> CheckOutcome:
-    """Whether this machine's time is right: certificates and tokens of registries go by it."""
+    """Check this machine's clock; registry certificates and tokens depend on it."""
     now = time.time()
     fix = "set the clock, for example with `timedatectl set-ntp true`"
     served = _served_time()
@@ -210,7 +210,7 @@ def clock(subject: CheckContext) -> CheckOutcome:
         newest = Path(__file__).stat().st_mtime
         if now < newest:
             return CheckOutcome(State.FAIL, "the clock is behind the files of this program", fix)
-        return CheckOutcome(State.OK, "later than all that is known; no server could be asked")
+        return CheckOutcome(State.OK, "later than this program's files; no server could be reached")
     skew = now - served
     state = State.FAIL if abs(skew) > SKEW_SECONDS else State.OK
     return CheckOutcome(
@@ -219,7 +219,7 @@ def clock(subject: CheckContext) -> CheckOutcome:
 
 
 def _served_time(url: str = config.DOCKER_HUB) -> float | None:
-    """The time in seconds since 1970 that a server has; None where none answers."""
+    """Return a server's time in seconds since 1970; None if it does not answer."""
     try:
         with urllib.request.urlopen(url, timeout=ANSWER_SECONDS) as answer:
             date = answer.headers["Date"]
@@ -231,7 +231,7 @@ def _served_time(url: str = config.DOCKER_HUB) -> float | None:
 
 
 def checkout(subject: CheckContext) -> CheckOutcome:
-    """The git checkout, which tags, labels and the image's time come from."""
+    """Check the git checkout, the source of tags, labels and the image's time."""
     try:
         facts = git.read_here(subject.source)
     except RustMultiarchError as error:
@@ -248,7 +248,7 @@ def checkout(subject: CheckContext) -> CheckOutcome:
 
 
 def project(subject: CheckContext) -> CheckOutcome:
-    """The cargo project: its manifest, its lock file and the Rust version it asks for."""
+    """Check the cargo project: its manifest, lock file and Rust version."""
     manifest, lock = subject.source / "Cargo.toml", subject.source / "Cargo.lock"
     if not manifest.is_file():
         return CheckOutcome(
@@ -284,7 +284,7 @@ CHECKS = (
 
 
 async def examine(subject: CheckContext, checks: Sequence[Check] = CHECKS) -> list[Result]:
-    """Look at everything, several at a time; the results in the order of the table."""
+    """Run the checks concurrently; return results in the order of the table."""
 
     async def look(check: Check) -> Result:
         found = await anyio.to_thread.run_sync(check.look, subject)
@@ -294,17 +294,17 @@ async def examine(subject: CheckContext, checks: Sequence[Check] = CHECKS) -> li
 
 
 def failed(results: Sequence[Result]) -> bool:
-    """Whether something was found that a build fails for."""
+    """Check whether any result would make a build fail."""
     return any(result.state == State.FAIL.value for result in results)
 
 
 def as_json(results: Sequence[Result]) -> str:
-    """The results as a JSON document: `{"checks": [...]}` with the fields of `Result`."""
+    """Format the results as JSON: `{"checks": [...]}` with the fields of `Result`."""
     return json.dumps({"checks": [asdict(result) for result in results]}, indent=2)
 
 
 def as_text(results: Sequence[Result]) -> str:
-    """A line for each check, what to do about it below."""
+    """Format the results as a line per check, each followed by its fix."""
     lines = columns([(result.state, result.name, result.found) for result in results])
     width = len(max((result.name for result in results), key=len)) + 8
     shown = []

@@ -1,4 +1,4 @@
-"""A plan for a person to read."""
+"""Format a plan as text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.text_table import columns
 
 
 def as_text(preview: Preview) -> str:
-    """The preview for a person to read."""
+    """Format the preview as text."""
     sections = [
         _summary(preview),
         _section("Command", [shlex.join(command) for command in preview.commands]),
@@ -63,7 +63,7 @@ def _target_section(target: TargetPlan) -> str:
 
 
 def _settings_lines(found: Sequence[Setting]) -> list[str]:
-    """What was set and where; defaults are only named."""
+    """Return lines with each setting and its source; defaults are only named."""
     rows = [(s.name, _shown(s.value), s.origin) for s in found if s.origin != settings.DEFAULT]
     rest = ", ".join(s.name for s in found if s.origin == settings.DEFAULT)
     return [*columns(rows), *([f"default: {rest}"] if rest else [])]

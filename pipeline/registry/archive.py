@@ -1,6 +1,6 @@
-"""Compiled state in a registry: an archive as an OCI artifact of one layer, under a tag of its own.
+"""Store compiled state in a registry: an archive as an OCI artifact with one layer, under a separate tag.
 
-Every registry that stores images stores it, and a pull of it by docker is refused: it is no image.
+Every registry that stores images accepts it. `docker pull` refuses it, since it is not an image.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ class Archive:
 
     @classmethod
     async def of(cls, path: Path) -> Archive:
-        """The artifact of a file; its bytes are read once for their digest."""
+        """Make the artifact of a file, which is read once for its digest."""
         digest = await anyio.to_thread.run_sync(digest_of_file, path)
         return cls(path, Descriptor(LAYER, digest, (await anyio.Path(path).stat()).st_size))
 
     @property
     def body(self) -> bytes:
-        """The manifest; the same bytes for the same file."""
+        """Return the manifest; equal files give equal bytes."""
         return compact(
             {
                 "schemaVersion": 2,
@@ -61,15 +61,15 @@ class Archive:
 
     @property
     def root(self) -> Descriptor:
-        """What names the manifest."""
+        """Return the descriptor of the manifest."""
         return Descriptor(MANIFEST, digest_of(self.body), len(self.body), artifact_type=TYPE)
 
     async def manifest(self, descriptor: Descriptor) -> bytes:
-        """The manifest: there is one."""
+        """Return the only manifest."""
         return self.body
 
     async def blob(self, descriptor: Descriptor) -> AsyncGenerator[bytes, None]:
-        """The file, or the empty config, piece by piece."""
+        """Stream the file or the empty config."""
         if descriptor.digest == EMPTY_CONFIG.digest:
             yield EMPTY
             return
@@ -78,24 +78,24 @@ class Archive:
                 yield piece
 
     def repository(self, host: str, digest: str) -> str:
-        """A file knows of no repository."""
+        """Return "", since a file has no repository to mount from."""
         return ""
 
 
 async def push(path: Path, address: Address, registries: Registries) -> str:
-    """Put an archive under a tag, in place of an earlier one; the digest it has there.
+    """Push an archive to a tag, replacing an earlier one; return its digest.
 
     Raises:
-        TagExists: the tag names something else than an archive, an image perhaps; nothing was sent.
+        TagExists: the tag names something other than an archive, such as an image; nothing was pushed.
         PublishError: see `pushing.push`.
     """
     repository = Repository(await registries.registry(address.host), address.repository)
     before = await repository.manifest(address.tag)
     if before and not _is_archive(before):
         raise TagExists(
-            "the tag names something that is no compiled state",
+            "the tag does not name compiled state",
             where=str(address),
-            fix=f"give compiled state a tag of its own, for example {address.name}:buildcache",
+            fix=f"use a separate tag for compiled state, for example {address.name}:buildcache",
         )
     archive = await Archive.of(path)
     await pushing.push(archive, [Destination(address.host, address.repository, (address.tag,))], registries)
@@ -103,31 +103,33 @@ async def push(path: Path, address: Address, registries: Registries) -> str:
 
 
 async def pull(address: Address, path: Path, registries: Registries) -> bool:
-    """Write the archive at an address to a file; False where there is none.
+    """Download the archive at an address to a file; return False if there is none.
 
     Raises:
-        PublishError: the address names something else, or what came is not what its digest says. The file
-            is not to be used then.
+        PublishError: the address names something else, or the content does not match its digest; the file
+            must not be used then.
     """
     repository = Repository(await registries.registry(address.host), address.repository, actions="pull")
     found = await repository.manifest(address.reference)
     if found is None:
         return False
     if not _is_archive(found):
-        raise PublishError("this is no compiled state", where=str(address), fix="name what --cache-to wrote")
+        raise PublishError(
+            "this is not compiled state", where=str(address), fix="use the address given to --cache-to"
+        )
     layer = Manifest.parse(found.descriptor, found.body).blobs[1]
     got = await repository.registry.persist(lambda: _download(repository, layer.digest, path))
     if got != layer.digest:
         raise PublishError(
-            f"the registry gave bytes with the digest {got}",
+            f"the registry returned bytes with the digest {got}",
             where=f"{address.name}@{layer.digest}",
-            fix="ask the registry's operator: what it has is not what was pushed",
+            fix="ask the registry's operator: the stored content is corrupt",
         )
     return True
 
 
 async def _download(repository: Repository, digest: str, path: Path) -> str:
-    """Write a blob to a file; the digest of what came."""
+    """Download a blob to a file and return its digest."""
     got = hashlib.sha256()
     async with repository.blob(digest) as pieces, await anyio.open_file(path, "wb") as file:
         async for piece in pieces:

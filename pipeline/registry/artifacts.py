@@ -1,6 +1,6 @@
-"""Artifacts that refer to an image: SBOMs, provenance, signatures, as OCI referrers.
+"""Make artifacts that refer to an image: SBOMs, provenance and signatures, as OCI referrers.
 
-An artifact is a manifest with a `subject`, so the image's own index lists nothing but platforms.
+An artifact is a manifest with a `subject`, so the image's index lists only platforms.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ EMPTY_CONFIG = Descriptor("application/vnd.oci.empty.v1+json", digest_of(EMPTY),
 
 @dataclass(frozen=True)
 class Artifact:
-    """One referrer, ready to be pushed.
+    """A referrer, ready to push.
 
     Attributes:
-        descriptor: what an index of referrers says of it.
-        subject: the digest that it is about.
-        body: its manifest.
+        descriptor: its descriptor in the index of referrers.
+        subject: digest that it refers to.
+        body: bytes of its manifest.
         blobs: its config and layers, by descriptor.
-        tag: a tag it also gets, for clients that look there instead of among the referrers.
+        tag: additional tag, for clients that do not use the referrers API.
     """
 
     descriptor: Descriptor
@@ -36,7 +36,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Layer:
-    """One document of an artifact."""
+    """A layer of an artifact, which holds one document."""
 
     media_type: str
     content: bytes
@@ -44,7 +44,7 @@ class Layer:
 
     @property
     def descriptor(self) -> Descriptor:
-        """What names it."""
+        """Return the layer's descriptor."""
         return Descriptor(
             self.media_type, digest_of(self.content), len(self.content), annotations=self.annotations
         )
@@ -57,13 +57,13 @@ def artifact(
     annotations: Mapping[str, str] | None = None,
     tag: str = "",
 ) -> Artifact:
-    """An artifact about a manifest or an index; the same bytes for the same arguments.
+    """Make an artifact that refers to a manifest or an index; equal arguments give equal bytes.
 
     Args:
-        subject: what it is about.
-        artifact_type: media type of the artifact, by which clients look for it.
+        subject: the manifest or index.
+        artifact_type: media type that clients search for.
         layers: its documents.
-        annotations: of its manifest, and of the entry in the list of referrers.
+        annotations: annotations of the manifest and of its entry in the list of referrers.
         tag: see `Artifact`.
     """
     annotations = dict(sorted((annotations or {}).items()))
@@ -85,13 +85,13 @@ def artifact(
 
 
 def joined(artifact: Artifact, present: bytes) -> Artifact:
-    """An artifact with the layers that the manifest at its tag has already, so that putting it loses none.
+    """Add the layers of the manifest already at the artifact's tag, so that pushing keeps them.
 
-    Others sign the same image with their keys, and all signatures are layers of one manifest.
+    Others may sign the same image with other keys, and all signatures are layers of one manifest.
 
     Args:
-        artifact: the one to put.
-        present: the manifest that is there.
+        artifact: the artifact to push.
+        present: the manifest at its tag.
     """
     before, now = json.loads(present).get("layers", []), json.loads(artifact.body)
     if not [layer for layer in before if layer not in now["layers"]]:

@@ -1,4 +1,4 @@
-"""What registries ask for before they let somebody in: Basic credentials, or a token of their service."""
+"""Authenticate to registries: with Basic credentials, or with a token of their token service."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ CLIENT_ID = "rust-multiarch"
 
 @dataclass(frozen=True)
 class Challenge:
-    """How a registry wants to be signed in to."""
+    """A registry's authentication challenge."""
 
     scheme: str
     parameters: Mapping[str, str]
 
 
 def parse_challenge(headers: list[str]) -> Challenge:
-    """The first challenge of a WWW-Authenticate header that this program can meet; Bearer before Basic."""
+    """Parse the first supported challenge of WWW-Authenticate headers; Bearer takes precedence over Basic."""
     found = {}
     for header in headers:
         scheme, _, rest = header.strip().partition(" ")
@@ -36,24 +36,24 @@ def parse_challenge(headers: list[str]) -> Challenge:
 
 
 def basic(login: Login) -> str:
-    """The Authorization header of a name and a password."""
+    """Return the Authorization header for a name and a password."""
     return "Basic " + base64.b64encode(f"{login.username}:{login.password}".encode()).decode()
 
 
 def token_request(
     client: httpx.AsyncClient, base: httpx.URL, challenge: Challenge, scope: str, login: Login | None
 ) -> httpx.Request:
-    """The request to a registry's token service for these rights, as whom the login says.
+    """Return the request for a token with some rights.
 
     Raises:
-        RegistryDenied: a registry with TLS names a service without.
+        RegistryDenied: a registry with TLS uses a token service without TLS.
     """
     realm = base.join(challenge.parameters.get("realm", ""))
     if realm.scheme != "https" and base.scheme == "https":
         raise RegistryDenied(
             "the registry sends credentials to a token service without TLS",
             where=str(realm),
-            fix="have the registry's operator correct the realm it names",
+            fix="ask the registry's operator to correct the realm",
         )
     service = challenge.parameters.get("service", "")
     if login and login.identity_token:
@@ -65,15 +65,15 @@ def token_request(
 
 
 def token_of(answer: httpx.Response) -> str:
-    """The token that a service answered with.
+    """Parse a token service's response.
 
     Raises:
-        PublishError: there is none in the answer.
+        PublishError: the response has no token.
     """
     try:
         document = answer.json()
         return str(document.get("token") or document["access_token"])
     except (ValueError, KeyError, AttributeError):
         raise PublishError(
-            "the token service did not answer with a token", where=str(answer.request.url), fix=LOGIN
+            "the token service returned no token", where=str(answer.request.url), fix=LOGIN
         ) from None

@@ -1,7 +1,7 @@
-"""Who signs in where: credentials given as secrets, or those that `docker login` left on this machine.
+"""Look up registry credentials: from secrets, or from `docker login` on this machine.
 
-A keychain is asked for one host at a time, when that registry wants credentials and not before: a
-secret's text then exists in this process for the length of the requests it signs.
+A keychain is called with one host, only when that registry requires credentials. The text of a secret is in
+this process only during the requests it authenticates.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from pipeline.errors import CredentialsUnavailable
 from pipeline.registry.address import DOCKER_HUB, known_host
 
 DOCKER_HUB_KEY = "https://index.docker.io/v1/"
-"""What docker files Docker Hub's credentials under."""
+"""Key of Docker Hub's credentials in docker's configuration."""
 
 TOKEN_PATHS = frozenset({"v1/access-token", "v1/refresh-token"})
-"""Where docker's web login files its own tokens, below Docker Hub's key; no registry takes them."""
+"""Paths below Docker Hub's key where docker's web login stores its tokens; registries refuse them."""
 
 TOKEN_USER = "<token>"
-"""The user name with which a credential helper says that its secret is an identity token."""
+"""User name of a credential helper's answer if the secret is an identity token."""
 
 HELPER_SECONDS = 60
-"""Time limit of a credential helper: one may wait for a person, or for a lost network."""
+"""Time limit of a credential helper, which may wait for a person or a lost network."""
 
 NOT_FOUND = "credentials not found"
-"""What a credential helper says, and nothing else is wrong, when it has none for a host."""
+"""A credential helper's message if it has no credentials for a host."""
 
 
 @dataclass(frozen=True)
 class Login:
-    """Credentials of one registry: a name and a password, or an identity token. Never printed."""
+    """Credentials of a registry: a name and a password, or an identity token. Never printed."""
 
     username: str = ""
     password: str = field(default="", repr=False)
@@ -47,24 +47,24 @@ class Login:
 
 
 Keychain = Callable[[str], Awaitable[Login | None]]
-"""The credentials of a host, or None; asked when the host wants some."""
+"""Look up the credentials of a host; None if there are none."""
 
 
 class Secret(Protocol):
-    """What `dagger.Secret` offers."""
+    """The part of `dagger.Secret` used here."""
 
     async def plaintext(self) -> str:
-        """The secret's text."""
+        """Return the secret's text."""
         ...
 
 
 async def anonymous(host: str) -> Login | None:
-    """Credentials for nobody."""
+    """Return no credentials."""
     return None
 
 
 def from_secrets(table: Mapping[str, tuple[str, Secret]]) -> Keychain:
-    """A keychain of secrets by host, each read when its host asks for it."""
+    """Return a keychain of secrets by host; a secret is read when its host requires it."""
 
     async def look_up(host: str) -> Login | None:
         if host not in table:
@@ -76,7 +76,7 @@ def from_secrets(table: Mapping[str, tuple[str, Secret]]) -> Keychain:
 
 
 def first_of(*keychains: Keychain) -> Keychain:
-    """A keychain that asks others in turn."""
+    """Return a keychain that tries others in order."""
 
     async def look_up(host: str) -> Login | None:
         for keychain in keychains:
@@ -89,12 +89,12 @@ def first_of(*keychains: Keychain) -> Keychain:
 
 @dataclass(frozen=True)
 class DockerConfig:
-    """What a docker or podman configuration says about credentials.
+    """The credentials in a docker or podman configuration.
 
     Attributes:
-        logins: by host, from the file itself.
-        helpers: credential programs by host, each the name after `docker-credential-`.
-        store: the program for every other host, or empty.
+        logins: credentials in the file, by host.
+        helpers: credential helpers by host, each without the prefix `docker-credential-`.
+        store: the helper for other hosts; may be empty.
     """
 
     logins: Mapping[str, Login] = field(default_factory=dict)
@@ -103,10 +103,10 @@ class DockerConfig:
 
     @classmethod
     def parse(cls, text: str, where: str = "config.json") -> DockerConfig:
-        """A configuration out of its JSON text.
+        """Parse a configuration from JSON.
 
         Raises:
-            CredentialsUnavailable: it is no such text; the message quotes nothing of it.
+            CredentialsUnavailable: the text is invalid; the message quotes none of it.
         """
         try:
             document = json.loads(text or "{}")
@@ -120,13 +120,13 @@ class DockerConfig:
         return cls({host: login for host, login in logins if login}, helpers, store)
 
     def program(self, host: str) -> str:
-        """The credential program to ask for a host; empty for none."""
+        """Return the credential helper for a host; "" if none is configured."""
         name = self.helpers.get(host, self.store)
         return f"docker-credential-{name}" if name else ""
 
 
 def config_paths(environ: Mapping[str, str], home: Path) -> tuple[Path, ...]:
-    """Where docker, then podman and skopeo, keep what their `login` wrote, in the order of looking."""
+    """Return the configuration files of docker, then of podman and skopeo, in order of precedence."""
     docker = environ.get("DOCKER_CONFIG")
     named = environ.get("REGISTRY_AUTH_FILE")
     runtime = environ.get("XDG_RUNTIME_DIR")
@@ -139,24 +139,24 @@ def config_paths(environ: Mapping[str, str], home: Path) -> tuple[Path, ...]:
 
 
 def configurations(environ: Mapping[str, str], home: Path) -> Iterator[tuple[Path, DockerConfig]]:
-    """The configurations there are, by file, in the order of looking; each is read when its turn comes.
+    """Yield the existing configurations by file, in order of precedence, each read when it is reached.
 
     Raises:
-        CredentialsUnavailable: a file cannot be read, or is no configuration.
+        CredentialsUnavailable: a file is unreadable or invalid.
     """
     named = {
         Path(environ.get("DOCKER_CONFIG", ""), "config.json"),
         Path(environ.get("REGISTRY_AUTH_FILE", "")),
     }
     for path in config_paths(environ, home):
-        # Where nobody named it, a file in a folder that only others may enter is none of ours.
+        # A file in a directory without access is an error only if the user named the file.
         text = _text(path) if path in named or _is_there(path) else None
         if text is not None:
             yield path, DockerConfig.parse(text, str(path))
 
 
 def _is_there(path: Path) -> bool:
-    """Whether a path can be seen; Python's own `exists` is an error where it may not look."""
+    """Check whether a path exists; return False if its directory is not accessible."""
     try:
         path.stat()
     except OSError:
@@ -165,7 +165,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _text(path: Path) -> str | None:
-    """A file's text; None where there is no file."""
+    """Return a file's text; None if the file does not exist."""
     try:
         return path.read_text()
     except (FileNotFoundError, NotADirectoryError):
@@ -174,12 +174,12 @@ def _text(path: Path) -> str | None:
         raise CredentialsUnavailable(
             f"this configuration cannot be read: {getattr(error, 'strerror', 'it is not text')}",
             where=str(path),
-            fix="make it a file that you may read, or name another in DOCKER_CONFIG or REGISTRY_AUTH_FILE",
+            fix="make the file readable, or name another in DOCKER_CONFIG or REGISTRY_AUTH_FILE",
         ) from None
 
 
 def from_docker(environ: Mapping[str, str] = os.environ, home: Path | None = None) -> Keychain:
-    """The keychain of this machine's configurations, read when a host asks; the first with a login counts."""
+    """Return a keychain of this machine's configurations, read on each lookup; the first match is used."""
     home = home or Path.home()
 
     async def look_up(host: str) -> Login | None:
@@ -194,14 +194,14 @@ def from_docker(environ: Mapping[str, str] = os.environ, home: Path | None = Non
 
 
 async def _ask(program: str, key: str, environ: Mapping[str, str]) -> Login | None:
-    """What a credential program has for a host. Its answer is a secret: no error quotes it."""
+    """Run a credential helper for a host; its answer is secret and never part of an error."""
 
     def failed(what: str, output: str = "") -> CredentialsUnavailable:
         fix = f"make `echo {key} | {program} get` work, or pass --username and --password"
         return CredentialsUnavailable(what, where=program, fix=fix, output=output)
 
     try:
-        # In a thread: anyio's own processes fail when a program ends without reading what it is sent.
+        # In a thread: anyio's processes fail if a program exits without reading its input.
         done = await anyio.to_thread.run_sync(
             lambda: subprocess.run(
                 [program, "get"],
@@ -242,27 +242,27 @@ def _login(entry: Mapping[str, Any]) -> Login | None:
 
 
 def _by_host(table: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """The entries of a table under the hosts that their keys mean, what counts most for a host last."""
+    """Return the entries of a table by host; the entry to use for a host comes last."""
     keys = sorted((key for key in table if _path(key) not in TOKEN_PATHS), key=_distance, reverse=True)
     return [(_host(key), table[key]) for key in keys]
 
 
 def _distance(key: str) -> tuple[bool, bool, bool]:
-    """How far a key is from the one that its host is filed under; less counts more.
+    """Return the distance of a key from its host's canonical key; a shorter distance takes precedence.
 
-    First that key itself, then other names of the whole host, URLs with a version, and last podman's keys
-    of a part of a host (`quay.io/me`): a keychain is asked for hosts, not for repositories.
+    First the canonical key, then other keys of the whole host, URLs with a version, and last podman's keys
+    for a part of a host (`quay.io/me`), since a keychain is called with hosts and not repositories.
     """
     return key != _key(_host(key)), bool(_path(key)), "://" not in key
 
 
 def _path(key: str) -> str:
-    """What follows the host in a key of the configuration."""
+    """Return the path after the host in a key of the configuration."""
     return (key.partition("://")[2] or key).partition("/")[2].strip("/")
 
 
 def _host(key: str) -> str:
-    """The host that a key of the configuration means: keys are hosts, or URLs with a version."""
+    """Return the host of a configuration key, which is a host or a URL with a version."""
     if key == DOCKER_HUB_KEY:
         return DOCKER_HUB
     host = key.partition("://")[2] or key
@@ -270,5 +270,5 @@ def _host(key: str) -> str:
 
 
 def _key(host: str) -> str:
-    """What a credential program is asked for."""
+    """Return a credential helper's key for a host."""
     return DOCKER_HUB_KEY if host == DOCKER_HUB else host

@@ -1,7 +1,7 @@
-"""Joining images built elsewhere, one platform here and one there, into one index.
+"""Merge images that were pushed separately, one per platform, into one index.
 
-No layer is pulled: within a registry blobs are mounted; to another registry they pass through, piece by
-piece, only where they are missing.
+No image is pulled as a whole. Blobs are mounted within a registry; missing blobs of another registry are
+streamed through.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ UNKNOWN_FIX = (
 
 @dataclass(frozen=True)
 class SourceImage:
-    """One platform's image at its registry, and where it was asked for."""
+    """The pushed image of one platform, and the address it was given by."""
 
     descriptor: Descriptor
     body: bytes
@@ -37,7 +37,7 @@ class SourceImage:
 
 @dataclass(frozen=True)
 class MergedIndex:
-    """The index of several parts, whose content stays in their repositories."""
+    """An index of several images, whose content stays in their repositories."""
 
     root: Descriptor
     body: bytes
@@ -45,17 +45,17 @@ class MergedIndex:
     owners: Mapping[str, Sequence[Repository]]
 
     async def manifest(self, descriptor: Descriptor) -> bytes:
-        """The bytes of the index or of a part's manifest."""
+        """Return the bytes of the index or of an image's manifest."""
         return self.body if descriptor.digest == self.root.digest else self.parts[descriptor.digest].body
 
     async def blob(self, descriptor: Descriptor) -> AsyncGenerator[bytes, None]:
-        """The bytes of a config or a layer, as they come from the part's registry."""
+        """Stream a config or a layer from its registry."""
         async with self.owners[descriptor.digest][0].blob(descriptor.digest) as pieces:
             async for piece in pieces:
                 yield piece
 
     def repository(self, host: str, digest: str) -> str:
-        """The repository of a part with this blob, where one is at this host."""
+        """Return a repository at this host that has the blob, or ""."""
         return next((owner.path for owner in self.owners[digest] if owner.registry.host == host), "")
 
 
@@ -68,18 +68,18 @@ async def merge(
     annotations: Mapping[str, str] | None = None,
     attach: Callable[[Descriptor], Sequence[Artifact]] | None = None,
 ) -> Receipt:
-    """Push one index of images that registries have, under every tag.
+    """Push one index of pushed images under every tag.
 
-    The index lists its platforms in alphabetical order, so the same images give the same digest in
-    whatever order they are named. It gets the annotations that the sources agree on.
+    The index lists its platforms in alphabetical order, so the digest does not depend on the order of the
+    sources. It gets the annotations that are equal in all sources.
 
     Args:
         sources: addresses with a tag or a digest, each of a manifest or an index.
         destinations: repositories and tags; see `address.destinations`.
-        registries: the connection to all of them.
-        clobber: whether a tag that names another image may be moved.
-        annotations: of the index; they go before those of the sources.
-        attach: makes what refers to the index.
+        registries: the registry connections.
+        clobber: whether a tag may be moved from another image.
+        annotations: annotations of the index; they take precedence over those of the sources.
+        attach: makes the artifacts that refer to the index.
 
     Raises:
         NotMergeable: a source is missing, or its platform is unknown.
@@ -98,11 +98,11 @@ async def merge(
 
 
 def join(parts: Sequence[SourceImage], annotations: Mapping[str, str]) -> MergedIndex:
-    """One index of these parts.
+    """Make one index of images.
 
     Raises:
-        NotMergeable: there is none.
-        DuplicatePlatform: two are for one platform.
+        NotMergeable: there are no images.
+        DuplicatePlatform: two images are for the same platform.
     """
     if not parts:
         raise NotMergeable("there is no image to merge", where="sources", fix="name at least one address")
@@ -132,7 +132,7 @@ def join(parts: Sequence[SourceImage], annotations: Mapping[str, str]) -> Merged
 
 
 def common(documents: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """What all of them say alike."""
+    """Return the entries that are equal in all documents."""
     first, *rest = documents or [{}]
     return {key: value for key, value in first.items() if all(other.get(key) == value for other in rest)}
 
@@ -140,7 +140,7 @@ def common(documents: Sequence[Mapping[str, str]]) -> dict[str, str]:
 async def _parts(
     address: Address, registries: Registries
 ) -> tuple[list[SourceImage], Mapping[str, str] | None]:
-    """The images at an address, and the annotations of what it names; None of a plain manifest without."""
+    """Return the images at an address and their common annotations; None for a manifest without any."""
     registry = await registries.registry(address.host)
     repository = Repository(registry, address.repository, actions="pull")
     found = await _fetch(repository, address, address.reference)
@@ -161,9 +161,9 @@ async def _fetch(repository: Repository, address: Address, reference: str) -> Fe
     found = await repository.manifest(reference)
     if not found:
         raise NotMergeable(
-            f"the registry has no such image: {reference}",
+            f"the registry does not have this image: {reference}",
             where=str(address),
-            fix="push it first, and name it by the digest that the push printed",
+            fix="push it first, and pass the digest that the push printed",
         )
     return found
 
@@ -175,13 +175,13 @@ def _part(
         known = parse(platform).platform
     except (MalformedPlatform, UnsupportedPlatform) as error:
         raise NotMergeable(
-            f"{platform or 'an empty platform'!r} is not a platform this program knows",
+            f"{platform or 'an empty platform'!r} is not a supported platform",
             where=f"{address}, {found.descriptor.digest}",
             fix=UNKNOWN_FIX,
         ) from error
     if not Manifest.parse(found.descriptor, found.body).blobs:
         raise NotMergeable(
-            f"the entry for {platform} is an index itself",
+            f"the entry for {platform} is an index",
             where=str(address),
             fix="name its images one by one",
         )

@@ -1,4 +1,4 @@
-"""What a push did, as data: for a person as text, for a program as JSON."""
+"""Describe the result of a push, as text or JSON."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pipeline.text_table import mebibytes
 
 @dataclass(frozen=True)
 class Platform:
-    """One platform of what was pushed.
+    """One platform of a pushed image.
 
     Attributes:
         platform: OCI platform.
         digest: digest of its manifest.
-        layer_bytes: bytes of the compressed layers together.
+        layer_bytes: total size of the compressed layers.
     """
 
     platform: str
@@ -26,17 +26,17 @@ class Platform:
 
 @dataclass(frozen=True)
 class Delivery:
-    """What one repository got. Blobs are configs and layers; bytes are theirs as stored.
+    """The part of a push to one repository. Blobs are configs and layers; bytes are their stored size.
 
     Attributes:
         repository: host and name.
-        tags: those that now name the image.
-        uploaded_blobs: sent over the network by this push.
-        uploaded_bytes: of those.
-        mounted_blobs: taken from another repository of the same registry.
-        mounted_bytes: of those.
-        present_blobs: there before.
-        present_bytes: of those.
+        tags: tags that name the image now.
+        uploaded_blobs: uploaded by this push.
+        uploaded_bytes: their size.
+        mounted_blobs: mounted from another repository of the registry.
+        mounted_bytes: their size.
+        present_blobs: already in the repository.
+        present_bytes: their size.
     """
 
     repository: str
@@ -50,7 +50,7 @@ class Delivery:
 
     @classmethod
     def of(cls, repository: str, tags: tuple[str, ...], ways: Iterable[tuple[str, int]]) -> Delivery:
-        """A delivery, counted from how each blob came (`uploaded`, `mounted`, `present`) and its size."""
+        """Count blobs by the way each came (`uploaded`, `mounted`, `present`), with their sizes."""
         counts: dict[str, int] = {}
         for way, size in ways:
             counts[f"{way}_blobs"] = counts.get(f"{way}_blobs", 0) + 1
@@ -60,14 +60,14 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a push did, everywhere.
+    """The result of a push.
 
     Attributes:
-        digest: digest of the index, or of the manifest of an image of one platform.
-        media_type: which of the two it is.
-        platforms: the variants, in the order of the index.
+        digest: digest of the index, or of the manifest of a single-platform image.
+        media_type: media type of that digest.
+        platforms: the platforms, in the order of the index.
         referrers: digests of the artifacts that refer to the image.
-        deliveries: per repository.
+        deliveries: results by repository.
     """
 
     digest: str
@@ -78,7 +78,7 @@ class Receipt:
 
     @property
     def references(self) -> tuple[str, ...]:
-        """Every address with tag and digest, `host/name:tag@sha256:…`, or the digest alone without tags."""
+        """Return every address with its digest, `host/name:tag@sha256:…`, or without a tag if it has none."""
         return tuple(
             f"{to.repository}{name}@{self.digest}"
             for to in self.deliveries
@@ -86,18 +86,18 @@ class Receipt:
         )
 
     def as_json(self) -> str:
-        """The receipt as a JSON document with the fields of these classes, and `references`."""
+        """Format the receipt as JSON, with `references`."""
         return json.dumps(asdict(self) | {"references": self.references}, indent=2)
 
     def as_text(self) -> str:
-        """The receipt as lines: variants, what moved to where, and every address."""
+        """Format the receipt as text: platforms, transfers and addresses."""
         lines = [f"{p.platform}  {mebibytes(p.layer_bytes)}  {p.digest}" for p in self.platforms]
         lines += [f"referrer  {digest}" for digest in self.referrers]
         for to in self.deliveries:
             lines.append(
                 f"{to.repository}: uploaded {_blobs(to.uploaded_blobs, to.uploaded_bytes)}, "
                 f"mounted {_blobs(to.mounted_blobs, to.mounted_bytes)}, "
-                f"already there {_blobs(to.present_blobs, to.present_bytes)}"
+                f"already present {_blobs(to.present_blobs, to.present_bytes)}"
             )
         return "\n".join([*lines, *self.references])
 

@@ -1,4 +1,4 @@
-"""How failures that may pass are met: which they are, how often and how long apart to try again."""
+"""Retry policy for transient errors."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 PASSING = frozenset({408, 429, 500, 502, 503, 504})
-"""Statuses that may be gone the next time."""
+"""Statuses of transient errors."""
 
 
 @dataclass(frozen=True)
 class Retry:
-    """How often and how long apart. Waiting doubles; a registry's own Retry-After goes before it.
+    """Number of attempts and waiting times, with exponential backoff; Retry-After takes precedence.
 
     Attributes:
-        attempts: requests made at most, the first included.
-        first_seconds: the wait after the first failure.
-        longest_seconds: no wait is longer; a registry that asks for more is given up.
+        attempts: maximum number of requests, including the first.
+        first_seconds: wait after the first failure.
+        longest_seconds: longest wait; a longer Retry-After ends the attempts.
     """
 
     attempts: int = 5
@@ -24,7 +24,7 @@ class Retry:
     longest_seconds: float = 60.0
 
     def wait(self, failures: int, asked: float | None) -> float | None:
-        """Seconds to wait after so many failures; None to give up."""
+        """Return the seconds to wait after some failures; None to give up."""
         if failures >= self.attempts or (asked or 0) > self.longest_seconds:
             return None
         own = min(self.first_seconds * 2.0 ** (failures - 1), self.longest_seconds)
@@ -32,7 +32,7 @@ class Retry:
 
 
 class Passing(Exception):
-    """A failure that may be gone the next time."""
+    """A transient error."""
 
     def __init__(self, what: str, *, after: float | None = None, contact: bool = True) -> None:
         super().__init__(what)
@@ -41,7 +41,7 @@ class Passing(Exception):
 
 
 def retry_after(header: str, now: float) -> float | None:
-    """Seconds that a Retry-After header asks for: it is a number, or a date. None without one."""
+    """Parse a Retry-After header, a number or a date, into seconds; None if it is neither."""
     if header.isdigit():
         return float(header)
     try:

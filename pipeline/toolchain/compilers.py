@@ -1,7 +1,7 @@
-"""The C toolchains a target can be built with, all described in the same words.
+"""Describe the C toolchain of a target, in one form for all toolchains.
 
-Cargo, build scripts and CMake are told about any of them in the same way (`toolchain.environment`). Debian's
-cross gcc is the one for glibc; `pipeline.toolchain.zig` has the one for musl and for an older glibc.
+`toolchain.environment` configures cargo, build scripts and CMake from it. Debian's cross gcc serves glibc;
+`pipeline.toolchain.zig` serves musl and older glibc versions.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from dataclasses import dataclass, field
 from pipeline.targets import Target
 
 FILES = "/opt/rust-multiarch"
-"""Where in the builder our own files are."""
+"""Directory of this project's files in the builder."""
 
 
 @dataclass(frozen=True)
 class Compilers:
     """The C toolchain of one target.
 
-    Archives, symbols and stripping are always left to Debian's binutils (`<tools>-ar`), which every
-    toolchain here brings along.
+    Archiving, symbol handling and stripping always use Debian's binutils (`<tools>-ar`), which every
+    toolchain here installs.
 
     Attributes:
-        cc: the C compiler, which links as well.
+        cc: the C compiler, which also links.
         cxx: the C++ compiler.
-        packages: Debian packages it needs.
+        packages: required Debian packages.
         pkg_config: directories of the target's `.pc` files, joined with colons.
-        bindgen: arguments that show libclang the headers `cc` uses.
-        cmake: variables of the CMake toolchain file that only this toolchain sets.
-        scripts: executables to put into the builder, by path.
-        cxx_packages: Debian packages that C++ needs besides.
-        cxx_libraries: Debian packages that a program with C++ in it needs where it runs.
-        not_debian: why Debian's own libraries cannot be linked with what it makes; empty if they can.
+        bindgen: arguments that point libclang at the headers of `cc`.
+        cmake: CMake toolchain variables that only this toolchain sets.
+        scripts: executables to install in the builder, by path.
+        cxx_packages: additional Debian packages for C++.
+        cxx_libraries: Debian packages that a program with C++ needs at run time.
+        not_debian: why it cannot link Debian's libraries; empty if it can.
     """
 
     cc: str
@@ -48,15 +48,15 @@ class Compilers:
 
 
 def debian_name(tools: str) -> str:
-    """A tool prefix as it is spelled in package names."""
+    """Return a tool prefix as spelled in package names."""
     return tools.replace("_", "-")
 
 
 def gnu(target: Target) -> Compilers:
-    """Debian's gcc and glibc for a target.
+    """Return Debian's gcc and glibc for a target.
 
-    On the target's own platform the same package names are met by the native compiler, so one list serves
-    every build platform (Debian's `gcc` provides `gcc-<its own prefix>`).
+    On the target's own platform the native compiler provides the same package names, so one list serves every
+    build platform (Debian's `gcc` provides `gcc-<prefix>`).
     """
     tools = target.tools
     name = debian_name(tools)

@@ -1,9 +1,8 @@
-"""zig's clang as the C toolchain, for what Debian's gcc cannot do: musl, and a glibc older than its own.
+"""Use zig's clang as the C toolchain for musl and for a glibc older than Debian's.
 
-zig brings the headers and sources of every libc it knows, so one toolchain compiles C and C++ and links
-for all targets, and a glibc can be named down to its version. rustc's linker arguments are gcc's;
-`cargo-zigbuild zig cc` passes on those zig understands and rewords the rest. Both come as Python wheels of
-programs that need no Python.
+zig includes the headers and sources of every libc it supports, so one toolchain compiles and links C and C++
+for all targets and any glibc version. rustc passes gcc's linker arguments; `cargo-zigbuild zig cc` translates
+them for zig. Both tools come as Python wheels with native programs, which do not need Python to run.
 """
 
 from __future__ import annotations
@@ -30,27 +29,27 @@ WHEELS = (
     " --hash=sha256:484412e39e4c6039474535ce97ee75a22bab22d58233056f8ec8a8f9034bb957"
     " --hash=sha256:6942e4320f7b05d8fb29e0a8ce5670bcbb3d254275100b85b5b7c86552f9a744",
 )
-"""The wheels of Linux on amd64 and on arm64, the platforms an engine runs on."""
+"""The wheels for Linux on amd64 and arm64, the platforms an engine runs on."""
 
 HOME = "/opt/zig"
 CACHE = "/zig-cache"
 BUILDER_GLIBC = (2, 36)
-"""Of the builder's distribution: what is linked without a floor needs no more than this."""
+"""glibc of the builder's distribution, which programs without a glibc setting may need."""
 
 
 @dataclass(frozen=True)
 class ZigTarget:
-    """What zig calls a target, and what it has to be told because its own default differs from rustc's.
+    """A target in zig's terms, with the settings where zig's defaults differ from rustc's.
 
     Attributes:
-        arch: zig's architecture.
-        suffix: what follows `gnu` and `musl` in the ABI.
+        arch: zig's name of the architecture.
+        suffix: text after `gnu` and `musl` in the ABI.
         musl: architecture of the musl headers.
         kernel: architecture of the kernel's and glibc's headers.
-        cpu: rustc's baseline in zig's words, where it is not zig's too.
-        glibc: oldest glibc that Rust runs on (rustc's platform-support list).
-        std: Rust distributes a standard library for musl (tier 2).
-        static: rustc links musl statically unless told otherwise.
+        cpu: rustc's baseline processor in zig's terms; empty if it is zig's default.
+        glibc: oldest glibc that Rust supports (rustc's platform-support list).
+        std: whether Rust distributes a standard library for musl (tier 2).
+        static: whether rustc links musl statically by default.
     """
 
     arch: str
@@ -80,11 +79,11 @@ _GLIBC = re.compile(r"(\d+)\.(\d+)")
 
 
 def check(targets: Sequence[Target], libc: Libc, glibc: str = "") -> None:
-    """Refuse a C library that a target cannot be built with.
+    """Check that a target can be built with a C library.
 
     Raises:
-        InvalidArgument: the glibc version is not a version.
-        UnsupportedLibc: Rust has no standard library for it, or does not run on a glibc so old.
+        InvalidArgument: the glibc version is malformed.
+        UnsupportedLibc: Rust has no standard library for it, or does not support a glibc that old.
     """
     if libc is Libc.MUSL:
         _check_musl(targets, glibc)
@@ -95,7 +94,7 @@ def check(targets: Sequence[Target], libc: Libc, glibc: str = "") -> None:
 def _check_musl(targets: Sequence[Target], glibc: str) -> None:
     if glibc:
         raise UnsupportedLibc(
-            f"a program linked with musl needs no glibc, so not {glibc} either",
+            f"programs linked with musl do not use glibc, so glibc {glibc} cannot apply",
             where="glibc",
             fix="leave the glibc version out, or build with libc gnu",
         )
@@ -130,17 +129,17 @@ def _dotted(version: tuple[int, int]) -> str:
 
 
 def name(target: Target, libc: Libc, glibc: str = "") -> str:
-    """What zig calls a target: `aarch64-linux-musl`, `arm-linux-gnueabihf.2.17`."""
+    """Return zig's name of a target: `aarch64-linux-musl`, `arm-linux-gnueabihf.2.17`."""
     row = ROWS[target.platform]
     return f"{row.arch}-linux-{libc.value}{row.suffix}" + (f".{glibc}" if glibc else "")
 
 
 def compilers(target: Target, libc: Libc, glibc: str = "") -> Compilers:
-    """zig for a target and a libc.
+    """Return zig's compilers for a target and a libc.
 
-    Debian's own libraries are linked with Debian's glibc, so pkg-config is shown none of them: a crate that
-    has its own copy builds that, and one that has not is refused by name (`pipeline.native.natives`) instead
-    of linking what would not start. zig brings a C++ library too, and links it in.
+    Debian's libraries need Debian's glibc, so pkg-config finds none of them. A crate with a bundled copy
+    builds that; for others `pipeline.native.natives` reports a problem, since the program would not start.
+    zig includes a C++ library and links it statically.
     """
     folder = f"{FILES}/{name(target, libc, glibc)}"
     commands = {f"{folder}/cc": "cc", f"{folder}/c++": "c++"}
@@ -152,17 +151,16 @@ def compilers(target: Target, libc: Libc, glibc: str = "") -> Compilers:
         bindgen=shlex.join(_headers(target, libc, glibc)),
         scripts={path: _script(command, target, libc, glibc) for path, command in commands.items()},
         not_debian=(
-            "Debian has it for glibc alone"
+            "Debian's package is for glibc only"
             if libc is Libc.MUSL
-            else f"Debian has it for its own glibc alone, which is newer than {glibc}"
+            else f"Debian's package is for Debian's glibc, which is newer than {glibc}"
         ),
     )
 
 
 def _script(command: str, target: Target, libc: Libc, glibc: str) -> str:
-    # zig leaves out debug information and a build id unless it is asked, traps on undefined behaviour unless
-    # it is told not to, makes code for musl that no position independent program (rustc's default) can have,
-    # and has no word of its own for a static program that is position independent.
+    # By default zig omits debug information and the build id, traps on undefined behaviour, and compiles
+    # for musl without position independence (rustc's default). It has no flag for static-pie.
     cpu = ROWS[target.platform].cpu
     arguments = ["-g", "-fPIC", "-fno-sanitize=all", "-Wl,--build-id=sha1"]
     arguments += [f"-mcpu={cpu}"] if cpu else []
@@ -190,10 +188,9 @@ def _headers(target: Target, libc: Libc, glibc: str) -> list[str]:
 def install(
     container: dagger.Container, targets: Sequence[Target], libc: Libc, platform: str = ""
 ) -> dagger.Container:
-    """A builder with zig in it.
+    """Install zig in a builder.
 
-    zig compiles the libc it links from its sources, once for each target, into a cache that all builds
-    share; it finds what it needs in there by content.
+    zig compiles each libc from source, once per target, into a content-addressed cache that all builds share.
     """
     container = (
         container.with_mounted_directory(HOME, _wheels(platform))
@@ -222,10 +219,10 @@ def _wheels(platform: str) -> dagger.Directory:
 
 
 def rustc_script(targets: Sequence[Target]) -> str:
-    """A `rustc` that links every musl target statically; empty where rustc does so by itself.
+    """Return a `rustc` script that links every musl target statically; "" if rustc does so by default.
 
-    A `rustflags` setting would do it too, but cargo takes such flags from one place only: ours would
-    displace the project's own, or the other way round.
+    A `rustflags` setting could do the same, but cargo reads such flags from only one place, so it would
+    replace the project's flags or be replaced by them.
     """
     triples = [target.musl for target in targets if not ROWS[target.platform].static]
     if not triples:

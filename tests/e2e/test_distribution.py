@@ -316,7 +316,7 @@ async def test_plain_http_only_where_it_is_named(sample: Path, plain: registry.T
 async def test_a_password_is_needed_and_never_told(sample: Path) -> None:
     with registry.throwaway(users={"me": "s3cret-canary"}) as private:
         address = f"{private.address}/private:x"
-        with pytest.raises(errors.RegistryDenied, match="wants credentials"):
+        with pytest.raises(errors.RegistryDenied, match="requires credentials"):
             await pushed(sample, address)
         with pytest.raises(errors.RegistryDenied, match="refused") as raised:
             await pushed(sample, address, keychain=signed_in("me", "wr0ng-canary"))

@@ -133,7 +133,7 @@ async def test_a_runtime_without_a_library(hello, platform: str) -> None:
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
-async def test_an_older_glibc(hello, compiler, platform: str) -> None:
+async def test_an_older_glibc_is_reported(hello, compiler, platform: str) -> None:
     """The runtime's C library replaced by one that defines the versions of an older release."""
     target = parse(platform)
     old = library(compiler, target, "libc.so.6", ["GLIBC_2.2.5", "GLIBC_2.17", "GLIBC_2.28"])

@@ -1,4 +1,4 @@
-"""One thing for each of several: order, limit, errors."""
+"""Concurrent calls: order of results, limit, errors."""
 
 import anyio
 import pytest
@@ -7,7 +7,7 @@ from pipeline.concurrent import each
 from pipeline.errors import SmokeFailed
 
 
-def test_results_are_in_the_order_of_the_items_whichever_ends_first() -> None:
+def test_results_keep_the_order_of_the_items() -> None:
     async def run() -> list[int]:
         last_began = anyio.Event()
 
@@ -23,7 +23,7 @@ def test_results_are_in_the_order_of_the_items_whichever_ends_first() -> None:
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 4])
-def test_as_many_run_together_as_may(at_once: int) -> None:
+def test_concurrency_reaches_its_limit(at_once: int) -> None:
     async def run() -> int:
         running, most, full = 0, 0, anyio.Event()
 
@@ -43,7 +43,7 @@ def test_as_many_run_together_as_may(at_once: int) -> None:
     assert anyio.run(run) == at_once
 
 
-def test_an_error_comes_by_itself_and_ends_the_others() -> None:
+def test_the_first_error_is_raised_and_cancels_other_calls() -> None:
     ended = []
 
     async def one(item: str) -> None:

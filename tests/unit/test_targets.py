@@ -4,14 +4,14 @@ from pipeline.errors import DuplicatePlatform, MalformedPlatform, NoPlatforms, U
 from pipeline.targets import BY_PLATFORM, DEFAULT_PLATFORMS, TARGETS, Libc, for_triple, parse, select
 
 
-def test_every_column_that_names_a_platform_is_unique() -> None:
+def test_names_are_unique_in_every_column() -> None:
     for column in ("platform", "gnu", "musl", "debian", "tools", "multiarch", "machine", "loader", "qemu"):
         values = [getattr(target, column) for target in TARGETS]
         assert len(set(values)) == len(TARGETS), column
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.platform)
-def test_a_row_agrees_with_itself(target) -> None:
+def test_columns_of_a_row_are_consistent(target) -> None:
     assert target.gnu.split("-")[0] == target.musl.split("-")[0]
     assert target.triple(Libc.GNU) == target.gnu
     assert target.triple(Libc.MUSL) == target.musl
@@ -20,7 +20,7 @@ def test_a_row_agrees_with_itself(target) -> None:
     assert for_triple(target.gnu) is for_triple(target.musl) is target
 
 
-def test_the_seven_platforms_are_there() -> None:
+def test_seven_platforms_are_supported() -> None:
     assert set(BY_PLATFORM) == {
         "linux/amd64", "linux/arm64", "linux/arm/v7", "linux/386", "linux/ppc64le", "linux/s390x",
         "linux/riscv64",
@@ -49,13 +49,13 @@ def test_parse(text: str, platform: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "arm64", "linux", "linux/", "linux/arm64/v8/x", "Linux/AMD64", "linux arm64"]
 )
-def test_malformed(text: str) -> None:
+def test_malformed_platforms_are_refused(text: str) -> None:
     with pytest.raises(MalformedPlatform, match="os/arch"):
         parse(text)
 
 
 @pytest.mark.parametrize("text", ["windows/amd64", "linux/mips64", "linux/arm/v5"])
-def test_unsupported_lists_the_supported(text: str) -> None:
+def test_unsupported_platforms_list_the_supported(text: str) -> None:
     with pytest.raises(UnsupportedPlatform) as raised:
         parse(text)
     for platform in BY_PLATFORM:
@@ -68,12 +68,12 @@ def test_select_keeps_the_order_and_splits_commas() -> None:
 
 
 @pytest.mark.parametrize("platforms", [[], [""]])
-def test_select_nothing(platforms: list[str]) -> None:
+def test_select_refuses_an_empty_list(platforms: list[str]) -> None:
     with pytest.raises(NoPlatforms):
         select(platforms)
 
 
 @pytest.mark.parametrize("platforms", [["linux/arm64", "linux/arm64"], ["linux/arm64,linux/arm64/v8"]])
-def test_select_twice(platforms: list[str]) -> None:
+def test_select_refuses_duplicates(platforms: list[str]) -> None:
     with pytest.raises(DuplicatePlatform, match="linux/arm64"):
         select(platforms)

@@ -19,7 +19,7 @@ LAYOUTS = [(target.machine, target.bits, target.little_endian) for target in TAR
 
 
 def hashed(name: str) -> int:
-    """The System V gABI's hash, which version records carry."""
+    """Compute the System V gABI's hash, which version records carry."""
     value = 0
     for letter in name.encode():
         value = (value << 4) + letter
@@ -28,7 +28,7 @@ def hashed(name: str) -> int:
 
 
 def program(machine: str, bits: int, little: bool, headers: bool = True) -> bytes:
-    """A program without code: all that an ELF file says about linking, and nothing else.
+    """A program without code, with everything that an ELF file records about linking.
 
     It needs libc.so.6 for `fstat@GLIBC_2.33`, weakly `maybe@WEAK_1`, and `plain` without a version; it
     defines `own@OWN_1`, and `shy`, which is local.
@@ -117,26 +117,26 @@ def test_every_architecture(layout: tuple[str, int, bool]) -> None:
     assert read.build_id == "c0ffee00"
 
 
-def test_versions_that_cannot_be_read_are_not_taken_for_none() -> None:
+def test_unreadable_versions_are_an_error() -> None:
     with pytest.raises(VerificationError, match="section headers are stripped"):
         elf.read(program("EM_X86_64", 64, True, headers=False))
 
 
-def test_words() -> None:
+def test_linkage_and_architecture_as_text() -> None:
     assert elf.Elf("EM_S390", 64, False).described() == "EM_S390 (64-bit, big-endian)"
     assert elf.Elf("EM_386", 32, True, kind="ET_EXEC").linkage == "static"
     assert elf.Elf("EM_386", 32, True).linkage == "static-pie"
 
 
 @pytest.mark.parametrize("data", [b"", b"#!/bin/sh\n", b"MZ\x90\0", b"\x7fEL"])
-def test_what_is_not_an_elf_file(data: bytes) -> None:
+def test_other_files_are_refused(data: bytes) -> None:
     with pytest.raises(VerificationError, match="app is not an ELF file") as raised:
         elf.read(data, "app")
     assert raised.value.fix
 
 
-def test_damage_is_an_error_of_our_own() -> None:
-    """Cut off anywhere or with bytes changed, a file is read or refused, never a stray exception."""
+def test_damaged_files_raise_a_verification_error() -> None:
+    """Truncated or changed files are parsed or refused with a VerificationError, never another exception."""
     whole, chance = program("EM_X86_64", 64, True), random.Random(1)
     damaged = [whole[:length] for length in range(4, len(whole), 7)]
     for _ in range(400):
@@ -155,8 +155,8 @@ def test_damage_is_an_error_of_our_own() -> None:
 
 
 @pytest.mark.parametrize("at", ["needs", "defines"])
-def test_a_count_of_billions_is_refused_at_once(at: str) -> None:
-    """Found by changing bytes: the count of a version section's records lies in its header."""
+def test_an_oversized_record_count_is_refused_quickly(at: str) -> None:
+    """The record count of a version section is in its header; fuzzing found this case."""
     data = bytearray(program("EM_X86_64", 64, True))
     start = int.from_bytes(data[40:48], "little") + 64 * {"needs": 4, "defines": 5}[at]
     data[start + 44 : start + 48] = b"\xff" * 4
@@ -204,7 +204,7 @@ def test_version_names(version: str, family: str, number: tuple[int, ...]) -> No
     assert numbered(version) == (family, number)
 
 
-def test_the_highest_is_by_number_and_of_its_family() -> None:
+def test_highest_compares_numbers_within_a_family() -> None:
     versions = ("GLIBC_2.9", "GLIBC_2.34", "GLIBC_2.4", "GLIBCXX_3.4", "GLIBC_PRIVATE")
     assert highest(versions, "GLIBC") == "GLIBC_2.34"
     assert highest(versions, "GCC") == ""

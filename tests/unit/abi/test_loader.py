@@ -59,7 +59,7 @@ def test_default_directories(folder: str) -> None:
     }
 
 
-def test_no_lib64_on_32_bit() -> None:
+def test_32_bit_targets_have_no_lib64() -> None:
     arm = parse("linux/arm/v7")
     app = Elf("EM_ARM", 32, True, needed=("liba.so.1",))
     root = Root({APP: app, "/lib64/liba.so.1": Elf("EM_ARM", 32, True)})
@@ -68,7 +68,7 @@ def test_no_lib64_on_32_bit() -> None:
     assert "/usr/lib/arm-linux-gnueabihf/liba.so.1" in missing.tried
 
 
-def test_libraries_of_libraries_each_once() -> None:
+def test_each_library_is_loaded_once() -> None:
     libraries = {
         f"{LIBRARIES}/liba.so.1": made("libb.so.1", "libc.so.6"),
         f"{LIBRARIES}/libb.so.1": made("liba.so.1", "libz.so.1"),
@@ -82,20 +82,20 @@ def test_libraries_of_libraries_each_once() -> None:
     assert [(missing.library, missing.by) for missing in loaded.missing] == [("libz.so.1", APP)]
 
 
-def test_a_file_of_another_architecture_is_passed_over() -> None:
+def test_files_of_another_architecture_are_skipped() -> None:
     libraries = {"/opt/liba.so.1": made(machine="EM_AARCH64"), "/usr/lib/liba.so.1": made()}
     assert (
         found(with_app(made("liba.so.1", runpath=("/opt",)), libraries))["liba.so.1"] == "/usr/lib/liba.so.1"
     )
 
 
-def test_a_library_that_is_loaded_answers_to_its_own_name() -> None:
+def test_a_loaded_library_also_provides_its_soname() -> None:
     libraries = {"/opt/liba-special.so": made(soname="liba.so.1"), "/usr/lib/liba.so.1": made()}
     root = with_app(made("liba-special.so", "liba.so.1", runpath=("/opt",)), libraries)
     assert found(root)["liba.so.1"] == "/opt/liba-special.so"
 
 
-def test_rpath_reaches_the_libraries_below_and_runpath_does_not() -> None:
+def test_rpath_is_inherited_and_runpath_is_not() -> None:
     libraries = {"/opt/liba.so.1": made("libb.so.1"), "/opt/libb.so.1": made()}
     assert found(with_app(made("liba.so.1", rpath=("/opt",)), libraries))["libb.so.1"] == "/opt/libb.so.1"
     assert "libb.so.1" not in found(with_app(made("liba.so.1", runpath=("/opt",)), libraries))
@@ -104,7 +104,7 @@ def test_rpath_reaches_the_libraries_below_and_runpath_does_not() -> None:
 
 
 @pytest.mark.parametrize("origin", ["$ORIGIN", "${ORIGIN}"])
-def test_origin_is_where_the_file_really_lies(origin: str) -> None:
+def test_origin_is_the_directory_of_the_resolved_path(origin: str) -> None:
     root = Root(
         {
             "/opt/app/bin/app": made("liba.so.1", runpath=(f"{origin}/../lib",)),
@@ -115,8 +115,8 @@ def test_origin_is_where_the_file_really_lies(origin: str) -> None:
     assert found(root) == {"liba.so.1": "/opt/app/lib/liba.so.1"}
 
 
-def test_order_of_the_search() -> None:
-    """Each place in turn wins once the ones before it are empty (ld.so(8))."""
+def test_search_order() -> None:
+    """Each place is used once the ones before it are empty (ld.so(8))."""
     app = made("liba.so.1", runpath=("/runpath",))
     places = [("/rpath", made("liba.so.1", rpath=("/rpath",))), ("/env", app), ("/runpath", app)]
     places += [("/cached", app), ("/lib", app)]
@@ -137,7 +137,7 @@ def test_a_name_with_a_slash_is_a_path() -> None:
     assert [missing.tried for missing in loaded.missing] == [("/opt/libb.so",)]
 
 
-def test_the_interpreter_is_there_without_a_search() -> None:
+def test_the_interpreter_needs_no_search() -> None:
     app = made("ld-linux-x86-64.so.2", interpreter="/odd/ld-linux-x86-64.so.2")
     loaded = load(APP, AMD64, with_app(app, {"/odd/ld-linux-x86-64.so.2": made()}))
     assert not loaded.missing
@@ -156,12 +156,12 @@ def test_musl() -> None:
     assert set(found(root)) == {"ld-musl-x86_64.so.1", "libc.musl-x86_64.so.1", "liba.so", "libb.so"}
 
 
-def test_a_program_that_is_not_there_loads_nothing() -> None:
+def test_a_missing_program_loads_nothing() -> None:
     assert load(APP, AMD64, Root()).objects == {}
 
 
 def cache_file(entries: dict[str, str], order: str = "<", hwcap: int = 0) -> bytes:
-    """ld.so.cache as glibc's ldconfig writes it, behind a header of the old format as Debian had it."""
+    """Build ld.so.cache as glibc's ldconfig writes it, after a header of the old format as in Debian."""
     texts, at = b"", {}
     for text in (*entries, *entries.values()):
         at[text] = 48 + 24 * len(entries) + len(texts)
@@ -172,7 +172,7 @@ def cache_file(entries: dict[str, str], order: str = "<", hwcap: int = 0) -> byt
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_the_cache(order: str) -> None:
+def test_reads_the_loader_cache(order: str) -> None:
     data = cache_file({"liba.so.1": "/a/liba.so.1", "libb.so": "/b/libb.so"}, order)
     read = {"liba.so.1": ("/a/liba.so.1",), "libb.so": ("/b/libb.so",)}
     assert read_cache(data, order == "<") == read
@@ -180,12 +180,12 @@ def test_the_cache(order: str) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 10, 40, 70, 100])
-def test_a_cache_that_is_cut_off_is_ignored(length: int) -> None:
+def test_a_truncated_cache_is_ignored(length: int) -> None:
     assert read_cache(cache_file({"liba.so.1": "/a/liba.so.1"})[:length], True) == {}
 
 
 class Elves(Mapping[str, Elf]):
-    """This machine's ELF files."""
+    """The ELF files of this machine."""
 
     def __getitem__(self, path: str) -> Elf:
         data = Path(path).read_bytes() if Path(path).is_file() else b""
@@ -201,7 +201,7 @@ class Elves(Mapping[str, Elf]):
 
 
 class Links(Elves):
-    """This machine's symbolic links."""
+    """The symbolic links of this machine."""
 
     def __getitem__(self, path: str) -> str:  # type: ignore[override]
         if not Path(path).is_symlink():
@@ -212,7 +212,7 @@ class Links(Elves):
 @pytest.mark.skipif(not Path(CACHE).exists(), reason="this machine has no ld.so.cache")
 @pytest.mark.parametrize("program", [sys.executable, "/bin/ls", "/bin/bash"])
 def test_this_machines_loader_agrees(program: str) -> None:
-    """glibc's loader lists what it would load; it runs nothing of the program."""
+    """glibc's loader lists what it would load without running the program."""
     root = Root(Elves(), Links(), {CACHE: Path(CACHE).read_bytes()}, os.environ.get("LD_LIBRARY_PATH", ""))
     read = root.get(program)
     target = next(

@@ -16,24 +16,24 @@ APP = "/usr/local/bin/app"
 LOADER = "/lib64/ld-linux-x86-64.so.2"
 
 
-def test_a_directory_on_the_way_is_asked_for_without_its_content() -> None:
-    """The last pattern that matches decides: what is in a directory goes before files are named in it."""
+def test_parent_directories_are_included_without_their_content() -> None:
+    """The last matching pattern decides, so a directory is emptied before files in it are named."""
     question = Question(frozenset({"/usr/lib/x"}), frozenset({"libc.so.6"}))
     ways = ["usr", "!usr/*", "usr/lib", "!usr/lib/*", "usr/lib/x", "!usr/lib/x/*"]
     assert question.include() == [*ways, "**/libc.so.6", "!**/libc.so.6/*"]
 
 
-def test_a_name_is_never_a_pattern() -> None:
+def test_names_are_escaped_in_patterns() -> None:
     assert escape("/a/lib[x]*?.so!\\") == "a/lib\\[x\\]\\*\\?.so\\!\\\\"
 
 
-def test_the_first_question_covers_a_usual_program() -> None:
+def test_the_first_export_covers_a_typical_program() -> None:
     question = ask(Root(), [APP], AMD64)
     assert {APP, LOADER, CACHE, "/lib/x86_64-linux-gnu"} <= question.paths
     assert {"libc.so.6", "libm.so.6", "libgcc_s.so.1"} == question.names
 
 
-def test_what_is_known_raises_the_next_question() -> None:
+def test_known_files_determine_the_next_export() -> None:
     app = Elf("EM_X86_64", 64, True, needed=("liba.so.1", "/opt/b.so"), runpath=("/opt/x/lib",))
     first = ask(Root({APP: app}), [APP], AMD64)
     assert {"/opt/b.so", "/opt/x/lib/liba.so.1"} <= first.paths
@@ -44,14 +44,14 @@ def test_what_is_known_raises_the_next_question() -> None:
     assert ask(Root({APP: app}, links), [APP], AMD64) - second == Question()
 
 
-def test_musls_loader_has_a_file_of_its_own() -> None:
+def test_musl_loader_configuration_is_exported() -> None:
     app = Elf("EM_X86_64", 64, True, interpreter="/lib/ld-musl-x86_64.so.1")
     question = ask(Root({APP: app}), [APP], AMD64)
     assert {"/lib/ld-musl-x86_64.so.1", "/etc/ld-musl-x86_64.path"} <= question.paths
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../../etc", "/", "*", "usr"])
-def test_a_strange_library_name_does_not_bring_everything(name: str) -> None:
+def test_an_unusual_library_name_does_not_export_everything(name: str) -> None:
     question = ask(Root({APP: Elf("EM_X86_64", 64, True, needed=(name,))}), [APP], AMD64)
     include = question.include()
     assert not {"", ".", "/", "**", "**/", "**/.", "**/..", "**/*"} & set(include)
@@ -59,7 +59,7 @@ def test_a_strange_library_name_does_not_bring_everything(name: str) -> None:
     assert all(after == f"!{pattern}/*" for pattern, after in zip(include[::2], include[1::2], strict=True))
 
 
-def test_links_are_read_and_never_followed(tmp_path: Path) -> None:
+def test_links_are_not_followed(tmp_path: Path) -> None:
     binary = program("EM_X86_64", 64, True)
     for path, data in {
         APP: binary,
@@ -78,20 +78,20 @@ def test_links_are_read_and_never_followed(tmp_path: Path) -> None:
     assert root.files == {CACHE: b"cache"}
 
 
-def test_a_program_has_to_be_one(tmp_path: Path) -> None:
+def test_a_program_must_be_an_elf_file(tmp_path: Path) -> None:
     (tmp_path / "app").write_text("#!/bin/sh\n")
     with pytest.raises(VerificationError, match="/app is not an ELF file"):
         add(Root(), tmp_path, {"/app"})
 
 
-def test_a_link_of_a_missing_librarys_name_is_followed_wherever_it_is() -> None:
-    """So that the error can say where it is, though the loader does not look there."""
+def test_a_link_named_like_a_missing_library_is_followed_anywhere() -> None:
+    """The error can then name its path, though the loader does not search there."""
     app = Elf("EM_X86_64", 64, True, needed=("liba.so.1",))
     root = Root({APP: app}, {"/srv/liba.so.1": "/opt/liba-7.so"})
     assert "/opt/liba-7.so" in ask(root, [APP], AMD64).paths
 
 
-def test_questions_add_up() -> None:
+def test_questions_support_union_and_difference() -> None:
     one, two = Question(frozenset({"/a"}), frozenset({"x"})), Question(frozenset({"/b"}), frozenset({"y"}))
     assert (one | two) - one == two
     assert one - one == Question()

@@ -25,7 +25,7 @@ def made(target: Target = AMD64, **rest: Any) -> Elf:
 
 
 def glibc(*versions: str, target: Target = AMD64, exports: tuple[str, ...] = ()) -> dict[str, Elf]:
-    """A runtime's C library and loader."""
+    """Build a runtime with a C library and a loader."""
     return {
         f"/usr/lib/{target.multiarch}/libc.so.6": made(target, defines=versions, exports=frozenset(exports)),
         target.loader: made(target, defines=("GLIBC_2.3",)),
@@ -64,24 +64,24 @@ def test_a_program_that_fits(target: Target) -> None:
 
 
 @pytest.mark.parametrize("kind", ["ET_EXEC", "ET_DYN"])
-def test_a_static_program_needs_nothing(kind: str) -> None:
+def test_a_static_program_fits_any_runtime(kind: str) -> None:
     assert findings(made(kind=kind), {}, static=True) == []
 
 
 @pytest.mark.parametrize("floor", ["", "2.34", "2.36", "3.0"])
-def test_a_program_within_its_floor(floor: str) -> None:
+def test_a_program_within_the_requested_glibc(floor: str) -> None:
     assert findings(app(needs=FSTAT, imports=frozenset({"fstat@GLIBC_2.34"})), GOOD, floor=floor) == []
 
 
 @pytest.mark.parametrize("floor", ["2.17", "2.28", "2.33"])
-def test_a_program_above_its_floor_though_the_runtime_has_it(floor: str) -> None:
+def test_a_program_above_the_requested_glibc_fails_even_if_the_runtime_has_it(floor: str) -> None:
     old = Need("libc.so.6", "GLIBC_2.17", ("read",))
     finding = only(findings(app(needs=(old, *FSTAT)), GOOD, floor=floor), "floor")
     assert finding.what == f"sample-app should run on glibc {floor} and needs fstat@GLIBC_2.34"
     assert "glibc 2.34 or newer" in finding.fix
 
 
-def test_a_weak_need_is_no_need_of_the_floor() -> None:
+def test_weak_versions_do_not_count_for_the_requested_glibc() -> None:
     weak = (Need("libc.so.6", "GLIBC_2.34", ("fstat",), weak=True),)
     assert findings(app(needs=weak), GOOD, floor="2.17") == []
 
@@ -109,13 +109,13 @@ def test_another_class_or_endianness(bits: int, little: bool) -> None:
 
 
 @pytest.mark.parametrize("binary", [app(), app(needed=())])
-def test_static_was_asked_for(binary: Elf) -> None:
+def test_a_dynamic_program_fails_if_static_is_required(binary: Elf) -> None:
     finding = only(findings(binary, GOOD, static=True), "static")
     assert finding.what.startswith("sample-app should be static and needs ")
     assert AMD64.musl in finding.fix
 
 
-def test_no_interpreter_in_the_runtime() -> None:
+def test_a_missing_interpreter_is_reported() -> None:
     finding = only(findings(app(), {}), "interpreter")
     assert finding.what == f"sample-app is started by {AMD64.loader}, which {BUSTER} does not have"
     assert "debian:bookworm-slim" in finding.fix and "musl" in finding.fix
@@ -123,32 +123,32 @@ def test_no_interpreter_in_the_runtime() -> None:
     assert "statically" in only(findings(musl, GOOD), "interpreter").fix
 
 
-def test_an_interpreter_of_another_platform() -> None:
+def test_an_interpreter_of_another_platform_is_reported() -> None:
     arm = parse("linux/arm64")
     assert "EM_AARCH64" in only(findings(app(), {AMD64.loader: made(arm)}), "interpreter").what
 
 
-def test_a_library_that_is_not_there() -> None:
+def test_a_missing_library_is_reported() -> None:
     finding = only(findings(app(needed=("libpq.so.5", "libc.so.6")), GOOD), "libraries")
     assert finding.what == f"sample-app needs libpq.so.5, which {BUSTER} does not have"
     assert "libpq5" in finding.fix
 
 
-def test_a_library_that_a_library_needs() -> None:
+def test_a_missing_indirect_library_is_reported() -> None:
     path = "/usr/lib/x86_64-linux-gnu/libpq.so.5"
     files = {**GOOD, path: made(needed=("libssl.so.3",))}
     finding = only(findings(app(needed=("libpq.so.5",)), files), "libraries")
     assert finding.what == f"{path} needs libssl.so.3, which {BUSTER} does not have"
 
 
-def test_a_library_where_the_loader_does_not_look() -> None:
+def test_a_library_outside_the_search_path_is_reported() -> None:
     files = {**GOOD, "/opt/libpq.so.5": made()}
     finding = only(findings(app(needed=("libpq.so.5",)), files), "libraries")
     assert f"is at /opt/libpq.so.5 in {BUSTER}, where its loader does not look" in finding.what
     assert "ldconfig" in finding.fix
 
 
-def test_a_library_of_another_platform() -> None:
+def test_a_library_of_another_platform_is_reported() -> None:
     files = {**GOOD, "/usr/lib/libpq.so.5": made(parse("linux/arm64"))}
     finding = only(findings(app(needed=("libpq.so.5",)), files), "libraries")
     assert f"/usr/lib/libpq.so.5 in {BUSTER} is for EM_AARCH64" in finding.what
@@ -164,12 +164,12 @@ def test_a_library_of_another_platform() -> None:
         ("libfoo.so", "libfoo"),
     ],
 )
-def test_package_names(library: str, package: str) -> None:
+def test_library_names_map_to_debian_packages(library: str, package: str) -> None:
     assert abi.debian_package(library) == package
 
 
-def test_an_older_glibc() -> None:
-    """The failure that everyone meets: a builder newer than the runtime."""
+def test_an_older_glibc_is_reported() -> None:
+    """The most common failure: the builder is newer than the runtime."""
     needs = (
         Need("libc.so.6", "GLIBC_2.17", ("clock_gettime",)),
         Need("libc.so.6", "GLIBC_2.33", ("fstat", "stat")),
@@ -184,12 +184,12 @@ def test_an_older_glibc() -> None:
     assert "libc musl" in finding.fix
 
 
-def test_a_glibc_newer_than_every_base_we_know() -> None:
+def test_a_glibc_newer_than_every_known_base_is_reported() -> None:
     finding = only(findings(app(needs=(Need("libc.so.6", "GLIBC_9.1"),)), GOOD), "versions")
     assert "glibc 9.1 or newer, compile" in finding.fix
 
 
-def test_a_version_is_met_by_its_name_not_by_a_higher_number() -> None:
+def test_a_version_is_matched_by_name_not_by_number() -> None:
     needs = (Need("libc.so.6", "GLIBC_2.35", ("x",)), Need("libc.so.6", "GLIBC_ABI_DT_RELR"))
     finding = only(findings(app(needs=needs), GOOD), "versions")
     assert "x@GLIBC_2.35, GLIBC_ABI_DT_RELR of libc.so.6" in finding.what
@@ -197,7 +197,7 @@ def test_a_version_is_met_by_its_name_not_by_a_higher_number() -> None:
     assert "a newer glibc" in finding.fix
 
 
-def test_a_c_plus_plus_library_that_is_too_old() -> None:
+def test_an_older_cxx_library_is_reported() -> None:
     path = "/usr/lib/x86_64-linux-gnu/libstdc++.so.6"
     files = {**GOOD, path: made(defines=("CXXABI_1.3", "GLIBCXX_3.4.25", "GLIBCXX_3.4.9"))}
     needs = (Need("libstdc++.so.6", "GLIBCXX_3.4.29", ("_ZSt4x",)),)
@@ -208,14 +208,14 @@ def test_a_c_plus_plus_library_that_is_too_old() -> None:
     assert "newer libstdc++.so.6" in finding.fix
 
 
-def test_a_family_that_the_library_does_not_have() -> None:
+def test_a_missing_version_family_is_reported() -> None:
     files = {**GOOD, "/usr/lib/libssl.so.3": made(defines=("LIBRESSL_1", "LIBRESSL_2"))}
     needs = (Need("libssl.so.3", "OPENSSL_3.0.0", ("SSL_new",)),)
     finding = only(findings(app(needed=("libssl.so.3",), needs=needs), files), "versions")
     assert finding.what.endswith("debian:buster-slim has up to LIBRESSL_1, LIBRESSL_2")
 
 
-def test_a_library_of_the_runtime_that_its_own_libc_does_not_satisfy() -> None:
+def test_an_inconsistent_runtime_is_reported() -> None:
     path = "/usr/lib/x86_64-linux-gnu/libpq.so.5"
     needs = (Need("libc.so.6", "GLIBC_2.38", ("strlcpy",)),)
     files = {**GOOD, path: made(needed=("libc.so.6",), needs=needs)}
@@ -223,12 +223,12 @@ def test_a_library_of_the_runtime_that_its_own_libc_does_not_satisfy() -> None:
     assert finding.what.startswith(f"{path} needs strlcpy@GLIBC_2.38 of libc.so.6")
 
 
-def test_the_loader_only_warns_of_a_weak_version() -> None:
+def test_a_missing_weak_version_is_allowed() -> None:
     needs = (Need("libc.so.6", "GLIBC_9", ("maybe",), weak=True),)
     assert findings(app(needs=needs), GOOD) == []
 
 
-def test_a_library_without_versions_is_held_to_its_symbols() -> None:
+def test_a_library_without_versions_is_checked_by_symbol() -> None:
     needs = (Need("libfoo.so.1", "FOO_2", ("foo", "bar")),)
     binary = app(needed=("libfoo.so.1",), needs=needs, imports=frozenset({"foo@FOO_2", "bar@FOO_2", "plain"}))
     exports = frozenset({"foo", "bar", "plain"})
@@ -239,8 +239,8 @@ def test_a_library_without_versions_is_held_to_its_symbols() -> None:
     assert finding.what == f"sample-app needs bar@FOO_2, plain, which none of libfoo.so.1 in {BUSTER} has"
 
 
-def test_a_symbol_of_the_right_version_in_another_library() -> None:
-    """glibc 2.34 moved libpthread into libc: what counts is that some loaded file has it."""
+def test_a_symbol_may_come_from_another_library() -> None:
+    """glibc 2.34 moved libpthread into libc; any loaded file may define the symbol."""
     path = "/usr/lib/x86_64-linux-gnu/libpthread.so.0"
     needs = (Need("libpthread.so.0", "GLIBC_2.17", ("fstat",)),)
     binary = app(
@@ -249,7 +249,7 @@ def test_a_symbol_of_the_right_version_in_another_library() -> None:
     assert findings(binary, {**GOOD, path: made(defines=("GLIBC_2.17",))}) == []
 
 
-def test_independent_troubles_are_told_together() -> None:
+def test_independent_findings_are_reported_together() -> None:
     binary = app(needed=("libpq.so.5", "libc.so.6"), needs=FSTAT)
     assert [f.rule for f in findings(binary, glibc("GLIBC_2.28"))] == ["libraries", "versions"]
 
@@ -258,7 +258,7 @@ def case(binary: Elf, files: Mapping[str, Elf], target: Target = AMD64) -> Case:
     return Case(APP, Root({**files, APP: binary}), target, BUSTER)
 
 
-def test_one_trouble_is_one_error() -> None:
+def test_one_finding_makes_a_one_line_error() -> None:
     bad = case(app(), {})
     error = verify.failure([(bad, finding) for finding in check(bad)])
     assert isinstance(error, VerificationError) and error.exit_code == 40
@@ -269,7 +269,7 @@ def test_one_trouble_is_one_error() -> None:
     assert error.where == "runtime debian:buster-slim"
 
 
-def test_every_platforms_trouble_is_in_one_error() -> None:
+def test_findings_of_all_platforms_share_one_error() -> None:
     arm = parse("linux/arm64")
     cases = [case(app(), {}), case(app(arm), {}, arm)]
     error = verify.failure([(bad, finding) for bad in cases for finding in check(bad)])
@@ -278,7 +278,7 @@ def test_every_platforms_trouble_is_in_one_error() -> None:
     assert len(error.fix.splitlines()) == 1, "the same advice once"
 
 
-def test_what_was_verified() -> None:
+def test_report_of_a_passing_program() -> None:
     needs = (*FSTAT, Need("libc.so.6", "GLIBC_2.17", ("x",)), Need("libc.so.6", "GLIBC_PRIVATE", ("y",)))
     good = case(app(needs=needs, imports=frozenset({"fstat@GLIBC_2.34"}), build_id="c0ffee"), GOOD)
     static = case(made(kind="ET_EXEC"), {})
@@ -305,7 +305,7 @@ def test_what_was_verified() -> None:
     assert lines[1].endswith("(64-bit, little-endian); static")
 
 
-def test_a_platform_that_was_checked_again_replaces_what_was_said_of_it() -> None:
+def test_a_repeated_check_replaces_the_platforms_report() -> None:
     arm = parse("linux/arm64")
     programs = [case(made(kind="ET_EXEC"), {}), case(made(arm, kind="ET_EXEC"), {}, arm)]
     both = [verify.describe(each) for each in programs]

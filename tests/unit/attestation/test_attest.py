@@ -5,7 +5,7 @@ from pathlib import Path
 from test_signing import KEY, pem
 
 from pipeline.attestation import attest, provenance, referrers, sbom, signing
-from pipeline.attestation.attest import Known, Wish
+from pipeline.attestation.attest import AttachmentOptions, PlatformAttachments
 from pipeline.oci.layout import INDEX, MANIFEST, Descriptor, digest_of
 from pipeline.registry.artifacts import Artifact
 
@@ -14,27 +14,31 @@ AMD64 = Descriptor(MANIFEST, digest_of(b"amd64"), 5, "linux/amd64")
 ARM64 = Descriptor(MANIFEST, digest_of(b"arm64"), 5, "linux/arm64")
 VARIANTS = {"linux/amd64": AMD64, "linux/arm64": ARM64}
 KNOWN = [
-    Known("linux/amd64", b'{"of":"amd64"}', {"app.debug": b"1"}, {"app.debug": "c0ffee"}),
-    Known("linux/arm64", b'{"of":"arm64"}', {"app.debug": b"2"}),
+    PlatformAttachments("linux/amd64", b'{"of":"amd64"}', {"app.debug": b"1"}, {"app.debug": "c0ffee"}),
+    PlatformAttachments("linux/arm64", b'{"of":"arm64"}', {"app.debug": b"2"}),
 ]
 SIGNER = signing.load(pem(KEY))
 
 
-def made(known: list[Known] | None = None, root: Descriptor = ROOT, **wish: object) -> list[Artifact]:
+def made(
+    known: list[PlatformAttachments] | None = None, root: Descriptor = ROOT, **options: object
+) -> list[Artifact]:
     variants = VARIANTS if root is ROOT else {"linux/amd64": root}
     predicate = {"buildDefinition": {}}
-    return attest.attachments("ghcr.io/me/app", root, variants, known or [], predicate, Wish(**wish))  # type: ignore
+    return attest.attachments(
+        "ghcr.io/me/app", root, variants, known or [], predicate, AttachmentOptions(**options)
+    )  # type: ignore
 
 
 def kinds(artifacts: list[Artifact]) -> list[tuple[str, str]]:
     return [(artifact.subject, artifact.descriptor.artifact_type) for artifact in artifacts]
 
 
-def test_nothing_is_wished_for() -> None:
+def test_no_options_make_no_artifacts() -> None:
     assert made() == []
 
 
-def test_provenance_is_about_the_index_and_all_that_it_names() -> None:
+def test_provenance_covers_the_index_and_its_manifests() -> None:
     (only,) = made(provenance=True)
     assert kinds([only]) == [(ROOT.digest, provenance.MEDIA_TYPE)]
     statement = json.loads(only.blobs[-1][1])
@@ -44,7 +48,7 @@ def test_provenance_is_about_the_index_and_all_that_it_names() -> None:
     assert {subject["name"] for subject in statement["subject"]} == {"ghcr.io/me/app"}
 
 
-def test_bills_and_symbols_are_about_their_variant() -> None:
+def test_sboms_and_symbols_refer_to_their_manifest() -> None:
     assert kinds(made(KNOWN)) == [
         (AMD64.digest, sbom.MEDIA_TYPE),
         (AMD64.digest, referrers.SYMBOLS),
@@ -63,7 +67,7 @@ def test_every_manifest_is_signed() -> None:
     ]
 
 
-def test_every_document_is_signed() -> None:
+def test_every_attached_document_is_signed() -> None:
     signed = [a for a in made(KNOWN, provenance=True, signer=SIGNER) if a.tag.endswith(".att")]
     found = {}
     for artifact in signed:
@@ -78,15 +82,15 @@ def test_every_document_is_signed() -> None:
     assert found == {ROOT.digest: both[:1], AMD64.digest: both, ARM64.digest: both}
 
 
-def test_a_variant_of_which_nothing_is_told() -> None:
-    assert made([Known("linux/arm64")]) == []
+def test_a_platform_without_attachments() -> None:
+    assert made([PlatformAttachments("linux/arm64")]) == []
 
 
 def test_an_image_of_one_platform_is_signed_once() -> None:
     assert [a.subject for a in made(root=AMD64, signer=SIGNER)] == [AMD64.digest]
 
 
-def test_the_files_of_a_directory(tmp_path: Path) -> None:
+def test_reads_the_files_of_a_directory(tmp_path: Path) -> None:
     (tmp_path / "b.debug").write_bytes(b"2")
     (tmp_path / "a.debug").write_bytes(b"1")
     assert list(attest._read(tmp_path).items()) == [("a.debug", b"1"), ("b.debug", b"2")]

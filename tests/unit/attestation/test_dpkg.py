@@ -44,25 +44,25 @@ def test_installed_packages_with_their_sources() -> None:
     )
 
 
-def test_distroless_has_a_file_for_each_package_and_no_state() -> None:
+def test_distroless_packages_have_one_file_each_and_no_status() -> None:
     tzdata = "Package: tzdata\nVersion: 2024a-0+deb12u1\nArchitecture: all\n"
     netbase = "Package: netbase\nVersion: 6.4\nArchitecture: all\n"
     found = dpkg.system(RELEASE, [tzdata, netbase])
     assert [package.name for package in found.packages] == ["netbase", "tzdata"]
 
 
-def test_the_system() -> None:
+def test_reads_the_operating_system() -> None:
     found = dpkg.system(RELEASE, [STATUS])
     assert (found.id, found.version, found.distribution) == ("debian", "12", "debian-12")
     assert len(found.packages) == 3
 
 
-def test_an_image_from_scratch() -> None:
+def test_an_image_from_scratch_has_no_packages() -> None:
     assert dpkg.system("", []) == OperatingSystem()
     assert OperatingSystem().distribution == ""
 
 
-def test_a_file_that_is_not_there_has_no_text(tmp_path: Path) -> None:
+def test_a_missing_file_has_no_text(tmp_path: Path) -> None:
     (tmp_path / "os-release").write_text("ID=debian")
     (tmp_path / "link").symlink_to("nowhere")
     names = ("os-release", "link", "none")

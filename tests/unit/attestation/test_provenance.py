@@ -27,7 +27,7 @@ def at(event: Event | None = None, **facts: object) -> Situation:
     return Situation(Facts(REVISION, 0, **known), event or Event())  # type: ignore[arg-type]
 
 
-def test_a_statement() -> None:
+def test_statement_format() -> None:
     made = json.loads(statement([StatementSubject("ghcr.io/me/app", DIGEST)], "https://x/v1", {"a": 1}))
     assert made == {
         "_type": "https://in-toto.io/Statement/v1",
@@ -37,7 +37,7 @@ def test_a_statement() -> None:
     }
 
 
-def test_the_parameters_are_the_settings() -> None:
+def test_parameters_are_the_settings() -> None:
     given = Settings(bin=["a"], all_features=True, libc=Libc.MUSL, build_args=["A=1"], ports=[80])
     found = parameters(given)
     assert {name: found[name] for name in ("bin", "all-features", "libc", "build-args", "ports")} == {
@@ -52,7 +52,7 @@ def test_the_parameters_are_the_settings() -> None:
     assert json.loads(json.dumps(found)) == found
 
 
-def test_a_build_of_which_nothing_more_is_known() -> None:
+def test_a_minimal_predicate() -> None:
     assert provenance(Build({"profile": "dev"})) == {
         "buildDefinition": {
             "buildType": BUILD_TYPE,
@@ -64,7 +64,7 @@ def test_a_build_of_which_nothing_more_is_known() -> None:
     }
 
 
-def test_what_went_in() -> None:
+def test_resolved_dependencies() -> None:
     build = Build(
         {},
         situation=at(),
@@ -86,7 +86,7 @@ def test_what_went_in() -> None:
     assert "canary" not in json.dumps(crates)
 
 
-def test_the_source_that_ci_names_and_one_without_an_address() -> None:
+def test_source_from_ci_and_source_without_a_url() -> None:
     def source(situation: Situation) -> dict[str, object]:
         return provenance(Build({}, situation))["buildDefinition"]["resolvedDependencies"][0]
 
@@ -96,7 +96,7 @@ def test_the_source_that_ci_names_and_one_without_an_address() -> None:
     assert source(at(changed=("src/main.rs",)))["annotations"] == {"dirty": True}
 
 
-def test_who_built_it_and_when() -> None:
+def test_builder_and_run_metadata() -> None:
     build = Build({}, builder="https://ci", versions={"b": "2", "a": "1"}, invocation="https://run/1")
     details = provenance(build)["runDetails"]
     assert details["builder"] == {"id": "https://ci", "version": {"a": "1", "b": "2"}}

@@ -7,7 +7,7 @@ from pipeline.registry.artifacts import Artifact, Layer, artifact, joined
 SUBJECT = Descriptor(MANIFEST, digest_of(b"image"), 5, platform="linux/arm64")
 
 
-def test_a_bill_of_materials() -> None:
+def test_sbom_artifact() -> None:
     made = referrers.of_sbom(SUBJECT, b"{}")
     manifest = json.loads(made.body)
     assert manifest["subject"] == {"mediaType": MANIFEST, "digest": SUBJECT.digest, "size": 5}
@@ -16,7 +16,7 @@ def test_a_bill_of_materials() -> None:
     assert made.blobs[-1][1] == b"{}"
 
 
-def test_provenance_says_which_statement_it_is() -> None:
+def test_provenance_names_its_predicate_type() -> None:
     made = referrers.of_provenance(SUBJECT, b"[]")
     manifest = json.loads(made.body)
     assert manifest["artifactType"] == "application/vnd.in-toto+json" == provenance.MEDIA_TYPE
@@ -25,7 +25,7 @@ def test_provenance_says_which_statement_it_is() -> None:
     assert made.blobs[-1][1] == b"[]"
 
 
-def test_symbols_by_file_and_build_id() -> None:
+def test_symbols_have_a_layer_per_file_with_its_build_id() -> None:
     made = referrers.of_symbols(SUBJECT, {"b.debug": b"2", "a.debug": b"1"}, {"a.debug": "c0ffee"})
     layers = json.loads(made.body)["layers"]
     assert [layer["annotations"] for layer in layers] == [
@@ -36,7 +36,7 @@ def test_symbols_by_file_and_build_id() -> None:
     assert made.descriptor.artifact_type == referrers.SYMBOLS
 
 
-def test_layers_of_others_at_the_same_tag_stay() -> None:
+def test_existing_layers_at_the_same_tag_are_kept() -> None:
     def made(content: bytes) -> Artifact:
         return artifact(SUBJECT, "x/y", (Layer("a/b", content),), tag="t")
 

@@ -41,12 +41,12 @@ def components(variant: SbomSubject = VARIANT) -> dict[str, dict[str, Any]]:
         SbomSubject("none", "1", "linux/amd64", 0, ()),
     ],
 )
-def test_it_is_valid_cyclonedx(variant: SbomSubject) -> None:
+def test_document_is_valid_cyclonedx(variant: SbomSubject) -> None:
     problem = JsonStrictValidator(SchemaVersion.V1_6).validate_str(cyclonedx(variant, "0.1.0").decode())
     assert problem is None
 
 
-def test_every_reference_is_there_once() -> None:
+def test_references_are_unique() -> None:
     made = document()
     refs = [made["metadata"]["component"]["bom-ref"], *(c["bom-ref"] for c in made["components"])]
     assert len(set(refs)) == len(refs)
@@ -54,7 +54,7 @@ def test_every_reference_is_there_once() -> None:
     assert {ref for entry in made["dependencies"] for ref in entry["dependsOn"]} <= set(refs)
 
 
-def test_the_image() -> None:
+def test_image_component() -> None:
     made = document()["metadata"]
     image = made["component"]
     assert (image["type"], image["name"], image["version"]) == ("container", "app", "1.2.3")
@@ -66,7 +66,7 @@ def test_the_image() -> None:
     assert "purl" not in document(replace(VARIANT, digest=""))["metadata"]["component"]
 
 
-def test_crates_with_all_that_is_known() -> None:
+def test_crate_components() -> None:
     found = components()
     assert found["serde"] == {
         "type": "library",
@@ -83,7 +83,7 @@ def test_crates_with_all_that_is_known() -> None:
     assert "windows" not in found
 
 
-def test_where_crates_come_from() -> None:
+def test_crate_purls_by_source() -> None:
     found = components()
     assert found["fork"]["purl"] == (
         "pkg:cargo/fork@0.2.0?vcs_url=git%2Bhttps://git.example/me/fork%400123456789abcdef0123456789abcdef01234567"
@@ -95,7 +95,7 @@ def test_where_crates_come_from() -> None:
     assert "purl" not in by_reference["app@0.1.0"], "a package of the project is in no registry"
 
 
-def test_packages_of_the_base() -> None:
+def test_base_image_packages() -> None:
     found = components()
     assert found["libc6"]["purl"] == (
         "pkg:deb/debian/libc6@2.36-9%2Bdeb12u9?arch=arm64&distro=debian-12&upstream=glibc"
@@ -104,24 +104,24 @@ def test_packages_of_the_base() -> None:
     assert "upstream" not in found["base-files"]["purl"]
 
 
-def test_package_urls_are_read_as_they_were_meant() -> None:
+def test_package_urls_parse_back() -> None:
     for component in document()["components"]:
         if "purl" in component:
             read = PackageURL.from_string(component["purl"])
             assert (read.name, read.version) == (component["name"], component["version"])
 
 
-def test_a_system_without_a_name_is_debians() -> None:
+def test_a_system_without_an_id_is_debian() -> None:
     package = dpkg.DebianPackage("a", "1", "all", "a", "1")
     assert package_purl(package, dpkg.OperatingSystem()) == "pkg:deb/debian/a@1?arch=all"
 
 
-def test_the_standard_library() -> None:
+def test_standard_library_component() -> None:
     assert components()["rust-std"]["cpe"] == "cpe:2.3:a:rust-lang:rust:1.96.0:*:*:*:*:*:*:*"
     assert "rust-std" not in components(replace(VARIANT, rust=""))
 
 
-def test_the_tree() -> None:
+def test_dependency_tree() -> None:
     tree = {entry["ref"]: entry["dependsOn"] for entry in document()["dependencies"]}
     binary = f"bin:extra@0.1.0?{AMD64}"
     assert tree[binary] == ["app@0.1.0", "rust-std@1.96.0"]
@@ -130,20 +130,20 @@ def test_the_tree() -> None:
     assert tree["pkg:cargo/serde@1.0.0"] == ["pkg:cargo/derive@1.0.0", "pkg:cargo/shared@0.3.0"]
 
 
-def test_nothing_of_the_builder_and_no_credential_is_told() -> None:
+def test_builder_packages_and_credentials_are_excluded() -> None:
     text = cyclonedx(VARIANT, "0.1.0").decode()
     assert "canary" not in text
     assert "token" not in text
 
 
-def test_the_serial_number_is_a_hash_of_the_content() -> None:
+def test_serial_number_is_a_hash_of_the_content() -> None:
     assert cyclonedx(VARIANT, "0.1.0") == cyclonedx(replace(VARIANT, graphs=graphs()[:2]), "0.1.0")
     serials = [document(v)["serialNumber"] for v in (VARIANT, replace(VARIANT, version="1.2.4"))]
     assert serials[0] != serials[1]
     assert serials[0].startswith("urn:uuid:")
 
 
-def test_a_purl_escapes_its_parts() -> None:
+def test_purl_escapes_its_parts() -> None:
     assert (
         purl("deb", "debian/g++", "1:2~a", arch="all", distro="") == "pkg:deb/debian/g%2B%2B@1:2~a?arch=all"
     )

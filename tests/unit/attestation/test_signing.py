@@ -31,7 +31,7 @@ def pem(key: object = KEY, format: PrivateFormat = PrivateFormat.PKCS8, password
 
 
 def cosigns(key: object = KEY, name: str = "SIGSTORE", **changes: object) -> str:
-    """A key in cosign's wrapping, made with its format's weakest parameters."""
+    """Wrap a key as cosign does, with its format's weakest parameters."""
     salt, nonce = bytes(32), bytes(24)
     der = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())  # type: ignore[attr-defined]
     secret = hashlib.scrypt(PASSWORD.encode(), salt=salt, dklen=32, n=1024, r=8, p=1)
@@ -56,7 +56,7 @@ def verify(content: bytes, signature: str, key: ec.EllipticCurvePrivateKey = KEY
 
 
 PARAMETERS = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
-"""The name of the curve, which `openssl ecparam -genkey` writes before the key."""
+"""The curve's name, which `openssl ecparam -genkey` writes before the key."""
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ PARAMETERS = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAM
         (cosigns(name="COSIGN"), PASSWORD),
     ],
 )
-def test_keys_in_every_form(text: str, password: str) -> None:
+def test_loads_keys_in_every_format(text: str, password: str) -> None:
     signer = signing.load(text, password)
     verify(b"content", signer.sign(b"content"))
     public = load_pem_public_key(signer.public.encode())
@@ -82,7 +82,7 @@ def test_keys_in_every_form(text: str, password: str) -> None:
 
 @pytest.mark.parametrize("text", [cosigns(), pem(password=PASSWORD)])
 @pytest.mark.parametrize("password", ["", "wrong"])
-def test_a_wrong_password(text: str, password: str) -> None:
+def test_a_wrong_password_is_refused(text: str, password: str) -> None:
     with pytest.raises(errors.WrongKeyPassword) as raised:
         signing.load(text, password)
     assert raised.value.__cause__ is None, "what a library says of a key stays here"
@@ -115,7 +115,7 @@ DAMAGED = "-----BEGIN {0} KEY-----\nY2FuYXJ5\n-----END {0} KEY-----\n"
         (cosigns(cipher={}), "damaged"),
     ],
 )
-def test_keys_that_are_none(text: str, why: str) -> None:
+def test_unusable_keys_are_refused(text: str, why: str) -> None:
     with pytest.raises(errors.UnusableKey) as raised:
         signing.load(text, PASSWORD)
     assert why in str(raised.value)
@@ -132,7 +132,7 @@ def only_layer(artifact: Artifact) -> tuple[dict, bytes]:
     return layer, artifact.blobs[-1][1]
 
 
-def test_the_signature_of_an_image() -> None:
+def test_image_signature() -> None:
     made = signing.signature(SUBJECT, "ghcr.io/me/app", signing.load(pem()))
     layer, content = only_layer(made)
     assert json.loads(content) == {
@@ -149,7 +149,7 @@ def test_the_signature_of_an_image() -> None:
     assert made.subject == SUBJECT.digest
 
 
-def test_the_same_image_has_the_same_signature() -> None:
+def test_signatures_are_deterministic() -> None:
     one, two = (signing.signature(SUBJECT, "x", signing.load(pem())) for _ in range(2))
     assert one == two
 

@@ -1,4 +1,4 @@
-"""CI configurations as text: each against its system's published schema, and what all have in common."""
+"""CI configurations as text: each validated by its system's schema, and the rules common to all."""
 
 import itertools
 import json
@@ -38,7 +38,7 @@ def yaml(text: str) -> dict:
 
 
 @pytest.mark.parametrize(("row", "options"), YAML_CASES, ids=named)
-def test_its_systems_schema_accepts_it(row, options, tmp_path: Path) -> None:
+def test_configuration_matches_its_schema(row, options, tmp_path: Path) -> None:
     assert accepted(row.schema, text_of(row, options), tmp_path) == ""
 
 
@@ -52,7 +52,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("row", [row for row in ci_config.SYSTEMS if row.path.endswith(".yml")], ids=named)
-def test_its_systems_schema_can_refuse(row, tmp_path: Path) -> None:
+def test_schema_refuses_an_invalid_configuration(row, tmp_path: Path) -> None:
     right, wrong = WRONG[row.schema]
     text = text_of(row, OPTIONS)
     assert right in text
@@ -60,14 +60,14 @@ def test_its_systems_schema_can_refuse(row, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("row", "options"), CASES, ids=named)
-def test_nothing_is_left_to_fill_in(row, options) -> None:
+def test_no_placeholder_remains(row, options) -> None:
     text = text_of(row, options)
     assert not re.search(r"@\w+@|^#\|", text, re.MULTILINE)
     assert len(text.splitlines()) < 125
 
 
 @pytest.mark.parametrize(("row", "options"), CASES, ids=named)
-def test_every_option_reaches_the_text(row, options) -> None:
+def test_every_option_is_used(row, options) -> None:
     text = text_of(row, options)
     for name, value in (("image", "other.example/a/b"), ("branch", "trunk"), ("version", "9.8.7")):
         changed = text_of(row, ci_config.Options(**{**vars(options), name: value}))
@@ -77,7 +77,7 @@ def test_every_option_reaches_the_text(row, options) -> None:
 
 
 @pytest.mark.parametrize("row", ci_config.SYSTEMS, ids=named)
-def test_a_matrix_has_a_native_runner_for_each_platform_and_a_merge(row) -> None:
+def test_a_matrix_has_a_native_runner_per_platform_and_a_merge(row) -> None:
     text = text_of(row, MATRIX)
     for platform in BOTH:
         assert platform in text and row.runners[platform] in text
@@ -93,10 +93,10 @@ def test_a_matrix_has_a_native_runner_for_each_platform_and_a_merge(row) -> None
         ("docker.io/me/app", "secrets.REGISTRY_TOKEN", "github.token", "none"),
     ],
 )
-def test_githubs_token_goes_to_githubs_registry_alone(
+def test_githubs_token_is_only_sent_to_ghcr(
     image: str, token: str, other: str, packages: str, matrix: bool
 ) -> None:
-    """Found with docker.io: the job's token was sent there, and the secrets were not read."""
+    """Regression: for docker.io the job's token was sent there, and the secrets were not read."""
     options = ci_config.Options(image, BOTH, "1.2.3", matrix=matrix)
     text = text_of(ci_config.system("github"), options)
     assert text.count(f"REGISTRY_TOKEN: ${{{{ {token} }}}}") == (2 if matrix else 1)
@@ -105,8 +105,8 @@ def test_githubs_token_goes_to_githubs_registry_alone(
 
 
 @pytest.mark.parametrize("options", [OPTIONS, MATRIX], ids=["single", "matrix"])
-def test_buildkite_publishes_no_pull_request(options) -> None:
-    """A fork's branch may be called main, and Buildkite says so as long as nobody told it otherwise."""
+def test_buildkite_does_not_publish_pull_requests(options) -> None:
+    """A fork's branch may be called main, and Buildkite reports that name by default."""
     for step in yaml(text_of(ci_config.system("buildkite"), options))["steps"]:
         if "if" in step:
             published = "secrets" in step
@@ -115,8 +115,8 @@ def test_buildkite_publishes_no_pull_request(options) -> None:
 
 
 @pytest.mark.parametrize("options", [OPTIONS, MATRIX], ids=["single", "matrix"])
-def test_azure_publishes_the_branch_and_tags_alone(options) -> None:
-    """Found with a run that a person starts, of whatever branch."""
+def test_azure_publishes_only_the_branch_and_tags(options) -> None:
+    """Regression: a manual run of any branch published."""
     text = text_of(ci_config.system("azure"), options)
     when = yaml(text)["variables"]["publishes"]
     assert "eq(variables['Build.SourceBranch'], 'refs/heads/main')" in when
@@ -126,8 +126,8 @@ def test_azure_publishes_the_branch_and_tags_alone(options) -> None:
     assert text.count("condition:") == len(conditions)
 
 
-def test_circleci_has_a_slug_for_what_is_built_too() -> None:
-    """Found by rendering it: a pull request's compiled state was looked for at `buildcache-`."""
+def test_circleci_sets_the_slug_for_builds() -> None:
+    """Regression: the compiled state of a pull request was read from `buildcache-`."""
     jobs = yaml(text_of(ci_config.system("circleci"), MATRIX))
     for name in ("build", "publish"):
         assert jobs["jobs"][name]["environment"]["SLUG"] == "<< parameters.slug >>"
@@ -135,16 +135,16 @@ def test_circleci_has_a_slug_for_what_is_built_too() -> None:
     assert one["build"]["slug"] == "linux-arm64"
 
 
-def test_gitlabs_caches_are_apart_by_platform_and_have_no_slash() -> None:
-    """CI_RUNNER_EXECUTABLE_ARCH is linux/amd64, and GitLab takes no key with a slash."""
+def test_gitlab_cache_keys_differ_by_platform_and_have_no_slash() -> None:
+    """CI_RUNNER_EXECUTABLE_ARCH is linux/amd64, and GitLab refuses cache keys with a slash."""
     for options, key in ((OPTIONS, "rust-multiarch-v1.2.3"), (MATRIX, "rust-multiarch-v1.2.3-$SLUG")):
         assert yaml(text_of(ci_config.system("gitlab"), options))["default"]["cache"]["key"] == key
 
 
 @pytest.mark.parametrize("system", ["github", "forgejo"])
 @pytest.mark.parametrize("files", [["digest"], ["digest-a/digest"], ["digest-a/digest", "digest-b/digest"]])
-def test_digests_are_found_however_they_were_unpacked(system: str, files: list[str], tmp_path: Path) -> None:
-    """actions/download-artifact leaves out the directory of the only artifact."""
+def test_digests_are_found_in_any_artifact_layout(system: str, files: list[str], tmp_path: Path) -> None:
+    """actions/download-artifact omits the directory if there is only one artifact."""
     (line,) = re.findall(r"(find \S+ .*) \| xargs rust", text_of(ci_config.system(system), MATRIX))
     for number, file in enumerate(files):
         (tmp_path / "digests" / file).parent.mkdir(parents=True, exist_ok=True)
@@ -163,7 +163,7 @@ def test_a_platform_without_a_native_runner_is_cross_compiled(row) -> None:
 
 
 @pytest.mark.parametrize(("row", "options"), CASES, ids=named)
-def test_what_others_make_is_pinned(row, options) -> None:
+def test_actions_and_images_are_pinned(row, options) -> None:
     text = text_of(row, options)
     for used in re.findall(r"uses: \S+@(\S+)", text):
         assert re.fullmatch(r"[0-9a-f]{40}", used)
@@ -173,14 +173,14 @@ def test_what_others_make_is_pinned(row, options) -> None:
 
 
 @pytest.mark.parametrize(("row", "options"), CASES, ids=named)
-def test_no_secret_is_on_a_command_line(row, options) -> None:
+def test_secrets_are_not_on_command_lines(row, options) -> None:
     for line in text_of(row, options).splitlines():
         if "rust-multiarch publish" in line or "rust-multiarch merge" in line:
             assert f"--password {row.token}" in line, "the name of a variable, not its value"
 
 
 @pytest.mark.parametrize(("row", "options"), YAML_CASES, ids=named)
-def test_a_command_survives_the_file_it_is_in(row, options) -> None:
+def test_commands_survive_yaml_parsing(row, options) -> None:
     """A colon, a hash or a quote could end a YAML scalar early."""
     strings = list(_strings(YAML(typ="safe").load(text_of(row, options))))
     commands = ci_config.commands(row, options)
@@ -198,7 +198,7 @@ def _strings(value: object):
         yield value
 
 
-def test_an_unknown_system() -> None:
+def test_an_unknown_system_lists_the_known() -> None:
     with pytest.raises(errors.InvalidArgument, match="github, gitlab"):
         ci_config.system("travis")
 
@@ -215,11 +215,11 @@ def test_an_unknown_system() -> None:
         ("", ""),
     ],
 )
-def test_image_of_a_remote(remote: str, image: str) -> None:
+def test_image_address_of_a_git_remote(remote: str, image: str) -> None:
     assert ci_config.image_of(remote) == image
 
 
-def test_files_are_not_overwritten_unless_forced(tmp_path: Path) -> None:
+def test_files_are_overwritten_only_with_force(tmp_path: Path) -> None:
     files = {"new.yml": "new", "a/there.yml": "new"}
     (tmp_path / "a").mkdir()
     (tmp_path / "a/there.yml").write_text("old")
@@ -235,7 +235,7 @@ def init(*words: str, directory: Path):
     return CliRunner().invoke(app, ["init", *words, "--directory", str(directory)])
 
 
-def test_init_writes_what_render_gives_and_says_what_is_needed(tmp_path: Path) -> None:
+def test_init_writes_the_files_and_prints_the_required_setup(tmp_path: Path) -> None:
     done = init("jenkins", "--image", "ghcr.io/me/app", "--branch", "trunk", directory=tmp_path)
     assert done.exit_code == 0, done.output
     text = (tmp_path / "Jenkinsfile").read_text()
@@ -264,7 +264,7 @@ def test_init_takes_the_image_from_the_git_remote(tmp_path: Path) -> None:
 def test_init_takes_an_address_without_a_tag(
     tmp_path: Path, image: str, error: type[Exception] | None
 ) -> None:
-    """Found with :latest, which was written into the address of the compiled state."""
+    """Regression: `:latest` was written into the address of the compiled state."""
     done = init("github", "--image", image, directory=tmp_path)
     assert type(done.exception) is (error or type(None))
     assert bool(list(tmp_path.iterdir())) == (error is None)
@@ -275,7 +275,7 @@ def test_init_without_git(tmp_path: Path, monkeypatch) -> None:
     assert isinstance(init("github", directory=tmp_path).exception, errors.InvalidArgument)
 
 
-def test_init_leaves_the_platforms_to_the_settings_except_in_a_matrix(tmp_path: Path) -> None:
+def test_init_writes_platforms_only_for_a_matrix(tmp_path: Path) -> None:
     table = "[package.metadata.rust-multiarch]\nplatforms = ['linux/arm64', 'linux/s390x']\n"
     (tmp_path / "Cargo.toml").write_text(table)
     words = ["github", "--image", "ghcr.io/me/app", "--stdout"]

@@ -109,7 +109,9 @@ ALWAYS = {
 
 
 @pytest.mark.parametrize(("system", "run", "said"), RUNS)
-def test_what_each_system_says(system: dict[str, str], run: dict[str, str], said: dict[str, object]) -> None:
+def test_reads_the_event_of_each_system(
+    system: dict[str, str], run: dict[str, str], said: dict[str, object]
+) -> None:
     name, address, main = ALWAYS[next(iter(system))]
     always = {"system": name, "revision": SHA, "repository": address, "default_branch": main}
     assert event(system | run) == Event(**always | said)
@@ -118,8 +120,8 @@ def test_what_each_system_says(system: dict[str, str], run: dict[str, str], said
 @pytest.mark.parametrize(
     ("markers", "name"), [(("FORGEJO", "GITEA"), "forgejo"), (("GITEA",), "gitea"), ((), "github")]
 )
-def test_the_systems_that_speak_githubs_words(markers: tuple[str, ...], name: str) -> None:
-    """Forgejo's runner sets the markers of all three, Gitea's those of two."""
+def test_systems_with_githubs_variables_are_told_apart(markers: tuple[str, ...], name: str) -> None:
+    """Forgejo's runner sets the markers of all three systems, Gitea's those of two."""
     run = GITHUB | {f"{marker}_ACTIONS": "true" for marker in markers} | {"GITHUB_REF": "refs/heads/main"}
     assert (event(run).system, event(run).branch) == (name, "main")
 
@@ -137,10 +139,10 @@ def test_the_systems_that_speak_githubs_words(markers: tuple[str, ...], name: st
         ("", ""),
     ],
 )
-def test_the_default_branch_is_in_the_events_document(
+def test_the_default_branch_is_read_from_the_event_json(
     tmp_path: Path, marker: str, text: str, main: str
 ) -> None:
-    """Found with `type=edge`, which gave no tag on these systems: no variable of theirs names the branch."""
+    """Regression: `type=edge` gave no tag on these systems, since no variable names the default branch."""
     (tmp_path / "event.json").write_text(text)
     run = GITHUB | {marker: "true", "GITHUB_REF": "refs/heads/main"}
     assert event(run | {"GITHUB_EVENT_PATH": str(tmp_path / "event.json")}).default_branch == main
@@ -148,8 +150,8 @@ def test_the_default_branch_is_in_the_events_document(
 
 
 @pytest.mark.parametrize("marker", ["GITHUB_ACTIONS", "FORGEJO_ACTIONS", "GITEA_ACTIONS"])
-def test_a_request_that_runs_as_its_base_branch_is_a_request(tmp_path: Path, marker: str) -> None:
-    """`pull_request_target`: a stranger's request would move the tag of the branch that it goes to."""
+def test_pull_request_target_is_a_pull_request(tmp_path: Path, marker: str) -> None:
+    """With `pull_request_target`, a pull request of a fork would otherwise move the base branch's tag."""
     document = tmp_path / "event.json"
     run = GITHUB | {marker: "true", "GITHUB_REF": "refs/heads/main", "GITHUB_EVENT_PATH": str(document)}
     document.write_text(json.dumps({"number": 7, "repository": {"default_branch": "main"}}))
@@ -161,7 +163,7 @@ def test_a_request_that_runs_as_its_base_branch_is_a_request(tmp_path: Path, mar
     assert (unknown.branch, unknown.pull_request) == ("", "")
 
 
-def test_only_a_branch_that_a_timer_builds_is_the_default_one_without_a_document() -> None:
+def test_a_scheduled_branch_is_the_default_without_event_json() -> None:
     timer = GITHUB | {"GITHUB_EVENT_NAME": "schedule"}
     assert event(timer | {"GITHUB_REF": "refs/heads/trunk"}).default_branch == "trunk"
     assert event(GITHUB | {"GITHUB_REF": "refs/heads/trunk"}).default_branch == ""
@@ -169,14 +171,14 @@ def test_only_a_branch_that_a_timer_builds_is_the_default_one_without_a_document
     assert event(other).default_branch == ""
 
 
-def test_every_system_has_a_run_here() -> None:
+def test_every_system_has_a_test_case() -> None:
     assert {system.name for system in SYSTEMS} == {name for name, *_ in ALWAYS.values()} | {
         "forgejo",
         "gitea",
     }
 
 
-def test_outside_of_ci() -> None:
+def test_outside_ci_the_event_is_empty() -> None:
     assert event({"HOME": "/root", "CI": "true"}) == Event()
 
 
@@ -192,5 +194,5 @@ def test_outside_of_ci() -> None:
         ("", Event()),
     ],
 )
-def test_a_reference(ref: str, said: Event) -> None:
+def test_parses_a_git_reference(ref: str, said: Event) -> None:
     assert of_ref(ref) == said

@@ -17,7 +17,7 @@ def at(event: Event | None = None, **facts: object) -> Situation:
     return Situation(replace(AT.facts, **facts), event or Event())
 
 
-def test_everything_that_is_known() -> None:
+def test_labels_with_all_sources() -> None:
     package = Description(
         "app", "0.1.0", "Does it", "MIT", "A <a@x>", "https://app.example", "x", "https://docs"
     )
@@ -38,24 +38,24 @@ def test_everything_that_is_known() -> None:
     }
 
 
-def test_names_are_sorted() -> None:
+def test_label_names_are_sorted() -> None:
     found = labels(APP, AT, more={"a": "1"})
     assert list(found) == sorted(found)
 
 
-def test_without_git_nothing_is_made_up() -> None:
+def test_labels_without_git() -> None:
     assert labels(APP, None) == {
         "org.opencontainers.image.title": "app",
         "org.opencontainers.image.version": "0.1.0",
     }
 
 
-def test_the_time_given_wins_over_the_commits() -> None:
+def test_an_explicit_time_takes_precedence() -> None:
     assert labels(APP, AT, epoch=0)["org.opencontainers.image.created"] == "1970-01-01T00:00:00Z"
     assert labels(APP, None, epoch=0)["org.opencontainers.image.created"] == "1970-01-01T00:00:00Z"
 
 
-def test_the_users_labels_win() -> None:
+def test_user_labels_take_precedence() -> None:
     found = labels(APP, AT, more={"org.opencontainers.image.title": "mine", "team": "x"})
     assert (found["org.opencontainers.image.title"], found["team"]) == ("mine", "x")
 
@@ -68,7 +68,7 @@ def test_the_users_labels_win() -> None:
         ("", "", "https://toml.example/a.git", "https://toml.example/a"),
     ],
 )
-def test_where_the_source_is(event: str, remote: str, manifest: str, source: str) -> None:
+def test_source_label(event: str, remote: str, manifest: str, source: str) -> None:
     found = labels(replace(APP, repository=manifest), at(Event(repository=event), remote=remote))
     assert found["org.opencontainers.image.source"] == source
     assert found["org.opencontainers.image.url"] == source, "a project without a page has at least that"
@@ -88,18 +88,18 @@ def test_where_the_source_is(event: str, remote: str, manifest: str, source: str
         (at(tags=("v1.2.3+5",), changed=("src/main.rs",)), "1.2.3+5.dirty"),
     ],
 )
-def test_the_version(situation: Situation | None, text: str) -> None:
+def test_version_label(situation: Situation | None, text: str) -> None:
     assert version(APP, situation) == text
 
 
-def test_a_dirty_tree_is_marked_and_its_revision_stays_a_commit() -> None:
+def test_a_dirty_tree_has_a_label_and_keeps_its_revision() -> None:
     found = labels(APP, at(changed=("src/main.rs",)))
     assert found["dev.rust-multiarch.dirty"] == "true"
     assert found["org.opencontainers.image.revision"] == REVISION
     assert "dev.rust-multiarch.dirty" not in labels(APP, AT)
 
 
-def test_a_base_from_the_engines_reference() -> None:
+def test_parses_the_engines_image_reference() -> None:
     assert Base.of("docker.io/library/debian:12@sha256:ab") == Base(
         "docker.io/library/debian:12", "sha256:ab"
     )
@@ -111,7 +111,7 @@ def metadata(**fields: object) -> str:
     return json.dumps({"packages": [{"name": "other", "version": "9.0.0"}, app]})
 
 
-def test_a_description_from_cargo() -> None:
+def test_description_from_cargo_metadata() -> None:
     found = describe(
         metadata(
             description="Does\n  it",
@@ -135,7 +135,7 @@ def test_a_description_from_cargo() -> None:
     )
 
 
-def test_a_bare_description() -> None:
+def test_description_with_required_fields_only() -> None:
     assert describe(metadata(), "app") == APP
     with pytest.raises(KeyError):
         describe(metadata(), "nope")

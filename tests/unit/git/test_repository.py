@@ -1,4 +1,4 @@
-"""The repository's own configuration: what GitHub, Dependabot and pre-commit read."""
+"""The repository's configuration for GitHub, Dependabot and pre-commit."""
 
 import os
 import subprocess
@@ -19,13 +19,13 @@ ROOT = Path(__file__).parents[3]
         ("dependabot", ".github/dependabot.yml", "package-ecosystem: cargo", "package-ecosystem: crates"),
     ],
 )
-def test_its_schema_accepts_it_and_can_refuse(schema, name, right, wrong, tmp_path: Path) -> None:
+def test_files_match_their_schema(schema, name, right, wrong, tmp_path: Path) -> None:
     text = (ROOT / name).read_text()
     assert accepted(schema, text, tmp_path) == ""
     assert right in text and accepted(schema, text.replace(right, wrong), tmp_path)
 
 
-def test_hooks_run_tools_that_the_pinned_requirements_install() -> None:
+def test_hooks_run_pinned_tools() -> None:
     pinned = {line.split("==")[0] for line in (ROOT / "requirements.txt").read_text().splitlines()}
     (local,) = YAML(typ="safe").load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     assert local["repo"] == "local"
@@ -34,7 +34,7 @@ def test_hooks_run_tools_that_the_pinned_requirements_install() -> None:
         assert hook["language"] == "system" and program in pinned, hook["id"]
 
 
-def test_every_input_of_the_action_is_described_and_reaches_the_script() -> None:
+def test_action_inputs_are_described_and_used() -> None:
     action = YAML(typ="safe").load((ROOT / "action.yml").read_text())
     (step,) = [step for step in action["runs"]["steps"] if step.get("id") == "image"]
     for name, described in action["inputs"].items():
@@ -44,7 +44,7 @@ def test_every_input_of_the_action_is_described_and_reaches_the_script() -> None
 
 
 def words_of_the_action(directory: Path, **inputs: str) -> list[str]:
-    """What the action's script calls rust-multiarch with, one word a line."""
+    """Return the arguments that the action passes to rust-multiarch, one per line."""
     action = YAML(typ="safe").load((ROOT / "action.yml").read_text())
     (step,) = [step for step in action["runs"]["steps"] if step.get("id") == "image"]
     for name, text in {"rust-multiarch": 'printf "%s\\n" "$@" > words', "jq": ":"}.items():
@@ -66,7 +66,7 @@ def words_of_the_action(directory: Path, **inputs: str) -> list[str]:
         ("INPUT_FEATURES", "--features"),
     ],
 )
-def test_the_lists_of_the_action_may_have_space_around_their_names(variable, option, tmp_path: Path) -> None:
+def test_action_lists_may_contain_spaces(variable, option, tmp_path: Path) -> None:
     words = words_of_the_action(tmp_path, INPUT_PUSH="true", **{variable: " one, two ,\n\t three\n , "})
     given = [each for name in ("one", "two", "three") for each in (option, name)]
     assert [word for word in words if word not in ("build", "", "--push", "--json")] == given
@@ -75,6 +75,6 @@ def test_the_lists_of_the_action_may_have_space_around_their_names(variable, opt
 @pytest.mark.parametrize(
     ("variable", "option"), [("INPUT_LABELS", "--label"), ("INPUT_BUILD_ARGS", "--build-arg")]
 )
-def test_the_values_of_the_action_are_taken_as_they_are(variable, option, tmp_path: Path) -> None:
+def test_action_values_are_passed_unchanged(variable, option, tmp_path: Path) -> None:
     words = words_of_the_action(tmp_path, **{variable: "A= one, two \n\nB=3"})
     assert words == ["build", "", option, "A= one, two ", option, "B=3", "--json"]

@@ -24,17 +24,17 @@ from pipeline.git.semver import Version, of_tag, of_tags
         ("", None),
     ],
 )
-def test_the_version_of_a_tag(tag: str, version: Version | None) -> None:
+def test_parses_the_version_of_a_tag(tag: str, version: Version | None) -> None:
     assert of_tag(tag) == version
 
 
-def test_a_version_is_written_as_it_was_read() -> None:
+def test_versions_format_as_they_were_parsed() -> None:
     for text in ("1.2.3", "1.2.3-rc.1", "1.2.3+5", "1.2.3-a.b+c.d"):
         assert str(of_tag(text)) == text
 
 
-def test_the_order_that_the_specification_gives() -> None:
-    """Section 11's own examples."""
+def test_versions_order_as_specified() -> None:
+    """The examples of section 11."""
     ordered = ["1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2"]
     ordered += ["1.0.0-beta.11", "1.0.0-rc.1", "1.0.0", "2.0.0", "2.1.0", "2.1.1"]
     for low, high in itertools.combinations(ordered, 2):
@@ -42,6 +42,6 @@ def test_the_order_that_the_specification_gives() -> None:
     assert [str(version) for version in of_tags(reversed([*ordered, "main"]))] == ordered
 
 
-def test_stable() -> None:
+def test_prereleases_are_not_stable() -> None:
     assert Version(1, 0, 0, build="5").stable
     assert not Version(1, 0, 0, "rc").stable

@@ -1,4 +1,4 @@
-"""The native crate table and what follows from it, without cargo and without an engine."""
+"""The native crate table and its consequences, without cargo and without an engine."""
 
 import json
 import re
@@ -52,7 +52,7 @@ def crate(name: str, *features: str, host: bool = False, users: tuple[tuple[str,
     return Crate(name, "1.0.0", frozenset(features), host, frozenset(users))
 
 
-def test_a_tree_is_read_with_features_and_places() -> None:
+def test_parses_the_tree_with_features_and_places() -> None:
     crates = {(c.name, c.host): c for c in tree.read(TREE)}
     assert crates["app", False].users == frozenset()
     assert crates["openssl-sys", False].features == frozenset()
@@ -63,7 +63,7 @@ def test_a_tree_is_read_with_features_and_places() -> None:
     assert ("libsqlite3-sys", True) not in crates
 
 
-def test_what_follows_a_section_of_build_dependencies_is_for_the_host_alone() -> None:
+def test_dependencies_of_build_dependencies_are_for_the_host() -> None:
     places = {(c.name, c.host) for c in tree.read(TREE)}
     assert {("libc", False), ("libc", True)} <= places
     assert ("cc", False) not in places
@@ -72,7 +72,7 @@ def test_what_follows_a_section_of_build_dependencies_is_for_the_host_alone() ->
     assert ("syn", False) not in places
 
 
-def test_what_tests_use_is_built_for_the_target() -> None:
+def test_dev_dependencies_are_built_for_the_target() -> None:
     text = "a v0.1.0 (/x)|\n[build-dependencies]\n`-- cc v1.11.3|\n[dev-dependencies]\n`-- ring v0.17.14|\n"
     assert {(c.name, c.host) for c in tree.read(text)} == {("a", False), ("cc", True), ("ring", False)}
 
@@ -114,11 +114,11 @@ def test_needs_on_arm64(crates, host, target, runtime) -> None:
     assert found.problems == ()
 
 
-def test_nasm_is_for_x86_alone() -> None:
+def test_nasm_is_only_needed_on_x86() -> None:
     assert needs([crate("nasm-rs", host=True)], AMD64).host == ("nasm",)
 
 
-def test_a_build_tool_serves_whom_it_is_used_by() -> None:
+def test_a_build_tool_serves_the_crates_that_use_it() -> None:
     for_target = needs([crate("cmake", host=True, users=(("new-sys", False),))], ARM64)
     assert "g++-aarch64-linux-gnu" in for_target.host
     assert "g++" not in for_target.host
@@ -127,12 +127,12 @@ def test_a_build_tool_serves_whom_it_is_used_by() -> None:
     assert for_host.runtime == ()
 
 
-def test_a_build_dependencys_library_is_the_build_platforms() -> None:
+def test_libraries_of_build_dependencies_are_for_the_build_platform() -> None:
     found = needs([crate("openssl-sys", host=True)], ARM64)
     assert (found.host, found.target, found.runtime) == (("libssl-dev",), (), ())
 
 
-def test_environment_is_named_for_the_target() -> None:
+def test_environment_variables_contain_the_triple() -> None:
     assert needs([crate("pq-sys")], ARM64).env == {
         "PQ_LIB_DIR_AARCH64_UNKNOWN_LINUX_GNU": "/usr/lib/aarch64-linux-gnu"
     }
@@ -141,7 +141,7 @@ def test_environment_is_named_for_the_target() -> None:
     assert needs([crate("tikv-jemalloc-sys")], AMD64).env == {}
 
 
-def test_a_variable_that_names_no_target_is_kept_apart() -> None:
+def test_variables_without_a_triple_are_common() -> None:
     old = needs([crate("jemalloc-sys")], ARM64)
     assert (old.env, old.common) == ({}, {"JEMALLOC_SYS_WITH_LG_PAGE": "16"})
     assert not preflight.agree([old, needs([crate("jemalloc-sys")], AMD64)])
@@ -155,13 +155,13 @@ def test_reasons_name_the_crate() -> None:
     )
 
 
-def test_what_is_needed_is_shown_with_its_platforms() -> None:
+def test_needs_are_shown_with_their_platforms() -> None:
     graph = [crate("openssl-sys"), crate("ring"), crate("tikv-jemalloc-sys"), crate("frobnicate-sys")]
     targets = [AMD64, ARM64]
     found = [needs(graph, target) for target in targets]
     lines = preflight.as_text(targets, found).splitlines()
     assert "openssl-sys 1.0.0: libssl3 in the image (links the system's OpenSSL)" in lines
-    assert "ring 1.0.0: nothing to install (compiles C and assembly that it carries)" in lines
+    assert "ring 1.0.0: nothing to install (compiles its bundled C and assembly)" in lines
     assert "frobnicate-sys: not in the table of native crates, tried as it is" in lines
     page = "tikv-jemalloc-sys 1.0.0: AARCH64_UNKNOWN_LINUX_GNU_JEMALLOC_SYS_WITH_LG_PAGE set"
     assert [line for line in lines if line.startswith(page)] == [
@@ -173,7 +173,7 @@ def test_what_is_needed_is_shown_with_its_platforms() -> None:
     assert preflight.as_text(targets, [Needs(), Needs()]) == ""
 
 
-def test_the_systems_libraries_are_a_problem_with_musl() -> None:
+def test_system_libraries_are_a_problem_with_musl() -> None:
     found = needs([crate("openssl-sys")], ARM64, Libc.MUSL)
     assert [(p.crate, p.fix) for p in found.problems] == [
         ("openssl-sys", "switch on the `vendored` feature of openssl")
@@ -181,41 +181,41 @@ def test_the_systems_libraries_are_a_problem_with_musl() -> None:
     assert needs([crate("openssl-sys", "vendored")], ARM64, Libc.MUSL).problems == ()
 
 
-def test_the_systems_libraries_are_a_problem_with_an_older_glibc() -> None:
+def test_system_libraries_are_a_problem_with_an_older_glibc() -> None:
     (problem,) = needs([crate("pcap")], ARM64, glibc="2.28").problems
     assert "2.28" in problem.what and "libpcap-dev" in problem.what
     assert problem.fix == "build with libc gnu and no glibc version"
 
 
 @pytest.mark.parametrize(("libc", "glibc"), [(Libc.MUSL, ""), (Libc.GNU, "2.28")])
-def test_zig_brings_what_cplusplus_needs(libc, glibc) -> None:
+def test_zig_includes_the_cxx_library(libc, glibc) -> None:
     found = needs([crate("cxx")], ARM64, libc, glibc)
     assert (found.host, found.runtime, found.problems) == ((), (), ())
     assert [str(reason) for reason in found.reasons] == ["cxx 1.0.0: nothing to install (compiles C++)"]
 
 
 @pytest.mark.parametrize("name", ["v8", "ort-sys"])
-def test_what_is_prebuilt_for_glibc_is_a_problem_with_musl(name) -> None:
+def test_prebuilt_glibc_libraries_are_a_problem_with_musl(name) -> None:
     one = crate(name, "download-binaries")
     assert needs([one], ARM64).problems == ()
     assert needs([one], ARM64, Libc.MUSL).problems[0].fix == "build with libc gnu"
 
 
-def test_what_cannot_work_is_a_problem_with_a_fix() -> None:
+def test_an_impossible_crate_is_a_problem_with_a_fix() -> None:
     assert needs([crate("intel-mkl-src", "mkl-static-lp64-seq")], AMD64).problems == ()
     problem = needs([crate("intel-mkl-src")], ARM64).problems[0]
     assert problem.platform == "linux/arm64"
     assert "openblas-src" in problem.fix
-    assert str(problem) == "intel-mkl-src 1.0.0 for linux/arm64: Intel MKL exists for x86 alone"
+    assert str(problem) == "intel-mkl-src 1.0.0 for linux/arm64: Intel MKL only exists for x86"
 
 
-def test_a_sys_crate_without_a_row_is_named_and_tried() -> None:
+def test_a_sys_crate_without_a_row_is_a_warning() -> None:
     found = needs([crate("frobnicate-sys"), crate("windows-sys"), crate("linux-raw-sys")], ARM64)
     assert found.unknown == ("frobnicate-sys",)
     assert found.problems == ()
 
 
-def test_a_configure_that_knows_no_triples_is_given_each_targets_compiler_by_the_plain_names() -> None:
+def test_configure_scripts_get_the_targets_compiler_as_cc() -> None:
     found = needs([crate("rdkafka-sys", "libz")], ARM64)
     assert found.common["CC"] == "aarch64-linux-gnu-gcc"
     assert found.common["AR"] == "aarch64-linux-gnu-ar"
@@ -225,7 +225,7 @@ def test_a_configure_that_knows_no_triples_is_given_each_targets_compiler_by_the
     assert needs([crate("rdkafka-sys", "libz", "cmake-build")], ARM64).common == {}
 
 
-def test_the_order_does_not_depend_on_the_graphs() -> None:
+def test_order_does_not_depend_on_the_graphs() -> None:
     crates = [crate("openssl-sys"), crate("pq-sys"), crate("cxx"), crate("clang-sys", host=True)]
     assert needs(crates, ARMV7) == needs(crates[::-1], ARMV7)
 
@@ -243,7 +243,7 @@ def test_every_row_is_complete(row, target) -> None:
     assert not row.links or row.target or row.crate == "bzip2-sys"
 
 
-def test_no_row_is_there_twice() -> None:
+def test_rows_are_unique() -> None:
     assert [row for row, times in Counter(NATIVES).items() if times > 1] == []
 
 
@@ -254,15 +254,15 @@ def test_no_row_is_there_twice() -> None:
         ("z", "zlib1g-dev"), ("uuid", "uuid-dev"), ("expat.h", "libexpat1-dev"),
     ],
 )  # fmt: skip
-def test_a_known_library_is_suggested_by_its_package(library, package) -> None:
+def test_a_known_library_suggests_its_package(library, package) -> None:
     assert f"--target-packages {package}" in suggest(library)
 
 
-def test_an_unknown_library_comes_with_the_way_to_find_it() -> None:
+def test_an_unknown_library_suggests_a_search() -> None:
     assert "apt-file search frobnicate" in suggest("frobnicate")
 
 
-def test_no_package_is_suggested_that_could_not_be_linked() -> None:
+def test_packages_that_cannot_be_linked_are_not_suggested() -> None:
     assert "--target-packages" not in suggest("ssl", debian=False)
     error = diagnostics.explain(
         "/usr/bin/ld: cannot find -lpq", where="cargo build", suggest=partial(suggest, debian=False)
@@ -270,7 +270,7 @@ def test_no_package_is_suggested_that_could_not_be_linked() -> None:
     assert "bundled feature" in error.fix and "libpq-dev" not in error.fix
 
 
-def test_linker_names_are_not_in_the_table_too() -> None:
+def test_linker_names_are_not_repeated_in_the_table() -> None:
     in_rows = {name for row in NATIVES if row.target for name in row.links}
     assert in_rows & LINKER_NAMES.keys() <= {"z", "gmp", "zstd", "usb-1.0"}
 
@@ -285,14 +285,14 @@ def test_linker_names_are_not_in_the_table_too() -> None:
         ("src/a.c:1:10: fatal error: uuid/uuid.h: No such file or directory", "apt-file search uuid/uuid.h"),
     ],
 )
-def test_the_error_of_an_unknown_crate_becomes_a_suggestion(output, fix) -> None:
+def test_a_linker_error_of_an_unknown_crate_suggests_a_package(output, fix) -> None:
     error = diagnostics.explain(output, where="cargo build", suggest=suggest)
     assert isinstance(error, errors.LinkError)
     assert fix in error.fix
     assert error.output == output
 
 
-def test_the_tree_is_asked_for_what_is_built() -> None:
+def test_cargo_tree_uses_the_builds_options() -> None:
     command = tree.command(["--package", "app", "--features", "x"], ARM64.gnu)
     assert command[:3] == ["cargo", "tree", "--locked"]
     assert "normal,build" in command
@@ -318,11 +318,11 @@ def test_needed_packages_are_joined_by_soname(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("script", [debian._LISTS, debian._DEVELOPMENT, debian._RUNTIME])
-def test_the_scripts_are_shell(script) -> None:
+def test_scripts_are_valid_shell(script) -> None:
     subprocess.run(["sh", "-n"], input=script, text=True, check=True)
 
 
-def test_what_a_base_has_is_read_off_dpkgs_status() -> None:
+def test_reads_a_bases_packages_from_dpkg_status() -> None:
     status = "Package: libc6\nStatus: install ok installed\n\nPackage: libssl3\nDescription: x\n Package: y\n"
     assert debian.installed(status) == {"libc6", "libssl3"}
 
@@ -335,12 +335,12 @@ def test_what_a_base_has_is_read_off_dpkgs_status() -> None:
         ("E: Unable to locate package a\nE: Unable to locate package b", "a, b"),
     ],
 )
-def test_a_package_that_apt_does_not_find_is_named(said: str, name: str) -> None:
+def test_a_package_missing_in_apt_is_named(said: str, name: str) -> None:
     found = debian.unavailable(f"Reading package lists...\n{said}\n", "the builder")
     assert found is not None
     assert f"no package {name} for" in found.what
     assert (found.where, found.output.count(said)) == ("the builder", 1)
 
 
-def test_other_words_of_apt_are_no_missing_package() -> None:
+def test_other_apt_messages_are_not_missing_packages() -> None:
     assert debian.unavailable("E: Failed to fetch http://x", "the builder") is None

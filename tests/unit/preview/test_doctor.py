@@ -22,7 +22,7 @@ OK, WARN, FAIL = State.OK, State.WARN, State.FAIL
 
 @pytest.fixture
 def subject(tmp_path: Path):
-    """A machine with nothing on it."""
+    """Describe an empty machine."""
 
     def make(**changes) -> CheckContext:
         source = tmp_path / "project"
@@ -35,7 +35,7 @@ def subject(tmp_path: Path):
 
 @pytest.fixture
 def bare_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A PATH with nothing on it but what a test puts there."""
+    """Set PATH to an empty directory, for programs that a test adds."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
@@ -47,7 +47,7 @@ def program(folder: Path, name: str, script: str = "") -> None:
     (folder / name).chmod(0o755)
 
 
-def test_a_named_engine_that_answers_and_one_that_does_not(subject, tmp_path: Path) -> None:
+def test_a_configured_engine_is_contacted(subject, tmp_path: Path) -> None:
     path = tmp_path / "engine.sock"
     named = subject(environ={config.RUNNER: f"unix://{path}"})
     assert doctor.engine(named).state is FAIL
@@ -63,7 +63,7 @@ def test_a_named_engine_that_answers_and_one_that_does_not(subject, tmp_path: Pa
     assert doctor.engine(subject(environ={config.RUNNER: "kube-pod://x"})).state is OK
 
 
-def test_docker_is_the_engine_if_it_answers(subject, bare_path: Path) -> None:
+def test_docker_is_used_if_it_answers(subject, bare_path: Path) -> None:
     program(bare_path, "docker")
     assert doctor.engine(subject()).found.startswith("docker answers")
 
@@ -71,14 +71,16 @@ def test_docker_is_the_engine_if_it_answers(subject, bare_path: Path) -> None:
 @pytest.mark.parametrize(
     "missing", [Missing(root=True), Missing(go="Go >= 1.26"), Missing(kernel=["overlay"])]
 )
-def test_no_engine_and_none_to_be_had(subject, bare_path: Path, monkeypatch, missing: Missing) -> None:
+def test_missing_prerequisites_of_an_engine_fail(
+    subject, bare_path: Path, monkeypatch, missing: Missing
+) -> None:
     monkeypatch.setattr(prerequisites, "missing", lambda: missing)
     found = doctor.engine(subject())
     assert found.state is FAIL
     assert missing.names()[0] in found.found and found.fix == missing.fixes()[0]
 
 
-def test_the_embedded_engine(subject, bare_path: Path, monkeypatch) -> None:
+def test_embedded_engine_states(subject, bare_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(prerequisites, "missing", lambda: Missing(packages=["runc"]))
     assert doctor.engine(subject()) == CheckOutcome(
         OK, "the embedded engine is not running; the next build starts it"
@@ -105,7 +107,7 @@ def test_credentials(subject, bare_path: Path) -> None:
     lost = doctor.registries(subject(tags=["other.example/me/app:1"]))
     assert (lost.state, lost.fix) == (WARN, "`docker login other.example`")
     docker_config(mine, {"credsStore": "pass"})
-    assert "docker-credential-pass, which is not there" in doctor.registries(mine).found
+    assert "docker-credential-pass, which is not installed" in doctor.registries(mine).found
     program(bare_path, "docker-credential-pass")
     assert doctor.registries(subject(tags=["other.example/me/app:1"])) == CheckOutcome(OK, "others in pass")
     podman = mine.home / ".config/containers/auth.json"
@@ -148,7 +150,7 @@ def test_disk(subject, monkeypatch, tmp_path: Path, gibibytes: int, state: State
     assert asked == [tmp_path]
 
 
-def test_too_little_space_is_what_the_engine_leaves_free() -> None:
+def test_minimum_space_matches_the_engines_reserve() -> None:
     (policy,) = config.GARBAGE_COLLECTION["policies"]
     assert policy["minFreeSpace"] == f"{doctor.TOO_LITTLE_SPACE // 2**30}GB"
 
@@ -164,7 +166,7 @@ def test_clock(subject, monkeypatch, served: float, state: State, found: str) ->
     assert (doctor.clock(subject()).state, doctor.clock(subject()).found) == (state, found)
 
 
-def test_a_clock_that_nobody_can_be_asked_about(subject, monkeypatch) -> None:
+def test_the_clock_is_compared_with_files_if_no_server_answers(subject, monkeypatch) -> None:
     monkeypatch.setattr(doctor, "_served_time", lambda: None)
     assert doctor.clock(subject()).state is OK
     monkeypatch.setattr(doctor.time, "time", lambda: 0.0)
@@ -172,7 +174,7 @@ def test_a_clock_that_nobody_can_be_asked_about(subject, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 401])
-def test_the_time_of_a_server(status: int) -> None:
+def test_reads_a_servers_time(status: int) -> None:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response_only(status)
@@ -228,7 +230,7 @@ def test_project(subject) -> None:
     assert doctor.project(mine).state is WARN
 
 
-def test_settings_are_looked_at_too(subject) -> None:
+def test_settings_are_checked(subject) -> None:
     source = subject().source
     manifest = '[package]\nname = "app"\n[package.metadata.rust-multiarch]\n{}\n'
     (source / "Cargo.toml").write_text(manifest.format('platforms = ["linux/s390x"]'))
@@ -241,13 +243,13 @@ def test_settings_are_looked_at_too(subject) -> None:
     assert (outcome.state, outcome.fix) == (FAIL, "did you mean ports?")
 
 
-def test_the_table_has_what_the_help_text_promises() -> None:
+def test_the_help_text_lists_every_check() -> None:
     names = [check.name for check in doctor.CHECKS]
     assert names == ["engine", "project", "git", "registries", "emulators", "disk", "clock"]
 
 
 @pytest.mark.anyio
-async def test_everything_is_looked_at_in_order(subject) -> None:
+async def test_results_keep_the_order_of_the_table(subject) -> None:
     checks = [
         Check("slow", lambda s: time.sleep(0.05) or CheckOutcome(OK, "fine")),  # type: ignore[func-returns-value]
         Check("quick", lambda s: CheckOutcome(WARN, "so so", "mend it")),

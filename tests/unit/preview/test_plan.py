@@ -42,7 +42,7 @@ def shown(**changes) -> Preview:
     return dataclasses.replace(drawn, **changes)
 
 
-def test_the_json_fits_its_schema() -> None:
+def test_the_json_matches_its_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     jsonschema.validate(json.loads(preview.as_json(shown())), SCHEMA)
 
@@ -57,7 +57,7 @@ def test_the_json_fits_its_schema() -> None:
         {"version": 2},
     ],
 )
-def test_the_schema_refuses_what_is_wrong(wrong: dict) -> None:
+def test_the_schema_refuses_invalid_documents(wrong: dict) -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(json.loads(preview.as_json(shown(**wrong))), SCHEMA)
 
@@ -73,14 +73,14 @@ def test_the_schema_refuses_what_is_wrong(wrong: dict) -> None:
         (preview.Setting, SCHEMA["$defs"]["setting"]),
     ],
 )
-def test_the_schema_describes_every_field_and_no_other(record: type, described: dict) -> None:
+def test_the_schema_describes_exactly_the_fields(record: type, described: dict) -> None:
     names = [field.name for field in dataclasses.fields(record)]
     assert list(described["properties"]) == names
     assert described["required"] == names
     assert described["additionalProperties"] is False
 
 
-def test_what_is_in_it() -> None:
+def test_preview_content() -> None:
     document = json.loads(preview.as_json(shown()))
     assert document["binaries"] == ["app", "two"]
     assert document["commands"][0][:3] == ["cargo", "build", "--locked"]
@@ -102,7 +102,7 @@ def test_what_is_in_it() -> None:
     assert origins["user"] == (settings.USER, "default")
 
 
-def test_the_text() -> None:
+def test_preview_as_text() -> None:
     lines = as_text(shown(warnings=("mind the gap",))).splitlines()
     for line in (
         "Build      app, two",
@@ -127,7 +127,7 @@ def test_the_text() -> None:
     assert any(line.startswith("  default: platforms, package, features,") for line in lines)
 
 
-def test_a_section_without_lines_is_left_out() -> None:
+def test_empty_sections_are_omitted() -> None:
     text = as_text(shown(warnings=(), labels={}, packages=()))
     assert not any(title in text for title in ("Warnings", "Labels", "Packages"))
 
@@ -165,7 +165,7 @@ OPENSSL = Needs(
 )
 
 
-def test_native_crates_say_what_they_want_where_and_why() -> None:
+def test_native_crates_list_packages_place_and_reason() -> None:
     request = dataclasses.replace(plan().request, target_packages=("libextra-dev",), packages=("git",))
     planned = dataclasses.replace(plan(), request=request, needs=(Needs(), OPENSSL))
     drawn = preview.draw(planned, Runtime(packages=("tzdata",)), MERGED, DIGESTS)
@@ -175,11 +175,11 @@ def test_native_crates_say_what_they_want_where_and_why() -> None:
     assert found["libssl3", "image"] == "openssl-sys 0.9.1 links OpenSSL"
     assert found["g++-aarch64-linux-gnu", "builder"] == "cxx 1.0.0 compiles C++"
     asked = [("libextra-dev", "target"), ("git", "builder"), ("tzdata", "image")]
-    assert {found[package] for package in asked} == {"asked for"}
+    assert {found[package] for package in asked} == {"requested"}
     assert (arm64.environment["X_aarch64"], arm64.environment["Y"]) == ("1", "2")
     assert drawn.warnings == (
         "odd flags",
-        "odd-sys is not in the table of native crates: it is tried as it is",
+        "odd-sys is not in the table of native crates: it is built without extra packages",
     )
     assert "    openssl-sys 0.9.1  libssl3 in the image" in as_text(drawn)
     jsonschema.validate(json.loads(preview.as_json(drawn)), SCHEMA)
@@ -194,7 +194,7 @@ def test_scratch_has_no_digest() -> None:
     jsonschema.validate(json.loads(preview.as_json(drawn)), SCHEMA)
 
 
-def test_a_floor_is_what_a_runtime_has_to_have() -> None:
+def test_a_glibc_setting_lowers_the_required_runtime() -> None:
     old = Runtime(base="debian:bullseye-slim")
     planned = plan()
     floor = dataclasses.replace(planned, request=dataclasses.replace(planned.request, glibc="2.17"))
@@ -208,10 +208,10 @@ def test_a_floor_is_what_a_runtime_has_to_have() -> None:
         (
             Runtime(base="debian:bullseye-slim"),
             "release",
-            "glibc 2.31, older than the 2.36 that is linked with",
+            "glibc 2.31, older than the 2.36 that is linked against",
         ),
-        (Runtime(base="ghcr.io/me/base"), "release", "ghcr.io/me/base names no version"),
-        (Runtime(base="host:5000/base:latest"), "release", "names no version"),
+        (Runtime(base="ghcr.io/me/base"), "release", "ghcr.io/me/base has no version tag"),
+        (Runtime(base="host:5000/base:latest"), "release", "has no version tag"),
         (Runtime(user="root"), "release", "runs as root"),
         (Runtime(user="0:0"), "release", "runs as root"),
         (Runtime(), "dev", "not optimised"),
@@ -226,5 +226,5 @@ def test_warnings(runtime: Runtime, profile: str, said: str) -> None:
     "base",
     ["debian:bookworm-slim", "debian:trixie-slim", "scratch", "host:5000/base@" + DIGEST, "host:5000/b:1"],
 )
-def test_nothing_to_warn_of(base: str) -> None:
+def test_no_warnings_for_pinned_bases(base: str) -> None:
     assert preview.warnings(plan(), Runtime(base=base)) == []

@@ -7,7 +7,7 @@ SUBJECT = Descriptor(INDEX, digest_of(b"subject"), 7, "linux/arm64", annotations
 SPDX = "application/spdx+json"
 
 
-def test_an_artifact_names_its_subject_and_its_type() -> None:
+def test_an_artifact_has_its_subject_and_type() -> None:
     made = artifact(SUBJECT, SPDX, (Layer(SPDX, b"{1}", {"title": "sbom"}),), {"b": "2", "a": "1"})
     document = json.loads(made.body)
     assert document["subject"] == {"mediaType": INDEX, "digest": SUBJECT.digest, "size": 7}
@@ -23,7 +23,7 @@ def test_an_artifact_names_its_subject_and_its_type() -> None:
     assert [content for _, content in made.blobs] == [EMPTY, b"{1}"] and made.blobs[0][0] == EMPTY_CONFIG
 
 
-def test_the_same_arguments_give_the_same_bytes() -> None:
+def test_equal_arguments_give_equal_bytes() -> None:
     layers = (Layer(SPDX, b"x"),)
     assert artifact(SUBJECT, SPDX, layers, {"a": "1", "b": "2"}) == artifact(
         SUBJECT, SPDX, layers, {"b": "2", "a": "1"}

@@ -26,7 +26,7 @@ BASE = httpx.URL("https://registry.example/v2/")
         ([], Challenge("", {})),
     ],
 )  # fmt: skip
-def test_challenges(headers: list[str], challenge: Challenge) -> None:
+def test_parses_challenges(headers: list[str], challenge: Challenge) -> None:
     assert parse_challenge(headers) == challenge
 
 
@@ -34,7 +34,7 @@ def asked(login: Login | None) -> httpx.Request:
     return token_request(httpx.AsyncClient(), BASE, BEARER, SCOPE, login)
 
 
-def test_a_token_is_asked_for_by_nobody_and_by_somebody() -> None:
+def test_token_requests_with_and_without_credentials() -> None:
     request = asked(None)
     assert request.method == "GET" and "Authorization" not in request.headers
     assert request.url.params.get_list("scope") == ["repository:a:pull,push", "repository:b:pull"]
@@ -46,7 +46,7 @@ def test_a_token_is_asked_for_by_nobody_and_by_somebody() -> None:
     )
 
 
-def test_an_identity_token_goes_into_a_form_and_not_into_the_address() -> None:
+def test_an_identity_token_is_sent_in_the_body() -> None:
     request = asked(Login(identity_token="canary"))
     form = dict(httpx.QueryParams(request.read().decode()))
     assert request.method == "POST" and "canary" not in str(request.url)
@@ -54,7 +54,7 @@ def test_an_identity_token_goes_into_a_form_and_not_into_the_address() -> None:
     assert form["scope"] == SCOPE and form["service"] == "registry" and form["client_id"]
 
 
-def test_a_token_service_without_tls_gets_nothing() -> None:
+def test_a_token_service_without_tls_is_refused() -> None:
     challenge = Challenge("bearer", {"realm": "http://auth.example/token"})
     with pytest.raises(RegistryDenied, match="without TLS"):
         token_request(httpx.AsyncClient(), BASE, challenge, SCOPE, Login("me", "pass"))
@@ -65,12 +65,12 @@ def answer(body: str) -> httpx.Response:
 
 
 @pytest.mark.parametrize("name", ["token", "access_token"])
-def test_a_token(name: str) -> None:
+def test_reads_the_token(name: str) -> None:
     assert token_of(answer(json.dumps({name: "t"}))) == "t"
 
 
 @pytest.mark.parametrize("body", ["", "[]", "{}", "<html>"])
-def test_no_token(body: str) -> None:
+def test_a_response_without_a_token_is_an_error(body: str) -> None:
     with pytest.raises(PublishError) as raised:
         token_of(answer(body))
     assert raised.value.where == "https://auth.example/token"

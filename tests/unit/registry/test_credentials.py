@@ -26,7 +26,7 @@ def auth(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-def test_logins_of_a_file() -> None:
+def test_parses_logins() -> None:
     entries = {
         "ghcr.io": {"auth": auth("me:pa:ss")},
         "https://quay.io/v2/": {"auth": auth("q:p\0\0")},
@@ -56,7 +56,7 @@ HUB = "https://index.docker.io/v1/"
         (HUB, "index.docker.io", "docker.io/me/app"),
     ],
 )
-def test_the_key_for_the_whole_host_wins(best_first: tuple[str, ...]) -> None:
+def test_the_key_of_the_whole_host_takes_precedence(best_first: tuple[str, ...]) -> None:
     entries = [(key, {"auth": auth(f"user-{number}:p")}) for number, key in enumerate(best_first)]
     for number in range(len(entries)):
         left = entries[number:]
@@ -66,7 +66,7 @@ def test_the_key_for_the_whole_host_wins(best_first: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("key", ["access-token", "refresh-token"])
-def test_the_tokens_of_a_web_login_are_no_login(key: str) -> None:
+def test_web_login_tokens_are_ignored(key: str) -> None:
     token = {HUB + key: {"auth": auth(f"me:{CANARY}")}}
     password = {HUB: {"auth": auth("me:password")}}
     for entries in (token | password, password | token):
@@ -88,14 +88,14 @@ def test_an_empty_file_has_no_logins() -> None:
     assert DockerConfig.parse("") == DockerConfig.parse('{"auths": null}') == DockerConfig()
 
 
-def test_the_program_of_the_whole_host_wins() -> None:
+def test_the_helper_of_the_whole_host_takes_precedence() -> None:
     helpers = {"quay.io": "whole", "quay.io/orgA": "part"}
     for table in (helpers, dict(reversed(helpers.items()))):
         config = DockerConfig.parse(json.dumps({"credHelpers": table}))
         assert config.program("quay.io") == "docker-credential-whole"
 
 
-def test_programs() -> None:
+def test_helper_programs() -> None:
     config = DockerConfig.parse('{"credsStore": "pass", "credHelpers": {"gcr.io": "gcloud", "plain.io": ""}}')
     programs = [config.program(host) for host in ("ghcr.io", "gcr.io", "plain.io")]
     assert programs == ["docker-credential-pass", "docker-credential-gcloud", ""]
@@ -104,13 +104,13 @@ def test_programs() -> None:
 @pytest.mark.parametrize(
     "text", ["[]", "{", '{"auths": [1]}', '{"auths": {"a": {"auth": "%%"}}}', '{"auths": {"a": 1}}']
 )
-def test_a_file_that_is_none(text: str) -> None:
+def test_an_invalid_file_is_an_error(text: str) -> None:
     with pytest.raises(CredentialsUnavailable) as raised:
         DockerConfig.parse(text, "/home/me/.docker/config.json")
     assert raised.value.where == "/home/me/.docker/config.json"
 
 
-def test_a_broken_entry_is_not_quoted() -> None:
+def test_errors_do_not_quote_the_file() -> None:
     with pytest.raises(CredentialsUnavailable) as raised:
         DockerConfig.parse(json.dumps({"auths": {"a": {"auth": CANARY + "%"}}}))
     assert CANARY not in raised.value.render() and raised.value.__cause__ is None
@@ -121,7 +121,7 @@ def test_a_login_does_not_print_its_secrets() -> None:
     assert CANARY not in repr(login) + str(login) + repr(DockerConfig({"a": login}))
 
 
-def test_where_configurations_are() -> None:
+def test_configuration_paths() -> None:
     home = Path("/home/me")
     assert config_paths({}, home) == (home / ".docker/config.json", home / ".config/containers/auth.json")
     named = {"DOCKER_CONFIG": "/d", "REGISTRY_AUTH_FILE": "/r.json", "XDG_RUNTIME_DIR": "/run/user/1"}
@@ -139,14 +139,14 @@ class Secret:
         return CANARY
 
 
-async def test_a_secret_is_read_when_its_host_asks() -> None:
+async def test_secrets_are_read_on_demand() -> None:
     secret = Secret()
     keychain = from_secrets({"ghcr.io": ("me", secret)})
     assert await keychain("docker.io") is None and secret.read == 0
     assert await keychain("ghcr.io") == Login("me", CANARY)
 
 
-async def test_the_first_keychain_that_has_something() -> None:
+async def test_the_first_keychain_with_a_login_is_used() -> None:
     keychain = first_of(
         credentials.anonymous,
         from_secrets({"a.io": ("one", Secret())}),
@@ -157,7 +157,7 @@ async def test_the_first_keychain_that_has_something() -> None:
 
 
 def helper(directory: Path, name: str, script: str) -> dict[str, str]:
-    """A credential program, and the environment that finds it."""
+    """Install a credential helper and return the environment that finds it."""
     path = directory / f"docker-credential-{name}"
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
@@ -168,7 +168,7 @@ def configure(directory: Path, **document: object) -> None:
     (directory / "config.json").write_text(json.dumps(document))
 
 
-async def test_a_credential_program_is_asked_for_its_host(tmp_path: Path) -> None:
+async def test_a_credential_helper_is_run_for_its_host(tmp_path: Path) -> None:
     script = """[ "$1" = get ] || exit 3
 read -r key
 case "$key" in
@@ -190,7 +190,7 @@ esac"""
     [("echo 'vault is locked' >&2; exit 4", "ended with 4"), ("echo s3cret-canary", "did not answer"),
      ('echo \'["s3cret-canary"]\'', "did not answer")],
 )  # fmt: skip
-async def test_a_credential_program_that_fails(tmp_path: Path, script: str, what: str) -> None:
+async def test_a_failing_credential_helper_is_an_error(tmp_path: Path, script: str, what: str) -> None:
     environ = helper(tmp_path, "made", script)
     configure(tmp_path, credHelpers={"ghcr.io": "made"})
     with pytest.raises(CredentialsUnavailable, match=what) as raised:
@@ -199,9 +199,7 @@ async def test_a_credential_program_that_fails(tmp_path: Path, script: str, what
     assert CANARY not in raised.value.render()
 
 
-async def test_a_credential_program_that_does_not_answer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_credential_helper_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(credentials, "HELPER_SECONDS", 0.2)
     environ = helper(tmp_path, "made", "exec sleep 60")
     configure(tmp_path, credsStore="made")
@@ -209,13 +207,13 @@ async def test_a_credential_program_that_does_not_answer(
         await from_docker(environ)("ghcr.io")
 
 
-async def test_a_credential_program_that_is_not_there(tmp_path: Path) -> None:
+async def test_a_missing_credential_helper_is_an_error(tmp_path: Path) -> None:
     configure(tmp_path, credsStore="gone")
     with pytest.raises(CredentialsUnavailable, match="cannot be run"):
         await from_docker({"PATH": str(tmp_path), "DOCKER_CONFIG": str(tmp_path)})("ghcr.io")
 
 
-async def test_the_first_configuration_with_a_login_counts(tmp_path: Path) -> None:
+async def test_the_first_configuration_with_a_login_is_used(tmp_path: Path) -> None:
     keychain = from_docker({"DOCKER_CONFIG": str(tmp_path / "no")}, home=tmp_path)
     assert await keychain("ghcr.io") is None
     podman = tmp_path / ".config/containers/auth.json"
@@ -233,7 +231,7 @@ async def test_the_first_configuration_with_a_login_counts(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("damage", [Path.mkdir, lambda path: path.write_bytes(b"\xff")])
 @pytest.mark.parametrize("name", [".docker/config.json", "named.json"])
-async def test_a_configuration_that_cannot_be_read(tmp_path: Path, name: str, damage) -> None:
+async def test_an_unreadable_configuration_is_an_error(tmp_path: Path, name: str, damage) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     damage(tmp_path / name)
     keychain = from_docker({"REGISTRY_AUTH_FILE": str(tmp_path / "named.json")}, home=tmp_path)
@@ -242,8 +240,8 @@ async def test_a_configuration_that_cannot_be_read(tmp_path: Path, name: str, da
     assert raised.value.where == str(tmp_path / name)
 
 
-async def test_a_place_that_cannot_be_looked_at_is_an_error_where_somebody_named_it(tmp_path: Path) -> None:
-    """Root may look everywhere, so a name that is too long stands for another user's folder here."""
+async def test_an_inaccessible_path_is_an_error_only_if_named(tmp_path: Path) -> None:
+    """Root can read every directory, so a name that is too long stands in for another user's directory."""
     hidden = tmp_path / ("x" * 300)
     assert await from_docker({}, home=hidden)("ghcr.io") is None
     for variable in ("DOCKER_CONFIG", "REGISTRY_AUTH_FILE"):
@@ -251,6 +249,6 @@ async def test_a_place_that_cannot_be_looked_at_is_an_error_where_somebody_named
             await from_docker({variable: str(hidden)}, home=tmp_path)("ghcr.io")
 
 
-def test_a_login_for_another_name_of_docker_hub() -> None:
+def test_docker_hub_aliases_share_a_login() -> None:
     one, two = (RegistryLogin(host, "me", Secret()) for host in ("index.docker.io", "ghcr.io"))  # type: ignore[arg-type]
     assert by_host([one, two]) == {"docker.io": ("me", one.password), "ghcr.io": ("me", two.password)}

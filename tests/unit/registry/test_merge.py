@@ -1,4 +1,4 @@
-"""One index out of images of several registries, as far as that needs no registry."""
+"""Merging images of several registries, the part that needs no registry."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def part(platform: str, host: str = "a.example", media_type: str = MANIFEST) -> 
     return merge._part(named, platform, {"org.example": "x"}, address, repository)
 
 
-def test_platforms_are_in_order_whatever_the_order_of_the_images() -> None:
+def test_platforms_are_sorted() -> None:
     parts = [part("linux/arm64"), part("linux/amd64")]
     merged = merge.join(parts, {"b": "2", "a": "1"})
     document = json.loads(merged.body)
@@ -49,14 +49,14 @@ def test_platforms_are_in_order_whatever_the_order_of_the_images() -> None:
     assert "annotations" not in json.loads(merge.join(parts, {}).body)
 
 
-def test_a_blob_is_taken_from_the_repository_of_the_same_registry() -> None:
+def test_blobs_are_mounted_from_the_same_registry() -> None:
     merged = merge.join([part("linux/amd64"), part("linux/arm64", "b.example")], {})
     assert merged.repository("b.example", LAYER.digest) == "app/linux-arm64"
     assert merged.repository("a.example", LAYER.digest) == "app/linux-amd64"
     assert merged.repository("c.example", LAYER.digest) == ""
 
 
-def test_one_image_a_platform() -> None:
+def test_duplicate_platforms_are_refused() -> None:
     with pytest.raises(errors.DuplicatePlatform) as twice:
         merge.join([part("linux/amd64"), part("linux/amd64", "b.example")], {})
     assert "a.example/app/linux-amd64:1 and b.example/app/linux-amd64:1" in str(twice.value)
@@ -64,24 +64,24 @@ def test_one_image_a_platform() -> None:
         merge.join([], {})
 
 
-def test_what_all_say_alike() -> None:
+def test_common_annotations() -> None:
     assert merge.common([]) == {}
     assert merge.common([{"a": "1", "b": "2"}, {"a": "1", "b": "3"}]) == {"a": "1"}
 
 
 @pytest.mark.parametrize("platform", ["", "unknown/unknown", "linux/mips"])
-def test_a_platform_has_to_be_known(platform: str) -> None:
-    with pytest.raises(errors.NotMergeable, match="not a platform this program knows"):
+def test_unknown_platforms_are_refused(platform: str) -> None:
+    with pytest.raises(errors.NotMergeable, match="is not a supported platform"):
         part(platform)
 
 
-def test_an_index_in_an_index() -> None:
+def test_nested_indexes_are_refused() -> None:
     address = parse_source("a.example/app:1")
     inner = fetched({"schemaVersion": 2, "manifests": []}, INDEX)
     registry: Any = SimpleNamespace(host="a.example")
-    with pytest.raises(errors.NotMergeable, match="an index itself"):
+    with pytest.raises(errors.NotMergeable, match="is an index"):
         merge._part(inner, "linux/amd64", {}, address, Repository(registry, "app"))
 
 
-def test_a_registry_may_leave_the_media_type_out() -> None:
+def test_a_missing_media_type_is_allowed() -> None:
     assert part("linux/amd64", media_type="").descriptor.media_type == MANIFEST

@@ -11,17 +11,17 @@ IMMUTABLE = '{"errors":[{"code":"TAG_INVALID","message":"The image tag 1 already
 @pytest.mark.parametrize(
     ("status", "text", "signed", "error", "what"),
     [
-        (401, "", False, RegistryDenied, "wants credentials"),
+        (401, "", False, RegistryDenied, "requires credentials"),
         (401, "", True, RegistryDenied, "refused the credentials"),
         (403, DENIED, True, RegistryDenied, "does not allow"),
         (403, DENIED, False, RegistryDenied, "does not allow"),
         (404, NO_NAME, True, PublishError, "no such repository"),
         (413, "<html>", True, PublishError, "this large"),
-        (400, '{"errors":[{"code":"DIGEST_INVALID"}]}', True, PublishError, "not what its digest says"),
+        (400, '{"errors":[{"code":"DIGEST_INVALID"}]}', True, PublishError, "does not match its digest"),
         (400, IMMUTABLE, True, PublishError, "immutable"),
         (412, "cannot overwrite", True, PublishError, "immutable"),
-        (418, "", True, PublishError, "answered 418 I'm a teapot"),
-        (404, "", True, PublishError, "answered 404"),
+        (418, "", True, PublishError, "returned 418 I'm a teapot"),
+        (404, "", True, PublishError, "returned 404"),
     ],
 )
 def test_explain(status: int, text: str, signed: bool, error: type, what: str) -> None:
@@ -31,5 +31,5 @@ def test_explain(status: int, text: str, signed: bool, error: type, what: str) -
     assert found.where == "reg/app" and found.output == text and found.fix
 
 
-def test_every_row_says_what_to_do() -> None:
+def test_every_row_has_a_hint() -> None:
     assert all(row.fix and row.what and row.statuses for row in REFUSALS)

@@ -5,12 +5,12 @@ from pipeline.registry.retry import Retry, retry_after
 NOW = 1_700_000_000.0
 
 
-def test_waiting_doubles_up_to_a_bound_and_then_ends() -> None:
+def test_waits_double_up_to_a_limit() -> None:
     retry = Retry(attempts=5, first_seconds=1, longest_seconds=3)
     assert [retry.wait(failures, None) for failures in range(1, 6)] == [1, 2, 3, 3, None]
 
 
-def test_what_the_registry_asks_for_goes_first_within_the_bound() -> None:
+def test_retry_after_takes_precedence_within_the_limit() -> None:
     retry = Retry(attempts=5, first_seconds=1, longest_seconds=10)
     assert retry.wait(1, 7) == 7
     assert retry.wait(1, 0) == 1

@@ -1,4 +1,4 @@
-"""musl and an older glibc: what the builder is told, and what is refused before anything is compiled."""
+"""musl and older glibc versions: the builder's configuration, and combinations that are refused."""
 
 import shlex
 import subprocess
@@ -23,7 +23,7 @@ def test_every_platform_has_a_row() -> None:
     assert list(zig.ROWS) == [target.platform for target in TARGETS]
 
 
-def test_debians_gcc_is_used_for_debians_glibc_alone() -> None:
+def test_debian_gcc_is_used_only_for_debians_glibc() -> None:
     assert toolchain.compilers(ARM64).cc == "aarch64-linux-gnu-gcc"
     assert toolchain.compilers(ARM64, Libc.MUSL).cc == "/opt/rust-multiarch/aarch64-linux-musl/cc"
     assert toolchain.compilers(ARM64, glibc="2.17").cc == "/opt/rust-multiarch/aarch64-linux-gnu.2.17/cc"
@@ -31,7 +31,7 @@ def test_debians_gcc_is_used_for_debians_glibc_alone() -> None:
 
 @EVERY
 @ABIS
-def test_every_toolchain_is_told_to_everything_that_asks(target, libc, glibc) -> None:
+def test_every_toolchain_is_configured_for_every_tool(target, libc, glibc) -> None:
     chosen = toolchain.compilers(target, libc, glibc)
     env = toolchain.environment(target, libc, glibc)
     low = target.triple(libc).replace("-", "_")
@@ -46,7 +46,7 @@ def test_every_toolchain_is_told_to_everything_that_asks(target, libc, glibc) ->
 
 @EVERY
 @ABIS
-def test_the_packages_have_the_binutils_of_the_target(target, libc, glibc) -> None:
+def test_packages_include_the_targets_binutils(target, libc, glibc) -> None:
     name = target.tools.replace("_", "-")
     packages = toolchain.cross_packages([target], libc, glibc)
     assert {f"gcc-{name}", f"binutils-{name}"} & set(packages)
@@ -65,13 +65,13 @@ def test_the_packages_have_the_binutils_of_the_target(target, libc, glibc) -> No
         ("linux/riscv64", "riscv64-linux-musl", "riscv64-linux-gnu.2.17"),
     ],
 )
-def test_zigs_names(platform: str, musl: str, older: str) -> None:
+def test_zig_target_names(platform: str, musl: str, older: str) -> None:
     assert zig.name(parse(platform), Libc.MUSL) == musl
     assert zig.name(parse(platform), Libc.GNU, "2.17") == older
 
 
 @EVERY
-def test_the_scripts_pass_their_arguments_on(target, tmp_path) -> None:
+def test_compiler_scripts_pass_their_arguments(target, tmp_path) -> None:
     scripts = zig.compilers(target, Libc.MUSL).scripts
     assert [path.rpartition("/")[2] for path in scripts] == ["cc", "c++"]
     for (path, text), command in zip(scripts.items(), ("cc", "c++"), strict=True):
@@ -85,21 +85,21 @@ def test_the_scripts_pass_their_arguments_on(target, tmp_path) -> None:
         assert words[-4:] == ["-target", zig.name(target, Libc.MUSL), "a b", "-pie"]
 
 
-def test_the_processor_is_rustcs_where_zigs_own_is_newer() -> None:
+def test_zig_compiles_for_rustcs_baseline_processor() -> None:
     script = zig.compilers(ARMV7, Libc.MUSL).scripts["/opt/rust-multiarch/arm-linux-musleabihf/cc"]
     assert " -mcpu=generic+v7a+vfp3-d32+thumb2-neon " in script
     assert "-mcpu" not in str(zig.compilers(ARM64, Libc.MUSL).scripts)
 
 
 @pytest.mark.parametrize(("libc", "glibc"), [(Libc.MUSL, ""), (Libc.GNU, "2.17")])
-def test_debians_libraries_are_hidden_from_programs_that_cannot_load_them(libc, glibc) -> None:
+def test_debian_libraries_are_hidden_from_incompatible_targets(libc, glibc) -> None:
     env = toolchain.environment(ARM64, libc, glibc)
     low = ARM64.triple(libc).replace("-", "_")
     assert "/usr/" not in env[f"PKG_CONFIG_LIBDIR_{low}"]
     assert "/usr/" not in env[f"BINDGEN_EXTRA_CLANG_ARGS_{low}"]
 
 
-def test_bindgen_sees_the_headers_of_the_libc() -> None:
+def test_bindgen_uses_the_headers_of_the_libc() -> None:
     musl = shlex.split(zig.compilers(ARM64, Libc.MUSL).bindgen)
     assert "/opt/zig/ziglang/lib/libc/include/aarch64-linux-musl" in musl
     older = shlex.split(zig.compilers(ARM64, Libc.GNU, "2.17").bindgen)
@@ -108,14 +108,14 @@ def test_bindgen_sees_the_headers_of_the_libc() -> None:
 
 
 def arguments(script: str, tmp_path, *words: str) -> list[str]:
-    """What the real rustc would be given."""
+    """Return the arguments for the real rustc."""
     path = tmp_path / "rustc"
     path.write_text(script.replace("exec rustc", "printf '%s\\n'"))
     done = subprocess.run(["sh", path, *words], capture_output=True, text=True, check=True)
     return done.stdout.splitlines()
 
 
-def test_rustc_is_told_to_link_statically_where_it_would_not(tmp_path) -> None:
+def test_rustc_links_musl_statically_on_every_platform(tmp_path) -> None:
     script = zig.rustc_script(select(["linux/amd64,linux/riscv64"]))
     target = ("--crate-name", "a b", "--target", "riscv64gc-unknown-linux-musl", "-O")
     assert arguments(script, tmp_path, *target) == [*target, "-C", "target-feature=+crt-static"]
@@ -123,12 +123,12 @@ def test_rustc_is_told_to_link_statically_where_it_would_not(tmp_path) -> None:
         assert arguments(script, tmp_path, *other) == [*other]
 
 
-def test_rustc_is_left_alone_where_it_links_statically() -> None:
+def test_rustc_flags_are_unchanged_if_it_links_statically() -> None:
     assert zig.rustc_script(select(["linux/amd64,linux/arm64,linux/arm/v7,linux/386,linux/ppc64le"])) == ""
 
 
 @EVERY
-def test_what_rust_has_a_standard_library_for_is_accepted(target) -> None:
+def test_targets_with_a_standard_library_are_accepted(target) -> None:
     zig.check([target], Libc.GNU)
     zig.check([target], Libc.GNU, "2.36")
     if target.platform != "linux/s390x":
@@ -145,7 +145,7 @@ def test_what_rust_has_a_standard_library_for_is_accepted(target) -> None:
         ("linux/riscv64", Libc.GNU, "2.17", "2.29 to 2.36"),
     ],
 )
-def test_what_cannot_be_linked_is_refused_by_name(platform: str, libc: Libc, glibc: str, named: str) -> None:
+def test_unsupported_libc_combinations_are_refused(platform: str, libc: Libc, glibc: str, named: str) -> None:
     with pytest.raises(UnsupportedLibc) as raised:
         zig.check(select(["linux/arm64", platform]), libc, glibc)
     assert named in str(raised.value)
@@ -154,12 +154,12 @@ def test_what_cannot_be_linked_is_refused_by_name(platform: str, libc: Libc, gli
 
 
 @pytest.mark.parametrize("glibc", ["2", "2.x", "2.17.1", " 2.17", "two"])
-def test_a_glibc_that_is_no_version(glibc: str) -> None:
+def test_an_invalid_glibc_version_is_refused(glibc: str) -> None:
     with pytest.raises(InvalidArgument, match="glibc"):
         zig.check([ARM64], Libc.GNU, glibc)
 
 
-def test_the_wheels_are_pinned_by_content_for_both_build_platforms() -> None:
+def test_zig_wheels_are_pinned_by_hash_for_both_build_platforms() -> None:
     for wheel in zig.WHEELS:
         assert "==" in wheel and wheel.count("--hash=sha256:") == 2
 
@@ -170,6 +170,6 @@ def test_the_runtime_follows_the_libc() -> None:
     assert set(runtime.BASES) == set(Libc)
 
 
-def test_a_glibc_has_compiled_state_of_its_own() -> None:
+def test_compiled_state_is_separate_per_glibc() -> None:
     older = replace(plan(), request=replace(plan().request, glibc="2.17"))
     assert len({build.cache_key(one) for one in (plan(), older, plan(libc=Libc.MUSL))}) == 3

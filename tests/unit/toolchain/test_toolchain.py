@@ -11,7 +11,7 @@ ARM64, AMD64 = parse("linux/arm64"), parse("linux/amd64")
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.platform)
 @pytest.mark.parametrize("libc", Libc)
-def test_every_variable_carries_the_triple_so_the_host_sees_none(target, libc) -> None:
+def test_every_variable_contains_the_triple(target, libc) -> None:
     suffix = target.triple(libc).replace("-", "_")
     for name in toolchain.environment(target, libc):
         assert suffix in name or suffix.upper() in name
@@ -44,8 +44,8 @@ def test_cmake_toolchain() -> None:
     assert "set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)" in text
 
 
-def test_cmake_is_told_processors_as_it_names_them() -> None:
-    """aws-lc knows riscv64 and takes riscv64gc for something generic."""
+def test_cmake_processor_names() -> None:
+    """aws-lc knows riscv64 and treats riscv64gc as a generic processor."""
     texts = [toolchain.cmake_toolchain(target) for target in TARGETS]
     named = [re.findall(r"set\(CMAKE_SYSTEM_PROCESSOR (\w+)\)", text)[0] for text in texts]
     assert named == ["x86_64", "aarch64", "armv7", "i686", "powerpc64le", "s390x", "riscv64"]
@@ -76,12 +76,12 @@ def test_builder_and_runtime_are_one_distribution() -> None:
     assert toolchain.rust_image("1.96") == "rust:1.96-slim-bookworm"
 
 
-def test_an_image_that_cannot_be_pulled_names_the_version() -> None:
+def test_an_unavailable_rust_image_names_the_version() -> None:
     error = toolchain.unavailable("9.99", "not found")
     assert "rust:9.99-slim-bookworm" in str(error)
     assert error.output == "not found"
 
 
-def test_an_image_of_another_platform_says_how_to_get_it() -> None:
+def test_an_image_of_another_platform_has_a_hint() -> None:
     assert "engine start --builder linux/arm64" in toolchain.unavailable("1.90", "", "linux/arm64").fix
     assert "--builder" not in toolchain.unavailable("1.90", "").fix
