@@ -146,7 +146,7 @@ class ProjectError(RustMultiarchError):
 
 
 class NotACargoProject(ProjectError):
-    """The source has no Cargo.toml at its top."""
+    """Neither the directory of the project nor one above it has a Cargo.toml."""
 
     exit_code = 20
 

@@ -23,8 +23,9 @@ from pipeline.build.reproduce import twice
 from pipeline.config import caller, request
 from pipeline.config.credentials import Access, GitToken, RegistryToken, gitconfig, registry_variable
 from pipeline.config.request import BuildRequest
-from pipeline.config.settings import USER, InEngine, Merged, Settings, from_project, given, merge
-from pipeline.errors import first
+from pipeline.config.settings import USER, InEngine, Merged, Settings, Value, from_project, given, merge
+from pipeline.config.workspace import Location, find, manifest_directory
+from pipeline.errors import NotACargoProject, first
 from pipeline.git import context
 from pipeline.git import tags as rules
 from pipeline.git.context import Situation
@@ -177,6 +178,10 @@ class RustMultiarch:
         dagger.Directory | None,
         # No Ignore: the engine refuses one on what may be null, when another module is the caller.
         Doc("The git checkout with its .git, for tags, labels and the time; usually the source again."),
+    ] = None
+    manifest_path: Annotated[
+        str | None,
+        Doc("The project's Cargo.toml in the source, where it is not at the top: services/api/Cargo.toml."),
     ] = None
     files: Annotated[
         dagger.Directory | None, Doc("Files to lay over the root file system of every image.")
@@ -510,8 +515,24 @@ class RustMultiarch:
             InvalidSetting: a table has a key or a value that no setting has.
         """
         outright = given(vars(self), lambda name: self.origins.get(name, f"argument {name}"))
+        location = await self._location()
+        if location.package and "package" not in outright:
+            outright = {**outright, "package": Value(location.package, "argument manifest_path")}
         package = outright["package"].value if "package" in outright else ""
-        return merge(*await from_project(InEngine(self.source), package), outright)
+        top = self.source.directory(location.workspace) if location.workspace else self.source
+        return merge(*await from_project(InEngine(top), package), outright)
+
+    @property
+    def _directory(self) -> str:
+        """The directory in the source that cargo is run in."""
+        return manifest_directory(self.manifest_path or "")
+
+    async def _location(self) -> Location:
+        """Where the project is in the source; its top, where there is none."""
+        try:
+            return await find(InEngine(self.source), self._directory)
+        except NotACargoProject:
+            return Location(self._directory, self._directory)
 
     async def _asked(self) -> tuple[Settings, Situation | None]:
         """The settings, and what git and CI say."""
@@ -564,7 +585,9 @@ class RustMultiarch:
 
     def _request(self, settings: Settings, at: Situation | None) -> BuildRequest:
         requested = request.build_request(settings, self.source, self.access, context.time_of(settings, at))
-        return dataclasses.replace(requested, state=self.state, builder=self.supplied.builder)
+        return dataclasses.replace(
+            requested, state=self.state, builder=self.supplied.builder, directory=self._directory
+        )
 
 
 def _spell_out(constructor: Any, fields: Sequence[dataclasses.Field[Any]]) -> None:

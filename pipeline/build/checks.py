@@ -26,7 +26,9 @@ FORMAT = Failure("(?m)^Diff in ", ChecksFailed, "the sources are not formatted",
 
 
 HERE = (
-    "! grep -qsE '^ *(build\\.)?target *=' .cargo/config .cargo/config.toml"
+    "folder=$PWD; configured=; while :; do"
+    " ! grep -qsE '^ *(build\\.)?target *=' $folder/.cargo/config $folder/.cargo/config.toml || configured=1;"
+    ' [ -n "$folder" ] || break; folder=${folder%/*}; done; [ -z "$configured" ]'
     " || export CARGO_BUILD_TARGET=$(rustc -vV | sed -n 's/^host: //p')"
 )
 """A shell line that has cargo build for the builder where the project's configuration names another triple

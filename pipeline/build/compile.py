@@ -59,12 +59,9 @@ def builder(plan: Plan, source: dagger.Directory | None = None) -> dagger.Contai
         native, request.targets, request.libc, request.packages, request.glibc, request.build_platform
     )
     container = preflight.prepared(container, request.targets, plan.needs, request.target_packages)
-    container = (
-        with_compiled_state(container, plan)
-        .with_mounted_directory(toolchain.SOURCE, source or request.source)
-        .with_env_variable("CARGO_TARGET_DIR", f"{toolchain.BUILD}/target")
-        .with_workdir(toolchain.SOURCE)
-    )
+    container = toolchain.with_source(
+        with_compiled_state(container, plan), source or request.source, request.directory
+    ).with_env_variable("CARGO_TARGET_DIR", f"{toolchain.BUILD}/target")
     for name, value in request.build_args:
         container = container.with_env_variable(name, value)
     return container
@@ -132,12 +129,15 @@ def sync_lines() -> list[str]:
     return [
         *(_linker_line(toolchain.linker(target.gnu), f"{target.tools}-gcc") for target in TARGETS),
         f"mkdir -p {work}",
+        # Where cargo is run, below the source and below its copy.
+        f"place=${{PWD#{source}}}",
         # There from a build that ended in the middle of this: what it synced it did not get to act on.
         f"unfinished=0; [ ! -e {synced} ] || unfinished=1",
         f"rsync -rlpi --checksum --delete --exclude=/target {source}/ {work}/ >{synced}",
         f"cd {work}",
         *_looked_for_lines(synced),
         f"rm {synced}",
+        f'cd "{work}$place"',
     ]
 
 

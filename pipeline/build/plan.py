@@ -6,16 +6,20 @@ fetch its dependencies, resolve them. They see the project's outline, which a ch
 
 from __future__ import annotations
 
+import posixpath
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import dagger
 
 from pipeline.build import cache_archive, custom_containers
-from pipeline.config import credentials, private
+from pipeline.config import credentials, private, workspace
 from pipeline.config.request import BuildRequest
-from pipeline.errors import InvalidManifest, LockMissing, NotACargoProject, UnsupportedLibc, printed
+from pipeline.config.settings import Files, InEngine
+from pipeline.config.workspace import Location
+from pipeline.errors import InvalidManifest, LockMissing, UnsupportedLibc, printed
 from pipeline.native import preflight
 from pipeline.native.natives import Needs
 from pipeline.progress import events
@@ -79,20 +83,22 @@ async def plan(request: BuildRequest) -> Plan:
     zig.check(request.targets, request.libc, request.glibc)
     _check_target_packages(request)
     events.enter("reading the project")
-    names = await request.source.entries()
-    _check_source(names)
-    rust, native = await _native(request, names)
+    files = InEngine(request.source)
+    location = await workspace.find(files, request.directory)
+    await _check_lock(files, location)
+    rust, native = await _native(request)
     project, read = await _described(request, native)
     choose = selection.named if request.tests else selection.choose
     binaries = choose(project, request.choice)
     events.enter("fetching dependencies")
-    await _fetch(read, native)
-    needs = await _examine(read, native, binaries)
+    configured = workspace.merged(await workspace.texts(files, request.directory, workspace.CONFIGURATIONS))
+    await _fetch(read, native, location, configured)
+    needs = await _examine(read, native, binaries, configured)
     commands = build_commands(request, binaries, needs)
     return Plan(request, rust, native, read.source, project, binaries, commands, needs)
 
 
-async def _native(request: BuildRequest, names: Sequence[str]) -> tuple[str, dagger.Container]:
+async def _native(request: BuildRequest) -> tuple[str, dagger.Container]:
     """The Rust version and the container that has it."""
     if request.builder is not None:
         if request.strategy is Strategy.EMULATED:
@@ -100,7 +106,7 @@ async def _native(request: BuildRequest, names: Sequence[str]) -> tuple[str, dag
         return await custom_containers.adopt(
             request.builder, request.triples, request.rust, request.build_platform
         )
-    rust = request.rust or await _pinned(request.source, names) or toolchain.RUST
+    rust = request.rust or await _pinned(request) or toolchain.RUST
     image = toolchain.native(rust)
     try:
         await image.sync()
@@ -135,27 +141,20 @@ def _check_target_packages(request: BuildRequest) -> None:
         )
 
 
-def _check_source(names: Sequence[str]) -> None:
-    if "Cargo.toml" not in names:
-        raise NotACargoProject(
-            "the source has no Cargo.toml at its top",
-            where="source",
-            fix="pass the directory that holds Cargo.toml",
-        )
-    if "Cargo.lock" not in names:
+async def _check_lock(files: Files, location: Location) -> None:
+    lock = posixpath.join(location.workspace, workspace.LOCK)
+    if await files.read(lock) is None:
         raise LockMissing(
-            "the source has no Cargo.lock, so two builds of it could differ",
+            f"the source has no {lock}, so two builds of it could differ",
             where="source",
-            fix="run `cargo generate-lockfile` and commit Cargo.lock; of a workspace, pass the directory "
-            "that has it and choose the member with --package",
+            fix="run `cargo generate-lockfile` and commit Cargo.lock; a lock file that is there is named by "
+            ".gitignore: take it out of it",
         )
 
 
-async def _pinned(source: dagger.Directory, names: Sequence[str]) -> str:
-    for name in ("rust-toolchain", "rust-toolchain.toml"):
-        if name in names:
-            return toolchain.pinned_version(await source.file(name).contents())
-    return ""
+async def _pinned(request: BuildRequest) -> str:
+    found = await workspace.texts(InEngine(request.source), request.directory, workspace.TOOLCHAINS)
+    return toolchain.pinned_version(found[0][1]) if found else ""
 
 
 async def _described(request: BuildRequest, native: dagger.Container) -> tuple[Project, BuildRequest]:
@@ -178,10 +177,13 @@ async def _describe(request: BuildRequest, native: dagger.Container) -> Project:
         ) from error
 
 
-async def _fetch(request: BuildRequest, native: dagger.Container) -> None:
+async def _fetch(
+    request: BuildRequest, native: dagger.Container, location: Location, configured: Mapping[str, Any]
+) -> None:
     """Have all dependencies in cargo's home, which every builder shares; only this sees the credentials."""
     container = _with_project(native, request)
-    needed = await credentials.needed(request.source)
+    lock = await request.source.file(posixpath.join(location.workspace, workspace.LOCK)).contents()
+    needed = credentials.programs(lock, configured)
     container = toolchain.with_packages(container, needed) if needed else container
     lines = [shlex.join(FETCH)]
     if request.state is not None:
@@ -194,17 +196,22 @@ async def _fetch(request: BuildRequest, native: dagger.Container) -> None:
 
 
 def _with_project(container: dagger.Container, request: BuildRequest) -> dagger.Container:
-    return container.with_mounted_directory(toolchain.SOURCE, request.source).with_workdir(toolchain.SOURCE)
+    return toolchain.with_source(container, request.source, request.directory)
 
 
 async def _examine(
-    request: BuildRequest, native: dagger.Container, binaries: Sequence[Binary]
+    request: BuildRequest,
+    native: dagger.Container,
+    binaries: Sequence[Binary],
+    configured: Mapping[str, Any],
 ) -> tuple[Needs, ...]:
     packages = ["--workspace"] if request.tests else selection.package_arguments(binaries)
     chosen = [*packages, *selection.feature_arguments(request.choice)]
     commands = [tree.command(chosen, triple, request.tests) for triple in request.triples]
     container = _with_project(native, request)
     try:
-        return await preflight.examine(container, commands, request.targets, request.libc, request.glibc)
+        return await preflight.examine(
+            container, commands, request.targets, request.libc, request.glibc, configured
+        )
     except dagger.ExecError as error:
         raise diagnostics.explain(printed(error), shlex.join(commands[0])) from error

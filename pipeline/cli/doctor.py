@@ -9,9 +9,9 @@ from typing import Annotated
 import anyio
 import typer
 
+from pipeline.cli import source as source_files
 from pipeline.cli.options import JSON, Platforms, doc
 from pipeline.config import settings
-from pipeline.config.workspace import located
 from pipeline.errors import NotReady, RustMultiarchError
 from pipeline.main import RustMultiarch
 from pipeline.preview import readiness as doctor
@@ -30,8 +30,9 @@ def examine(
     json: JSON = False,
 ) -> None:
     """Check engine, project, git, registries, emulators, disk and clock; say what to do about each."""
-    place, member = located(source.resolve())
-    platforms, outcome = _configured(place, platform or [], member)
+    here = source_files.find(source)
+    place = here.workspace
+    platforms, outcome = _configured(place, platform or [], here.package)
     subject = CheckContext(place, platforms, named_somehow(tag or ()))
     checks = (*doctor.CHECKS, Check("settings", lambda _: outcome))
     results = anyio.run(doctor.examine, subject, checks)

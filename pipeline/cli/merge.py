@@ -14,6 +14,7 @@ import anyio
 import typer
 
 from pipeline.cli import session
+from pipeline.cli import source as source_files
 from pipeline.config import settings
 from pipeline.config.request import pairs
 from pipeline.config.settings import Settings
@@ -105,9 +106,9 @@ def merge(
 
 def _asked() -> tuple[Path, Settings]:
     """The project here and its settings: the tags are those that `publish` would give."""
-    source, of_place = session.project_at(Path())
-    outright = {**of_place, **settings.from_environment(os.environ)}
-    return source, anyio.run(session.settings_of, source, outright).settings
+    here = source_files.find(Path())
+    outright = {**session.of_place(here), **settings.from_environment(os.environ)}
+    return here.directory, anyio.run(session.settings_of, here.workspace, outright).settings
 
 
 def goals(addresses: Sequence[str], rules: Sequence[str], source: Path, ref: str) -> tuple[Destination, ...]:

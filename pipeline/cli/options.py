@@ -80,6 +80,10 @@ def doc(described: Callable[..., Any], argument: str) -> str:
 INCLUDE_IGNORED = "Hand over what .gitignore names too, for example a front end that is built in."
 
 
+MANIFEST_PATH = "Cargo.toml of the project, relative to the source: services/api/Cargo.toml."
+WHOLE_REPOSITORY = "Hand over the whole repository, not only what the packages that are built need."
+
+
 def project_parameters(without: frozenset[str] = frozenset()) -> list[inspect.Parameter]:
     """A typer parameter for the source and each setting; None where it is not given.
 
@@ -110,10 +114,19 @@ def project_parameters(without: frozenset[str] = frozenset()) -> list[inspect.Pa
         envvar="RUST_MULTIARCH_INCLUDE_IGNORED",
         rich_help_panel=PANEL,
     )
+    manifest = typer.Option("--manifest-path", help=MANIFEST_PATH, rich_help_panel=PANEL)
+    whole = typer.Option(
+        "--whole-repository",
+        help=WHOLE_REPOSITORY,
+        envvar="RUST_MULTIARCH_WHOLE_REPOSITORY",
+        rich_help_panel=PANEL,
+    )
     return [
         *parameters,
         _parameter("files", Annotated[Path | None, files], None),
         _parameter("include_ignored", Annotated[bool, ignored], False),
+        _parameter("manifest_path", Annotated[Path | None, manifest], None),
+        _parameter("whole_repository", Annotated[bool, whole], False),
     ]
 
 

@@ -437,7 +437,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "binary": session.project_command(binary),
     "verify": verify,
     "smoke": session.project_command(smoke),
-    "test": session.project_command(test, without=frozenset({"platforms"}), by_platform=False),
-    "lint": session.project_command(lint, by_platform=False),
-    "fmt": session.project_command(fmt, by_platform=False),
+    "test": session.project_command(
+        test, without=frozenset({"platforms"}), by_platform=False, every_package=True
+    ),
+    "lint": session.project_command(lint, by_platform=False, every_package=True),
+    "fmt": session.project_command(fmt, by_platform=False, every_package=True),
 }

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import inspect
 import os
+import posixpath
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ from dagger import dag
 
 from engine import choice
 from engine.config import RUNNER
-from pipeline.build.plan import IGNORED
 from pipeline.cli import access, engine_address, options, watching
+from pipeline.cli import source as source_files
+from pipeline.cli.source import Here, Upload
 from pipeline.config import request, settings
 from pipeline.config.settings import Layer, Merged, Value
-from pipeline.config.workspace import located
+from pipeline.config.workspace import MANIFEST
 from pipeline.errors import InvalidArgument, NotAGitRepository
 from pipeline.git import ci
 from pipeline.git import facts as git
@@ -48,6 +50,7 @@ def project_command(
     without: frozenset[str] = frozenset(),
     before: Before | None = None,
     by_platform: bool = True,
+    every_package: bool = False,
 ) -> Callable[..., None]:
     """A command over a project: `run(module, …)` inside an engine session, its answer on stdout.
 
@@ -55,6 +58,7 @@ def project_command(
         run: what it does. The command's options are those of the module's constructor and then its own.
         without: constructor arguments that the command has a meaning of its own for.
         before: called with the settings and the command's own options while there is no engine yet.
+        every_package: it works on all packages of the workspace.
         by_platform: progress has a line for each platform, not one for the whole command.
     """
     own = list(inspect.signature(run, eval_str=True).parameters.values())[1:]
@@ -66,20 +70,28 @@ def project_command(
         chosen, rest = options.split(given, names)
         opened, rest = options.split(rest, _ACCESS)
         access.check(**opened)
-        source, of_place = project_at(chosen.pop("source"))
+        here = source_files.find(chosen.pop("source"), chosen.pop("manifest_path"))
         files = _files(chosen.pop("files"))
-        ignored = chosen.pop("include_ignored")
+        ignored, whole = chosen.pop("include_ignored"), chosen.pop("whole_repository")
         given_outright = settings.given(chosen, lambda name: f"option {options.flags(name)[0]}")
-        outright = {**of_place, **settings.from_environment(os.environ), **given_outright}
-        merged = anyio.run(settings_of, source, outright)
+        outright = {**of_place(here), **settings.from_environment(os.environ), **given_outright}
+        merged = anyio.run(settings_of, here.workspace, outright)
         targets = select(merged.settings.platforms)
-        place = {"source": source, "files": files, "include_ignored": ignored}
-        if before and (known := before(merged.settings, **place, **rest)):
+        if before and (known := before(merged.settings, source=here.directory, **rest)):
             typer.echo(known)
             return
+        upload = source_files.upload(
+            here,
+            merged.settings,
+            include_ignored=ignored,
+            whole_repository=whole,
+            every_package=every_package,
+        )
+        for warning in upload.warnings:
+            say(f"warning: {warning}")
         if address:
             _use(address)
-        module = functools.partial(_module, source, files, ignored, outright, opened, merged.settings.ref)
+        module = functools.partial(_module, here, upload, files, outright, opened, merged.settings.ref)
         work = functools.partial(_over_project, run, module, rest)
         rows = [(target.platform, target.triple(merged.settings.libc)) for target in targets]
         shown = rows if by_platform else [(run.__name__, "")]
@@ -121,21 +133,15 @@ def _use(engine: str) -> None:
     os.environ[RUNNER] = engine
 
 
-def project_at(directory: Path) -> tuple[Path, Layer]:
-    """The project that a directory means, and the settings that this says.
-
-    Raises:
-        NotACargoProject: there is no such directory.
-    """
-    asked = directory.resolve()
-    source, member = located(asked)
-    return source, {"package": Value(member, f"the directory {asked.name}")} if member else {}
+def of_place(here: Here) -> Layer:
+    """Return the settings that the directory of a project implies."""
+    return {"package": Value(here.package, f"the directory {here.directory.name}")} if here.package else {}
 
 
-async def settings_of(source: Path, outright: Layer) -> Merged:
+async def settings_of(workspace: Path, outright: Layer) -> Merged:
     """The settings, known before there is an engine: what is wrong with them is said at once."""
     package = outright["package"].value if "package" in outright else ""
-    return settings.merge(*await settings.from_project(settings.OnDisk(source), package), outright)
+    return settings.merge(*await settings.from_project(settings.OnDisk(workspace), package), outright)
 
 
 async def _over_project(
@@ -145,21 +151,27 @@ async def _over_project(
 
 
 async def _module(
-    source: Path,
+    here: Here,
+    upload: Upload,
     files: Path | None,
-    include_ignored: bool,
     outright: Layer,
     opened: Mapping[str, Any],
     ref: str,
 ) -> RustMultiarch:
     """The module as the options have it; made inside the engine session that it belongs to."""
-    directory = dag.host().directory(str(source), exclude=IGNORED, gitignore=not include_ignored)
+    directory = dag.host().directory(
+        str(upload.root),
+        include=list(upload.include) or None,
+        exclude=list(upload.exclude),
+        gitignore=upload.gitignore,
+    )
     module = RustMultiarch(source=directory, **{name: each.value for name, each in outright.items()})
     module.origins = {name: each.origin for name, each in outright.items()}
+    module.manifest_path = posixpath.join(upload.directory, MANIFEST)
     module.files = dag.host().directory(str(files)) if files else None
     # Where git has to be read, that was seen to before.
     with contextlib.suppress(NotAGitRepository):
-        module.situation = await anyio.to_thread.run_sync(situation, source, ref)
+        module.situation = await anyio.to_thread.run_sync(situation, here.directory, ref)
     return access.grant(module, **opened)
 
 

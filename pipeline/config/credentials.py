@@ -8,7 +8,9 @@ configuration as on a laptop, and works where a distribution's cargo and libgit2
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import dagger
 
@@ -35,9 +37,6 @@ _OTHER_INDEX = r"registry\+(?!sparse\+|https://github\.com/rust-lang/crates\.io-
 
 PROGRAMS = ((rf"git\+|{_OTHER_INDEX}", "git"), (r"(?:git|registry)\+ssh:", "openssh-client"))
 """What a source in Cargo.lock starts with, and the Debian package that it is fetched with."""
-
-CONFIGURATIONS = (".cargo/config", ".cargo/config.toml")
-"""Where a project has cargo's configuration; of two, cargo reads the first."""
 
 REPLACEMENTS = (
     ("source", "registry", "registry+"),
@@ -103,28 +102,19 @@ class Access:
         )
 
 
-async def needed(source: dagger.Directory) -> list[str]:
-    """The Debian packages that fetch what a project depends on; see `programs`."""
-    found = await source.glob(f"{CONFIGURATIONS[0]}*")
-    first = next((name for name in CONFIGURATIONS if name in found), "")
-    configuration = await source.file(first).contents() if first else ""
-    return programs(await source.file("Cargo.lock").contents(), configuration)
-
-
-def programs(lock: str, configuration: str = "") -> list[str]:
+def programs(lock: str, configuration: Mapping[str, Any] | None = None) -> list[str]:
     """The Debian packages that fetch what a Cargo.lock names; none where cargo itself does all of it.
 
     Args:
         lock: the lock file.
         configuration: cargo's of the project, which may replace what the lock file names.
     """
-    sources = [*re.findall(r'^source = "([^"]+)"', lock, re.MULTILINE), *_replacements(configuration)]
+    sources = [*re.findall(r'^source = "([^"]+)"', lock, re.MULTILINE), *_replacements(configuration or {})]
     return [package for start, package in PROGRAMS if any(re.match(start, source) for source in sources)]
 
 
-def _replacements(configuration: str) -> list[str]:
+def _replacements(document: Mapping[str, Any]) -> list[str]:
     """What takes a source's place, as Cargo.lock would name it (the cargo book, "Source Replacement")."""
-    document = cargo_toml.read(configuration)
     defined = cargo_toml.table(document, "source")
     names = [str(cargo_toml.table(defined, name).get("replace-with", "")) for name in defined]
     return [

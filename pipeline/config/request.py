@@ -42,7 +42,7 @@ class BuildRequest:
     """A build as it was requested.
 
     Attributes:
-        source: the project, with Cargo.toml at its top.
+        source: the project and what it uses of its repository.
         targets: what to build for.
         choice: which binaries and how.
         libc: C library of the binaries.
@@ -57,6 +57,7 @@ class BuildRequest:
         strategy: one compiler for every target, or for each target one on its own platform.
         state: an archive of compiled state to start from, where the engine has none.
         apart: a word that keeps the compiled state from that of every other build.
+        directory: where in the source cargo is run, as POSIX writes it; its top where it is empty.
         builder: the container to compile in, where one is supplied; see `pipeline.build.custom_containers`.
     """
 
@@ -75,6 +76,7 @@ class BuildRequest:
     strategy: Strategy = Strategy.CROSS
     state: dagger.File | None = None
     apart: str = ""
+    directory: str = ""
     builder: dagger.Container | None = None
 
     @property

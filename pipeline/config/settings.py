@@ -34,9 +34,9 @@ DEFAULT = "default"
 
 PREFIX = "RUST_MULTIARCH_"
 
-NO_SETTINGS = ("SOURCE", "INSTALL_FROM", "INCLUDE_IGNORED")
+NO_SETTINGS = ("SOURCE", "INSTALL_FROM", "INCLUDE_IGNORED", "WHOLE_REPOSITORY")
 """Variables with our prefix that are not settings: the module's source in a caller's `.env`, the place that
-`install.sh` installs from, and the command's option `--include-ignored`."""
+`install.sh` installs from, and options of the command about its source."""
 
 
 @dataclass(frozen=True)

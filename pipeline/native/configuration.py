@@ -7,15 +7,14 @@ rustc that stand beside it do.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from pipeline import cargo_toml
 from pipeline.native.natives import Needs, Problem, Reason
 
 PLACE = ".cargo/config.toml"
-SHOW = "cat .cargo/config 2>/dev/null || cat .cargo/config.toml 2>/dev/null || :"
-"""A shell line that prints the configuration; where there are two, cargo reads the one without an ending."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +53,12 @@ FLAGS = (
 )  # fmt: skip
 
 
-def flags(text: str, triple: str) -> str:
+def flags(document: Mapping[str, Any], triple: str) -> str:
     """The flags for rustc that a configuration gives a triple, joined with spaces.
 
     Those of `[target]` go before those of `[build]` (the cargo book, "build.rustflags"); a `cfg(…)` is taken
-    to hold. A configuration that is no TOML gives none: cargo explains it.
+    to hold.
     """
-    document = cargo_toml.read(text)
     names = [
         name for name in cargo_toml.table(document, "target") if name == triple or name.startswith("cfg(")
     ]
@@ -70,16 +68,16 @@ def flags(text: str, triple: str) -> str:
     return " ".join(each if isinstance(each, str) else " ".join(each) for each in given)
 
 
-def added(needs: Needs, text: str, triple: str, platform: str) -> Needs:
+def added(needs: Needs, document: Mapping[str, Any], triple: str, platform: str) -> Needs:
     """What a target needs, with what the project's configuration asks for.
 
     Args:
         needs: what its native crates need.
-        text: the configuration.
+        document: the configuration.
         triple: the target's.
         platform: the target's, for messages.
     """
-    given = flags(text, triple)
+    given = flags(document, triple)
     rows = [row for row in FLAGS if re.search(row.pattern, given)]
     wanted = tuple(package for row in rows for package in row.host)
     return replace(

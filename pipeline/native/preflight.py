@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import dagger
 
@@ -25,6 +26,7 @@ async def examine(
     targets: Sequence[Target],
     libc: Libc,
     glibc: str,
+    configured: Mapping[str, Any],
 ) -> tuple[Needs, ...]:
     """What the crates that will really be built need, for each target.
 
@@ -34,16 +36,17 @@ async def examine(
         targets: what is built for.
         libc: the C library of all targets.
         glibc: oldest glibc the programs run on; empty means the distribution's.
+        configured: cargo's configuration of the project.
 
     Raises:
         CannotCrossCompile: crates that cannot be built; all are named at once.
         dagger.ExecError: cargo failed.
     """
-    lines = [configuration.SHOW]
+    lines = []
     for command in commands:
         lines += [shlex.join(["echo", _NEXT]), shlex.join(command)]
     output = await container.with_exec(["sh", "-ec", "\n".join(lines)]).stdout()
-    configured, *texts = output.split(f"{_NEXT}\n")
+    _, *texts = output.split(f"{_NEXT}\n")
     found = []
     for text, target in zip(texts, targets, strict=True):
         needs = natives.needs(tree.read(text), target, libc, toolchain.compilers(target, libc, glibc))

@@ -90,7 +90,8 @@ def script(commands: Sequence[Sequence[str]]) -> str:
         # With all features, for else it leaves out crates that only one of them needs.
         f"cargo metadata --locked --all-features --format-version 1 > {FOLDER}/metadata.json",
         f"rustc --version > {FOLDER}/rustc.txt",
-        f"cp Cargo.lock {FOLDER}/Cargo.lock",
+        "workspace=$(cargo locate-project --workspace --message-format plain)",
+        f'cp "${{workspace%.toml}}.lock" {FOLDER}/Cargo.lock',
         "export RUSTC_BOOTSTRAP=1",
     ]
     for number, command in enumerate(commands):

@@ -7,6 +7,7 @@ triple in their name, so the build platform's own proc-macros and build scripts 
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shlex
 from collections.abc import Sequence
@@ -34,7 +35,15 @@ WRAPPERS = ("RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER")
 
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 SOURCE = "/source"
+"""Where the source is mounted, whatever directory of it cargo is run in."""
+
 BUILD = "/build"
+
+
+def with_source(container: dagger.Container, source: dagger.Directory, directory: str) -> dagger.Container:
+    """Return a container with a source mounted, in the directory of it that cargo is run in."""
+    mounted = container.with_mounted_directory(SOURCE, source)
+    return mounted.with_workdir(posixpath.normpath(posixpath.join(SOURCE, directory)))
 
 
 def rust_image(version: str) -> str:

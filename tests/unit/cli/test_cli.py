@@ -113,9 +113,12 @@ def test_options_that_are_not_given_are_none_and_lists_repeat() -> None:
     assert seen.pop("platforms") == ["a,b", "c"]
     assert seen.pop("ports") == [1, 2]
     assert seen.pop("include_ignored") is False
+    assert seen.pop("whole_repository") is False
     assert set(seen.values()) == {None}
-    CliRunner().invoke(app, [], env={"RUST_MULTIARCH_INCLUDE_IGNORED": "1"})
-    assert seen["include_ignored"] is True
+    CliRunner().invoke(
+        app, [], env={"RUST_MULTIARCH_INCLUDE_IGNORED": "1", "RUST_MULTIARCH_WHOLE_REPOSITORY": "1"}
+    )
+    assert seen["include_ignored"] is seen["whole_repository"] is True
 
 
 @pytest.mark.parametrize(

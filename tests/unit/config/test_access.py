@@ -1,11 +1,9 @@
 import subprocess
-from fnmatch import fnmatch
 from pathlib import Path
-from types import SimpleNamespace
 
-import anyio
 import pytest
 
+from pipeline import cargo_toml
 from pipeline.config import credentials
 from pipeline.errors import InvalidArgument
 
@@ -15,22 +13,6 @@ MIRROR = '[source.mirror]\nregistry = "https://mirror.example/index.git"\n'
 
 def lock(source: str) -> str:
     return f'[[package]]\nname = "a"\nsource = "{source}"\n'
-
-
-class Source:
-    """Stands in for the engine's directory."""
-
-    def __init__(self, files: dict[str, str]) -> None:
-        self.files = files
-
-    async def glob(self, pattern: str) -> list[str]:
-        return [name for name in self.files if fnmatch(name, pattern)]
-
-    def file(self, name: str) -> SimpleNamespace:
-        async def contents() -> str:
-            return self.files[name]
-
-        return SimpleNamespace(contents=contents)
 
 
 @pytest.mark.parametrize(
@@ -130,19 +112,4 @@ MIRRORED = '[source.crates-io]\nreplace-with = "mirror"\n'
     ],
 )
 def test_what_takes_the_place_of_a_source_is_fetched_with(configuration: str, packages: list[str]) -> None:
-    assert credentials.programs(lock(CRATES_IO), MIRRORED + configuration) == packages
-
-
-@pytest.mark.parametrize(
-    ("files", "packages"),
-    [
-        ({}, []),
-        ({".cargo/config.toml": MIRRORED + MIRROR}, ["git"]),
-        ({".cargo/config": MIRRORED + MIRROR}, ["git"]),
-        ({".cargo/config": "", ".cargo/config.toml": MIRRORED + MIRROR}, []),
-    ],
-)
-def test_the_project_says_what_it_is_fetched_with(files: dict[str, str], packages: list[str]) -> None:
-    """Of two configurations cargo reads the one without an ending."""
-    source = Source({"Cargo.lock": lock(CRATES_IO)} | files)
-    assert anyio.run(credentials.needed, source) == packages
+    assert credentials.programs(lock(CRATES_IO), cargo_toml.read(MIRRORED + configuration)) == packages

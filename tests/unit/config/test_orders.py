@@ -66,16 +66,6 @@ def test_what_is_to_be_clean_has_a_checkout_that_git_reads() -> None:
     assert anyio.run(context.situation, Settings(), None, None) is None
 
 
-@pytest.mark.parametrize(
-    ("names", "error"),
-    [([], errors.NotACargoProject), (["Cargo.toml"], errors.LockMissing)],
-)
-def test_a_source_has_a_manifest_and_a_lock_file(names: list[str], error: type[Exception]) -> None:
-    with pytest.raises(error):
-        plan._check_source(names)
-    plan._check_source(["Cargo.lock", "Cargo.toml", "src"])
-
-
 def test_debians_packages_are_linked_by_debians_compilers() -> None:
     targets = select(["linux/amd64"])
     for order in (

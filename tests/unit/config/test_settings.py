@@ -67,7 +67,9 @@ def test_every_setting_is_tried_with_another_value_than_its_default() -> None:
 def test_settings_are_the_constructors_arguments() -> None:
     hints = typing.get_type_hints(RustMultiarch)
     fields = [field for field in dataclasses.fields(RustMultiarch) if field.init]  # type: ignore[arg-type]
-    names = [field.name for field in fields if field.name not in ("source", "repository", "files")]
+    names = [
+        field.name for field in fields if field.name not in ("source", "repository", "files", "manifest_path")
+    ]
     assert tuple(names) == NAMES
     assert {name: hints[name] for name in names} == {name: argument(name) | None for name in NAMES}
     assert all(field.default is None for field in fields if field.name != "source")

@@ -1,5 +1,6 @@
 import pytest
 
+from pipeline import cargo_toml
 from pipeline.native import configuration
 from pipeline.native.natives import Needs
 
@@ -26,12 +27,12 @@ rustflags = ["-C", "link-arg=-fuse-ld=mold"]
     ],
 )
 def test_the_flags_of_a_triple(text: str, triple: str, found: str) -> None:
-    assert configuration.flags(text, triple) == found
+    assert configuration.flags(cargo_toml.read(text), triple) == found
 
 
 def added(flag: str, needs: Needs | None = None) -> Needs:
     text = f'[build]\nrustflags = ["-C", "{flag}"]'
-    return configuration.added(needs or Needs(), text, ARM64, "linux/arm64")
+    return configuration.added(needs or Needs(), cargo_toml.read(text), ARM64, "linux/arm64")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,191 @@
+"""Find the packages of a project on this machine that a build needs, by their manifests.
+
+An engine gets only these. cargo itself is not run: it may not be here, and a project's configuration names
+programs that it would start. A package that is missed is an error of cargo's, never another program.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline import cargo_toml
+
+_TABLES = (*cargo_toml.DEPENDENCIES, "dev_dependencies", "build_dependencies")
+
+
+@dataclass(frozen=True)
+class PathPackage:
+    """A package: its directory and its manifest."""
+
+    directory: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return cargo_toml.package(self.manifest)
+
+    @property
+    def is_macro(self) -> bool:
+        """Whether its code runs in the compiler."""
+        library = cargo_toml.table(self.manifest, "lib")
+        return bool(library.get("proc-macro") or library.get("proc_macro"))
+
+    @property
+    def build_script(self) -> Path:
+        """The file of its build script, which need not be there."""
+        named = cargo_toml.table(self.manifest, "package").get("build")
+        return self.directory / (named if isinstance(named, str) else "build.rs")
+
+    def roots(self) -> list[Path]:
+        """The manifest and the files that its targets begin with: all that cargo reads to know of it."""
+        places = [*self.directory.glob("src/*.rs"), *self.directory.glob("src/bin/*.rs")]
+        places += self.directory.glob("src/bin/*/main.rs")
+        for kind in ("examples", "tests", "benches"):
+            places += [*self.directory.glob(f"{kind}/*.rs"), *self.directory.glob(f"{kind}/*/main.rs")]
+        tables = [cargo_toml.table(self.manifest, "lib")]
+        for kind in ("bin", "example", "test", "bench"):
+            entries = self.manifest.get(kind)
+            tables += (
+                [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+            )
+        named = [self.directory / table["path"] for table in tables if isinstance(table.get("path"), str)]
+        files = [self.directory / "Cargo.toml", self.build_script, *places, *named]
+        return list(dict.fromkeys(file for file in files if file.is_file()))
+
+
+@functools.cache
+def read(directory: Path) -> Mapping[str, Any] | None:
+    """Return the manifest in a directory; None where there is none."""
+    try:
+        return cargo_toml.read((directory / "Cargo.toml").read_text(errors="replace"))
+    except OSError:
+        return None
+
+
+def root_above(directory: Path) -> Path | None:
+    """Return the nearest directory at or above that has a workspace's manifest."""
+    return next((each for each in (directory, *directory.parents) if "workspace" in (read(each) or {})), None)
+
+
+def neighbours(package: PathPackage) -> list[Path]:
+    """Return the directories of a package's path dependencies, those that it inherits too."""
+    root = root_above(package.directory)
+    shared = cargo_toml.table(read(root) or {}, "workspace", "dependencies") if root else {}
+    found = []
+    for name, entry in _entries(package.manifest):
+        place = package.directory
+        if entry.get("workspace") is True and root is not None:
+            entry, place = cargo_toml.table(shared, name), root
+        if isinstance(entry.get("path"), str):
+            found.append(_joined(place, entry["path"]))
+    return found
+
+
+def _entries(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    targets = cargo_toml.table(document, "target")
+    for place in (document, *(cargo_toml.table(targets, name) for name in targets)):
+        for kind in _TABLES:
+            entries = cargo_toml.table(place, kind)
+            for name in entries:
+                yield name, cargo_toml.table(entries, name)
+
+
+def patches(workspace: Path) -> list[Path]:
+    """Return the directories that a workspace's `patch` and `replace` tables name."""
+    document = read(workspace) or {}
+    patch = cargo_toml.table(document, "patch")
+    tables = [cargo_toml.table(patch, name) for name in patch] + [cargo_toml.table(document, "replace")]
+    entries = [cargo_toml.table(table, name) for table in tables for name in table]
+    return [_joined(workspace, entry["path"]) for entry in entries if isinstance(entry.get("path"), str)]
+
+
+def members(workspace: Path) -> list[Path]:
+    """Return the directories of a workspace's members that its manifest names, its own package among them."""
+    table = cargo_toml.table(read(workspace) or {}, "workspace")
+    patterns = [str(each) for key in ("members", "default-members") for each in _listed(table.get(key))]
+    found = [workspace]
+    for pattern in patterns:
+        if Path(pattern).is_absolute() or not pattern:
+            found.append(Path(pattern))
+        elif ".." in Path(pattern).parts or not re.search(r"[*?\[]", pattern):
+            found.append(_joined(workspace, pattern))
+        else:
+            found += sorted(workspace.glob(pattern))
+    return list(dict.fromkeys(found))
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def closure(directories: Iterable[Path]) -> dict[Path, PathPackage]:
+    """Return the packages in some directories and all that they depend on by path, by directory."""
+    found: dict[Path, PathPackage] = {}
+    ahead = list(directories)
+    while ahead:
+        directory = ahead.pop()
+        manifest = read(directory)
+        if directory in found or manifest is None or "package" not in manifest:
+            continue
+        found[directory] = PathPackage(directory, manifest)
+        ahead += neighbours(found[directory])
+    return found
+
+
+def _joined(directory: Path, path: str) -> Path:
+    return Path(os.path.normpath(directory / path))
+
+
+_LITERAL = re.compile(rb'"([^"\n]*\.\.(?:/[^"\n]*)?)"')
+_UPWARD = re.compile(
+    rb"\.parent\(\)|\.ancestors\(\)|\.pop\(\)|workspace_root|CARGO_WORKSPACE_DIR|show-toplevel|join\(\"\.\.\"\)"
+)
+_LEFT = frozenset({".git", "target", "node_modules", ".venv"})
+
+
+def files(directory: Path) -> Iterator[Path]:
+    """Yield the files and links below a directory, without build output."""
+    for folder, folders, names in os.walk(directory):
+        links = [name for name in folders if Path(folder, name).is_symlink()]
+        folders[:] = [name for name in folders if name not in _LEFT]
+        yield from (Path(folder, name) for name in (*names, *links))
+
+
+def beyond(package: PathPackage) -> tuple[set[Path], bool]:
+    """Return what a package's code names outside of its directory, and whether its search has no known end.
+
+    Text in quotes with `..` in it is a path if there is such a file (`include_str!`, `#[path]`, build
+    scripts). A build script or a macro that looks in the directories above could read anything there.
+    """
+    found: set[Path] = set()
+    endless = False
+    for file in files(package.directory):
+        if file.is_symlink():
+            found.add(Path(os.path.realpath(file)))
+        elif file.suffix == ".rs" or file.name == "Cargo.toml":
+            text = file.read_bytes()
+            found |= named_in(text, (file.parent, package.directory))
+            compiled_in = file == package.build_script or package.is_macro
+            endless |= compiled_in and _UPWARD.search(text) is not None
+    return {path for path in found if not path.is_relative_to(package.directory)}, endless
+
+
+def named_in(text: bytes, bases: Iterable[Path]) -> set[Path]:
+    """Return the files and directories that text in quotes names by a path with `..`."""
+    found = set()
+    for match in _LITERAL.finditer(text):
+        literal = match[1].decode(errors="replace")
+        for spelled in {literal.lstrip("/"), literal[literal.index("..") :]}:
+            for base in bases:
+                path = _joined(base, spelled)
+                # The directories above are not meant whole: a file in them is named, or it is looked for.
+                if len(spelled) < 4096 and not base.is_relative_to(path) and path.exists():
+                    found.add(path)
+    return found

@@ -1,0 +1,365 @@
+"""Choose the files of this machine that an engine gets: what git has, and of that what the build needs."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from pipeline import cargo_toml
+from pipeline.build.plan import IGNORED
+from pipeline.cli import packages
+from pipeline.config import private, workspace
+from pipeline.config.settings import OnDisk, Settings
+from pipeline.config.workspace import CONFIGURATIONS, LOCK, MANIFEST, TOOLCHAINS, Location
+from pipeline.errors import LockMissing, NotACargoProject, NotAGitRepository
+from pipeline.git import command
+from pipeline.git import files as git_files
+from pipeline.git.facts import listed
+from pipeline.git.files import Listing
+
+SEARCHED = (
+    *(MANIFEST, LOCK, *TOOLCHAINS, *CONFIGURATIONS),
+    *("rustfmt.toml", ".rustfmt.toml", "clippy.toml", ".clippy.toml"),
+    *(".env", ".sqlx", "sqlx-data.json"),  # sqlx-macros, "Offline Mode", and dotenvy
+)
+"""Files that cargo, its programs and macros look for in directories above."""
+
+EVERYTHING = frozenset({"--workspace", "--all", "--package", "-p", "--exclude", "--manifest-path"})
+"""Arguments of cargo that choose other packages than the settings do."""
+
+
+@dataclass(frozen=True)
+class Here:
+    """A project on this machine.
+
+    Attributes:
+        directory: where cargo is run.
+        workspace: the directory of the workspace root.
+        package: the member that the directory means; empty for cargo's own choice.
+        top: the top of the git checkout; None outside of one.
+    """
+
+    directory: Path
+    workspace: Path
+    package: str
+    top: Path | None
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What an engine gets.
+
+    Attributes:
+        root: the top of the source on this machine.
+        directory: where cargo is run, relative to the root, as POSIX writes it.
+        include: patterns of what is handed over; everything if there are none.
+        exclude: patterns of what is not.
+        gitignore: whether Dagger has to follow .gitignore, because git is not here.
+        warnings: what a person should know of it.
+    """
+
+    root: Path
+    directory: str = ""
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    gitignore: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+def find(directory: Path, manifest_path: Path | None = None) -> Here:
+    """Return the project in a directory of this machine, which may turn out to have none.
+
+    Args:
+        directory: where cargo would be run.
+        manifest_path: its Cargo.toml, relative to the directory.
+
+    Raises:
+        NotACargoProject: there is no such directory, or no manifest of that path.
+    """
+    if manifest_path is not None:
+        manifest = directory / manifest_path
+        if manifest.name != MANIFEST or not manifest.is_file():
+            raise NotACargoProject(
+                f"{manifest} is not the Cargo.toml of a project",
+                where="--manifest-path",
+                fix="pass the path of a Cargo.toml, relative to the project's directory",
+            )
+        directory = manifest.parent
+    if not directory.is_dir():
+        raise NotACargoProject(
+            "there is no such directory", where=str(directory), fix="pass the directory that holds Cargo.toml"
+        )
+    asked = directory.resolve()
+    slash = Path(asked.anchor)
+    try:
+        place: Location = anyio.run(workspace.find, OnDisk(slash), asked.relative_to(slash).as_posix())
+    except NotACargoProject:
+        return Here(asked, asked, "", command.top(asked))
+    return Here(asked, slash / place.workspace, place.package, command.top(asked))
+
+
+def upload(
+    here: Here,
+    settings: Settings,
+    *,
+    include_ignored: bool = False,
+    whole_repository: bool = False,
+    every_package: bool = False,
+) -> Upload:
+    """Choose what an engine gets of a project.
+
+    Args:
+        here: the project.
+        settings: what of it is built.
+        include_ignored: hand over what .gitignore names too.
+        whole_repository: hand over every file, needed or not.
+        every_package: the command works on the whole workspace.
+
+    Raises:
+        NotACargoProject: there is no manifest.
+        LockMissing: the lock file is there, and git ignores it.
+        NotAGitRepository: there is a repository, and git cannot read it.
+    """
+    packages.read.cache_clear()
+    _check_manifest(here)
+    needed, others = _packages(here, settings, every_package)
+    configured = _configured(here)
+    above = _above(here)
+    root = _root(here, [*needed, *others, *above])
+    whole = whole_repository and here.top is not None
+    include = () if whole else _included(here, root, needed, others, configured)
+    places = [here.workspace, *needed, *others]
+    found = _listed(here, root, places, include)
+    listing = found or Listing()
+    _check_lock(here, root, listing, include_ignored)
+    return Upload(
+        root,
+        _relative(here.directory, root),
+        tuple(map(escaped, include)),
+        _excluded(listing, include_ignored),
+        gitignore=found is None and not include_ignored,
+        warnings=tuple(_warnings(here, root, listing, include_ignored)),
+    )
+
+
+def _check_manifest(here: Here) -> None:
+    if not (here.workspace / MANIFEST).is_file():
+        below = sorted([*here.directory.glob(f"*/{MANIFEST}"), *here.directory.glob(f"*/*/{MANIFEST}")])
+        names = [_relative(file.parent, here.directory) for file in below]
+        raise NotACargoProject(
+            f"there is no {MANIFEST} in this directory, nor above it",
+            where=str(here.directory),
+            fix="pass the directory that holds Cargo.toml" + (f": {listed(names)}" if names else ""),
+        )
+
+
+def _listed(here: Here, root: Path, places: Iterable[Path], include: tuple[str, ...]) -> Listing | None:
+    """What git says of the files, also where the project lies in several checkouts; None without git.
+
+    Raises:
+        NotAGitRepository: there is a repository, and git cannot read it.
+    """
+    tops = sorted({top for place in places if (top := command.top(place)) is not None})
+    try:
+        if root in tops or not tops:
+            return git_files.listing(root, include)
+        return git_files.joined(
+            git_files.below(git_files.listing(top), _relative(top, root))
+            for top in tops
+            if top.is_relative_to(root)
+        )
+    except NotAGitRepository:
+        if here.top is not None:
+            raise
+        return None
+
+
+def _packages(
+    here: Here, settings: Settings, every: bool
+) -> tuple[Mapping[Path, packages.PathPackage], Mapping[Path, packages.PathPackage]]:
+    """The packages that are compiled, and the others that cargo reads the manifests of."""
+    patches = packages.patches(here.workspace)
+    project = packages.closure([here.directory, *packages.members(here.workspace), *patches])
+    words = {word.partition("=")[0] for word in settings.cargo_args}
+    chosen = settings.package or here.package
+    if not chosen and not settings.bin and "workspace" not in (packages.read(here.workspace) or {}):
+        chosen = cargo_toml.package(packages.read(here.workspace) or {})
+    start = [each.directory for each in project.values() if each.name == chosen]
+    if every or not start or words & EVERYTHING:
+        return project, {}
+    needed = packages.closure([*start, *patches])
+    return needed, {path: each for path, each in project.items() if path not in needed}
+
+
+def _configured(here: Here) -> set[Path]:
+    """The files and directories in the project that cargo's configuration names: vendored crates, patches."""
+    found: set[Path] = set()
+    for folder in _inside(here):
+        for name in CONFIGURATIONS:
+            file = folder / name
+            if file.is_file():
+                document = cargo_toml.read(file.read_text(errors="replace"))
+                named = [base / text for text in _texts(document) for base in (folder, file.parent)]
+                found |= {Path(os.path.normpath(path)) for path in named if _exists(path)}
+    return {path for path in found if path not in (here.directory, *here.directory.parents)}
+
+
+def _texts(value: Any) -> Iterable[str]:
+    if isinstance(value, str):
+        return [value] if value and len(value) < 4096 and "\0" not in value else []
+    values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [text for each in values for text in _texts(each)]
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def _inside(here: Here) -> list[Path]:
+    """The directory where cargo is run and those above it, as far as the project reaches.
+
+    In a checkout that is its top. Elsewhere cargo's own rule holds, up to the home of the person.
+    """
+    own = [here.directory, *here.directory.parents]
+    if here.top is not None:
+        highest = here.workspace if here.top.is_relative_to(here.workspace) else here.top
+        return own[: own.index(highest) + 1]
+    home = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo").resolve().parent
+    below = own[: own.index(home)] if home in own else own[:-1]
+    return below or [here.directory]
+
+
+def _above(here: Here) -> list[Path]:
+    """The directories at and above the project that have configuration for it."""
+    names = (*CONFIGURATIONS, *TOOLCHAINS)
+    return [folder for folder in _inside(here) if any((folder / name).is_file() for name in names)]
+
+
+def _root(here: Here, places: Iterable[Path]) -> Path:
+    """The lowest directory that has everything; at least the checkout."""
+    lowest = os.path.commonpath([here.top or here.directory, here.directory, here.workspace, *places])
+    return Path(lowest)
+
+
+def _included(
+    here: Here,
+    root: Path,
+    needed: Mapping[Path, packages.PathPackage],
+    others: Mapping[Path, packages.PathPackage],
+    configured: set[Path],
+) -> tuple[str, ...]:
+    """Paths, relative to the root, of all that a build reads; none for everything."""
+    found, endless = _reached(needed, configured)
+    bounds = here.top or here.workspace
+    if endless and bounds.is_relative_to(root):
+        found.add(bounds)
+    for folder in {up for each in (*needed, *others, here.directory) for up in (each, *each.parents)}:
+        if folder.is_relative_to(root):
+            found |= {folder / name for name in SEARCHED if (folder / name).exists()}
+    found |= {file for each in others.values() for file in each.roots()}
+    paths = sorted({_relative(path, root) for path in found if path.is_relative_to(root)})
+    kept: list[str] = []
+    for path in paths:
+        if not any(path.startswith(f"{outer}/") for outer in kept):
+            kept.append(path)
+    return () if "" in paths or "." in paths else tuple(kept)
+
+
+def _reached(needed: Mapping[Path, packages.PathPackage], more: set[Path]) -> tuple[set[Path], bool]:
+    """The directories of packages and all that their code names outside, followed to the end."""
+    found, endless = {*needed, *more}, False
+    ahead: list[Path] = []
+    for package in needed.values():
+        named, up = packages.beyond(package)
+        endless |= up
+        ahead += named
+    while ahead:
+        path = ahead.pop()
+        if any(path.is_relative_to(outer) for outer in found):
+            continue
+        found.add(path)
+        if path.suffix == ".rs":
+            ahead += packages.named_in(path.read_bytes(), [path.parent])
+        elif path.is_dir():
+            ahead += packages.beyond(packages.PathPackage(path, {}))[0]
+    return found, endless
+
+
+def _excluded(found: Listing, include_ignored: bool) -> tuple[str, ...]:
+    """Patterns of what is not handed over, so that every tracked file is."""
+    regular = {kind: pattern(kind) for kind in IGNORED}
+    met = [path for path in found.tracked if _OUTPUT.fullmatch(path)]
+    dropped = [
+        regular[kind]
+        for kind in IGNORED
+        if kind not in private.NEVER and any(map(regular[kind].fullmatch, met))
+    ]
+    loose = (*found.ignored, *found.untracked)
+    exact = [path for path in loose if any(each.fullmatch(path.rstrip("/")) for each in dropped)]
+    paths = dict.fromkeys((*(() if include_ignored else found.ignored), *exact))
+    kinds = [kind for kind in IGNORED if regular[kind] not in dropped]
+    return (*kinds, *(escaped(path.rstrip("/")) for path in paths))
+
+
+def pattern(kind: str) -> re.Pattern[str]:
+    """Return the expression for a pattern of Dagger's, and all that lies below what it matches."""
+    anywhere, rest = ("(?:.*/)?", kind[3:]) if kind.startswith("**/") else ("", kind)
+    middle = re.escape(rest).replace(r"\*\*/", "(?:.*/)?").replace(r"\*", "[^/]*")
+    return re.compile(f"{anywhere}{middle}(?:/.*)?", re.DOTALL)
+
+
+_OUTPUT = re.compile("|".join(pattern(kind).pattern for kind in IGNORED), re.DOTALL)
+
+
+def escaped(path: str) -> str:
+    """Return a path as a pattern of Dagger's that matches only it.
+
+    Blanks at the ends would be stripped, and `!` at the beginning means the opposite.
+    """
+    text = re.sub(r"([*?\[\]\\])", r"\\\1", path)
+    text = re.sub(r"^[!\s]|\s$", lambda match: f"[{match[0]}]", text)
+    return text.replace("[!]", r"\!")
+
+
+def _check_lock(here: Here, root: Path, found: Listing, include_ignored: bool) -> None:
+    lock = here.workspace / LOCK
+    path = _relative(lock, root)
+    names = tuple(f"{up}/" for up in _parents(path))
+    ignored = path in found.ignored or any(up in found.ignored for up in names)
+    if lock.is_file() and ignored and not include_ignored:
+        raise LockMissing(
+            "Cargo.lock is there, but .gitignore names it, so a clean checkout does not have it",
+            where=str(lock),
+            fix="take Cargo.lock out of .gitignore and commit it, or pass --include-ignored",
+        )
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:end]) for end in range(1, len(parts))]
+
+
+def _warnings(here: Here, root: Path, found: Listing, include_ignored: bool) -> Iterable[str]:
+    outside = here.top is not None and root != here.top
+    if outside:
+        yield f"the project reaches beyond its git repository {here.top}: a clean checkout has less"
+    left = [path for path in found.ignored if not _OUTPUT.fullmatch(path.rstrip("/"))]
+    if here.top is None and left and not include_ignored:
+        yield f"there is no git repository, so .gitignore decides; not handed over: {listed(left)}"
+    never = re.compile("|".join(pattern(kind).pattern for kind in private.NEVER), re.DOTALL)
+    if kept := [path for path in found.tracked if never.fullmatch(path)]:
+        yield f"git tracks private files, which are not handed over: {listed(kept)}"
+
+
+def _relative(path: Path, root: Path) -> str:
+    relative = path.relative_to(root).as_posix()
+    return "" if relative == "." else relative

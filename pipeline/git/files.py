@@ -1,0 +1,106 @@
+"""List the files of a checkout as git sees them, to hand over those of a clean clone and what is new."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import NotAGitRepository
+from pipeline.git import command
+
+_IGNORED = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
+_UNTRACKED = ("ls-files", "-z", "--others", "--exclude-standard", "--directory", "--no-empty-directory")
+_TRACKED = ("ls-files", "-z", "--stage")
+_MODULE = "160000 "
+"""How the entry of a submodule begins (git-ls-files(1), `--stage`)."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What git says of the files below a directory, as paths relative to it.
+
+    Attributes:
+        ignored: files and directories (with `/` at their end) that are ignored and not tracked.
+        untracked: the same of those that are neither.
+        tracked: tracked files; a submodule is one of them, and its files are too.
+        modules: the submodules.
+    """
+
+    ignored: tuple[str, ...] = ()
+    untracked: tuple[str, ...] = ()
+    tracked: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+
+
+def listing(top: Path, within: Sequence[str] = ()) -> Listing:
+    """List the files of a checkout.
+
+    Args:
+        top: its top; outside of a repository the top of files of which git tracks none, where .gitignore
+            counts nevertheless.
+        within: outside of a repository, what to look at, relative to the top; all if there is nothing.
+
+    Raises:
+        NotAGitRepository: git is not installed, or fails.
+    """
+    if (top / ".git").exists():
+        return _checkout(top)
+    with tempfile.TemporaryDirectory() as empty:
+        made = command.run(["git", "init", "--quiet", "--bare", empty], Path(empty))
+        _check(made.returncode, made.stderr, top)
+        return _listed([f"--git-dir={empty}", f"--work-tree={top}"], top, within)
+
+
+def _checkout(top: Path) -> Listing:
+    """List a checkout and the submodules that are checked out in it."""
+    found = _listed([], top)
+    modules = [module for module in found.modules if (top / module / ".git").exists()]
+    return joined([found, *(below(_checkout(top / module), module) for module in modules)])
+
+
+def below(listing: Listing, directory: str) -> Listing:
+    """Return a listing with its paths relative to a directory above, of which theirs is given."""
+    start = f"{directory}/" if directory else ""
+    return Listing(*(tuple(f"{start}{path}" for path in paths) for paths in dataclasses.astuple(listing)))
+
+
+def joined(listings: Iterable[Listing]) -> Listing:
+    """Return several listings as one."""
+    columns = zip(*(dataclasses.astuple(each) for each in listings), strict=True)
+    return Listing(*(tuple(itertools.chain.from_iterable(column)) for column in columns))
+
+
+def _listed(options: Sequence[str], top: Path, within: Sequence[str] = ()) -> Listing:
+    def ask(words: Sequence[str]) -> list[str]:
+        paths = ["--", *(f":(top,literal){path}" for path in within)] if within else []
+        ran = command.run(["git", *options, *words, *paths], top)
+        _check(ran.returncode, ran.stderr, top)
+        return list(filter(None, ran.stdout.split("\0")))
+
+    entries = [entry.partition("\t")[::2] for entry in ask(_TRACKED)]
+    return Listing(
+        _outermost(ask(_IGNORED)),
+        _outermost(ask(_UNTRACKED)),
+        tuple(path for _, path in entries),
+        tuple(path for about, path in entries if about.startswith(_MODULE)),
+    )
+
+
+def _outermost(paths: Sequence[str]) -> tuple[str, ...]:
+    """Leave out paths inside of directories that are listed themselves."""
+    kept: list[str] = []
+    for path in sorted(paths):
+        if not (kept and kept[-1].endswith("/") and path.startswith(kept[-1])):
+            kept.append(path)
+    return tuple(kept)
+
+
+def _check(code: int, output: str, top: Path) -> None:
+    if code:
+        raise NotAGitRepository(
+            "git cannot list the files", where=str(top), fix="correct what git reports above", output=output
+        )
