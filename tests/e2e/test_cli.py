@@ -212,23 +212,23 @@ def test_build_loads_this_machines_variant(project: Path, docker: Path, tmp_path
     path = f"{tmp_path}:{os.environ['PATH']}"
     outputs = ["--output", f"type=docker,dest={tmp_path / 'image.tar'}", "--output", tmp_path / "oci.tar"]
     done = run(
-        "build", "--load", *outputs, "-t", "me/app:1", "-t", "me/app", "--json", cwd=project, PATH=path
+        "build", "--load", *outputs, "-t", "me/{bin}:1", "-t", "me/{bin}", "--json", cwd=project, PATH=path
     )
-    assert json.loads(done.stdout)["loaded"] == "me/app:1"
+    assert json.loads(done.stdout)["loaded"] == "me/settled:1"
     (here,) = (row for row in json.loads(done.stdout)["variants"] if row["platform"] == "linux/amd64")
 
     def said(*words: str | Path) -> str:
         return subprocess.run([docker, *words], capture_output=True, text=True, check=True).stdout.strip()
 
-    loaded = said("image", "inspect", "me/app:1", "--format", "{{.Id}} {{.Architecture}}")
-    assert said("image", "inspect", "me/app:latest", "--format", "{{.Id}} {{.Architecture}}") == loaded
+    loaded = said("image", "inspect", "me/settled:1", "--format", "{{.Id}} {{.Architecture}}")
+    assert said("image", "inspect", "me/settled:latest", "--format", "{{.Id}} {{.Architecture}}") == loaded
     with tarfile.open(tmp_path / "oci.tar") as archive:
         manifest = json.load(archive.extractfile(f"./blobs/{here['digest'].replace(':', '/')}"))  # type: ignore[arg-type]
     assert loaded == manifest["config"]["digest"].removeprefix("sha256:") + " amd64", "what would be pushed"
-    assert "arguments=x" in said("run", "--rm", *ALONE, "me/app:1", "x")
+    assert "arguments=x" in said("run", "--rm", *ALONE, "me/settled:1", "x")
     said("image", "rm", "--all")
     said("load", "--input", tmp_path / "image.tar")
-    assert said("image", "inspect", "me/app", "--format", "{{.Id}} {{.Architecture}}") == loaded
+    assert said("image", "inspect", "me/settled", "--format", "{{.Id}} {{.Architecture}}") == loaded
 
 
 def test_smoke_verify_and_checks_as_json(project: Path, tmp_path: Path) -> None:

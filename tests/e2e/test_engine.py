@@ -107,6 +107,19 @@ def test_a_command_is_lent_this_machines_certificates_and_the_image_keeps_none(p
     assert bundle("with-exec", "--args", "update-ca-certificates") == untouched
 
 
+def test_another_registry_port_restarts_it_and_takes_the_old_registry_away(
+    paths: Paths, said: list[str]
+) -> None:
+    first = start(paths, said)
+    assert registry.running(PORT, cache=paths.root)
+    again = lifecycle.start(["linux/amd64"], said.append, paths=paths, registry_port=PORT + 1)
+    assert again.running and again.pid != first.pid and again.registry.endswith(f":{PORT + 1}")
+    assert any("another build or configuration" in line for line in said)
+    assert not registry.running(PORT, cache=paths.root)
+    assert registry.running(PORT + 1, cache=paths.root)
+    assert uname(paths) == "Linux"
+
+
 def test_a_kill_is_recovered_by_the_same_command(paths: Paths, said: list[str]) -> None:
     process = supervisor.engine_process(paths)
     assert process

@@ -1,8 +1,9 @@
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from running_engine import record, running
 
 from engine import choice, config, lifecycle
 from engine.paths import Paths
@@ -42,10 +43,9 @@ def test_an_engine_is_spoken_to_with_the_command_line_that_is_here(
     """Found where there was none: the SDK then fetches one, from a host that not everybody reaches."""
     no_tools(monkeypatch, tmp_path)
     tool(tmp_path, "docker", 0)
-    monkeypatch.setattr(choice, "Paths", SimpleNamespace(default=lambda: Paths(tmp_path)))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(choice.build, "build_key", lambda: "key")
-    monkeypatch.setattr(choice.build, "build", lambda *_: pytest.fail("compiled for its command line"))
-    compiled, beside = tmp_path / "builds/key", tmp_path / "venv/bin"
+    compiled, beside = Paths.default().builds / "key", tmp_path / "venv/bin"
     beside.mkdir(parents=True)
     if there == "path":
         tool(tmp_path, "dagger", 0)
@@ -69,7 +69,7 @@ def test_a_command_line_that_is_named_stays(said, tmp_path, monkeypatch, runner:
     assert choice.choose(said.append, environ=environ).environment == runner
 
 
-def test_our_own_engine_has_a_name(said, started, tmp_path, monkeypatch) -> None:
+def test_our_own_engine_has_a_name(said, ours: Paths, starts, tmp_path, monkeypatch) -> None:
     no_tools(monkeypatch, tmp_path)
     tool(tmp_path, "docker", 0)
     asked = {choice.RUNNER: choice.address("embedded")}
@@ -98,32 +98,39 @@ def test_beside_docker_neither_dagger_nor_go_is_needed(said, tmp_path, monkeypat
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The platforms of every start of an engine that has a base image for amd64 only."""
-    starts: list[list[str]] = []
-    state = lifecycle.Status(running=True, socket=Path("s"), platforms=["linux/amd64"])
+def ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Paths]:
+    """This user's engine, which runs and has a base image for amd64 only."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    paths = Paths.default()
+    with running(paths, record(paths)):
+        yield paths
+
+
+@pytest.fixture
+def starts(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The platforms of every start."""
+    asked: list[list[str]] = []
 
     def start(platforms: list[str], log: object, builders: list[str]) -> None:
-        starts.append([*platforms, *(f"builder {platform}" for platform in builders)])
+        asked.append([*platforms, *(f"builder {platform}" for platform in builders)])
 
     monkeypatch.setattr(choice.lifecycle, "start", start)
-    monkeypatch.setattr(choice.lifecycle, "env", lambda: {"A": "b"})
-    monkeypatch.setattr(choice.lifecycle, "status", lambda: state)
-    return starts
+    return asked
 
 
-def test_the_embedded_engine_comes_last(said, started, tmp_path, monkeypatch) -> None:
+def test_the_embedded_engine_comes_last(said, ours: Paths, starts, tmp_path, monkeypatch) -> None:
     no_tools(monkeypatch, tmp_path)
     tool(tmp_path, "docker", 1)
     found = choice.choose(said.append, ["linux/amd64"], environ={})
-    assert (found.kind, found.environment) == ("embedded", {"A": "b"})
+    assert (found.kind, found.environment) == ("embedded", lifecycle.env())
+    assert found.environment[choice.RUNNER] == f"unix://{ours.socket}"
     assert "neither docker nor podman" in said[0]
-    assert started == []
+    assert starts == []
 
 
-def test_it_is_started_for_a_platform_it_has_no_base_image_for(said, started) -> None:
-    ours = {choice.RUNNER: config.address(Paths.default())}
-    assert choice.choose(said.append, ["linux/arm64"], environ=ours).kind == "embedded"
-    assert started == [["linux/arm64"]]
-    choice.choose(said.append, ["linux/amd64"], environ=ours, builders=["linux/arm64"])
-    assert started[1:] == [["linux/amd64", "builder linux/arm64"]]
+def test_it_is_started_for_a_platform_it_has_no_base_image_for(said, ours: Paths, starts) -> None:
+    named = {choice.RUNNER: config.address(ours)}
+    assert choice.choose(said.append, ["linux/arm64"], environ=named).kind == "embedded"
+    assert starts == [["linux/arm64"]]
+    choice.choose(said.append, ["linux/amd64"], environ=named, builders=["linux/arm64"])
+    assert starts[1:] == [["linux/amd64", "builder linux/arm64"]]

@@ -1,79 +1,28 @@
-"""What start and stop do, in which order, with every part that touches the machine replaced."""
+"""What start and stop decide, on real processes and files. tests/e2e/test_engine.py has whole starts."""
 
 from __future__ import annotations
 
-import dataclasses
 import multiprocessing
+import os
 import shlex
+import shutil
+import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from running_engine import record, running
 
-from engine import lifecycle, process, supervisor
+from engine import lifecycle, network, process, supervisor
 from engine.paths import Paths
-from engine.process import Process
 from engine.record import Record
 from pipeline.errors import EngineError, EngineStartFailed
 
-
-class Machine:
-    """Records the steps, and says whether an engine runs."""
-
-    def __init__(self) -> None:
-        self.steps: list[str] = []
-        self.running = False
-        self.answers = True
-        self.hub = False
-        self.said: list[str] = []
-
-    def step(self, name: str, result: Any = None) -> Callable[..., Any]:
-        def run(*args: Any, **kwargs: Any) -> Any:
-            self.steps.append(name)
-            return result
-
-        return run
-
-    def launch(self, *args: Any) -> None:
-        self.steps.append("launch")
-        self.running = True
-
-    def end(self, *args: Any) -> bool:
-        was, self.running = self.running, False
-        if was:
-            self.steps.append("end")
-        return was
-
-
-@pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
-    fake = Machine()
-    monkeypatch.setattr(lifecycle.config, "hub_reachable", lambda: fake.hub)
-    monkeypatch.setattr(lifecycle.prerequisites, "install", fake.step("prerequisites"))
-    monkeypatch.setattr(lifecycle.build, "build", fake.step("build"))
-    monkeypatch.setattr(lifecycle.build, "build_key", lambda: "one")
-    monkeypatch.setattr(lifecycle.build, "version", lambda: "v1.2.3")
-    monkeypatch.setattr(lifecycle.binfmt, "register", fake.step("register"))
-    monkeypatch.setattr(lifecycle.binfmt, "unregister", fake.step("unregister"))
-    monkeypatch.setattr(lifecycle.registry, "ensure", fake.step("registry", "127.0.0.1:5000"))
-    monkeypatch.setattr(lifecycle.registry, "stop", fake.step("registry stop", True))
-    monkeypatch.setattr(lifecycle.bases, "ensure", fake.step("bases"))
-    monkeypatch.setattr(lifecycle.network, "routes", list)
-    monkeypatch.setattr(lifecycle.network, "forwarding", lambda: "0")
-    monkeypatch.setattr(lifecycle.network, "remove", fake.step("network"))
-    monkeypatch.setattr(lifecycle.supervisor, "running", lambda paths: fake.running)
-    monkeypatch.setattr(lifecycle.supervisor, "answers", lambda paths, build: fake.answers)
-    monkeypatch.setattr(lifecycle.supervisor, "launch", fake.launch)
-    monkeypatch.setattr(lifecycle.supervisor, "end", fake.end)
-    monkeypatch.setattr(lifecycle.supervisor, "clean", fake.step("clean"))
-    monkeypatch.setattr(lifecycle.supervisor, "trim_log", fake.step("trim"))
-    engine = Process(1, ("dagger-engine",))
-    monkeypatch.setattr(
-        lifecycle.supervisor, "engine_process", lambda paths: engine if fake.running else None
-    )
-    return fake
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -81,124 +30,114 @@ def paths(tmp_path: Path) -> Paths:
     return Paths(tmp_path)
 
 
-def start(machine: Machine, paths: Paths, *platforms: str, port: int = 5000) -> lifecycle.Status:
-    machine.steps.clear()
-    return lifecycle.start(platforms, machine.said.append, paths=paths, registry_port=port)
+@pytest.fixture
+def said() -> list[str]:
+    return []
 
 
-def test_a_first_start_takes_every_step(machine: Machine, paths: Paths) -> None:
-    status = start(machine, paths, "linux/amd64", "linux/arm64")
-    assert set(machine.steps) == {"prerequisites", "build", "register", "registry", "bases", "launch"}
-    assert machine.steps[-1] == "launch"
-    assert status.platforms == ["linux/amd64", "linux/arm64"]
+def planned(
+    paths: Paths, old: Record | None, *platforms: str, port: int = 5000, mirror: bool = True
+) -> Record:
+    return lifecycle._plan(paths, old, platforms, ["linux/arm64"], port, mirror=mirror)
 
 
-def test_where_docker_hub_answers_there_are_no_stand_ins(machine: Machine, paths: Paths) -> None:
-    machine.hub = True
-    status = start(machine, paths, "linux/amd64")
-    assert not {"registry", "bases"} & set(machine.steps)
-    assert (status.registry, status.platforms) == ("", [])
+def test_a_first_start_looks_for_a_network_and_notes_how_forwarding_was(paths: Paths) -> None:
+    made = planned(paths, None, "linux/arm64", "linux/amd64", port=5055, mirror=False)
+    assert made.platforms == ["linux/amd64", "linux/arm64"] and made.builders == ["linux/arm64"]
+    assert made.cidr == str(network.choose(paths.instance, network.routes()))
+    assert made.forwarding_before == network.forwarding()
+    assert (made.registry, made.registry_port, made.mirror) == ("127.0.0.1:5055", 5055, False)
+    assert Path(made.build).parent == paths.builds
 
 
-def test_a_second_start_finds_it_running(machine: Machine, paths: Paths) -> None:
-    start(machine, paths, "linux/amd64")
-    start(machine, paths, "linux/amd64")
-    assert "launch" not in machine.steps
-    assert machine.said[-1] == "the engine is running"
+def test_a_later_start_adds_platforms_and_keeps_what_was_found_first(paths: Paths) -> None:
+    """After an engine that was killed, forwarding is still on: its record says how it was before."""
+    old = record(paths, cidr="10.99.0.0/16", forwarding_before="as it was", builders=["linux/s390x"])
+    made = planned(paths, old, "linux/arm64")
+    assert made.platforms == ["linux/amd64", "linux/arm64"]
+    assert made.builders == ["linux/arm64", "linux/s390x"]
+    assert (made.cidr, made.forwarding_before) == ("10.99.0.0/16", "as it was")
 
 
-def test_a_second_start_may_add_a_platform(machine: Machine, paths: Paths) -> None:
-    start(machine, paths, "linux/amd64")
-    assert start(machine, paths, "linux/arm64").platforms == ["linux/amd64", "linux/arm64"]
-    assert "launch" not in machine.steps
+def test_where_none_runs_one_is_launched(paths: Paths, said: list[str]) -> None:
+    assert lifecycle._must_launch(paths, record(paths), record(paths), said.append)
+    assert said == []
 
 
-def test_another_build_restarts_it_and_says_so(
-    machine: Machine, paths: Paths, monkeypatch: pytest.MonkeyPatch
+def test_one_that_fits_and_answers_goes_on(paths: Paths, said: list[str]) -> None:
+    with running(paths, record(paths)) as engine:
+        wanted = record(paths, platforms=["linux/amd64", "linux/arm64"])
+        assert not lifecycle._must_launch(paths, record(paths), wanted, said.append)
+        assert engine.poll() is None
+    assert said == ["the engine is running"]
+
+
+@pytest.mark.parametrize(
+    "other", [{"build": "/other"}, {"registry": "127.0.0.1:5001"}, {"mirror": False}], ids=str
+)
+def test_one_of_another_build_or_configuration_is_ended(
+    paths: Paths, said: list[str], other: dict[str, Any]
 ) -> None:
-    start(machine, paths)
-    monkeypatch.setattr(lifecycle.build, "build_key", lambda: "two")
-    assert start(machine, paths).build == str(paths.builds / "two")
-    assert machine.steps.index("end") < machine.steps.index("launch")
-    assert "another build" in machine.said[-1]
+    with running(paths, record(paths)) as engine:
+        assert ended(
+            engine, lambda: lifecycle._must_launch(paths, record(paths), record(paths, **other), said.append)
+        )
+    assert "another build or configuration" in said[0]
 
 
-def test_an_engine_that_does_not_answer_is_restarted(machine: Machine, paths: Paths) -> None:
-    start(machine, paths)
-    machine.answers = False
-    start(machine, paths)
-    assert machine.steps.index("end") < machine.steps.index("launch")
+def test_one_without_a_record_is_ended(paths: Paths, said: list[str]) -> None:
+    with running(paths, record(paths)) as engine:
+        assert ended(engine, lambda: lifecycle._must_launch(paths, None, record(paths), said.append))
 
 
-def test_a_killed_engine_is_cleaned_up_after_before_the_next(machine: Machine, paths: Paths) -> None:
-    start(machine, paths)
-    machine.running = False
-    start(machine, paths)
-    assert machine.steps.index("network") < machine.steps.index("launch")
+def test_one_that_does_not_answer_is_ended(paths: Paths, said: list[str]) -> None:
+    with running(paths, record(paths), answers=False) as engine:
+        assert ended(engine, lambda: lifecycle._must_launch(paths, record(paths), record(paths), said.append))
+    assert "does not answer" in said[0]
 
 
-def test_what_a_killed_engine_found_is_remembered(
-    machine: Machine, paths: Paths, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    start(machine, paths)
-    machine.running = False
-    monkeypatch.setattr(lifecycle.network, "forwarding", lambda: "1")
-    start(machine, paths)
-    record = Record.read(paths.record)
-    assert record
-    assert record.forwarding_before == "0"
+def ended(engine: Any, call: Any) -> bool:
+    """Return what a call returns if it ends an engine, whose parent reaps it meanwhile."""
+    reaper = threading.Thread(target=engine.wait)
+    reaper.start()
+    result = call()
+    reaper.join(10)
+    return bool(result) and engine.returncode is not None
 
 
-def test_another_registry_port_takes_the_old_registry_away(machine: Machine, paths: Paths) -> None:
-    start(machine, paths, port=5000)
-    start(machine, paths, port=5001)
-    assert "registry stop" in machine.steps
-    assert machine.steps.index("end") < machine.steps.index("launch")
+def test_status_of_a_running_engine(paths: Paths) -> None:
+    began = time.time()
+    with running(paths, record(paths, builders=["linux/arm64"])) as engine:
+        status = lifecycle.status(paths=paths)
+    assert (status.running, status.pid, status.registry) == (True, engine.pid, "127.0.0.1:5000")
+    assert (status.platforms, status.builders) == (["linux/amd64"], ["linux/arm64"])
+    assert status.since and abs(status.since - began) < 60
+    assert status.build == str(paths.builds / "one")
 
 
-def test_stop_undoes_a_start(machine: Machine, paths: Paths) -> None:
-    start(machine, paths)
-    machine.steps.clear()
-    assert lifecycle.stop(machine.said.append, paths=paths)
-    assert machine.steps == ["end", "network", "registry stop", "unregister", "clean"]
-    assert not paths.record.exists()
+def test_where_docker_hub_answers_there_are_no_stand_ins(paths: Paths) -> None:
+    with running(paths, record(paths, mirror=False, builders=["linux/arm64"])):
+        status = lifecycle.status(paths=paths)
+    assert (status.running, status.registry, status.platforms, status.builders) == (True, "", [], [])
 
 
-def test_stop_undoes_a_start_that_failed_halfway(
-    machine: Machine, paths: Paths, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*args: Any, **kwargs: Any) -> None:
-        raise EngineStartFailed("no")
-
-    monkeypatch.setattr(lifecycle.bases, "ensure", fail)
-    with pytest.raises(EngineStartFailed):
-        start(machine, paths)
-    machine.steps.clear()
-    lifecycle.stop(machine.said.append, paths=paths)
-    assert "registry stop" in machine.steps
-
-
-def test_stop_without_any_start_touches_nothing(machine: Machine, tmp_path: Path) -> None:
-    assert not lifecycle.stop(machine.said.append, paths=Paths(tmp_path / "absent"))
-    assert machine.steps == []
-    assert not (tmp_path / "absent").exists()
-
-
-def test_status_of_no_engine(machine: Machine, paths: Paths) -> None:
-    assert dataclasses.asdict(lifecycle.status(paths=paths))["running"] is False
-
-
-def test_no_variables_without_an_engine(machine: Machine, paths: Paths) -> None:
+def test_no_engine_no_status_and_no_variables(paths: Paths) -> None:
+    assert lifecycle.status(paths=paths).running is False
     with pytest.raises(EngineError, match="start it first"):
         lifecycle.env(paths=paths)
 
 
-def test_the_variables_lead_to_this_engine(machine: Machine, paths: Paths) -> None:
-    start(machine, paths)
-    env = lifecycle.env(paths=paths)
+def test_the_variables_lead_to_this_engine(paths: Paths) -> None:
+    with running(paths, record(paths)):
+        env = lifecycle.env(paths=paths)
     assert env["_EXPERIMENTAL_DAGGER_RUNNER_HOST"] == f"unix://{paths.socket}"
     assert env["_EXPERIMENTAL_DAGGER_CLI_BIN"] == str(paths.builds / "one/dagger")
     assert env["PATH"].startswith(f"{paths.builds / 'one'}:")
+
+
+def test_stop_without_any_start_touches_nothing(tmp_path: Path, said: list[str]) -> None:
+    assert not lifecycle.stop(said.append, paths=Paths(tmp_path / "absent"))
+    assert said == [] and not (tmp_path / "absent").exists()
 
 
 def test_export_lines_survive_a_shell() -> None:
@@ -206,52 +145,67 @@ def test_export_lines_survive_a_shell() -> None:
     assert shlex.split(line) == ["export", "A=it's $HOME"]
 
 
-def test_logs_end_with_the_engine(machine: Machine, paths: Paths) -> None:
+def test_logs_are_followed_until_the_engine_ends(paths: Paths) -> None:
     assert list(lifecycle.logs(paths=paths)) == []
-    paths.create()
-    paths.log.write_text("one\ntwo\n")
-    assert list(lifecycle.logs(paths=paths, follow=True)) == ["one\n", "two\n"]
+    with running(paths, record(paths)) as engine:
+        lines = lifecycle.logs(paths=paths, follow=True)
+        assert next(lines) == "one\n"
+        with paths.log.open("a") as log:
+            log.write("two\n")
+        assert next(lines) == "two\n"
+        engine.kill()
+        engine.wait()
+        assert list(lines) == []
+    assert list(lifecycle.logs(paths=paths)) == ["one\n", "two\n"]
 
 
 @pytest.fixture
-def roots(machine: Machine, paths: Paths, monkeypatch: pytest.MonkeyPatch) -> Paths:
-    """The paths of an engine that root started, as another user sees them."""
-    start(machine, paths)
-
-    def refused(real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(path: Path, *args: Any, **kwargs: Any) -> Any:
-            if path.is_relative_to(paths.engine):
-                raise PermissionError(13, "Permission denied", str(path))
-            return real(path, *args, **kwargs)
-
-        return call
-
-    for name in ("read_text", "open", "chmod"):
-        monkeypatch.setattr(Path, name, refused(getattr(Path, name)))
-    monkeypatch.setattr(lifecycle.supervisor, "running", lambda paths: paths.record.read_text())
-    return paths
+def roots() -> Iterator[Paths]:
+    """The paths of an engine that root started, in a directory of the user's."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can be two users")
+    directory = Path(tempfile.mkdtemp())
+    try:
+        paths = Paths(directory)
+        with running(paths, record(paths)):
+            os.chown(directory, NOBODY, NOBODY)
+            paths.engine.chmod(0o700)
+            yield paths
+    finally:
+        shutil.rmtree(directory)
 
 
-def test_what_root_started_is_not_ours_to_see(machine: Machine, roots: Paths) -> None:
+@contextmanager
+def another_user() -> Iterator[None]:
+    """Be a user without rights for a while."""
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_what_root_started_is_not_the_users_to_see(roots: Paths) -> None:
     """Found after `sudo -E rust-multiarch build`: the next command of the user died of a PermissionError."""
-    assert Record.read(roots.record) is None
-    assert lifecycle.status(paths=roots).running is False
-    with pytest.raises(EngineError, match="start it first"):
-        lifecycle.env(paths=roots)
+    assert lifecycle.status(paths=roots).running
+    with another_user():
+        assert Record.read(roots.record) is None
+        assert lifecycle.status(paths=roots).running is False
+        with pytest.raises(EngineError, match="start it first"):
+            lifecycle.env(paths=roots)
 
 
-def test_what_root_started_is_a_matter_for_root(machine: Machine, roots: Paths) -> None:
-    with pytest.raises(EngineError, match="another user"):
-        list(lifecycle.logs(paths=roots))
-    with pytest.raises(EngineError, match="another user"):
-        lifecycle.stop(machine.said.append, paths=roots)
-    machine.steps.clear()
-    with pytest.raises(EngineError, match="another user"):
-        lifecycle.start(["linux/amd64"], machine.said.append, paths=roots)
-    assert machine.steps == ["prerequisites"]
+def test_what_root_started_is_a_matter_for_root(roots: Paths, said: list[str]) -> None:
+    with another_user():
+        with pytest.raises(EngineError, match="another user"):
+            list(lifecycle.logs(paths=roots))
+        with pytest.raises(EngineError, match="another user"):
+            lifecycle.stop(said.append, paths=roots)
+        with pytest.raises(EngineError, match="another user"), lifecycle._locked(roots, said.append):
+            pass
 
 
-def test_where_there_is_no_proc_nothing_of_ours_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_there_is_no_proc_nothing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Found on macOS, where every command died of a FileNotFoundError."""
     monkeypatch.setattr(process, "PROC", tmp_path / "proc")
     assert process.find(["x"]) == []
@@ -277,9 +231,9 @@ def test_one_start_waits_for_another(paths: Paths) -> None:
 
 
 def test_a_socket_path_the_kernel_would_not_take_is_refused(tmp_path: Path) -> None:
-    record = Record("/b", "10.1.0.0/16", "r", 5000, False, "0")
+    paths = Paths(tmp_path / ("x" * 100))
     with pytest.raises(EngineStartFailed, match="XDG_CACHE_HOME"):
-        supervisor.launch(Paths(tmp_path / ("x" * 100)), record, print)
+        supervisor.launch(paths, record(paths), print)
 
 
 def test_a_long_log_is_cut_short(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
