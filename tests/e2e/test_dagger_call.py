@@ -6,6 +6,7 @@ import re
 import secrets
 import shutil
 import subprocess
+import tarfile
 from pathlib import Path
 
 import crates
@@ -21,16 +22,28 @@ SECONDS = 600
 def dagger_call(engine, loopback: str):
     """Runs `dagger …` in a directory, the repository's by default."""
 
-    def run(*words: str, cwd: Path = ROOT, code: int = 0) -> subprocess.CompletedProcess[str]:
+    def run(*words: str, cwd: Path = ROOT, code: int | None = 0) -> subprocess.CompletedProcess[str]:
         command = [os.environ.get("_EXPERIMENTAL_DAGGER_CLI_BIN", "dagger"), *words]
         done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=SECONDS)
-        assert done.returncode == code, done.stderr
+        assert code is None or done.returncode == code, done.stderr
         done.stdout, done.stderr = (
             re.sub(r"\x1b\[[0-9;]*m", "", text) for text in (done.stdout, done.stderr)
         )
         return done
 
     return run
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with one program and no dependencies."""
+    return crates.written(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def amd64(tiny: Path) -> tuple[str, ...]:
+    """The words of a call that builds it for one platform."""
+    return ("call", "--source", str(tiny), "--platforms", "linux/amd64")
 
 
 def functions(listing: str) -> dict[str, str]:
@@ -62,8 +75,8 @@ def test_every_argument_has_a_description(dagger_call) -> None:
         assert len(words) > 10, name
 
 
-def test_build_report_as_data(dagger_call) -> None:
-    done = dagger_call("call", "build", "report", "--as-json")
+def test_build_report_as_data(dagger_call, tiny: Path) -> None:
+    done = dagger_call("call", "--source", str(tiny), "build", "report", "--as-json")
     rows = json.loads(done.stdout)["variants"]
     assert [(row["platform"], row["triple"]) for row in rows] == [
         ("linux/amd64", "x86_64-unknown-linux-gnu"),
@@ -71,21 +84,20 @@ def test_build_report_as_data(dagger_call) -> None:
     ]
 
 
-def test_build_logs_its_summary(dagger_call) -> None:
+def test_build_logs_its_summary(dagger_call, amd64) -> None:
     # Never the same arguments twice: the engine keeps what a function returned, and then it logs nothing.
     label = f"run={secrets.token_hex(4)}"
-    done = dagger_call("call", "--platforms", "linux/amd64", "--labels", label, "build")
+    done = dagger_call(*amd64, "--labels", label, "build")
     assert re.search(r"linux/amd64 +x86_64-unknown-linux-gnu +\S+ MiB +\S+ MiB +sha256:", done.stderr)
 
 
-def test_exit_codes_reach_the_shell(dagger_call) -> None:
-    done = dagger_call(
-        "call", "--platforms", "linux/mips", "build", code=errors.UnsupportedPlatform.exit_code
-    )
+def test_exit_codes_reach_the_shell(dagger_call, tiny: Path) -> None:
+    call = ("call", "--source", str(tiny))
+    done = dagger_call(*call, "--platforms", "linux/mips", "build", code=errors.UnsupportedPlatform.exit_code)
     assert "linux/s390x" in done.stderr
     assert "Traceback" not in done.stderr
-    dagger_call("call", "--bin", "nope", "build", code=errors.UnknownBinary.exit_code)
-    dagger_call("call", "publish", "--address", "A b", code=errors.InvalidAddress.exit_code)
+    dagger_call(*call, "--bin", "nope", "build", code=errors.UnknownBinary.exit_code)
+    dagger_call(*call, "publish", "--address", "A b", code=errors.InvalidAddress.exit_code)
 
 
 def test_callers_from_elsewhere_do_not_build_our_sample(dagger_call, tmp_path: Path) -> None:
@@ -129,3 +141,67 @@ def test_publish_and_merge_through_a_service(dagger_call, loopback: str, tmp_pat
     unreachable = (*project, "--platforms", "linux/amd64", "publish", "--address", f"{name}:x")
     done = dagger_call("call", *unreachable, code=errors.RegistryUnreachable.exit_code)
     assert "--registry tcp://" in done.stderr
+
+
+# A module has other bindings than a client: each function that compiles is called as one of a module, on an
+# engine that generates bindings as an official one does.
+
+
+def test_a_binary_that_runs(dagger_call, amd64, tmp_path: Path) -> None:
+    binary = ("binary", "--platform", "linux/amd64", "export", "--path", str(tmp_path / "hello"))
+    dagger_call(*amd64, *binary)
+    (tmp_path / "hello").chmod(0o755)
+    printed = subprocess.run([tmp_path / "hello", "there"], capture_output=True, text=True, check=True).stdout
+    assert "arch=x86_64\n" in printed and "arguments=there\n" in printed
+
+
+def test_an_image_of_each_binary(dagger_call, amd64) -> None:
+    assert dagger_call(*amd64, "images", "name").stdout.split() == ["hello"]
+
+
+def test_the_image_as_files(dagger_call, amd64, tmp_path: Path) -> None:
+    dagger_call(*amd64, "build", "tarball", "export", "--path", str(tmp_path / "image.tar"))
+    found = subprocess.run(
+        ["skopeo", "inspect", "--raw", f"oci-archive:{tmp_path / 'image.tar'}"],
+        capture_output=True,
+        check=True,
+    )
+    assert [one["platform"]["architecture"] for one in json.loads(found.stdout)["manifests"]] == ["amd64"]
+    docker = ("docker-archive", "--tags", "hello:x", "export", "--path", str(tmp_path / "docker.tar"))
+    dagger_call(*amd64, "build", *docker)
+    with tarfile.open(tmp_path / "docker.tar") as tar:
+        (image,) = json.load(tar.extractfile("manifest.json"))
+    assert image["RepoTags"] == ["hello:x"]
+
+
+def test_two_builds_are_the_same(dagger_call, amd64) -> None:
+    assert re.match(r"reproducible: \d+ files are the same", dagger_call(*amd64, "reproduce").stdout)
+
+
+def test_the_checks_of_the_project(dagger_call, tiny: Path) -> None:
+    """As functions, and by `dagger check` in a directory that names its source."""
+    (tiny / ".env").write_text("RUST_MULTIARCH_SOURCE=.\n")
+    (tiny / "tests").mkdir()
+    (tiny / "tests/one.rs").write_text("#[test]\nfn one() {}\n")
+    try:
+        assert "test one ... ok" in dagger_call("call", "--source", str(tiny), "test").stdout
+        done = dagger_call("check", "-m", str(ROOT), "--progress", "plain", "fmt", cwd=tiny, code=None)
+        assert "Diff in" in done.stdout + done.stderr, "the program is written without rustfmt"
+        assert done.returncode != 0
+        main = (tiny / "src/main.rs").read_text()
+        (tiny / "src/main.rs").write_text("fn main() {}\n")
+        dagger_call("check", "-m", str(ROOT), "fmt", cwd=tiny)
+        (tiny / "src/main.rs").write_text(main)
+    finally:
+        (tiny / ".env").unlink()
+        shutil.rmtree(tiny / "tests")
+
+
+def test_compiled_state_that_goes_from_call_to_call(dagger_call, tmp_path: Path) -> None:
+    # With a dependency: only such state says what it saves.
+    project = ("call", "--source", str(ROOT / "tests/data/audit/app"), "--platforms", "linux/amd64")
+    archive = str(tmp_path / "state.tar")
+    dagger_call(*project, "export-cache", "export", "--path", archive)
+    assert (
+        dagger_call(*project, "with-cache", "--archive", archive, "build", "name").stdout.strip() == "audited"
+    )
