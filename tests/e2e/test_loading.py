@@ -134,7 +134,7 @@ def test_a_changed_module_is_loaded_anew(engine, tmp_path: Path) -> None:
         (lambda module: (module / "pyproject.toml").unlink(), "no pyproject.toml"),
         (lambda module: subprocess.run(["rm", "-r", module / "src"], check=True), "no python files found"),
         (
-            lambda module: (module / "pyproject.toml").write_text(PROJECT.replace('"six"', '"six<1"')),
+            lambda module: (module / "pyproject.toml").write_text(PROJECT.replace('"six"', '"six>1000"')),
             "install module",
         ),
     ],

@@ -158,7 +158,11 @@ func (sdk *pythonSDK) load(
 		return nil, fmt.Errorf("scope module source: %w", err)
 	}
 	build := &pythonBuild{ctx: dagql.WithNonInternalTelemetry(ctx), dag: dag, src: source.Self()}
-	if build.files, build.project, err = readPythonProject(ctx, dag, build.src); err != nil {
+	build.source = build.directory(&build.src.ContextDirectory, build.excluded()...)
+	if build.err != nil {
+		return nil, build.err
+	}
+	if build.files, build.project, err = readPythonProject(ctx, dag, build.src, build.source); err != nil {
 		return nil, err
 	}
 	digest, err := build.src.SourceImplementationDigest(ctx)
@@ -190,6 +194,7 @@ type pythonBuild struct {
 	ctx     context.Context
 	dag     *dagql.Server
 	src     *core.ModuleSource
+	source  pythonDirectory   // the context, without what is excluded
 	files   map[string]string // that decide the installation
 	project pythonProject
 	root    string // where the source is mounted
@@ -246,15 +251,18 @@ func (build *pythonBuild) compiled(vendored pythonDirectory) (dir pythonDirector
 	return dir
 }
 
+// excluded removes what would come in the way of the installation.
+func (build *pythonBuild) excluded() (steps []dagql.Selector) {
+	for _, name := range pythonExcluded {
+		steps = append(steps, pick("withoutDirectory", "path", dagql.String(path.Join(build.src.SourceSubpath, name))))
+	}
+	return steps
+}
+
 // context is the module's source with the SDK in it.
 func (build *pythonBuild) context(vendored pythonDirectory) pythonDirectory {
-	src := build.src
-	var steps []dagql.Selector
-	for _, name := range pythonExcluded {
-		steps = append(steps, pick("withoutDirectory", "path", dagql.String(path.Join(src.SourceSubpath, name))))
-	}
-	vendor := path.Join(src.SourceSubpath, pythonVendorDir)
-	return build.directory(&src.ContextDirectory, append(steps, pick("withDirectory", "path", dagql.String(vendor), "source", build.id(vendored)))...)
+	vendor := path.Join(build.src.SourceSubpath, pythonVendorDir)
+	return build.directory(&build.source, pick("withDirectory", "path", dagql.String(vendor), "source", build.id(vendored)))
 }
 
 // dependencies installs what the module and the SDK need, with nothing of the module but pyproject.toml.
@@ -386,11 +394,13 @@ func pythonSources() (steps []dagql.Selector) {
 }
 
 // readPythonProject returns the files that decide the installation, and pyproject.toml parsed.
-func readPythonProject(ctx context.Context, dag *dagql.Server, src *core.ModuleSource) (map[string]string, pythonProject, error) {
+func readPythonProject(
+	ctx context.Context, dag *dagql.Server, src *core.ModuleSource, source pythonDirectory,
+) (map[string]string, pythonProject, error) {
 	var project pythonProject
 	var entries dagql.Array[dagql.String]
 	dir := pick("directory", "path", dagql.String(src.SourceSubpath))
-	if err := dag.Select(ctx, src.ContextDirectory, &entries, dir, pick("entries")); err != nil {
+	if err := dag.Select(ctx, source, &entries, dir, pick("entries")); err != nil {
 		return nil, project, err
 	}
 	files := map[string]string{}
@@ -399,7 +409,7 @@ func readPythonProject(ctx context.Context, dag *dagql.Server, src *core.ModuleS
 			continue
 		}
 		var contents string
-		if err := dag.Select(ctx, src.ContextDirectory, &contents, dir, pick("file", "path", dagql.String(name)), pick("contents")); err != nil {
+		if err := dag.Select(ctx, source, &contents, dir, pick("file", "path", dagql.String(name)), pick("contents")); err != nil {
 			return nil, project, err
 		}
 		files[name] = contents
@@ -412,7 +422,7 @@ func readPythonProject(ctx context.Context, dag *dagql.Server, src *core.ModuleS
 	}
 	// As an official engine asks; the second half of the pattern finds a file in any folder.
 	var sources dagql.Array[dagql.String]
-	if err := dag.Select(ctx, src.ContextDirectory, &sources, dir, pick("glob", "pattern", dagql.String("src/**/*.py|*.py"))); err != nil {
+	if err := dag.Select(ctx, source, &sources, dir, pick("glob", "pattern", dagql.String("src/**/*.py|*.py"))); err != nil {
 		return nil, project, err
 	}
 	if len(sources) == 0 {
