@@ -1,1 +1,1 @@
-"""Side-by-side measurements of this project and of what people would use instead."""
+"""Benchmarks of this project and its alternatives, side by side."""

@@ -1,4 +1,4 @@
-"""The benchmarks' command line: `python -m bench run PLAN`, `python -m bench report FILE...`."""
+"""Command line of the benchmarks: `python -m bench run PLAN`, `python -m bench report FILE...`."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ from pipeline.errors import RustMultiarchError
 DOCKERFILES = {EASY: ("easy", "easy"), HARDER: ("harder", "harder-workspace"), MOUNTS: ("harder-mounts",) * 2}
 RESULTS = Path(__file__).with_name("results")
 BUDGETS = {"short": 540.0}
-"""Seconds for the samples of a plan; the preparations come on top."""
+"""Time limit for a plan's samples in seconds, without preparations."""
 
 
 def run(options: argparse.Namespace) -> None:
-    """Prepare, measure, print."""
+    """Prepare, measure and print."""
     place = Place.default()
     place.create()
     rows = chosen(
@@ -84,7 +84,7 @@ def _peers(
     env: Mapping[str, str],
     tools: toolbox.Toolbox,
 ) -> dict[str, Peer]:
-    """The peers that take part, BuildKit started if one of them needs it."""
+    """Return the selected peers; start BuildKit if one of them needs it."""
     engine = lifecycle.status(paths=place.engine).pid
     assert engine, "the engine that was just started does not run"
     found: dict[str, Peer] = {
@@ -120,11 +120,11 @@ def _copies(place: Place, rows: Sequence[Row], tools: toolbox.Toolbox) -> dict[t
 
 
 def _prepare(rows: Sequence[Row], peers: Mapping[str, Peer]) -> None:
-    """Toolchain layers and base images of every set of platforms, for every peer that will need them."""
+    """Prepare toolchain layers and base images of every set of platforms, for every peer that needs them."""
     needed = {(peer, platforms): None for row in rows for peer in row.peers for platforms in _sets(row)}
     for name, platforms in needed:
         if name in (SESSION, CALL, PUBLISH) and (OURS, platforms) in needed:
-            continue  # the same engine, and the same toolchain in it
+            continue  # the same engine with the same toolchain
         to_stderr(f"preparing {name} for {', '.join(platforms)}")
         peers[name].prepare(platforms)
 
@@ -140,7 +140,7 @@ def _empty(plan: str, tools: toolbox.Toolbox) -> Result:
 
 
 def report(options: argparse.Namespace) -> None:
-    """Print results that were measured before; with --docs write the tables and charts that the docs show."""
+    """Print earlier results; with --docs write the tables and charts of the documentation."""
     results = [Result.read(Path(name)) for name in options.files]
     for result in results:
         print(render.text(result))
@@ -172,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     reporting.set_defaults(do=report)
     options = parser.parse_args(arguments)
-    # An end by force would leave the engine and BuildKit running.
+    # Killing the process would leave the engine and BuildKit running.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         options.do(options)

@@ -1,4 +1,4 @@
-"""A real BuildKit, compiled from Go modules: started for a run, and ended with it."""
+"""Compile BuildKit from Go modules, and run it during a benchmark."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ STOP_SECONDS = 30.0
 
 
 def version() -> str:
-    """The release that go.mod names."""
+    """Return the version in go.mod."""
     found = re.search(rf"{re.escape(MODULE)} (v\S+)", (HERE / "go.mod").read_text())
     assert found, "bench/buildkit/go.mod does not require BuildKit"
     return found[1]
 
 
 def compiled(place: Place, log: Log) -> Path:
-    """The directory with the programs, compiled unless they are there already."""
+    """Return the directory with the programs; compile them if they are missing."""
     key = hashlib.sha256((HERE / "go.mod").read_bytes() + (HERE / "go.sum").read_bytes()).hexdigest()[:16]
     final = place.buildkit / f"programs-{key}"
     with exclusive(place.buildkit / "lock", log, "another run compiles BuildKit"):
@@ -64,7 +64,7 @@ def _compile(scratch: Path, output: Path) -> None:
 
 
 def settings(state: Path, registry: str, mirror: str) -> str:
-    """buildkitd.toml: one worker, the registry and, if there is one, the mirror of Docker Hub."""
+    """Return buildkitd.toml: one worker, the registry and, if there is one, the mirror of Docker Hub."""
     lines = [
         f'root = "{state}"',
         "[worker.oci]",
@@ -90,7 +90,7 @@ class Daemon:
 
     Attributes:
         pid: its process.
-        address: what `buildctl --addr` takes.
+        address: address for `buildctl --addr`.
         client: the path of buildctl.
     """
 
@@ -101,17 +101,17 @@ class Daemon:
 
 @contextmanager
 def running(place: Place, registry: str, mirror: str, log: Log) -> Iterator[Daemon]:
-    """BuildKit for as long as the block runs. Its cache stays for the next run.
+    """Run BuildKit during the block. Its cache is kept for the next run.
 
-    It has a mount and a PID namespace of its own, so that nothing of it outlives it, and this machine's
-    network, which costs a build nothing.
+    It runs in separate mount and PID namespaces, so that no process outlives it, and in this machine's
+    network, which does not slow down a build.
     """
     programs = compiled(place, log)
     socket = place.buildkit / "buildkitd.sock"
     config = place.buildkit / "buildkitd.toml"
     config.write_text(settings(place.buildkit / "state", registry, mirror))
     address = f"unix://{socket}"
-    # The daemon's own helpers are looked for beside it first; runc may be in a directory of root's path only.
+    # The daemon looks for its helpers in this directory first; runc may be only in root's PATH.
     env = {
         **os.environ,
         "PATH": f"{programs}:{os.environ['PATH']}:/usr/sbin:/sbin",
@@ -151,12 +151,12 @@ def _wait(child: subprocess.Popen[bytes], client: Path, address: str) -> None:
 
 
 def _below(pid: int) -> int:
-    """The only child of a process: `unshare` stays as the parent of the daemon."""
+    """Return the only child of a process: `unshare` is the parent of the daemon."""
     return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    # The daemon gets time to write its cache down; unshare ends with it.
+    # Give the daemon time to write its cache; unshare exits with it.
     if child.poll() is None:
         os.kill(_below(child.pid), signal.SIGTERM)
     try:

@@ -13,15 +13,15 @@ COLOURS = ("#1f6f8b", "#c8553d", "#e09f3e", "#7a9e7e", "#6c5b7b", "#999999")
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar.
+    """A bar of a chart.
 
     Attributes:
-        label: what stands to its left.
+        label: text to its left.
         value: its length, in the chart's unit.
-        low: where its whisker starts.
-        high: where it ends.
-        text: what stands to its right.
-        kind: which colour, by position.
+        low: start of its whisker.
+        high: end of its whisker.
+        text: text to its right.
+        kind: index of its colour.
     """
 
     label: str
@@ -41,7 +41,7 @@ class Group:
 
 
 def svg(title: str, groups: Sequence[Group]) -> str:
-    """The chart. Every group has a scale of its own: groups may differ by orders of magnitude."""
+    """Return the chart as SVG. Every group has a separate scale, since groups may differ by magnitudes."""
     parts: list[str] = []
     y = TITLE
     for group in groups:

@@ -1,9 +1,9 @@
-"""The Dockerfiles' base images where Docker Hub cannot be reached: stand-ins in a corner of the registry.
+"""Provide the Dockerfiles' base images if Docker Hub cannot be reached: stand-ins in the local registry.
 
-BuildKit takes no certificates over from the machine, so its Rust image has one more layer with them. Dagger's
-engine lends them to every command, which nobody sees on a machine without certificates of its own; so here
-its images get the same layer instead. BuildKit's Rust image exists for foreign platforms too, since an
-emulated build runs the compiler there.
+BuildKit does not use the machine's certificates, so its Rust image has an additional layer with them.
+Dagger's engine adds them to every command, which costs nothing on a machine without additional certificates;
+so here its images get the same layer instead. BuildKit's Rust image also exists for foreign platforms, since
+an emulated build runs the compiler there.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ LOCAL = Path("usr/local/share/ca-certificates")
 
 
 def mirror(registry: str) -> str:
-    """What BuildKit takes as the mirror of Docker Hub."""
+    """Return the address of BuildKit's mirror of Docker Hub."""
     return f"{registry}/{CORNER}"
 
 
 def push(place: Place, registry: str, platforms: Sequence[str], emulated: Sequence[str], log: Log) -> None:
-    """Have the images in the registry.
+    """Put the images into the registry.
 
     Args:
-        place: where they are made.
+        place: directory to make them in.
         registry: `host:port`.
-        platforms: whose runtime image is needed; the engine has made them before.
-        emulated: foreign platforms that the compiler is to run on.
+        platforms: platforms of the runtime images, which the engine made before.
+        emulated: foreign platforms to run the compiler on.
     """
     own = place.engine.bases
     debian = [Job(DEBIAN, target, own).image for target in _with_host(platforms)]
@@ -48,7 +48,7 @@ def push(place: Place, registry: str, platforms: Sequence[str], emulated: Sequen
 
 
 def trust(place: Place, registry: str) -> None:
-    """Have this machine's root certificates in the stand-ins that the engine runs commands in."""
+    """Add this machine's root certificates to the stand-ins that the engine runs commands in."""
     for base in (RUST, PYTHON):
         oci.push(registry, base.name, base.tag, [_trusting(place, Job(base, host(), place.engine.bases))])
 
@@ -58,7 +58,7 @@ def _with_host(platforms: Sequence[str]) -> list[Target]:
 
 
 def _foreign(place: Place, target: Target, log: Log) -> Job:
-    """The Rust image of another platform; its packages are set up under the emulator, which takes minutes."""
+    """Build the Rust image of another platform; its packages are set up under QEMU, which takes minutes."""
     job = Job(RUST, target, place.images)
     below = Job(DEBIAN, target, place.images)
     if not below.directory.exists():
@@ -71,7 +71,7 @@ def _foreign(place: Place, target: Target, log: Log) -> Job:
 
 
 def _trusting(place: Place, job: Job) -> oci.Image:
-    """An image with this machine's root certificates in one more layer."""
+    """Add a layer with this machine's root certificates to an image."""
     final = place.images / f"trusting-{job.directory.name}"
     if not final.exists():
         with tempfile.TemporaryDirectory(dir=place.images) as name:

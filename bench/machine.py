@@ -1,4 +1,4 @@
-"""The machine and the versions of everything that takes part, for the record."""
+"""Record the machine and the versions of all tools."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from engine import build
 
 
 def facts() -> dict[str, Any]:
-    """Processor, cores, memory, kernel."""
+    """Return processor, cores, memory and kernel."""
     cpu = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
     memory = re.search(r"MemTotal:\s+(\d+) kB", Path("/proc/meminfo").read_text())
     return {
@@ -29,7 +29,7 @@ def facts() -> dict[str, Any]:
 
 
 def versions(toolbox: Toolbox) -> dict[str, str]:
-    """Of everything that takes part."""
+    """Return the versions of all tools."""
     wheels = dict(wheel.split("==") for wheel in peers.ZIG_WHEELS)
     qemu = _output(["qemu-aarch64-static", "--version"]).splitlines()
     return {
@@ -44,7 +44,7 @@ def versions(toolbox: Toolbox) -> dict[str, str]:
 
 
 def commit() -> str:
-    """The commit of this project, with `+` where files differ from it."""
+    """Return the commit of this project, with `+` if files differ from it."""
     head = _output(["git", "-C", str(ROOT), "rev-parse", "HEAD"]).strip()
     changed = _output(
         ["git", "-C", str(ROOT), "status", "--porcelain", "--", "pipeline", "engine", "sample_app"]

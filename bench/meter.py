@@ -1,4 +1,4 @@
-"""Timing one command: wall, CPU and memory of it and of what a daemon does on its behalf."""
+"""Measure a command: wall time, CPU and memory, including the work of a daemon."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from engine import cgroups
 
 TICK = os.sysconf("SC_CLK_TCK")
 SAMPLE_SECONDS = 0.2
-"""How often memory is looked at; a peak between two looks is missed."""
+"""Sampling interval of memory in seconds; shorter peaks are missed."""
 
 KILL_SECONDS = 20.0
 NOTE_LINES = 15
@@ -26,14 +26,14 @@ NOTE_LINES = 15
 
 @dataclass(frozen=True)
 class Command:
-    """What a peer runs for one sample.
+    """The command that a peer runs for one sample.
 
     Attributes:
         argv: the command.
-        env: its whole environment.
-        cwd: where it runs.
+        env: its complete environment.
+        cwd: its working directory.
         cgroup: name of the cgroup its compile runs in.
-        daemon: process that does a part of the work, if any.
+        daemon: process that does part of the work, if any.
     """
 
     argv: Sequence[str]
@@ -45,7 +45,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Measured:
-    """What running it took."""
+    """The resources that a command used."""
 
     outcome: str
     wall: float
@@ -57,7 +57,7 @@ class Measured:
 
 @dataclass
 class Watch:
-    """The highest memory use of a cgroup while it is looked at."""
+    """The peak memory use of a cgroup, by sampling."""
 
     cgroup: str
     peak: int = 0
@@ -69,7 +69,7 @@ class Watch:
 
     @contextmanager
     def looking(self) -> Iterator[Watch]:
-        """Look for as long as the block runs."""
+        """Sample during the block."""
         thread = threading.Thread(target=self._look, daemon=True)
         thread.start()
         try:
@@ -80,10 +80,10 @@ class Watch:
 
 
 def measure(command: Command, limit: float, log: Path) -> Measured:
-    """Run a command and time it; after `limit` seconds it and its children are ended.
+    """Run and time a command; kill it and its children after `limit` seconds.
 
-    The output goes to `log`. CPU time of a daemon counts from this command's start to its end, so nothing
-    else may use that daemon meanwhile.
+    The output goes to `log`. A daemon's CPU time is counted from the start to the end of the command,
+    so nothing else may use the daemon meanwhile.
     """
     before, started = usage(command), time.monotonic()
     with log.open("wb") as output, Watch(command.cgroup).looking() as watch:
@@ -108,9 +108,9 @@ def measure(command: Command, limit: float, log: Path) -> Measured:
 
 
 def end_group(child: subprocess.Popen[bytes]) -> None:
-    """End a command and its children, at first politely, so that a daemon's work for it is cancelled.
+    """Stop a command and its children, first with SIGTERM so that the daemon's work for it is cancelled.
 
-    Not by SIGINT: what runs in the background of a script was told to ignore it.
+    SIGINT does not work: background processes of a script ignore it.
     """
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
@@ -121,7 +121,7 @@ def end_group(child: subprocess.Popen[bytes]) -> None:
 
 
 def usage(command: Command) -> tuple[float, float]:
-    """User and system CPU seconds so far: of ended children, of the daemon and its containers."""
+    """Return user and system CPU seconds so far: of child processes, the daemon and its containers."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     user, system = children.ru_utime, children.ru_stime
     if command.daemon is not None:
@@ -131,13 +131,13 @@ def usage(command: Command) -> tuple[float, float]:
 
 
 def process_cpu(pid: int) -> tuple[float, float]:
-    """User and system CPU seconds of a running process."""
+    """Return user and system CPU seconds of a running process."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return int(fields[11]) / TICK, int(fields[12]) / TICK
 
 
 def cpu(cgroup: str, root: Path = cgroups.ROOT) -> tuple[float, float]:
-    """User and system CPU seconds of a cgroup and all that ever ran below it; zeros where there is none."""
+    """Return user and system CPU seconds of a cgroup and everything below it; zeros if it does not exist."""
     for directory in cgroups.find(cgroup, root):
         for name, unit in (("cpuacct.stat", 1 / TICK), ("cpu.stat", 1e-6)):
             found = _numbers(directory / name)
@@ -148,7 +148,7 @@ def cpu(cgroup: str, root: Path = cgroups.ROOT) -> tuple[float, float]:
 
 
 def anonymous_memory(cgroup: str, root: Path = cgroups.ROOT) -> int:
-    """Bytes of anonymous memory in a cgroup and below; file caches, which can be given back, are left out."""
+    """Return bytes of anonymous memory in a cgroup and below, without reclaimable file caches."""
     for directory in cgroups.find(cgroup, root):
         found = _numbers(directory / "memory.stat")
         if "total_rss" in found or "anon" in found:
@@ -157,7 +157,7 @@ def anonymous_memory(cgroup: str, root: Path = cgroups.ROOT) -> int:
 
 
 def _numbers(path: Path) -> dict[str, int]:
-    """Lines of `name number`; none where the file cannot be read, as of a cgroup that ends just now."""
+    """Yield the lines of `name number`; nothing if the file cannot be read, as for a cgroup being removed."""
     try:
         lines = path.read_text().splitlines()
     except OSError:
@@ -166,7 +166,7 @@ def _numbers(path: Path) -> dict[str, int]:
 
 
 def make_cgroup(name: str, root: Path = cgroups.ROOT) -> list[Path]:
-    """A cgroup for memory and, on version 1, CPU accounting; returns the files that take process ids."""
+    """Make a cgroup for memory and, on version 1, CPU accounting; return the files for process ids."""
     tops = [root] if (root / "cgroup.controllers").exists() else [root / "memory", root / "cpuacct"]
     for top in tops:
         (top / name).mkdir(exist_ok=True)
@@ -174,7 +174,7 @@ def make_cgroup(name: str, root: Path = cgroups.ROOT) -> list[Path]:
 
 
 def disk(path: Path) -> int:
-    """Bytes a directory takes on disk; mounts below it are left out."""
+    """Return the bytes a directory takes on disk, without mounts below it."""
     command = ["du", "--summarize", "--one-file-system", "--block-size=1", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     return int(done.stdout.split()[0]) if done.stdout else 0

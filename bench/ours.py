@@ -1,7 +1,7 @@
-"""This project as a peer: one process, one engine session, the same core as the command line.
+"""Run this project as a peer: one process, one engine session, the core of the command line.
 
-Run as `python -m bench.ours REQUEST` with a JSON request, so that a sample has what a user's call has: the
-start of Python, the imports, the connection. It prints nothing; seconds of its parts go to a file.
+Run as `python -m bench.ours REQUEST` with a JSON request, so that a sample has all steps of a user's call:
+the start of Python, the imports, the connection. It writes the seconds of its phases to a file.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from pipeline.targets import select  # noqa: E402
 from pipeline.toolchain import builder as toolchain  # noqa: E402
 
 EMPTY = "debian:bookworm-slim"
-"""The image in which cache volumes are emptied."""
+"""The image for emptying cache volumes."""
 
 
 class Phases:
-    """Seconds of the parts of a call, in their order, and what it uploaded, in bytes."""
+    """The seconds of a call's phases in order, and the bytes it uploaded."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {"import": time.monotonic() - STARTED}
@@ -38,19 +38,19 @@ class Phases:
         self._last = time.monotonic()
 
     def end(self, name: str) -> None:
-        """The part that just ended."""
+        """Record the phase that just ended."""
         now = time.monotonic()
         self.seconds[name], self._last = now - self._last, now
 
 
 def project(request: Mapping[str, Any]) -> RustMultiarch:
-    """The module's object for a request's `source`, `platforms` and `bins`."""
+    """Return the module's object for a request's `source`, `platforms` and `bins`."""
     source = dag.host().directory(request["source"], exclude=plan.IGNORED, gitignore=True)
     return RustMultiarch(source=source, platforms=request["platforms"], bin=request["bins"])
 
 
 async def build_image(request: Mapping[str, Any], phases: Phases) -> None:
-    """Build, and write the image to the OCI archive `output`."""
+    """Build the image and write it to the OCI archive `output`."""
     image = await project(request).build()
     phases.end("build")
     await image.tarball().export(request["output"])
@@ -58,7 +58,7 @@ async def build_image(request: Mapping[str, Any], phases: Phases) -> None:
 
 
 async def publish(request: Mapping[str, Any], phases: Phases) -> None:
-    """Build, and push the image to `address`."""
+    """Build the image and push it to `address`."""
     image = await project(request).build()
     phases.end("build")
     receipt = json.loads(await image.publish(request["address"], as_json=True))
@@ -67,19 +67,19 @@ async def publish(request: Mapping[str, Any], phases: Phases) -> None:
 
 
 async def nothing(request: Mapping[str, Any], phases: Phases) -> None:
-    """Ask the engine for its version: what a session costs that does nothing."""
+    """Request the engine's version, to measure an empty session."""
     await dag.version()
     phases.end("ask")
 
 
 async def forget(request: Mapping[str, Any], phases: Phases) -> None:
-    """Empty the project's cache volume and cargo's home; the next build fills them again."""
+    """Empty the project's cache volume and cargo's home."""
     await emptied(await project(request)._planned())
     phases.end("forget")
 
 
 async def emptied(plan: plan.Plan) -> None:
-    """Empty what the builds of a project leave in the engine for the next ones."""
+    """Empty the cache volumes of a project's builds."""
     container = dag.container().from_(EMPTY).with_env_variable("BENCH_NOW", str(time.time_ns()))
     container = build.with_compiled_state(toolchain.with_cargo_home(container), plan)
     volumes = [toolchain.BUILD, toolchain.CARGO_HOME]
@@ -89,7 +89,7 @@ async def emptied(plan: plan.Plan) -> None:
 async def export(request: Mapping[str, Any], phases: Phases) -> None:
     """Write the builder's file tree to the archive `output` and its environment to `env`."""
     builder = toolchain.builder(toolchain.native(toolchain.RUST), select(request["platforms"]))
-    # One file, since the engine hands a directory over file by file, which takes many minutes.
+    # As one file: the engine exports directories file by file, which takes many minutes.
     pack = ["tar", "--one-file-system", "--exclude=./tree.tar", "-C", "/", "-cf", "/tree.tar", "."]
     await builder.with_exec(pack).file("/tree.tar").export(request["output"])
     env = {await variable.name(): await variable.value() for variable in await builder.env_variables()}
@@ -107,7 +107,7 @@ DOES: Mapping[str, Callable[[Mapping[str, Any], Phases], Any]] = {
 
 
 async def run(request: Mapping[str, Any], phases: Phases) -> None:
-    """Do what a request asks for in a session of its own."""
+    """Run a request in a new session."""
     async with dagger.connection(dagger.Config(log_output=sys.stderr)):
         phases.end("connect")
         await DOES[request["do"]](request, phases)
@@ -115,7 +115,7 @@ async def run(request: Mapping[str, Any], phases: Phases) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the request and write down how long its parts took."""
+    """Run the request and write the duration of its phases."""
     request, phases = json.loads(arguments[0]), Phases()
     anyio.run(run, request, phases)
     if path := request.get("phases"):

@@ -1,4 +1,4 @@
-"""Who is compared: each peer as the command that builds a subject, and how it forgets all it built."""
+"""The compared peers: the command with which each builds a subject, and how to reset it."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ from engine import registry
 from pipeline.targets import select
 
 SECONDS = 3600
-"""For steps that are not timed."""
+"""Time limit of steps that are not measured, in seconds."""
 
 
 class Peer(Protocol):
-    """A way to get from a source to programs or images."""
+    """A way to build programs or images from source."""
 
     name: str
     files: Mapping[str, str]
-    """Files of its own that it adds to a subject, by path."""
+    """Additional files for a subject, by path."""
 
     def prepare(self, platforms: Sequence[str]) -> None:
-        """Have toolchain and base images for these platforms; not timed."""
+        """Prepare toolchain and base images for some platforms; not measured."""
 
     def forget(self, copy: Copy, platforms: Sequence[str]) -> None:
-        """Lose compiled state and downloaded crates; not timed."""
+        """Delete compiled state and downloaded crates; not measured."""
 
     def command(self, copy: Copy, platforms: Sequence[str], phases: Path) -> Command:
-        """What builds the copy. It may write seconds of its parts to `phases`."""
+        """Return the command that builds the copy. It may write seconds of its phases to `phases`."""
 
     def directory(self) -> Path:
-        """Where its state is on disk."""
+        """Return the directories of its state."""
 
 
 @dataclass
 class Ours:
-    """This project, in a process and an engine session of its own."""
+    """This project, in a separate process and engine session."""
 
     place: Place
     engine: Mapping[str, str]
@@ -58,7 +58,7 @@ class Ours:
     files: Mapping[str, str] = field(default_factory=dict)
 
     def prepare(self, platforms: Sequence[str]) -> None:
-        """Build an empty program, which leaves the builder and the sealed base images."""
+        """Build an empty program, which prepares the builder and the normalized base images."""
         self._run({**_empty(self.place), "do": "build", "platforms": list(platforms)})
 
     def forget(self, copy: Copy, platforms: Sequence[str]) -> None:
@@ -90,7 +90,7 @@ class Ours:
             run(self._argv(request), environment, ROOT)
 
     def _environments(self) -> list[Mapping[str, str]]:
-        """One for each engine that takes part."""
+        """Return one peer for each engine."""
         return [self.engine]
 
 
@@ -134,14 +134,14 @@ class Dockerfile:
     files: Mapping[str, str] = field(default_factory=lambda: {"scripts/target.sh": TARGET_SCRIPT})
 
     def prepare(self, platforms: Sequence[str]) -> None:
-        """Build an empty program, which leaves every layer that does not depend on the source."""
+        """Build an empty program, which prepares every layer that does not depend on the source."""
         empty = self.place.work / "empty"
         write(empty, {**EMPTY, **self.files})
         for dockerfile in dict.fromkeys([self.single, self.workspace]):
             run(self._argv(empty, dockerfile, "empty", ("empty",), platforms), self.env, empty)
 
     def forget(self, copy: Copy, platforms: Sequence[str]) -> None:
-        """Empty the cache mounts. Layers are not reused anyway, since Cargo.toml will change."""
+        """Empty the cache mounts. Layers are not reused, since Cargo.toml changes."""
         prune = [str(self.daemon.client), "--addr", self.daemon.address, "prune"]
         run([*prune, "--filter", "type==exec.cachemount"], self.env, copy.directory)
 
@@ -179,9 +179,9 @@ EMPTY = {
 
 
 def _empty(place: Place) -> dict[str, object]:
-    """The request for a build of an empty program that was never built.
+    """Return the request for a build of an empty program that was never built before.
 
-    Of one that was, the engine has the image, and does not prepare the base's layers for the next.
+    Otherwise the engine would have the image and not prepare the base's layers.
     """
     source = place.work / "empty"
     write(source, {**EMPTY, "src/main.rs": f"fn main() {{}} // {time.time_ns()}\n"})
@@ -190,7 +190,7 @@ def _empty(place: Place) -> dict[str, object]:
 
 @dataclass
 class Cargo:
-    """Plain cargo, without an engine, in the very file tree that our builder has: the floor."""
+    """Plain cargo in the file tree of this project's builder, without an engine."""
 
     place: Place
     toolbox: Toolbox
@@ -199,7 +199,7 @@ class Cargo:
     files: Mapping[str, str] = field(default_factory=dict)
 
     def prepare(self, platforms: Sequence[str]) -> None:
-        """Everything is in the toolbox."""
+        """Do nothing: the toolbox has everything."""
 
     def forget(self, copy: Copy, platforms: Sequence[str]) -> None:
         shutil.rmtree(self._target(copy), ignore_errors=True)
@@ -219,11 +219,11 @@ class Cargo:
         return self.place.host / self.name
 
     def tools(self) -> dict[str, Path]:
-        """Further directories it needs, by where they are shown."""
+        """Return additional directories, by mount point."""
         return {}
 
     def env(self) -> dict[str, str]:
-        """Cargo's environment."""
+        """Return cargo's environment."""
         return {**self.toolbox.env, "CARGO_TARGET_DIR": "/build"}
 
     def _target(self, copy: Copy) -> Path:
@@ -238,7 +238,7 @@ ZIG_WHEELS = ("cargo-zigbuild==0.23.4", "ziglang==0.15.1")
 
 @dataclass
 class Zigbuild(Cargo):
-    """cargo-zigbuild from its wheel: the same cargo, with Zig as C compiler and linker for every target."""
+    """cargo-zigbuild from its wheel: the same cargo, with zig as C compiler and linker for every target."""
 
     name: str = ZIGBUILD
     verb: str = "zigbuild"
@@ -260,7 +260,7 @@ class Zigbuild(Cargo):
         return {"/tools": self.place.toolbox / "zig"}
 
     def env(self) -> dict[str, str]:
-        """None of the variables that point at the gcc toolchains: it sets its own."""
+        """Return cargo's environment without the variables of the gcc toolchains."""
         kept = ("RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "CARGO_HOME", "RUST_VERSION")
         found = {name: self.toolbox.env[name] for name in kept if name in self.toolbox.env}
         more = {
@@ -277,7 +277,7 @@ class Zigbuild(Cargo):
 
 
 def run(argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> None:
-    """Run a step that is not timed; what it says is in the error, should it fail."""
+    """Run a step that is not measured; show its output if it fails."""
     done = subprocess.run(
         argv,
         env=dict(env),

@@ -1,4 +1,4 @@
-"""Where the benchmarks keep what they make: below the project's cache, and nowhere else."""
+"""Directories of the benchmarks, all below the project's cache."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from pathlib import Path
 from engine.paths import Paths, default_root
 
 REGISTRY_PORT = 5010
-"""Of a registry of our own: the engine that people use keeps its base images to itself."""
+"""Port of a separate registry, since the user's engine has its base images in another."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Every path of the benchmarks."""
+    """The directories of the benchmarks."""
 
     root: Path
 
     @classmethod
     def default(cls) -> Place:
-        """The paths of this user's benchmarks."""
+        """Return the directories of this user's benchmarks."""
         return cls(default_root() / "bench")
 
     @property
     def engine(self) -> Paths:
-        """An engine of our own, whose caches can be emptied; it shares what is compiled with the user's."""
+        """A separate engine whose caches can be emptied; it shares compiled programs with the user's."""
         return Paths(self.root / "engine")
 
     @property
@@ -44,21 +44,21 @@ class Place:
 
     @property
     def host(self) -> Path:
-        """Target directories and cargo homes of the peers without containers."""
+        """Target directories and cargo homes of peers without containers."""
         return self.root / "host"
 
     @property
     def subjects(self) -> Path:
-        """What is built, as it was fetched or generated."""
+        """The original sources of subjects, fetched or generated."""
         return self.root / "subjects"
 
     @property
     def work(self) -> Path:
-        """Each peer's own copy of each subject."""
+        """Each peer's copy of each subject."""
         return self.root / "work"
 
     def archive(self, peer: str) -> Path:
-        """The OCI archive that a peer writes, if it writes one."""
+        """The OCI archive of a peer that writes one."""
         return self.work / f"{peer}.tar"
 
     @property
@@ -67,7 +67,7 @@ class Place:
         return self.root / "logs"
 
     def create(self) -> None:
-        """Make the directories; compiled engines and stand-in images are those of the user's own engine."""
+        """Make the directories; compiled engines and stand-in images are shared with the user's engine."""
         for path in (
             self.buildkit,
             self.toolbox,
@@ -78,6 +78,6 @@ class Place:
             self.logs,
         ):
             path.mkdir(parents=True, exist_ok=True)
-        # None for any container: the images trust what this machine trusts, as BuildKit's have to.
+        # No extra certificates for containers: the images include this machine's, as BuildKit requires.
         self.engine.certificates.mkdir(parents=True, exist_ok=True)
         self.engine.share(Paths.default())

@@ -1,4 +1,4 @@
-"""Ratios between peers, with their spread, and whether they meet the bars. No measuring, only arithmetic."""
+"""Compute ratios between peers, their spread, and whether they meet the goals."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from bench.scenarios import (
 
 @dataclass(frozen=True)
 class Spread:
-    """Some numbers of the same kind.
+    """The spread of some numbers of the same kind.
 
     Attributes:
         middle: their median.
         low: the smallest.
         high: the largest.
-        count: how many.
-        bound: some sample was cut off, so that the truth is `middle` or more.
+        count: number of values.
+        bound: whether a sample was cut off, so that `middle` is a lower limit.
     """
 
     middle: float
@@ -43,7 +43,7 @@ class Spread:
 
     @classmethod
     def of(cls, numbers: Sequence[float], bound: bool = False) -> Spread:
-        """The spread of at least one number."""
+        """Return the spread of at least one number."""
         return cls(median(numbers), min(numbers), max(numbers), len(numbers), bound)
 
     def __str__(self) -> str:
@@ -53,14 +53,14 @@ class Spread:
 
 
 def walls(result: Result, case: Case, peer: str) -> Spread | None:
-    """Seconds of a peer at a case; None where there is no sample."""
+    """Return a peer's seconds for a case; None without a sample."""
     samples = [sample for sample in result.of(case, peer) if sample.outcome != FAILED]
     bound = any(sample.outcome == TIMEOUT for sample in samples)
     return Spread.of([sample.wall for sample in samples], bound) if samples else None
 
 
 def _paired(result: Result, ours: Case, theirs: Case, peers: tuple[str, str]) -> list[tuple[Sample, Sample]]:
-    """Samples of two peers that were taken in the same round. The first one must have ended by itself."""
+    """Return samples of two peers from the same round; the first one must have completed."""
     others = {sample.round: sample for sample in result.of(theirs, peers[1]) if sample.outcome == OK}
     mine = [sample for sample in result.of(ours, peers[0]) if sample.outcome != FAILED]
     return [(sample, others[sample.round]) for sample in mine if sample.round in others]
@@ -74,15 +74,15 @@ def ratio(
     base: Case | None = None,
     less: float = 0.0,
 ) -> Spread | None:
-    """Wall time of one peer over another's, round by round; None without a round that has both.
+    """Return the wall time of one peer over another's by round; None without a common round.
 
     Args:
-        result: the run, since only samples of one run may be compared.
-        case: of the numerator.
-        upper: the peer of the numerator. Where it was cut off, the ratio is a lower bound.
-        lower: the peer of the denominator.
-        base: case of the denominator, if it is another.
-        less: seconds taken off the numerator first.
+        result: the run; samples of different runs are not comparable.
+        case: case of the numerator.
+        upper: peer of the numerator; if it was cut off, the ratio is a lower limit.
+        lower: peer of the denominator.
+        base: case of the denominator, if different.
+        less: seconds to subtract from the numerator first.
     """
     pairs = _paired(result, case, base or case, (upper, lower))
     if not pairs:
@@ -92,7 +92,7 @@ def ratio(
 
 
 def apart(result: Result, subject: str, peer: str = OURS) -> Spread | None:
-    """How many times longer two platforms take a peer one after the other than in one build."""
+    """Return the ratio of two separate builds of two platforms to one build of both."""
     both = Case("cold", subject, BOTH)
     singles = [Case("cold", subject, AMD64), Case("cold", subject, ARM64)]
     found = [{s.round: s.wall for s in result.of(case, peer) if s.outcome == OK} for case in [both, *singles]]
@@ -103,20 +103,20 @@ def apart(result: Result, subject: str, peer: str = OURS) -> Spread | None:
 
 
 def session(result: Result, subject: str) -> float:
-    """Seconds an engine session costs that does nothing, in this run; 0 where that was not measured."""
+    """Return the seconds of an empty engine session in this run; 0 if it was not measured."""
     spread = walls(result, Case("same", subject, BOTH), SESSION)
     return spread.middle if spread else 0.0
 
 
 def beyond_session(result: Result, subject: str, peer: str) -> Spread | None:
-    """Seconds of a call with nothing changed beyond those of an empty session."""
+    """Return the seconds of a call without changes beyond those of an empty session."""
     samples = [s for s in result.of(Case("same", subject, BOTH), peer) if s.outcome == OK]
     empty = session(result, subject)
     return Spread.of([max(sample.wall - empty, 0.0) for sample in samples]) if samples and empty else None
 
 
 def uploaded(result: Result, subject: str, peer: str) -> Spread | None:
-    """Bytes that a publish with nothing changed sends."""
+    """Return the bytes that a publish without changes uploads."""
     samples = result.of(Case("same", subject, BOTH), peer)
     found = [float(sample.uploaded) for sample in samples if sample.uploaded is not None]
     return Spread.of(found) if found else None
@@ -124,17 +124,17 @@ def uploaded(result: Result, subject: str, peer: str) -> Spread | None:
 
 @dataclass(frozen=True)
 class Bar:
-    """What issue 5 asks for.
+    """A goal of the benchmarks.
 
     Attributes:
-        name: in words.
-        limit: the number.
-        at_least: whether the measured number has to be at least the limit, or at most.
-        measure: the number, from a run, a subject and the peer that it is asked of; None where the run does
-            not have it.
-        subjects: what it is asked of.
-        peer: whom it is asked of.
-        floor: plain cargo has such a number too, which says what can be had at all.
+        name: title.
+        limit: the limit.
+        at_least: whether the limit is a minimum and not a maximum.
+        measure: computes the number from a run, a subject and a peer; None if the run does not have
+            it.
+        subjects: subjects it applies to.
+        peer: peer it applies to.
+        floor: whether to compute the number for plain cargo as well, to show what is possible.
     """
 
     name: str
@@ -151,7 +151,7 @@ def _over(
     upper: str,
     platforms: tuple[str, ...] = BOTH,
 ) -> Callable[[Result, str, str], Spread | None]:
-    """The measure "another peer over the one that is asked"."""
+    """Return the measure "peer over this project"."""
 
     def measure(result: Result, subject: str, peer: str) -> Spread | None:
         return ratio(result, Case(scenario, subject, platforms), upper, peer)
@@ -169,7 +169,7 @@ def _line_over_floor(result: Result, subject: str, peer: str) -> Spread | None:
 
 
 def _over_one(number: int) -> Callable[[Result, str, str], Spread | None]:
-    """The measure "so many platforms over one"."""
+    """Return the measure "some platforms over one"."""
 
     def measure(result: Result, subject: str, peer: str) -> Spread | None:
         many, one = Case("cold", subject, PLATFORMS[:number]), Case("cold", subject, AMD64)
@@ -179,7 +179,7 @@ def _over_one(number: int) -> Callable[[Result, str, str], Spread | None]:
 
 
 BARS = (
-    Bar("arm64 leg cold, emulated Dockerfile over ours", 12, True, _over("cold", EASY, ARM64), floor=True),
+    Bar("arm64 cold, emulated Dockerfile over ours", 12, True, _over("cold", EASY, ARM64), floor=True),
     Bar("both platforms cold, emulated Dockerfile over ours", 7, True, _over("cold", EASY), floor=True),
     Bar(
         "both platforms cold, hand-written Dockerfile over ours",
@@ -210,24 +210,24 @@ BARS = (
     ),
     Bar("publish with nothing changed, bytes uploaded", 0, False, uploaded, ("hello",), PUBLISH),
     Bar("two platforms over one", 1.85, False, _over_one(2), floor=True),
-    Bar("two platforms apart over together", 1.25, True, apart, floor=True),
+    Bar("two platforms separately over together", 1.25, True, apart, floor=True),
     Bar("six platforms over one", 5.0, False, _over_one(6), floor=True),
 )
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A bar held against a run."""
+    """A goal compared with a run."""
 
     bar: Bar
     subject: str
     measured: Spread | None
     floor: Spread | None = None
-    """The same number of plain cargo."""
+    """The same number for plain cargo."""
 
     @property
     def word(self) -> str:
-        """`met`, `missed` or, without samples or with nothing but a bound, `open`."""
+        """Return `met`, `missed` or, without samples or with only a lower limit, `open`."""
         if self.measured is None:
             return "open"
         over = self.measured.middle >= self.bar.limit
@@ -237,7 +237,7 @@ class Verdict:
 
     @property
     def margin(self) -> float | None:
-        """By which factor it is met (1 or more) or missed (less than 1); None where there is no factor."""
+        """Return the factor by which it is met (1 or more) or missed (less than 1); None without a factor."""
         if self.measured is None or not self.measured.middle or not self.bar.limit:
             return None
         better = self.measured.middle / self.bar.limit
@@ -245,7 +245,7 @@ class Verdict:
 
 
 def verdicts(result: Result) -> list[Verdict]:
-    """Every bar, held against the subjects of the run that it is asked of; of the first if it has none."""
+    """Compare every goal with the subjects of the run it applies to, or with its first subject."""
     there = {case.subject for case in result.cases()}
     return [
         Verdict(

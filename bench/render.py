@@ -1,4 +1,4 @@
-"""What was measured as tables and charts: for a terminal, and for docs/benchmarks.md."""
+"""Format results as tables and charts, for a terminal and for docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from bench.scenarios import (
 TITLES = {
     OURS: "rust-multiarch",
     CALL: "rust-multiarch by `dagger call`",
-    SESSION: "engine session that does nothing",
+    SESSION: "empty engine session",
     PUBLISH: "rust-multiarch, with a push",
     EASY: "Dockerfile under QEMU",
     HARDER: "cross-compiling Dockerfile",
@@ -38,13 +38,13 @@ START, END = "<!-- measured -->", "<!-- end -->"
 
 
 def title(case: Case) -> str:
-    """A case in words."""
+    """Return a case's title."""
     platforms = ", ".join(platform.removeprefix("linux/") for platform in case.platforms)
     return f"{case.subject}, {BY_NAME[case.scenario].title}: {platforms}"
 
 
 def times(result: Result) -> list[list[str]]:
-    """Rows of the table of times: case, peer, wall, over ours, CPU, memory, disk, image."""
+    """Return rows of the table of times: case, peer, wall, over ours, CPU, memory, disk, image."""
     rows = []
     for case in result.cases():
         for peer in result.peers(case):
@@ -63,7 +63,7 @@ def _walls(result: Result, case: Case, peer: str) -> str:
 
 
 def _resources(result: Result, case: Case, peer: str) -> list[str]:
-    """CPU seconds, MiB of memory, disk and image; medians of the samples that ended by themselves."""
+    """Return CPU seconds, MiB of memory, disk and image; medians of completed samples."""
     good = [sample for sample in result.of(case, peer) if sample.outcome == OK]
     if not good:
         return [""] * 4
@@ -76,15 +76,15 @@ def _resources(result: Result, case: Case, peer: str) -> list[str]:
 
 
 def _mebibytes(found: Sequence[int | None]) -> str:
-    """The median of what was measured."""
+    """Return the median of the known values."""
     known = [number for number in found if number is not None]
     return f"{median(known) / 2**20:.0f}" if known else ""
 
 
 def bars(results: Sequence[Result]) -> list[list[str]]:
-    """Rows of the table of bars: bar, subject, limit, measured, verdict, the same of plain cargo, plan.
+    """Return rows of the table of goals: goal, subject, limit, measured, verdict, plain cargo, plan.
 
-    A row for every run that has a bar's numbers, and one for a bar that no run has.
+    One row for each run with a goal's numbers, and one for each goal without any.
     """
     held = [(result.plan, verdict) for result in results for verdict in verdicts(result)]
     rows = []
@@ -110,11 +110,11 @@ def _bar_row(verdict: Verdict, plan: str) -> list[str]:
 def _judged(verdict: Verdict) -> str:
     if verdict.margin is None:
         return verdict.word
-    return f"{verdict.word}, {verdict.margin:.2f} of the bar"
+    return f"{verdict.word}, {verdict.margin:.2f} of the goal"
 
 
 def parts(result: Result) -> list[list[str]]:
-    """Rows of the table of where our time goes: case, then medians of each part in seconds."""
+    """Return rows of the table of phases: case, then medians of each phase in seconds."""
     rows = []
     for case in result.cases():
         samples = [
@@ -128,12 +128,12 @@ def parts(result: Result) -> list[list[str]]:
 
 
 TIMES = ("case", "peer", "seconds", "times ours", "CPU seconds", "memory MiB", "disk MiB", "image MiB")
-VERDICTS = ("bar", "subject", "asked", "measured", "verdict", "plain cargo", "plan")
+VERDICTS = ("goal", "subject", "limit", "measured", "verdict", "plain cargo", "plan")
 PARTS = ("case", "peer", "seconds of each part")
 
 
 def text(result: Result) -> str:
-    """Everything, for a terminal."""
+    """Format a run for a terminal."""
     sections = [_heading(result), _aligned(TIMES, times(result)), _aligned(PARTS, parts(result))]
     sections.append(_aligned(VERDICTS, bars([result])))
     if result.skipped:
@@ -142,7 +142,7 @@ def text(result: Result) -> str:
 
 
 def markdown(result: Result, charts: Iterable[str]) -> str:
-    """Everything, for the documentation; `charts` are the files to show."""
+    """Format a run for the documentation; `charts` are the files to show."""
     sections = [f"### Plan `{result.plan}`", _heading(result)]
     sections += [f"![times of plan {result.plan}]({name})" for name in charts]
     sections.append(_table(TIMES, times(result)))
@@ -179,7 +179,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def drawn(result: Result) -> str:
-    """The chart of all times of a run, a group for each case; lower is better."""
+    """Return the chart of a run's times, with a group for each case; lower is better."""
     groups = []
     for case in result.cases():
         spreads = [(peer, walls(result, case, peer)) for peer in result.peers(case)]
@@ -195,8 +195,8 @@ def _chart_bar(peer: str, spread: Spread) -> chart.Bar:
 
 
 def write_docs(directory: Path, results: Sequence[Result]) -> None:
-    """Renew the measured part of benchmarks.md and its charts."""
-    sections = [f"### The bars\n\n{_table(VERDICTS, bars(results))}\n"]
+    """Update the measured part of benchmarks.md and its charts."""
+    sections = [f"### Goals\n\n{_table(VERDICTS, bars(results))}\n"]
     for result in results:
         name = f"benchmarks-{result.plan}.svg"
         (directory / name).write_text(drawn(result))
@@ -206,13 +206,13 @@ def write_docs(directory: Path, results: Sequence[Result]) -> None:
 
 
 def replaced(page: str, measured: str) -> str:
-    """A page with the part between its two marks replaced.
+    """Replace the part of a page between its two marks.
 
     Raises:
-        ValueError: it has no such part.
+        ValueError: the marks are missing.
     """
     head, start, rest = page.partition(START)
     _, end, tail = rest.partition(END)
     if not start or not end:
-        raise ValueError(f"the page has no part between {START} and {END}")
+        raise ValueError(f"the page does not have the marks {START} and {END}")
     return f"{head}{START}\n\n{measured}\n{END}{tail}"

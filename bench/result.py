@@ -1,4 +1,4 @@
-"""What was measured, as data: samples, the machine, and the JSON file that has both."""
+"""Results as data: samples, the machine, and the JSON file of both."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ OK, TIMEOUT, FAILED = "ok", "timeout", "failed"
 
 @dataclass(frozen=True)
 class Sample:
-    """One timed build.
+    """A measured build.
 
     Attributes:
-        case: what was built, from which state.
-        peer: by whom.
-        round: which repetition, from 0.
+        case: scenario, subject and platforms.
+        peer: name of the peer.
+        round: number of the repetition, from 0.
         outcome: `ok`, `timeout` (then `wall` is only a lower bound) or `failed`.
         wall: seconds from start to end of the command.
-        user: CPU seconds in user mode of the command and of everything it had others do.
+        user: CPU seconds in user mode, of the command and of the daemon's work for it.
         system: the same in the kernel.
-        peak: bytes of anonymous memory that the compile used at its highest.
-        disk: bytes by which the peer's own directories grew; None where it was not measured.
-        image: bytes of the OCI archive it left, compressed; None where it leaves none.
+        peak: peak bytes of anonymous memory of the compile.
+        disk: bytes by which the peer's directories grew; None if not measured.
+        image: bytes of the compressed OCI archive; None if there is none.
         load: the machine's one-minute load average just before.
-        phases: seconds of named parts, where the peer tells them.
-        uploaded: bytes sent to a registry, where the peer pushes.
-        note: the end of the output, where it did not work.
+        phases: seconds of named phases, if the peer reports them.
+        uploaded: bytes uploaded to a registry, if the peer pushes.
+        note: the end of the output, if it failed.
     """
 
     case: Case
@@ -51,28 +51,28 @@ class Sample:
 
     @property
     def turn(self) -> Turn:
-        """The turn it was taken for."""
+        """Return the turn it belongs to."""
         return Turn(self.case, self.peer, self.round)
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> Sample:
-        """A sample out of a result file."""
+        """Parse a sample of a result file."""
         case = document["case"]
         return cls(**{**document, "case": Case(**{**case, "platforms": tuple(case["platforms"])})})
 
 
 @dataclass(frozen=True)
 class Result:
-    """One run.
+    """The results of one run.
 
     Attributes:
-        plan: which plan it followed.
-        commit: of this project.
+        plan: name of the plan.
+        commit: commit of this project.
         machine: processor, cores, memory, kernel.
-        versions: of everything that takes part.
+        versions: versions of all tools.
         started: UTC time.
         samples: in the order they were taken.
-        skipped: names of turns the budget had no room for.
+        skipped: names of turns that did not fit into the budget.
         seconds: wall time of the whole run.
     """
 
@@ -87,27 +87,27 @@ class Result:
 
     @classmethod
     def read(cls, path: Path) -> Result:
-        """A result from its file."""
+        """Read a result file."""
         document = json.loads(path.read_text())
         document["samples"] = tuple(map(Sample.parse, document["samples"]))
         return cls(**{**document, "skipped": tuple(document["skipped"])})
 
     def write(self, path: Path) -> None:
-        """Write the file so that a reader, or a crash, never meets half of it."""
+        """Write the file atomically."""
         unfinished = path.with_name(f".{path.name}")
         unfinished.write_text(json.dumps(asdict(self), indent=1) + "\n")
         unfinished.replace(path)
 
     def of(self, case: Case, peer: str) -> list[Sample]:
-        """The samples of a peer at a case, by round."""
+        """Return a peer's samples of a case, by round."""
         return sorted(_matching(self.samples, case, peer), key=lambda sample: sample.round)
 
     def cases(self) -> list[Case]:
-        """The cases that have samples, in the order they came."""
+        """Return the cases with samples, in order."""
         return list(dict.fromkeys(sample.case for sample in self.samples))
 
     def peers(self, case: Case) -> list[str]:
-        """Who took part in a case, in the order they came."""
+        """Return the peers of a case, in order."""
         return list(dict.fromkeys(sample.peer for sample in self.samples if sample.case == case))
 
 

@@ -1,4 +1,4 @@
-"""One run: prepare, take the samples of a plan one after the other, keep what was measured after each."""
+"""Run a plan: prepare, take the samples one after the other, and save the result after each."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from bench.subjects import Copy
 from engine.log import Log
 
 SAMPLE_SECONDS = 3600.0
-"""What no sample may take, unless less is asked for."""
+"""Time limit of a sample in seconds, unless a shorter one is given."""
 
 
 @dataclass
 class Runner:
-    """A run that is going on.
+    """A run in progress.
 
     Attributes:
-        place: where files go.
-        peers: by name.
+        place: directories of the benchmarks.
+        peers: peers by name.
         copies: each peer's copy of each subject.
-        result: what was measured so far.
-        file: where it is written after every sample.
-        log: told of every sample.
-        budget: seconds the samples may take together; 0 for no end.
-        limit: seconds one sample may take.
-        lock: a file that is locked for every sample, where other work shares the machine.
+        result: results so far.
+        file: file to write the result to after every sample.
+        log: called with a line for every sample.
+        budget: time limit of all samples in seconds; 0 for no limit.
+        limit: time limit of one sample in seconds.
+        lock: file to lock during every sample, if other work shares the machine.
     """
 
     place: Place
@@ -54,7 +54,7 @@ class Runner:
     _count: int = 0
 
     def run(self, rows: Sequence[Row]) -> Result:
-        """Take every sample there is time for."""
+        """Take every sample that fits into the time."""
         self._started = time.monotonic()
         for turn in turns(rows):
             seconds = seconds_left(self.budget, self._elapsed(), self._expected(turn), self.limit)
@@ -78,7 +78,7 @@ class Runner:
         self.result.write(self.file)
 
     def _expected(self, turn: Turn) -> float:
-        """Seconds the turn will probably take: what it took before, else what the table guesses."""
+        """Return the expected seconds of a turn: its last duration, else the table's estimate."""
         before = [sample.wall for sample in self.result.of(turn.case, turn.peer)]
         return median(before) if before else BY_NAME[turn.case.scenario].guess
 
@@ -128,7 +128,7 @@ class Runner:
         )
 
     def _start(self, scenario: Scenario, turn: Turn, peer: Peer, copy: Copy) -> None:
-        """Bring the peer to where the scenario starts; what it has to build for that is not timed."""
+        """Bring the peer to the start of a scenario; builds for that are not measured."""
         platforms = turn.case.platforms
         if scenario.start is Start.BUILT and self._built.get((turn.peer, turn.case.subject)) == platforms:
             return
@@ -155,7 +155,7 @@ class Runner:
         return measured, _told(phases)
 
     def _nonce(self) -> str:
-        """Letters and digits that no change had before, in this run or another."""
+        """Return letters and digits that no earlier change had, in this run or another."""
         return f"n{time.time_ns():x}"
 
 
@@ -165,7 +165,7 @@ def _size(archive: Path) -> int | None:
 
 @dataclass(frozen=True)
 class Told:
-    """What a peer says of its own build: seconds of its parts, and bytes it sent to a registry."""
+    """Return a peer's report of its build: seconds of its phases, and bytes it uploaded."""
 
     phases: Mapping[str, float] = field(default_factory=dict)
     uploaded: int | None = None
@@ -179,7 +179,7 @@ def _told(file: Path) -> Told:
 
 
 def told(sample: Sample) -> str:
-    """A sample in one line."""
+    """Format a sample in one line."""
     parts = [f"{sample.case.name} by {sample.peer}, round {sample.round}: {sample.outcome}"]
     parts.append(f"{sample.wall:.1f} s wall, {sample.user + sample.system:.1f} s CPU")
     parts.append(f"{sample.peak / 2**20:.0f} MiB, load {sample.load:.1f}")

@@ -1,7 +1,7 @@
-"""What is measured: scenarios, and the plans that put them to subjects and peers. Data, and its order.
+"""Scenarios, and plans that combine them with subjects and peers, in order.
 
-A plan's samples are interleaved: in every round each peer takes its turn at each case, and who goes first
-moves on with the round, so that a machine that gets slower or faster meets all peers alike.
+A plan's samples are interleaved: in every round each peer builds each case once, starting with another peer
+each round, so that changes in the machine's speed affect all peers alike.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from dataclasses import dataclass
 
 
 class Start(enum.Enum):
-    """What a peer has before the change of a scenario. Toolchains and base images it always has."""
+    """A peer's state before a scenario's change. Toolchains and base images are always present."""
 
     NOTHING = "nothing"
-    """No compiled state and no downloaded crate."""
+    """No compiled state and no downloaded crates."""
 
     BUILT = "built"
     """A build of the same platforms."""
 
     FIRST_PLATFORM = "first"
-    """A build of the first platform alone."""
+    """A build of the first platform only."""
 
 
 class Change(enum.Enum):
-    """What is changed in the source between the start and the build that is timed."""
+    """The change to the source between the start and the measured build."""
 
     NONE = "none"
     LINE = "line"
@@ -39,11 +39,11 @@ class Scenario:
     """A row of the scenario table.
 
     Attributes:
-        name: what the command line and the results call it.
-        title: what the documentation calls it.
-        start: what is there before.
-        change: what is changed.
-        guess: seconds one sample of it may take, for a budget, as long as none was measured.
+        name: name on the command line and in results.
+        title: name in the documentation.
+        start: state before the change.
+        change: the change.
+        guess: estimated seconds of a sample, used until one was measured.
     """
 
     name: str
@@ -72,7 +72,7 @@ PLATFORMS = (
     "linux/s390x",
     "linux/riscv64",
 )
-"""In the order in which a case of N platforms takes them."""
+"""Platforms in the order in which cases of N platforms use them."""
 
 AMD64, ARM64 = PLATFORMS[:1], PLATFORMS[1:2]
 BOTH = PLATFORMS[:2]
@@ -80,7 +80,7 @@ BOTH = PLATFORMS[:2]
 
 @dataclass(frozen=True)
 class Case:
-    """One scenario of one subject for some platforms."""
+    """A scenario of one subject for some platforms."""
 
     scenario: str
     subject: str
@@ -88,14 +88,14 @@ class Case:
 
     @property
     def name(self) -> str:
-        """Short and unique, as results and logs have it."""
+        """Return a short unique name, for results and logs."""
         architectures = "+".join(platform.removeprefix("linux/") for platform in self.platforms)
         return f"{self.subject} {self.scenario} {architectures}"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A case of a plan: who takes part, and in how many rounds."""
+    """A case of a plan with its peers and number of rounds."""
 
     case: Case
     peers: tuple[str, ...]
@@ -104,7 +104,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Turn:
-    """One sample that is to be taken."""
+    """A sample to take."""
 
     case: Case
     peer: str
@@ -131,8 +131,8 @@ SHORT = (
     *_rows("service", "line", BOTH, (OURS, FLOOR, HARDER), 3),
     *_rows("hello", "same", BOTH, (OURS, SESSION, CALL, PUBLISH), 2),
 )
-"""What ten minutes on two cores are enough for; the first round has the most important samples. sample_app's
-dependencies alone take a peer eight minutes of processor time."""
+"""A plan for ten minutes on two cores; the first round has the most important samples. The dependencies
+of sample_app alone take a peer eight minutes of processor time."""
 
 TRIAL = (
     *_rows("hello", "cold", BOTH, (*ALL, EASY), 1),
@@ -140,7 +140,7 @@ TRIAL = (
     *_rows("hello", "line warm", BOTH, (*ALL, EASY), 2),
     *_rows("hello", "second", BOTH, ALL, 1),
 )
-"""A crate without dependencies: whether everything works, in a few minutes."""
+"""A crate without dependencies, to test the benchmarks in a few minutes."""
 
 FULL = (
     *_rows("sample_app", "cold", BOTH, ALL, 3),
@@ -174,7 +174,7 @@ SAMPLE_APP = (
     *_rows("sample_app", "line", BOTH, (OURS, HARDER, FLOOR), 2),
     *_rows("sample_app", "same", BOTH, (OURS, SESSION, HARDER, FLOOR), 2),
 )
-"""The application of the first five minutes, in a quarter of an hour."""
+"""The sample application, in a quarter of an hour."""
 
 WORKSPACE = (
     *_rows("services", "cold", BOTH, (OURS, HARDER, FLOOR), 1),
@@ -229,13 +229,13 @@ PLANS = {
 
 
 def rotated(peers: Sequence[str], by: int) -> list[str]:
-    """The peers in their order, starting further on with every round."""
+    """Return the peers in order, starting with another one in every round."""
     start = by % len(peers)
     return [*peers[start:], *peers[:start]]
 
 
 def turns(rows: Sequence[Row]) -> Iterator[Turn]:
-    """The samples of a plan in the order they are taken: round by round, case by case, peer by peer."""
+    """Yield the samples of a plan in order: round by round, case by case, peer by peer."""
     for number in range(max((row.rounds for row in rows), default=0)):
         for row in rows:
             if number < row.rounds:
@@ -251,15 +251,15 @@ def chosen(
     rounds: int = 0,
     most: int = 0,
 ) -> list[Row]:
-    """The part of a plan that is asked for; what is empty or 0 leaves everything as it is.
+    """Return the requested part of a plan; empty arguments and 0 select everything.
 
     Args:
         rows: the plan.
-        subjects: the only subjects.
-        scenarios: the only scenarios.
-        peers: the only peers.
-        rounds: how many, instead of the plan's own.
-        most: platforms that a case may have.
+        subjects: subjects to keep.
+        scenarios: scenarios to keep.
+        peers: peers to keep.
+        rounds: number of rounds, instead of the plan's.
+        most: maximum number of platforms of a case.
     """
     found = []
     for row in rows:
@@ -272,13 +272,13 @@ def chosen(
 
 
 def seconds_left(budget: float, elapsed: float, expected: float, limit: float) -> float:
-    """How long the next sample may take: 0 where it is not to be started.
+    """Return the time limit of the next sample: 0 if it must not be started.
 
     Args:
-        budget: seconds the whole run may take; 0 for no end.
-        elapsed: seconds it has taken.
-        expected: seconds the sample will probably take.
-        limit: seconds no sample may exceed.
+        budget: time limit of the run in seconds; 0 for no limit.
+        elapsed: seconds so far.
+        expected: expected seconds of the sample.
+        limit: time limit of a sample in seconds.
     """
     if not budget:
         return limit

@@ -1,6 +1,6 @@
-"""The workspace of twelve services: three shared libraries, and services made from a table.
+"""Generate the workspace of twelve services: three shared libraries, and services from a table.
 
-Deterministic: the same table gives the same bytes. `services.lock` beside it is its Cargo.lock.
+Equal tables give equal bytes. `services.lock` is the workspace's Cargo.lock.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SERVICES = {
     "search": "query synonym ranking",
     "support": "ticket answer escalation",
 }
-"""Each service and its three resources."""
+"""Services with their three resources."""
 
 FIELDS = (
     ("name", "String"),
@@ -234,7 +234,7 @@ pub async fn serve(name: &str, router: Router) {
 
 
 def files() -> dict[str, str]:
-    """The workspace's files by path, without its lock file."""
+    """Return the workspace's files by path, without its lock file."""
     made = {"Cargo.toml": _WORKSPACE}
     for name, (dependencies, text) in _LIBRARIES.items():
         made[f"libraries/{name}/Cargo.toml"] = _manifest(name, dependencies)

@@ -1,4 +1,4 @@
-"""What is built: a table of subjects, each peer's copy of one, and the changes that scenarios make to it."""
+"""The subjects: a table, the peers' copies, and the changes that scenarios make to them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.scenarios import Change
 from bench.toolbox import ROOT, Toolbox
 
 BUMPED = "Cargo.lock.bumped"
-"""The same lock file with another version of one dependency; kept beside the copies, not in them."""
+"""The lock file with another version of one dependency; kept beside the copies, not in them."""
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,14 @@ class Subject:
     """A row of the subject table.
 
     Attributes:
-        name: what plans call it.
+        name: name in plans.
         bins: the binaries of the image; the first is its entrypoint.
-        line: the file that a change of one line is made in.
-        bump: a dependency, and the version of it that `Cargo.lock.bumped` has instead.
-        crate: crate of the registry and its version, where it comes from there.
-        files: the text of its files, where it is generated.
-        lock: its lock file, where it is generated.
-        directory: where it is in this repository, where it is there.
+        line: file to change one line in.
+        bump: a dependency, and its version in `Cargo.lock.bumped`.
+        crate: registry crate and version, if it comes from the registry.
+        files: text of its files, if it is generated.
+        lock: its lock file, if it is generated.
+        directory: its path in this repository, if it is part of it.
     """
 
     name: str
@@ -76,7 +76,7 @@ BY_NAME = {subject.name: subject for subject in SUBJECTS}
 
 
 def provide(place: Place, subject: Subject, toolbox: Toolbox) -> Path:
-    """The subject's directory as it is before any change, fetched or generated."""
+    """Return the subject's directory before any change; fetch or generate it."""
     directory = place.subjects / subject.name
     if directory.exists():
         if not subject.directory and not subject.files:
@@ -94,7 +94,7 @@ def provide(place: Place, subject: Subject, toolbox: Toolbox) -> Path:
 
 
 def bumped_lock(place: Place, subject: Subject, toolbox: Toolbox) -> Path | None:
-    """The lock file with the bumped dependency; cargo makes it."""
+    """Return the lock file with the changed dependency, made by cargo."""
     if not subject.bump:
         return None
     bumped = place.subjects / f"{subject.name}.{BUMPED}"
@@ -109,7 +109,7 @@ def bumped_lock(place: Place, subject: Subject, toolbox: Toolbox) -> Path | None
 
 
 def write(directory: Path, files: Mapping[str, str]) -> None:
-    """Write text files below a directory."""
+    """Write text files into a directory."""
     for path, text in files.items():
         (directory / path).parent.mkdir(parents=True, exist_ok=True)
         (directory / path).write_text(text)
@@ -117,11 +117,11 @@ def write(directory: Path, files: Mapping[str, str]) -> None:
 
 @dataclass(frozen=True)
 class Copy:
-    """A peer's own copy of a subject.
+    """A peer's copy of a subject.
 
     Attributes:
-        subject: what it is a copy of.
-        directory: where.
+        subject: the copied subject.
+        directory: path of the copy.
         original: the unchanged subject.
         bumped: the lock file with the bumped dependency, if the subject has one.
     """
@@ -132,7 +132,7 @@ class Copy:
     bumped: Path | None
 
     def renew(self, more: Mapping[str, str]) -> None:
-        """Take it from the original again, with some files of the peer's own added."""
+        """Copy the original again, with the peer's additional files."""
         shutil.rmtree(self.directory, ignore_errors=True)
         shutil.copytree(self.original, self.directory)
         write(self.directory, more)
@@ -141,7 +141,7 @@ class Copy:
         """Make a change that was never made before.
 
         Args:
-            change: which.
+            change: the kind of change.
             nonce: letters and digits that no earlier change of this copy had.
         """
         if change is Change.LINE:
@@ -163,5 +163,5 @@ class Copy:
 
 
 def line(nonce: str) -> str:
-    """One line of Rust that changes the binary."""
+    """Return a line of Rust that changes the binary."""
     return f'#[used] static BENCH_{nonce.upper()}: &str = "{nonce}";\n'

@@ -1,7 +1,7 @@
-"""The builder's file tree without an engine, so that plain cargo has the very toolchain that the module has.
+"""Provide the builder's file tree without an engine, so that plain cargo uses the same toolchain.
 
-The tree is exported from the engine once. A command runs in it with chroot in mount and PID namespaces of
-its own; no image, no layer, no daemon takes part, only the kernel's bind mounts.
+The tree is exported from the engine once. A command runs in it with chroot, in separate mount and PID
+namespaces; only the kernel's bind mounts are involved, no image, layer or daemon.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CGROUP = "rmabench-host"
 HOST_FILES = ("/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs/ca-certificates.crt")
 MOUNTS = ("source", "build", "cargo", "tools")
 
-# $1 the tree, then pairs of a directory and where it goes, then `--`, then the command.
+# $1: the tree, then pairs of a directory and its mount point, then `--`, then the command.
 _ENTER = """
 root=$1; shift
 mount --rbind /dev "$root/dev"
@@ -45,7 +45,7 @@ class Toolbox:
     Attributes:
         tree: its root directory.
         env: its environment.
-        scratch: a cargo home and other directories for commands that are not timed.
+        scratch: a cargo home and other directories for commands that are not measured.
     """
 
     tree: Path
@@ -59,13 +59,13 @@ class Toolbox:
         binds: Mapping[str, Path],
         env: Mapping[str, str] | None = None,
     ) -> list[str]:
-        """The command line that runs `argv` in the tree, at `/source`.
+        """Return the command line that runs `argv` in the tree, at `/source`.
 
         Args:
-            argv: what to run.
-            source: shown at `/source`.
-            binds: further directories by where they are shown: `/build`, `/cargo`, `/tools`.
-            env: its whole environment instead of the builder's.
+            argv: the command.
+            source: directory to mount at `/source`.
+            binds: additional directories by mount point: `/build`, `/cargo`, `/tools`.
+            env: complete environment instead of the builder's.
         """
         pairs = [
             text for target, path in {"/source": source, **binds}.items() for text in (str(path), target)
@@ -79,7 +79,7 @@ class Toolbox:
         return ["sh", "-euc", joining, "sh", files, *namespaces, *enter]
 
     def run(self, argv: Sequence[str], source: Path) -> str:
-        """Run something that is not timed; its output."""
+        """Run a command that is not measured; return its output."""
         home = self.scratch / "cargo"
         home.mkdir(parents=True, exist_ok=True)
         command = self.command(argv, source, {"/cargo": home})
@@ -89,7 +89,7 @@ class Toolbox:
         return done.stdout
 
     def download(self, crate: str, version: str, directory: Path) -> None:
-        """Have cargo fetch a crate from the registry, with the lock file that its authors published."""
+        """Fetch a crate from the registry with cargo, with the lock file its authors published."""
         with tempfile.TemporaryDirectory(dir=self.scratch) as name:
             project = Path(name)
             (project / "src").mkdir()
@@ -104,7 +104,7 @@ class Toolbox:
 
 
 def open_toolbox(place: Place, platforms: Sequence[str], engine: Mapping[str, str]) -> Toolbox:
-    """The builder for these platforms, exported from the engine unless that was done before."""
+    """Return the builder for some platforms; export it from the engine if that was not done before."""
     tree = place.toolbox / hashlib.sha256(" ".join(platforms).encode()).hexdigest()[:12]
     described = tree.with_suffix(".json")
     if not described.exists():
@@ -138,10 +138,10 @@ def _export(
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
     archive.unlink()
-    # Last of all: it says that the tree is whole.
+    # Last: its presence means that the tree is complete.
     env.rename(described)
 
 
 def close() -> None:
-    """Remove the cgroup of what ran here."""
+    """Remove the cgroup of the commands."""
     cgroups.remove(CGROUP)

@@ -140,7 +140,7 @@ def common(documents: Sequence[Mapping[str, str]]) -> dict[str, str]:
 async def _parts(
     address: Address, registries: Registries
 ) -> tuple[list[SourceImage], Mapping[str, str] | None]:
-    """Return the images at an address and their common annotations; None for a manifest without any."""
+    """Return the images at an address, and its annotations; None for a manifest without any."""
     registry = await registries.registry(address.host)
     repository = Repository(registry, address.repository, actions="pull")
     found = await _fetch(repository, address, address.reference)

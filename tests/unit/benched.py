@@ -1,4 +1,4 @@
-"""Results made by hand, for the tests of what is computed from them."""
+"""Results for the tests of the computations."""
 
 from bench.result import OK, Result, Sample
 from bench.scenarios import Case

@@ -13,7 +13,7 @@ def command(script: str, tmp_path: Path) -> meter.Command:
     return meter.Command([sys.executable, "-c", script], os.environ, tmp_path, "no-such-cgroup")
 
 
-def test_wall_and_cpu_time_of_a_command(tmp_path: Path) -> None:
+def test_measures_wall_and_cpu_time(tmp_path: Path) -> None:
     script = (
         "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass\ntime.sleep(0.3)"
     )
@@ -24,7 +24,7 @@ def test_wall_and_cpu_time_of_a_command(tmp_path: Path) -> None:
     assert measured.note == ""
 
 
-def test_a_command_that_fails_keeps_the_end_of_what_it_said(tmp_path: Path) -> None:
+def test_a_failed_command_keeps_the_end_of_its_output(tmp_path: Path) -> None:
     script = "import sys\nfor n in range(50): print('line', n)\nsys.exit(3)"
     measured = meter.measure(command(script, tmp_path), 30, tmp_path / "log")
     assert measured.outcome == FAILED
@@ -32,7 +32,7 @@ def test_a_command_that_fails_keeps_the_end_of_what_it_said(tmp_path: Path) -> N
     assert len(measured.note.splitlines()) == meter.NOTE_LINES
 
 
-def test_a_command_that_takes_too_long_is_ended_with_its_children(tmp_path: Path) -> None:
+def test_a_timeout_kills_the_command_and_its_children(tmp_path: Path) -> None:
     script = (
         "import subprocess, time\n"
         "child = subprocess.Popen(['sleep', '60'])\n"
@@ -72,9 +72,7 @@ def test_memory_of_a_cgroup_on_both_versions(tmp_path: Path, hierarchy: str, tex
 
 
 @pytest.mark.parametrize(("version", "expected"), [(1, ["memory", "cpuacct"]), (2, ["."])])
-def test_cgroups_are_made_where_the_kernel_has_them(
-    tmp_path: Path, version: int, expected: list[str]
-) -> None:
+def test_cgroups_are_made_on_both_versions(tmp_path: Path, version: int, expected: list[str]) -> None:
     for name in ("memory", "cpuacct"):
         (tmp_path / name).mkdir()
     if version == 2:
@@ -88,7 +86,7 @@ def write(directory: Path, files: dict[str, str]) -> None:
         (directory / name).write_text(text)
 
 
-def test_disk_counts_what_is_there(tmp_path: Path) -> None:
+def test_disk_usage_counts_files(tmp_path: Path) -> None:
     before = meter.disk(tmp_path)
     (tmp_path / "file").write_bytes(b"x" * 1_000_000)
     assert 1_000_000 <= meter.disk(tmp_path) - before < 1_100_000

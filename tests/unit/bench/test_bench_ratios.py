@@ -14,13 +14,13 @@ def bar(name: str) -> object:
     return found
 
 
-def test_a_spread_is_median_smallest_and_largest() -> None:
+def test_a_spread_has_median_minimum_and_maximum() -> None:
     assert Spread.of([3.0, 1.0, 2.0]) == Spread(2.0, 1.0, 3.0, 3)
     assert str(Spread.of([3.0, 1.0, 2.0])) == "2.00 (1.00..3.00, n=3)"
     assert str(Spread.of([4.0], bound=True)) == "> 4.00"
 
 
-def test_ratios_are_taken_within_a_round() -> None:
+def test_ratios_are_computed_within_a_round() -> None:
     # By medians over all rounds it would be 30 / 20; a slower machine in round 1 must not matter.
     run = result(
         sample("harder", 20, 0), sample("ours", 10, 0),
@@ -37,18 +37,18 @@ def test_a_round_without_both_peers_gives_no_ratio() -> None:
     assert ratio(failed, COLD, "harder", "ours") is None
 
 
-def test_a_sample_that_was_cut_off_is_a_lower_bound_above_and_useless_below() -> None:
+def test_a_cut_off_sample_is_a_lower_limit_as_numerator_only() -> None:
     cut = result(sample("easy", 300, outcome=TIMEOUT), sample("ours", 100))
     assert ratio(cut, COLD, "easy", "ours") == Spread(3.0, 3.0, 3.0, 1, bound=True)
     assert ratio(cut, COLD, "ours", "easy") is None
     assert str(walls(cut, COLD, "easy")) == "> 300.00"
 
 
-def test_failures_are_no_times() -> None:
+def test_failed_samples_have_no_time() -> None:
     assert walls(result(sample("ours", 1, outcome=FAILED)), COLD, "ours") is None
 
 
-def test_the_session_is_taken_off() -> None:
+def test_the_session_is_subtracted() -> None:
     run = result(
         sample("session", 2, case=SAME), sample("ours", 5, case=SAME),
         sample("ours", 12, case=LINE), sample("cargo", 8, case=LINE),
@@ -59,7 +59,7 @@ def test_the_session_is_taken_off() -> None:
     assert measured == Spread(1.25, 1.25, 1.25, 1)
 
 
-def test_without_a_measured_session_there_is_nothing_to_take_off() -> None:
+def test_an_unmeasured_session_is_not_subtracted() -> None:
     run = result(
         sample("ours", 5, case=SAME), sample("ours", 12, case=LINE), sample("cargo", 8, case=LINE)
     )  # fmt: skip
@@ -69,14 +69,14 @@ def test_without_a_measured_session_there_is_nothing_to_take_off() -> None:
     assert beyond_session(run, "sample_app", "ours") is None
 
 
-def test_platforms_apart_and_together() -> None:
+def test_platforms_separately_and_together() -> None:
     run = result(sample("ours", 150), sample("ours", 100, case=AMD64), sample("ours", 110, case=ARM64))
     assert apart(run, "sample_app") == Spread(1.4, 1.4, 1.4, 1)
     assert bar("two platforms over one").measure(run, "sample_app", "ours") == Spread(1.5, 1.5, 1.5, 1)  # type: ignore[attr-defined]
     assert apart(result(sample("ours", 150)), "sample_app") is None
 
 
-def test_plain_cargo_says_what_can_be_had_at_all() -> None:
+def test_verdicts_include_plain_cargo() -> None:
     verdict = verdict_of(
         "both platforms cold, hand-written Dockerfile over ours", harder=120, ours=110, cargo=100
     )
@@ -89,14 +89,14 @@ def test_plain_cargo_says_what_can_be_had_at_all() -> None:
     ("harder", "ours", "word", "margin"),
     [(200, 100, "met", 1.6), (125, 100, "met", 1.0), (100, 100, "missed", 0.8), (90, 100, "missed", 0.72)],
 )
-def test_a_bar_to_reach_can_be_missed(harder: float, ours: float, word: str, margin: float) -> None:
+def test_a_minimum_can_be_missed(harder: float, ours: float, word: str, margin: float) -> None:
     verdict = verdict_of("both platforms cold, hand-written Dockerfile over ours", harder=harder, ours=ours)
     assert verdict.word == word
     assert verdict.margin == pytest.approx(margin)
 
 
 @pytest.mark.parametrize(("ours", "word"), [(100, "met"), (110, "met"), (111, "missed")])
-def test_a_bar_to_stay_under_can_be_missed(ours: float, word: str) -> None:
+def test_a_maximum_can_be_missed(ours: float, word: str) -> None:
     assert verdict_of("cold, ours over plain cargo", ours=ours, cargo=100).word == word
 
 
@@ -106,21 +106,21 @@ def verdict_of(name: str, **seconds: float) -> Verdict:
     return found
 
 
-def test_a_lower_bound_below_the_bar_proves_nothing() -> None:
+def test_a_lower_limit_below_the_goal_leaves_it_open() -> None:
     name = "both platforms cold, emulated Dockerfile over ours"
     for wall, word in ((300, "open"), (900, "met")):
         run = result(sample("easy", wall, outcome=TIMEOUT), sample("ours", 100))
         assert next(each for each in verdicts(run) if each.bar.name == name).word == word
 
 
-def test_every_bar_is_open_without_samples() -> None:
+def test_goals_are_open_without_samples() -> None:
     found = verdicts(result())
     assert {verdict.word for verdict in found} == {"open"}
     assert all(verdict.margin is None for verdict in found)
     assert len(found) == len(BARS)
 
 
-def test_a_bar_is_asked_of_every_subject_of_the_run() -> None:
+def test_goals_apply_to_every_subject_of_the_run() -> None:
     cases = [Case("cold", subject, BOTH) for subject in ("hello", "sample_app", "service")]
     run = result(*(sample(peer, 100, case=case) for case in cases for peer in ("ours", "cargo")))
     asked = [each for each in verdicts(run) if each.bar.name == "cold, ours over plain cargo"]
@@ -128,7 +128,7 @@ def test_a_bar_is_asked_of_every_subject_of_the_run() -> None:
 
 
 @pytest.mark.parametrize(("sent", "word"), [(0, "met"), (512, "missed")])
-def test_a_single_byte_uploaded_again_misses_the_bar(sent: int, word: str) -> None:
+def test_a_single_uploaded_byte_misses_the_goal(sent: int, word: str) -> None:
     run = result(sample("publish", 3, case=Case("same", "hello", BOTH), uploaded=sent))
     (found,) = (each for each in verdicts(run) if each.bar.limit == 0)
     assert (found.word, found.margin) == (word, None)

@@ -30,7 +30,7 @@ RUN = result(
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def test_times_say_who_took_how_long_and_how_much() -> None:
+def test_the_table_of_times_lists_peers_and_resources() -> None:
     rows = {row[1]: row for row in render.times(RUN)}
     assert rows["rust-multiarch"][2:] == ["105.00 (100.00..110.00, n=2)", "", "80.0", "256", "1024", "30"]
     assert rows["cross-compiling Dockerfile"][2:4] == ["130.00", "1.30"]
@@ -39,14 +39,14 @@ def test_times_say_who_took_how_long_and_how_much() -> None:
     assert rows["rust-multiarch"][0] == "sample_app, cold: amd64, arm64"
 
 
-def test_bars_say_by_how_much_they_are_missed() -> None:
+def test_goals_show_their_margin() -> None:
     rows = {row[0]: row for row in render.bars([result(sample("ours", 100), sample("harder", 100))])}
     row = rows["both platforms cold, hand-written Dockerfile over ours"]
-    assert row == [row[0], "sample_app", "at least 1.25", "1.00", "missed, 0.80 of the bar", "", "short"]
+    assert row == [row[0], "sample_app", "at least 1.25", "1.00", "missed, 0.80 of the goal", "", "short"]
     assert rows["cold, ours over plain cargo"][2:] == ["at most 1.1", "", "open", "", ""]
 
 
-def test_a_bar_is_open_only_where_no_run_has_its_numbers() -> None:
+def test_a_goal_is_open_only_without_numbers_in_any_run() -> None:
     runs = [
         result(sample("ours", 100), sample("cargo", 80)),
         result(sample("ours", 100), sample("easy", 900)),
@@ -65,12 +65,12 @@ def test_parts_are_medians() -> None:
     ]
 
 
-def test_the_text_has_everything_and_what_was_left_out() -> None:
+def test_the_text_lists_skipped_samples() -> None:
     text = render.text(RUN)
     for part in ("commit", "cccccccccccc", "2 cores", "rustc 1.96", "640 s", "load before samples 0.0..3.5"):
         assert part.lower() in text.lower()
     assert "no time was left for:\n  sample_app line amd64+arm64 by ours, round 2" in text
-    assert "bar " in text
+    assert "goal " in text
 
 
 def test_the_commit_of_changed_files_is_marked() -> None:
@@ -82,11 +82,11 @@ def test_the_commit_of_changed_files_is_marked() -> None:
 def test_only_the_measured_part_of_the_page_is_replaced() -> None:
     page = "before\n<!-- measured -->\nold\n<!-- end -->\nafter\n"
     assert render.replaced(page, "new") == "before\n<!-- measured -->\n\nnew\n<!-- end -->\nafter\n"
-    with pytest.raises(ValueError, match="no part between"):
+    with pytest.raises(ValueError, match="does not have the marks"):
         render.replaced("nothing", "new")
 
 
-def test_docs_get_a_page_and_a_chart_for_each_plan(tmp_path: Path) -> None:
+def test_docs_have_a_section_and_a_chart_per_plan(tmp_path: Path) -> None:
     (tmp_path / "benchmarks.md").write_text("<!-- measured -->\n<!-- end -->\n")
     render.write_docs(tmp_path, [RUN])
     page = (tmp_path / "benchmarks.md").read_text()
@@ -96,7 +96,7 @@ def test_docs_get_a_page_and_a_chart_for_each_plan(tmp_path: Path) -> None:
     assert (tmp_path / "benchmarks-short.svg").exists()
 
 
-def test_the_chart_has_a_bar_for_each_peer_in_proportion() -> None:
+def test_chart_bars_are_proportional() -> None:
     image = ElementTree.fromstring(render.drawn(RUN))
     widths = [float(bar.attrib["width"]) for bar in image.iter(f"{SVG}rect")][1:]
     # The failed peer has none; whoever took twice as long has a bar twice as long.
@@ -107,7 +107,7 @@ def test_the_chart_has_a_bar_for_each_peer_in_proportion() -> None:
     assert len(list(image.iter(f"{SVG}path"))) == 1
 
 
-def test_a_chart_escapes_its_texts_and_stands_being_empty() -> None:
+def test_charts_escape_text_and_may_be_empty() -> None:
     bars = (chart.Bar("<a> & b", 0.0, 0.0, 0.0, "0"),)
     image = ElementTree.fromstring(chart.svg("x < y", [chart.Group("g", bars), chart.Group("none", ())]))
     assert "<a> & b" in [text.text for text in image.iter(f"{SVG}text")]

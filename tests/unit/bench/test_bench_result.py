@@ -6,7 +6,7 @@ from bench.result import Result
 from bench.scenarios import Case, Turn
 
 
-def test_a_file_gives_back_what_was_written(tmp_path: Path) -> None:
+def test_result_files_round_trip(tmp_path: Path) -> None:
     run = result(
         sample("ours", 1.5, disk=None, phases={"a": 1.0}),
         sample("cargo", 2.5, 1, case=Case("line", "hello", BOTH[:1])),
@@ -18,7 +18,7 @@ def test_a_file_gives_back_what_was_written(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["r.json"]
 
 
-def test_samples_are_found_by_case_and_peer_in_the_order_of_rounds() -> None:
+def test_samples_are_ordered_by_round() -> None:
     run = result(sample("ours", 2, 1), sample("cargo", 3), sample("ours", 1, 0))
     assert [each.wall for each in run.of(COLD, "ours")] == [1, 2]
     assert run.peers(COLD) == ["ours", "cargo"]

@@ -19,7 +19,7 @@ from bench.subjects import BY_NAME as SUBJECTS
 COLD, LINE = Case("cold", "a", BOTH), Case("line", "b", BOTH)
 
 
-def test_peers_take_turns_and_another_one_goes_first_in_every_round() -> None:
+def test_another_peer_starts_each_round() -> None:
     order = list(turns([Row(COLD, ("x", "y", "z"), 2), Row(LINE, ("x", "y"), 1)]))
     assert order == [
         Turn(COLD, "x", 0),
@@ -37,7 +37,7 @@ def test_no_rows_have_no_turns() -> None:
     assert list(turns([])) == []
 
 
-def test_over_as_many_rounds_as_peers_everybody_is_first_once() -> None:
+def test_every_peer_starts_one_of_as_many_rounds() -> None:
     firsts = Counter(rotated(("x", "y", "z"), number)[0] for number in range(3))
     assert firsts == {"x": 1, "y": 1, "z": 1}
 
@@ -56,13 +56,13 @@ def test_the_full_plan_has_every_scenario_and_every_real_subject() -> None:
     assert {row.case.subject for row in PLANS["full"]} >= set(SUBJECTS) - {"hello"}
 
 
-def test_bumps_are_asked_only_of_subjects_that_have_one() -> None:
+def test_bump_scenarios_use_subjects_with_a_bump() -> None:
     bumped = {row.case.subject for plan in PLANS.values() for row in plan if row.case.scenario == "bump"}
     assert bumped
     assert all(SUBJECTS[name].bump for name in bumped)
 
 
-def test_a_part_of_a_plan() -> None:
+def test_plans_can_be_filtered() -> None:
     rows = [Row(COLD, ("x", "y"), 3), Row(LINE, ("y",), 3)]
     assert chosen(rows) == rows
     assert chosen(rows, subjects=["a"]) == rows[:1]
@@ -73,7 +73,7 @@ def test_a_part_of_a_plan() -> None:
     assert chosen(rows, rounds=1) == [Row(COLD, ("x", "y"), 1), Row(LINE, ("y",), 1)]
 
 
-def test_case_names_tell_platforms_apart() -> None:
+def test_case_names_include_platforms() -> None:
     assert COLD.name == "a cold amd64+arm64"
     assert Case("cold", "a", ("linux/arm/v7",)).name == "a cold arm/v7"
 
@@ -88,7 +88,7 @@ def test_case_names_tell_platforms_apart() -> None:
         (100, 200, 0, 0),
     ],
 )
-def test_a_sample_that_would_not_fit_is_not_started(
+def test_samples_that_exceed_the_budget_are_not_started(
     budget: float, elapsed: float, expected: float, left: float
 ) -> None:
     assert seconds_left(budget, elapsed, expected, limit=60) == max(left, 0)

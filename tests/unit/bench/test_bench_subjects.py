@@ -26,7 +26,7 @@ def copy(tmp_path: Path) -> Copy:
 
 
 def changed(copy: Copy) -> set[str]:
-    """The files that differ from the original."""
+    """Return the files that differ from the original."""
     found = set()
     for file in copy.directory.rglob("*"):
         path = file.relative_to(copy.directory)
@@ -46,12 +46,12 @@ def changed(copy: Copy) -> set[str]:
         (Change.EVERYTHING, {"src/main.rs", "src/a/b.rs", "Cargo.toml"}),
     ],
 )
-def test_a_change_touches_what_its_name_says(copy: Copy, change: Change, files: set[str]) -> None:
+def test_changes_touch_the_expected_files(copy: Copy, change: Change, files: set[str]) -> None:
     copy.change(change, "n1")
     assert changed(copy) == files | {"scripts/more.sh"}
 
 
-def test_no_change_is_made_twice(copy: Copy) -> None:
+def test_changes_are_never_repeated(copy: Copy) -> None:
     copy.change(Change.LINE, "n1")
     once = (copy.directory / "src/main.rs").read_text()
     copy.change(Change.LINE, "n2")
@@ -60,14 +60,14 @@ def test_no_change_is_made_twice(copy: Copy) -> None:
     assert twice.count("static BENCH_") == 2
 
 
-def test_a_renewed_copy_forgets_every_change(copy: Copy) -> None:
+def test_a_fresh_copy_has_no_changes(copy: Copy) -> None:
     copy.change(Change.EVERYTHING, "n1")
     copy.change(Change.DEPENDENCY, "n1")
     copy.renew({})
     assert changed(copy) == set()
 
 
-def test_a_second_bump_goes_back(copy: Copy) -> None:
+def test_a_second_bump_restores_the_version(copy: Copy) -> None:
     copy.change(Change.DEPENDENCY, "n1")
     assert (copy.directory / "Cargo.lock").read_text() == "new"
     copy.change(Change.DEPENDENCY, "n2")
@@ -87,19 +87,19 @@ def test_the_workspace_has_twelve_services_on_three_libraries() -> None:
         assert path.replace("Cargo.toml", source) in files
 
 
-def test_the_lock_file_of_the_workspace_fits_its_members() -> None:
+def test_the_workspace_lock_file_lists_its_members() -> None:
     packages = tomllib.loads(services.LOCK.read_text())["package"]
     own = {package["name"] for package in packages if "source" not in package}
     assert own == {path.split("/")[1] for path in services.files() if path.endswith("/Cargo.toml")}
 
 
-def test_the_line_of_every_generated_subject_is_in_a_file_it_has() -> None:
+def test_changed_files_of_generated_subjects_exist() -> None:
     for subject in subjects.SUBJECTS:
         if subject.files:
             assert subject.line in subject.files()
 
 
-def test_buildkit_is_told_its_mirror_only_where_there_is_one() -> None:
+def test_buildkit_configuration_has_a_mirror_only_if_given() -> None:
     with_mirror = tomllib.loads(buildkit.settings(Path("/state"), "127.0.0.1:1", "127.0.0.1:1/bench"))
     assert with_mirror["registry"]["docker.io"] == {"mirrors": ["127.0.0.1:1/bench"]}
     assert with_mirror["registry"]["127.0.0.1:1"] == {"http": True}
