@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dagger import enum_type
@@ -163,8 +163,3 @@ def select(platforms: Iterable[str]) -> tuple[Target, ...]:
             )
         chosen.append(target)
     return tuple(chosen)
-
-
-def for_triple(triple: str, targets: Sequence[Target] = TARGETS) -> Target | None:
-    """Return the row of a rustc triple, or None."""
-    return next((target for target in targets if triple in (target.gnu, target.musl)), None)

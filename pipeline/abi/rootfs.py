@@ -30,7 +30,7 @@ _ROUNDS = 32  # one per level of libraries and per link in a chain; real images 
 
 
 @dataclass(frozen=True)
-class Question:
+class FileSelection:
     """The files to export from a root filesystem.
 
     Attributes:
@@ -41,11 +41,11 @@ class Question:
     paths: frozenset[str] = frozenset()
     names: frozenset[str] = frozenset()
 
-    def __sub__(self, asked: Question) -> Question:
-        return Question(self.paths - asked.paths, self.names - asked.names)
+    def __sub__(self, other: FileSelection) -> FileSelection:
+        return FileSelection(self.paths - other.paths, self.names - other.names)
 
-    def __or__(self, asked: Question) -> Question:
-        return Question(self.paths | asked.paths, self.names | asked.names)
+    def __or__(self, other: FileSelection) -> FileSelection:
+        return FileSelection(self.paths | other.paths, self.names | other.names)
 
     def include(self) -> list[str]:
         """Return the engine's patterns in order; the last one that matches a file decides.
@@ -66,7 +66,7 @@ def escape(path: str) -> str:
     return re.sub(r"([\\*?!\[\]])", r"\\\1", path.lstrip("/"))
 
 
-def ask(root: Root, programs: Sequence[str], target: Target) -> Question:
+def required_files(root: Root, programs: Sequence[str], target: Target) -> FileSelection:
     """Return the files needed to load some programs, given the files already in the root."""
     paths, names = {CACHE, target.loader, *programs, *default_directories(target)}, set(USUAL)
     for program in programs:
@@ -76,13 +76,13 @@ def ask(root: Root, programs: Sequence[str], target: Target) -> Question:
         names |= lacking
         paths |= {path for path in root.links if posixpath.basename(path) in lacking}
     paths |= {musl_path(path) for path in paths} - {""}
-    return Question(
+    return FileSelection(
         frozenset({root.real(path) for path in paths} - {"", "/"}),
         frozenset(name for name in names if "/" not in name and name not in ("", ".", "..")),
     )
 
 
-async def bring(container: dagger.Container, programs: Sequence[str], target: Target) -> Root:
+async def export_files(container: dagger.Container, programs: Sequence[str], target: Target) -> Root:
     """Export the files that loading some programs of a container depends on.
 
     Args:
@@ -93,15 +93,15 @@ async def bring(container: dagger.Container, programs: Sequence[str], target: Ta
     Raises:
         VerificationError: a program is not an ELF file.
     """
-    root, asked = Root(library_path=await container.env_variable("LD_LIBRARY_PATH") or ""), Question()
+    root, exported = Root(library_path=await container.env_variable("LD_LIBRARY_PATH") or ""), FileSelection()
     for _ in range(_ROUNDS):
-        question = ask(root, programs, target) - asked
-        if question == Question():
+        selection = required_files(root, programs, target) - exported
+        if selection == FileSelection():
             break
         with tempfile.TemporaryDirectory() as folder:
-            await container.rootfs().filter(include=question.include()).export(folder)
+            await container.rootfs().filter(include=selection.include()).export(folder)
             root = add(root, Path(folder), {root.real(program) for program in programs})
-        asked |= question
+        exported |= selection
     return root
 
 

@@ -114,7 +114,7 @@ def is_within_the_floor(case: Case) -> Iterator[Finding]:
     if newer:
         yield Finding(
             "floor",
-            f"{case.name} should run on glibc {case.glibc} and needs {_wanted(newer)}",
+            f"{case.name} should run on glibc {case.glibc} and needs {_needed_symbols(newer)}",
             f"request glibc {_dotted(newer)} or newer, or remove the dependency that links the symbols",
         )
 
@@ -145,13 +145,11 @@ def _a_libc(case: Case) -> str:
 def has_its_libraries(case: Case) -> Iterator[Finding]:
     """Check that the loader finds every library, direct or indirect."""
     for missing in case.loaded.missing:
-        trouble, fix = _trouble(case, missing.library)
-        yield Finding(
-            "libraries", f"{_label(case, missing.by)} needs {missing.library}, which {trouble}", fix
-        )
+        reason, fix = _explain_missing(case, missing.library)
+        yield Finding("libraries", f"{_label(case, missing.by)} needs {missing.library}, which {reason}", fix)
 
 
-def _trouble(case: Case, library: str) -> tuple[str, str]:
+def _explain_missing(case: Case, library: str) -> tuple[str, str]:
     """Describe why a library is not found, and what to change."""
     root, target = case.root, case.target
     named = sorted(path for path in {*root.elves, *root.links} if posixpath.basename(path) == library)
@@ -201,8 +199,10 @@ def has_its_versions(case: Case) -> Iterator[Finding]:
 def _too_old(case: Case, subject: str, lacking: Sequence[Need], provider: Elf) -> Finding:
     lacking = _newest_first(lacking)
     family, number = numbered(lacking[0].version)
-    has = highest(provider.defines, family) or _some(provider.defines)
-    what = f"{subject} needs {_wanted(lacking)} of {lacking[0].library}; {case.runtime} has up to {has}"
+    has = highest(provider.defines, family) or _shortened(provider.defines)
+    what = (
+        f"{subject} needs {_needed_symbols(lacking)} of {lacking[0].library}; {case.runtime} has up to {has}"
+    )
     if not f"{family}_".startswith("GLIBC_"):
         newer = f"use a runtime base with a newer {lacking[0].library}, or link that library statically"
         return Finding("versions", what, newer)
@@ -220,9 +220,9 @@ def _newest_first(needs: Sequence[Need]) -> list[Need]:
     return sorted(needs, key=lambda need: numbered(need.version)[1], reverse=True)
 
 
-def _wanted(needs: Sequence[Need]) -> str:
+def _needed_symbols(needs: Sequence[Need]) -> str:
     newest = _newest_first(needs)
-    return _some([f"{symbol}@{n.version}".lstrip("@") for n in newest for symbol in n.symbols or ("",)])
+    return _shortened([f"{symbol}@{n.version}".lstrip("@") for n in newest for symbol in n.symbols or ("",)])
 
 
 def _dotted(needs: Sequence[Need]) -> str:
@@ -235,7 +235,7 @@ def has_its_symbols(case: Case) -> Iterator[Finding]:
     lacking = sorted(s for s in case.elf.imports if not any(offers(elf, s) for elf in objects))
     if lacking:
         libraries = ", ".join(case.elf.needed)
-        what = f"{case.name} needs {_some(lacking)}, which none of {libraries} in {case.runtime} has"
+        what = f"{case.name} needs {_shortened(lacking)}, which none of {libraries} in {case.runtime} has"
         fix = "use a runtime base whose libraries are as new as the ones it was linked with"
         yield Finding("symbols", what, fix)
 
@@ -246,7 +246,7 @@ def offers(elf: Elf, symbol: str) -> bool:
     return symbol in elf.exports or (bool(version) and not elf.defines and name in elf.exports)
 
 
-def _some(symbols: Sequence[str]) -> str:
+def _shortened(symbols: Sequence[str]) -> str:
     more = len(symbols) - _SHOWN
     return ", ".join(symbols[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 

@@ -97,7 +97,7 @@ async def verify(subjects: Sequence[VerifyRequest]) -> list[Verified]:
 async def _cases(subject: VerifyRequest) -> list[Case]:
     """Return the programs of one image to check."""
     asked = subject.demand
-    root = await rootfs.bring(subject.container, asked.programs, subject.target)
+    root = await rootfs.export_files(subject.container, asked.programs, subject.target)
     return [
         Case(path, root, subject.target, asked.runtime, asked.static, asked.glibc) for path in asked.programs
     ]

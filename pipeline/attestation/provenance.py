@@ -1,7 +1,7 @@
 """Write SLSA provenance v1 predicates in in-toto statements v1.
 
 Sources: slsa.dev/spec/v1.0/provenance, github.com/in-toto/attestation spec/v1. Equal builds give equal
-documents: a time and an id of the run are included only if given.
+documents: they contain neither a time nor an id of the run.
 """
 
 from __future__ import annotations
@@ -55,21 +55,14 @@ class Build:
         situation: git and CI state; None without a repository.
         images: the runtime bases and the builder.
         graphs: the crates compiled into the binaries.
-        builder: id of the build platform, as a URI.
         versions: versions of the build platform's components.
-        invocation: id of the run, for example the URL of a CI job; may be empty.
-        started, finished: times of the run in RFC 3339; may be empty.
     """
 
     parameters: Mapping[str, Any]
     situation: Situation | None = None
     images: Sequence[Base] = ()
     graphs: Sequence[Graph] = ()
-    builder: str = LOCAL
     versions: Mapping[str, str] = field(default_factory=dict)
-    invocation: str = ""
-    started: str = ""
-    finished: str = ""
 
 
 def parameters(settings: Settings) -> Document:
@@ -96,11 +89,6 @@ def statement(
 
 def provenance(build: Build) -> Document:
     """Return the SLSA predicate of a build."""
-    metadata = {
-        "invocationId": build.invocation,
-        "startedOn": build.started,
-        "finishedOn": build.finished,
-    }
     return {
         "buildDefinition": {
             "buildType": BUILD_TYPE,
@@ -109,8 +97,8 @@ def provenance(build: Build) -> Document:
             "resolvedDependencies": [*_source(build.situation), *_images(build), *_crates(build.graphs)],
         },
         "runDetails": {
-            "builder": {"id": build.builder, "version": dict(sorted(build.versions.items()))},
-            "metadata": {name: value for name, value in metadata.items() if value},
+            "builder": {"id": LOCAL, "version": dict(sorted(build.versions.items()))},
+            "metadata": {},
         },
     }
 

@@ -159,10 +159,10 @@ def event(environment: Mapping[str, str]) -> Event:
     system = next((system for system in SYSTEMS if environment.get(system.marker)), None)
     if system is None:
         return Event()
-    return _said(system, environment, _documented(environment.get(system.document, "")))
+    return _read_event(system, environment, _event_json(environment.get(system.document, "")))
 
 
-def _documented(path: str) -> Mapping[str, Any]:
+def _event_json(path: str) -> Mapping[str, Any]:
     """Read an event's JSON; return {} if it cannot be read."""
     try:
         document = json.loads(Path(path).read_text())
@@ -171,9 +171,9 @@ def _documented(path: str) -> Mapping[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _said(system: CiVariables, environment: Mapping[str, str], document: Mapping[str, Any]) -> Event:
+def _read_event(system: CiVariables, environment: Mapping[str, str], document: Mapping[str, Any]) -> Event:
     def first(templates: tuple[str, ...]) -> str:
-        return next(filter(None, (_filled(template, environment) for template in templates)), "")
+        return next(filter(None, (_expand(template, environment) for template in templates)), "")
 
     def reason(row: tuple[str, str]) -> bool:
         variable, value = row
@@ -210,7 +210,7 @@ def of_ref(ref: str) -> Event:
     )
 
 
-def _filled(template: str, environment: Mapping[str, str]) -> str:
+def _expand(template: str, environment: Mapping[str, str]) -> str:
     names = re.findall(r"\$(\w+)", template)
     if not all(environment.get(name) for name in names):
         return ""

@@ -124,7 +124,7 @@ _NOT_NATIVE = {
 
 
 def _applies(row: Native, crate: Crate, names: set[str], target: Target, libc: Libc) -> bool:
-    if row.generic and crate.users and {name for name, _ in crate.users} <= _SPOKEN_FOR:
+    if row.generic and crate.users and {name for name, _ in crate.users} <= _WITH_ROWS:
         return False
     return (
         set(row.when) <= crate.features
@@ -138,7 +138,7 @@ def _applies(row: Native, crate: Crate, names: set[str], target: Target, libc: L
 _WITH_DEBIAN = "build with libc gnu and no glibc version"
 
 # The rows of a crate include its build tools; a tool's generic row is for other crates.
-_SPOKEN_FOR = {row.crate for row in NATIVES}
+_WITH_ROWS = {row.crate for row in NATIVES}
 
 
 @dataclass

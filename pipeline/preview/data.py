@@ -234,7 +234,7 @@ def target_plan(
     libc, glibc = plan.request.libc, plan.request.glibc
     named = {"target": plan.request.target_packages, "builder": plan.request.packages, "image": added}
     asked = [PlannedPackage(name, place, "requested") for place, names in named.items() for name in names]
-    packages = [*_tools(toolchain.compilers(target, libc, glibc).packages), *_wanted(needs), *asked]
+    packages = [*_tools(toolchain.compilers(target, libc, glibc).packages), *_native_packages(needs), *asked]
     return TargetPlan(
         platform=target.platform,
         triple=target.triple(libc),
@@ -253,7 +253,7 @@ def _tools(names: Iterable[str]) -> list[PlannedPackage]:
     return [PlannedPackage(name, "builder", next(reasons)) for name, reasons in found]
 
 
-def _wanted(needs: Needs) -> list[PlannedPackage]:
+def _native_packages(needs: Needs) -> list[PlannedPackage]:
     """Return the packages that native crates need, with the crates."""
     places = {"builder": needs.host, "target": needs.target, "image": needs.runtime}
 
@@ -271,7 +271,7 @@ def runner(target: Target) -> str:
 
 def warnings(plan: Plan, runtime: Runtime) -> list[str]:
     """Return warnings about settings that work but may surprise."""
-    return [*_too_old(plan, runtime), *_unpinned(runtime), *_risky(plan, runtime), *_told(plan)]
+    return [*_too_old(plan, runtime), *_unpinned(runtime), *_risky(plan, runtime), *_native_warnings(plan)]
 
 
 def _too_old(plan: Plan, runtime: Runtime) -> Iterable[str]:
@@ -297,7 +297,7 @@ def _risky(plan: Plan, runtime: Runtime) -> Iterable[str]:
         yield "profile dev: the programs are not optimised"
 
 
-def _told(plan: Plan) -> Iterable[str]:
+def _native_warnings(plan: Plan) -> Iterable[str]:
     yield from dict.fromkeys(warning for needs in plan.needs for warning in needs.warnings)
     for name in sorted({name for needs in plan.needs for name in needs.unknown}):
         yield f"{name} is not in the table of native crates: it is built without extra packages"

@@ -96,7 +96,7 @@ class Check:
     """A named check."""
 
     name: str
-    look: Callable[[CheckContext], CheckOutcome]
+    run: Callable[[CheckContext], CheckOutcome]
 
 
 @dataclass(frozen=True)
@@ -286,11 +286,11 @@ CHECKS = (
 async def examine(subject: CheckContext, checks: Sequence[Check] = CHECKS) -> list[Result]:
     """Run the checks concurrently; return results in the order of the table."""
 
-    async def look(check: Check) -> Result:
-        found = await anyio.to_thread.run_sync(check.look, subject)
+    async def run(check: Check) -> Result:
+        found = await anyio.to_thread.run_sync(check.run, subject)
         return Result(check.name, found.state.value, found.found, found.fix)
 
-    return await each(checks, look, AT_ONCE)
+    return await each(checks, run, AT_ONCE)
 
 
 def failed(results: Sequence[Result]) -> bool:

@@ -150,12 +150,12 @@ def configurations(environ: Mapping[str, str], home: Path) -> Iterator[tuple[Pat
     }
     for path in config_paths(environ, home):
         # A file in a directory without access is an error only if the user named the file.
-        text = _text(path) if path in named or _is_there(path) else None
+        text = _text(path) if path in named or _exists(path) else None
         if text is not None:
             yield path, DockerConfig.parse(text, str(path))
 
 
-def _is_there(path: Path) -> bool:
+def _exists(path: Path) -> bool:
     """Check whether a path exists; return False if its directory is not accessible."""
     try:
         path.stat()
@@ -185,7 +185,7 @@ def from_docker(environ: Mapping[str, str] = os.environ, home: Path | None = Non
     async def look_up(host: str) -> Login | None:
         for _, config in configurations(environ, home):
             program = config.program(host)
-            asked = await _ask(program, _key(host), environ) if program else None
+            asked = await _run_helper(program, _key(host), environ) if program else None
             if login := asked or config.logins.get(host):
                 return login
         return None
@@ -193,7 +193,7 @@ def from_docker(environ: Mapping[str, str] = os.environ, home: Path | None = Non
     return look_up
 
 
-async def _ask(program: str, key: str, environ: Mapping[str, str]) -> Login | None:
+async def _run_helper(program: str, key: str, environ: Mapping[str, str]) -> Login | None:
     """Run a credential helper for a host; its answer is secret and never part of an error."""
 
     def failed(what: str, output: str = "") -> CredentialsUnavailable:

@@ -1,7 +1,7 @@
 import pytest
 
 from pipeline.errors import DuplicatePlatform, MalformedPlatform, NoPlatforms, UnsupportedPlatform
-from pipeline.targets import BY_PLATFORM, DEFAULT_PLATFORMS, TARGETS, Libc, for_triple, parse, select
+from pipeline.targets import BY_PLATFORM, DEFAULT_PLATFORMS, TARGETS, Libc, parse, select
 
 
 def test_names_are_unique_in_every_column() -> None:
@@ -17,7 +17,6 @@ def test_columns_of_a_row_are_consistent(target) -> None:
     assert target.triple(Libc.MUSL) == target.musl
     assert target.bits in (32, 64)
     assert target.loader.startswith("/lib")
-    assert for_triple(target.gnu) is for_triple(target.musl) is target
 
 
 def test_seven_platforms_are_supported() -> None:
@@ -26,10 +25,6 @@ def test_seven_platforms_are_supported() -> None:
         "linux/riscv64",
     }  # fmt: skip
     assert set(DEFAULT_PLATFORMS) <= set(BY_PLATFORM)
-
-
-def test_an_unknown_triple_has_no_row() -> None:
-    assert for_triple("wasm32-wasip1") is None
 
 
 @pytest.mark.parametrize(

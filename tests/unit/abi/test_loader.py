@@ -100,7 +100,7 @@ def test_rpath_is_inherited_and_runpath_is_not() -> None:
     assert found(with_app(made("liba.so.1", rpath=("/opt",)), libraries))["libb.so.1"] == "/opt/libb.so.1"
     assert "libb.so.1" not in found(with_app(made("liba.so.1", runpath=("/opt",)), libraries))
     both = made("liba.so.1", rpath=("/opt",), runpath=("/other",))
-    assert found(with_app(both, libraries)) == {}, "a runpath switches the rpath off"
+    assert found(with_app(both, libraries)) == {}, "a runpath disables the rpath"
 
 
 @pytest.mark.parametrize("origin", ["$ORIGIN", "${ORIGIN}"])

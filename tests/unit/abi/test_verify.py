@@ -275,7 +275,7 @@ def test_findings_of_all_platforms_share_one_error() -> None:
     error = verify.failure([(bad, finding) for bad in cases for finding in check(bad)])
     assert error.what.splitlines()[0] == "2 checks failed"
     assert "linux/amd64: " in error.what and "linux/arm64: " in error.what
-    assert len(error.fix.splitlines()) == 1, "the same advice once"
+    assert len(error.fix.splitlines()) == 1, "equal fixes are shown once"
 
 
 def test_report_of_a_passing_program() -> None:

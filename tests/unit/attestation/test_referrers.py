@@ -46,6 +46,6 @@ def test_existing_layers_at_the_same_tag_are_kept() -> None:
     assert [layer["digest"] for layer in layers] == [digest_of(b"yours"), digest_of(b"mine")]
     assert (both.descriptor.digest, both.descriptor.size) == (digest_of(both.body), len(both.body))
     assert both.tag == "t"
-    assert joined(mine, both.body).body == both.body, "once more changes nothing"
+    assert joined(mine, both.body).body == both.body, "joining again changes nothing"
     assert joined(mine, mine.body) == mine
     assert joined(mine, b"{}") == mine

@@ -85,7 +85,7 @@ def test_loads_keys_in_every_format(text: str, password: str) -> None:
 def test_a_wrong_password_is_refused(text: str, password: str) -> None:
     with pytest.raises(errors.WrongKeyPassword) as raised:
         signing.load(text, password)
-    assert raised.value.__cause__ is None, "what a library says of a key stays here"
+    assert raised.value.__cause__ is None, "messages of the library are not shown"
 
 
 RSA = rsa.generate_private_key(65537, 2048)

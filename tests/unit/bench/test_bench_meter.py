@@ -42,7 +42,7 @@ def test_a_timeout_kills_the_command_and_its_children(tmp_path: Path) -> None:
     assert measured.outcome == TIMEOUT
     assert 1.5 <= measured.wall < 10
     status = Path(f"/proc/{(tmp_path / 'pid').read_text()}/stat")
-    # Gone, or a zombie that its new parent has not asked about yet; on a busy machine not at once.
+    # Gone, or a zombie that its new parent has not reaped yet; this may take a moment on a busy machine.
     until = time.monotonic() + 5
     while (state := status.read_text().rpartition(")")[2].split()[0] if status.exists() else "") not in "Z":
         assert time.monotonic() < until, state

@@ -21,7 +21,7 @@ def test_a_spread_has_median_minimum_and_maximum() -> None:
 
 
 def test_ratios_are_computed_within_a_round() -> None:
-    # By medians over all rounds it would be 30 / 20; a slower machine in round 1 must not matter.
+    # Medians over all rounds would give 30 / 20; a slower machine in round 1 must not matter.
     run = result(
         sample("harder", 20, 0), sample("ours", 10, 0),
         sample("harder", 60, 1), sample("ours", 30, 1),

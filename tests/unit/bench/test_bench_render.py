@@ -99,7 +99,7 @@ def test_docs_have_a_section_and_a_chart_per_plan(tmp_path: Path) -> None:
 def test_chart_bars_are_proportional() -> None:
     image = ElementTree.fromstring(render.drawn(RUN))
     widths = [float(bar.attrib["width"]) for bar in image.iter(f"{SVG}rect")][1:]
-    # The failed peer has none; whoever took twice as long has a bar twice as long.
+    # The failed peer has no bar; twice the time is twice the length.
     assert len(widths) == 3
     assert widths[2] / widths[1] == pytest.approx(300 / 130, rel=0.01)
     texts = [text.text for text in image.iter(f"{SVG}text")]

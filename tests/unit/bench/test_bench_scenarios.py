@@ -81,9 +81,9 @@ def test_case_names_include_platforms() -> None:
 @pytest.mark.parametrize(
     ("budget", "elapsed", "expected", "left"),
     [
-        (0, 10_000, 500, 60),  # no budget: the limit of a sample alone counts
+        (0, 10_000, 500, 60),  # no budget: only the limit of a sample applies
         (100, 10, 50, 60),
-        (100, 50, 50, 50),  # just fits, and may not run over
+        (100, 50, 50, 50),  # just fits, and must not take longer
         (100, 51, 50, 0),
         (100, 200, 0, 0),
     ],

@@ -176,7 +176,7 @@ def test_actions_and_images_are_pinned(row, options) -> None:
 def test_secrets_are_not_on_command_lines(row, options) -> None:
     for line in text_of(row, options).splitlines():
         if "rust-multiarch publish" in line or "rust-multiarch merge" in line:
-            assert f"--password {row.token}" in line, "the name of a variable, not its value"
+            assert f"--password {row.token}" in line, "a variable name, not its value"
 
 
 @pytest.mark.parametrize(("row", "options"), YAML_CASES, ids=named)

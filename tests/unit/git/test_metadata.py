@@ -71,7 +71,7 @@ def test_user_labels_take_precedence() -> None:
 def test_source_label(event: str, remote: str, manifest: str, source: str) -> None:
     found = labels(replace(APP, repository=manifest), at(Event(repository=event), remote=remote))
     assert found["org.opencontainers.image.source"] == source
-    assert found["org.opencontainers.image.url"] == source, "a project without a page has at least that"
+    assert found["org.opencontainers.image.url"] == source, "the source is the default"
 
 
 @pytest.mark.parametrize(

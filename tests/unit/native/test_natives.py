@@ -68,7 +68,7 @@ def test_dependencies_of_build_dependencies_are_for_the_host() -> None:
     assert {("libc", False), ("libc", True)} <= places
     assert ("cc", False) not in places
     assert ("rusqlite", False) in places, "a node after the section, one level up"
-    assert ("syn", True) in places, "what a proc-macro is made of"
+    assert ("syn", True) in places, "a dependency of a proc-macro"
     assert ("syn", False) not in places
 
 
@@ -219,7 +219,7 @@ def test_configure_scripts_get_the_targets_compiler_as_cc() -> None:
     found = needs([crate("rdkafka-sys", "libz")], ARM64)
     assert found.common["CC"] == "aarch64-linux-gnu-gcc"
     assert found.common["AR"] == "aarch64-linux-gnu-ar"
-    assert found.common["HOST_CC"] == "gcc", "what build scripts compile for themselves"
+    assert found.common["HOST_CC"] == "gcc", "the compiler of build scripts"
     static = needs([crate("rdkafka-sys", "libz")], ARM64, Libc.MUSL)
     assert static.common["CXX"].startswith("/opt/rust-multiarch/"), "zig"
     assert needs([crate("rdkafka-sys", "libz", "cmake-build")], ARM64).common == {}
@@ -239,7 +239,7 @@ def test_every_row_is_complete(row, target) -> None:
     for text in (text for pair in row.env for text in pair):
         assert "{" not in natives.expand(text, target, Libc.GNU, compilers)
     assert row.why
-    assert not row.impossible or row.advice, "what cannot work comes with a way out"
+    assert not row.impossible or row.advice, "impossible rows have advice"
     assert not row.links or row.target or row.crate == "bzip2-sys"
 
 
@@ -301,7 +301,7 @@ def test_cargo_tree_uses_the_builds_options() -> None:
 
 
 def test_needed_packages_are_joined_by_soname(tmp_path) -> None:
-    """The shell lines, run on a program of this machine with a readelf of our own making."""
+    """Run the shell script on a program of this machine with a fake readelf."""
     names, tools = tmp_path / "sonames", tmp_path / "bin"
     names.mkdir()
     tools.mkdir()

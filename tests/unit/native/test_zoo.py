@@ -1,4 +1,4 @@
-"""What was measured by building many projects: the documentation shows exactly that."""
+"""The documentation shows the recorded results of building many projects."""
 
 import outcomes
 import programs

@@ -182,7 +182,7 @@ esac"""
     assert await keychain("ghcr.io") == Login("me", CANARY)
     assert await keychain("docker.io") == Login(identity_token=CANARY)
     assert await keychain("other.io") is None
-    assert await keychain("quay.io") == Login("q", "p"), "the file has what the program does not"
+    assert await keychain("quay.io") == Login("q", "p"), "the file is used if the helper has nothing"
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ async def test_the_first_configuration_with_a_login_is_used(tmp_path: Path) -> N
     assert await keychain("ghcr.io") == Login("pod", "man")
     configure(tmp_path, auths={"quay.io": {"auth": auth("doc:ker")}})
     keychain = from_docker({"DOCKER_CONFIG": str(tmp_path)}, home=tmp_path)
-    assert await keychain("ghcr.io") == Login("pod", "man"), "docker's file has none for this host"
+    assert await keychain("ghcr.io") == Login("pod", "man"), "docker's file has no entry for this host"
     assert await keychain("quay.io") == Login("doc", "ker")
     assert await keychain("other.io") is None
     configure(tmp_path, auths={"ghcr.io": {"auth": auth("doc:ker")}})

@@ -38,7 +38,7 @@ def test_every_toolchain_is_configured_for_every_tool(target, libc, glibc) -> No
     assert env[f"CARGO_TARGET_{low.upper()}_LINKER"] == env[f"CC_{low}"] == chosen.cc
     assert env[f"CXX_{low}"] == chosen.cxx
     assert all(low in name or low.upper() in name for name in env)
-    assert len(env) == len(toolchain.environment(target)), "the same variables whatever the toolchain"
+    assert len(env) == len(toolchain.environment(target)), "every toolchain sets the same variables"
     cmake = toolchain.cmake_toolchain(target, libc, glibc)
     assert f"set(CMAKE_C_COMPILER {chosen.cc})" in cmake
     assert f"set(CMAKE_CXX_COMPILER {chosen.cxx})" in cmake
