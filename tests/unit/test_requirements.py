@@ -115,20 +115,30 @@ def test_every_locked_distribution_has_hashes() -> None:
         assert "--hash=sha256:" in entry, entry
 
 
+@cache
+def modules_in(path: Path) -> frozenset[str]:
+    """Return the top-level modules that a file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Import(names=aliases):
+                found |= {alias.name.partition(".")[0] for alias in aliases}
+            case ast.ImportFrom(module=str(module), level=0):
+                found.add(module.partition(".")[0])
+    return frozenset(found)
+
+
+# It reads the list of files of every installed distribution.
+distributions = cache(metadata.packages_distributions)
+
+
 def imported(*directories: str) -> set[str]:
     """Return the distributions that the code in some directories imports."""
     paths = [path for directory in directories for path in (ROOT / directory).rglob("*.py")]
     modules = {path.stem for path in paths} | {"docs", "bench", "engine", "pipeline", "tools", *directories}
-    names = set()
-    for node in (node for path in paths for node in ast.walk(ast.parse(path.read_text()))):
-        match node:
-            case ast.Import(names=aliases):
-                names |= {alias.name.partition(".")[0] for alias in aliases}
-            case ast.ImportFrom(module=str(module), level=0):
-                names.add(module.partition(".")[0])
-    distributions = metadata.packages_distributions()
+    names = {name for path in paths for name in modules_in(path)}
     foreign = names - modules - set(sys.stdlib_module_names)
-    return {canonicalize_name(distributions[name][0]) for name in foreign}
+    return {canonicalize_name(distributions()[name][0]) for name in foreign}
 
 
 def declared(texts: list[str]) -> set[str]:
