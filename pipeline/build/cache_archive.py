@@ -8,10 +8,11 @@ stub crates, and whatever the archive holds, what ships is compiled from the sou
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Sequence
 
 import dagger
 
+from pipeline.build import scripts
 from pipeline.toolchain import builder as toolchain
 
 ARCHIVE = "/state.tar.zst"
@@ -20,40 +21,24 @@ PACKAGE = "zstd"
 DOWNLOADS = ("registry/index", "registry/cache", "git/db")
 """Of cargo's home; what is unpacked from these is left out."""
 
+COMPILED = ("target", "src", "state")
+"""Of the volume with compiled state: what is compiled, from which sources, and what was noted about both."""
+
 
 def mount(container: dagger.Container, archive: dagger.File) -> dagger.Container:
     """A container that can unpack an archive."""
-    return toolchain.with_packages(container, [PACKAGE]).with_mounted_file(ARCHIVE, archive)
+    container = toolchain.with_packages(scripts.added(container), [PACKAGE])
+    return container.with_mounted_file(ARCHIVE, archive)
 
 
-def downloads_lines() -> list[str]:
-    """Shell lines that unpack cargo's downloads where there are none."""
-    return [_unpack(f"{toolchain.CARGO_HOME}/registry", toolchain.CARGO_HOME)]
-
-
-def compiled_lines() -> list[str]:
-    """Shell lines that unpack the target directory and its sources where there are none."""
-    return [_unpack(f"{toolchain.BUILD}/target", toolchain.BUILD)]
-
-
-def _unpack(unless: str, folder: str) -> str:
-    pattern = shlex.quote(f"{folder.strip('/')}/*")
-    return f"[ -e {unless} ] || tar -C / --zstd -xf {ARCHIVE} --wildcards {pattern}"
+def fetch(command: Sequence[str]) -> list[str]:
+    """The command that unpacks cargo's downloads where there are none, and runs another."""
+    return scripts.command("fetch.sh", ARCHIVE, *command)
 
 
 def pack(built: dagger.Container) -> dagger.File:
-    """The archive of a container in which a build has just run.
-
-    Incremental state is left out: it is large, and only of use where one file is changed at a time.
-    """
+    """The archive of a container in which a build has just run."""
     home, build = toolchain.CARGO_HOME.strip("/"), toolchain.BUILD.strip("/")
-    there = " ".join(f"{home}/{folder}" for folder in DOWNLOADS)
-    script = "\n".join(
-        [
-            "cd /",
-            f"present=$(ls -d {there} 2>/dev/null || true)",
-            f"tar --exclude=incremental -cf - {build}/target {build}/src $present |",
-            f"zstd -q -3 -T0 -o {ARCHIVE}",
-        ]
-    )
-    return toolchain.with_packages(built, [PACKAGE]).with_exec([*toolchain.SHELL, script]).file(ARCHIVE)
+    paths = [*(f"{home}/{name}" for name in DOWNLOADS), *(f"{build}/{name}" for name in COMPILED)]
+    packing = scripts.command("pack.sh", ARCHIVE, *paths)
+    return toolchain.with_packages(scripts.added(built), [PACKAGE]).with_exec(packing).file(ARCHIVE)

@@ -9,13 +9,15 @@ from collections.abc import Sequence
 import dagger
 
 from pipeline.build import compile as build
+from pipeline.build import plan_file, scripts
 from pipeline.build.plan import Plan
 from pipeline.errors import ChecksFailed, printed
 from pipeline.native import natives
 from pipeline.progress import events
-from pipeline.project import diagnostics, selection
+from pipeline.project import diagnostics, packages, selection
 from pipeline.project.diagnostics import Failure
-from pipeline.targets import Libc, Target
+from pipeline.targets import Target
+from pipeline.toolchain import builder as toolchain
 
 # Each with what shows that the project's own text is in the output, where words of cargo's mean nothing.
 # What cargo says of the compiler ("Running `rustc …`") does not: that is a build that tells more of itself.
@@ -23,16 +25,6 @@ _TESTED = r"(?m)^(?: {5}Running (?!`)| {3}Doc-tests |running \d+ tests?$|test re
 TESTS = Failure(_TESTED, ChecksFailed, "the project's tests fail", "correct the tests that cargo names above")
 LINTS = Failure("", ChecksFailed, "clippy has objections", "correct what clippy names above")
 FORMAT = Failure("(?m)^Diff in ", ChecksFailed, "the sources are not formatted", "run `cargo fmt --all`")
-
-
-HERE = (
-    "folder=$PWD; configured=; while :; do"
-    " ! grep -qsE '^ *(build\\.)?target *=' $folder/.cargo/config $folder/.cargo/config.toml || configured=1;"
-    ' [ -n "$folder" ] || break; folder=${folder%/*}; done; [ -z "$configured" ]'
-    " || export CARGO_BUILD_TARGET=$(rustc -vV | sed -n 's/^host: //p')"
-)
-"""A shell line that has cargo build for the builder where the project's configuration names another triple
-(`build.target`), whose standard library may not be there and whose tests may not start."""
 
 
 def test_command(plan: Plan, triple: str = "") -> list[str]:
@@ -95,12 +87,6 @@ async def fmt(plan: Plan) -> str:
     return await _run(plan, container, format_command(), FORMAT)
 
 
-def script(command: Sequence[str], libc: Libc, target: Target | None = None) -> str:
-    """The shell program that runs a command of cargo's on the sources, for a target or the build platform."""
-    entered = build.stale_lines(target, libc) if target else [HERE]
-    return "\n".join([*build.sync_lines(), *entered, shlex.join(command)])
-
-
 async def _run(
     plan: Plan,
     container: dagger.Container,
@@ -118,9 +104,10 @@ async def _run(
     events.enter(f"running {shlex.join(command[:2])}")
     await build.ready(container, plan)
     try:
-        return await container.with_exec(
-            ["sh", "-ec", script(command, plan.request.libc, target)]
-        ).combined_output()
+        described = await build.builder(plan, plan.outline).with_exec([*packages.COMMAND]).stdout()
+        local = packages.read(described, toolchain.SOURCE)
+        checking = build.with_plan(container, plan_file.checking(plan, local, command, target))
+        return await checking.with_exec(scripts.command("check.sh", *build.PLACES)).combined_output()
     except dagger.ExecError as error:
         output = printed(error)
         theirs = otherwise.pattern and re.search(otherwise.pattern, output)

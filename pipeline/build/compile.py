@@ -1,8 +1,7 @@
 """From a plan to one directory of binaries per triple.
 
-Compiled state lives in a cache volume of the project; what makes that safe is that sources enter it by
-content: only a file whose bytes changed gets a new time stamp, and cargo, which judges by time stamps, then
-rebuilds exactly what changed, whichever commit was built before.
+Compiled state lives in a cache volume of the project. What makes that safe is state.sh: the volume knows what
+all that is compiled in it was made of, and what was made of anything else is dropped before cargo runs.
 """
 
 from __future__ import annotations
@@ -15,19 +14,19 @@ from functools import partial
 import dagger
 from dagger import dag
 
-from pipeline.build import auditable, cache_archive
+from pipeline.build import auditable, cache_archive, plan_file, scripts
 from pipeline.build.plan import Plan, build_commands
 from pipeline.errors import InvalidArgument, RustMultiarchError, printed
 from pipeline.native import debian, natives, preflight
 from pipeline.progress import events
-from pipeline.project import diagnostics, selection, unit_graph
-from pipeline.project import output as cargo_output
-from pipeline.targets import TARGETS, Libc, Strategy, Target
+from pipeline.project import diagnostics, packages, unit_graph
+from pipeline.targets import TARGETS, Strategy
 from pipeline.toolchain import builder as toolchain
 from pipeline.toolchain import zig
 
 OUTPUT = "/output"
 LISTED = "programs"
+"""Below it, a file for each triple, which `programs` reads."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Program:
 
 
 def programs(listed: str) -> dict[str, Program]:
-    """The programs of one triple by name, from the lines that `compile_script` writes."""
+    """The programs of one triple by name, from the lines that compile.sh writes."""
     rows = [line.split() for line in listed.splitlines()]
     return {name: Program(int(size), tuple(packages)) for name, size, *packages in rows}
 
@@ -59,9 +58,8 @@ def builder(plan: Plan, source: dagger.Directory | None = None) -> dagger.Contai
         native, request.targets, request.libc, request.packages, request.glibc, request.build_platform
     )
     container = preflight.prepared(container, request.targets, plan.needs, request.target_packages)
-    container = toolchain.with_source(
-        with_compiled_state(container, plan), source or request.source, request.directory
-    ).with_env_variable("CARGO_TARGET_DIR", f"{toolchain.BUILD}/target")
+    state = with_compiled_state(container, plan)
+    container = toolchain.with_source(state, source or request.source, request.directory)
     for name, value in request.build_args:
         container = container.with_env_variable(name, value)
     return container
@@ -117,120 +115,13 @@ def cache_key(plan: Plan) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def sync_lines() -> list[str]:
-    """Shell lines that bring the sources into the cache volume by content and go there.
-
-    Before that they set the linker of every triple whose own was not set already: of the platforms that
-    nothing is built for too, since one of them is what build scripts and macros are linked for. Cargo would
-    compile all of those again where it is set in one build and not in the next, and a linker that the project
-    names is of its author's machine.
-    """
-    source, work, synced = toolchain.SOURCE, f"{toolchain.BUILD}/src", f"{toolchain.BUILD}/synced"
-    return [
-        *(_linker_line(toolchain.linker(target.gnu), f"{target.tools}-gcc") for target in TARGETS),
-        f"mkdir -p {work}",
-        # Where cargo is run, below the source and below its copy.
-        f"place=${{PWD#{source}}}",
-        # There from a build that ended in the middle of this: what it synced it did not get to act on.
-        f"unfinished=0; [ ! -e {synced} ] || unfinished=1",
-        f"rsync -rlpi --checksum --delete --exclude=/target {source}/ {work}/ >{synced}",
-        f"cd {work}",
-        *_looked_for_lines(synced),
-        f"rm {synced}",
-        f'cd "{work}$place"',
-    ]
+PLACES = (toolchain.SOURCE, toolchain.BUILD, plan_file.PATH)
+"""The first arguments of compile.sh and check.sh."""
 
 
-def _linker_line(variable: str, linker: str) -> str:
-    return f'! command -v {linker} >/dev/null || export {variable}="${{{variable}:-{linker}}}"'
-
-
-def _looked_for_lines(synced: str) -> list[str]:
-    """Shell lines that have the project's own crates compiled again where a file came or went.
-
-    A macro that looks for files (`sqlx::migrate!`, `include_dir!`) can tell cargo which ones it read, but not
-    that it looked, so cargo knows of changed files and not of new ones. A link that points elsewhere is as
-    old as what it points to. New code is looked for in its own package (`automod::dir!`), of code that went
-    cargo knows itself, and vendored crates, which lie beside their checksums, are not the project's own.
-
-    The shell's `unfinished` says that something may have come or gone that nobody acted on.
-
-    Args:
-        synced: what rsync said it did (rsync(1), "--itemize-changes").
-    """
-    folders = r"""
-/^cL/ || /^(>f\+|\*deleting )/ && !/(\.rs|\/)$/ { all = 1 }
-/^>f\+.*\.rs$/ { path = "./" substr($0, 13); sub(/\/[^\/]*$/, "", path); folders[path] }
-END { if (all) print "."; else for (path in folders) print path }
-""".strip()
-    vendored = r"-type d -exec test -e {}/.cargo-checksum.json \; -prune"
-    return [
-        f"awk -v all=$unfinished '{folders}' {synced} | while IFS= read -r folder; do",
-        '    until [ -e "$folder/Cargo.toml" ] || [ "$folder" = . ]; do folder=${folder%/*}; done',
-        '    echo "$folder"',
-        "done | sort -u | while IFS= read -r package; do",
-        f"""    find "$package" {vendored} -o -name '*.rs' -exec touch -c {{}} +""",
-        "done",
-    ]
-
-
-def compile_script(plan: Plan) -> str:
-    """The shell program that compiles and collects, for `toolchain.SHELL`.
-
-    Binaries land in `/output/<triple>/`, stripped, with their symbols beside them in
-    `/output/symbols/<triple>/` and linked to by build id and debug link. `/output/programs/<triple>` has a
-    line for each, which `programs` reads.
-    """
-    lines = cache_archive.compiled_lines() if plan.request.state is not None else []
-    lines += sync_lines()
-    for target in plan.request.targets:
-        lines += stale_lines(target, plan.request.libc)
-    lines += [f"mkdir -p {OUTPUT}/{LISTED}", *map(cargo_output.reported, plan.commands)]
-    directory = selection.profile_directory(plan.request.choice.profile)
-    for target in plan.request.targets:
-        triple = target.triple(plan.request.libc)
-        for binary in plan.binaries:
-            built = f"{toolchain.BUILD}/target/{triple}/{directory}/{binary.name}"
-            lines += _collect(target.tools, built, triple, binary.name)
-            program, packages = f"{OUTPUT}/{triple}/{binary.name}", f"/tmp/packages/{triple}/{binary.name}"
-            lines += debian.needed_script(target, [program], packages)
-            listed = f"{binary.name} $(stat --format=%s {program}) $(cat {packages})"
-            lines.append(f"echo {listed} >>{OUTPUT}/{LISTED}/{triple}")
-    return "\n".join(lines)
-
-
-def stale_lines(target: Target, libc: Libc) -> list[str]:
-    """Shell lines that drop what was compiled for a target against something that the builder has no more.
-
-    That is another standard library: a builder may get its own from elsewhere with the same compiler, and
-    cargo looks at the compiler alone; its crates would be fresh, and rustc could not find them ("can't find
-    crate"). Or it is other development packages: what a build script found (`-l z`) is asked once, and the
-    next link fails where it is gone, or goes on without it where it came.
-    """
-    folder = f"{toolchain.BUILD}/target/{target.triple(libc)}"
-    packages = (
-        "dpkg-query --show --showformat '${Architecture} ${Package} ${Version}\\n' '*-dev' 2>/dev/null"
-        f" | awk '$1 == \"{target.debian}\"'"
-    )
-    return [
-        f"there=$({{ ls $(rustc --print target-libdir --target {target.triple(libc)}); {packages} || :; }}"
-        " | sha256sum)",
-        f'[ "$(cat {folder}/.there 2>/dev/null)" = "$there" ] || rm -rf {folder}',
-        f'mkdir -p {folder} && echo "$there" >{folder}/.there',
-    ]
-
-
-def _collect(tools: str, built: str, triple: str, name: str) -> list[str]:
-    folder, symbols = f"{OUTPUT}/{triple}", f"{OUTPUT}/symbols/{triple}"
-    add_section = auditable.add(triple, name)
-    return [
-        f"mkdir -p {folder} {symbols}",
-        f"cd {symbols}",
-        f"{tools}-objcopy --only-keep-debug {built} {name}.debug",
-        f"{tools}-objcopy --strip-all {add_section} --add-gnu-debuglink={name}.debug {built} {folder}/{name}",
-        f"chmod 755 {folder}/{name}",
-        f"touch -d @0 {folder}/{name} {name}.debug",
-    ]
+def with_plan(container: dagger.Container, text: str) -> dagger.Container:
+    """A container with the shell programs and the file that tells them what to do."""
+    return scripts.added(container).with_new_file(plan_file.PATH, text)
 
 
 async def compile(plan: Plan) -> dagger.Directory:
@@ -292,7 +183,10 @@ async def _compile(plan: Plan) -> dagger.Container:
     try:
         sections = await auditable.directory((await unit_graph.load(asked)).graphs)
         container = container.with_mounted_directory(auditable.FOLDER, sections)
-        compiled = await container.with_exec([*toolchain.SHELL, compile_script(plan)]).sync()
+        described = asked.directory(plan.request.triples[0]).file(unit_graph.METADATA)
+        local = packages.read(await described.contents(), toolchain.SOURCE)
+        container = with_plan(container, plan_file.compiling(plan, local))
+        compiled = await container.with_exec(scripts.command("compile.sh", *PLACES, OUTPUT)).sync()
         return compiled.with_directory(f"{OUTPUT}/crates", asked)
     except dagger.ExecError as error:
         first = plan.request.targets[0]

@@ -185,12 +185,12 @@ async def _fetch(
     lock = await request.source.file(posixpath.join(location.workspace, workspace.LOCK)).contents()
     needed = credentials.programs(lock, configured)
     container = toolchain.with_packages(container, needed) if needed else container
-    lines = [shlex.join(FETCH)]
+    command = FETCH
     if request.state is not None:
         container = cache_archive.mount(container, request.state)
-        lines = [*cache_archive.downloads_lines(), *lines]
+        command = cache_archive.fetch(FETCH)
     try:
-        await request.access.grant(container).with_exec(["sh", "-ec", "\n".join(lines)]).sync()
+        await request.access.grant(container).with_exec(command).sync()
     except dagger.ExecError as error:
         raise diagnostics.explain(printed(error), shlex.join(FETCH)) from error
 

@@ -145,24 +145,6 @@ def with_lists(container: dagger.Container, target: Target) -> dagger.Container:
     return container.with_exec(["sh", "-c", _LISTS, "lists", target.debian])
 
 
-def needed_script(target: Target, programs: Iterable[str], into: str) -> list[str]:
-    """Shell lines that write which packages have the libraries some programs name, for `sh -e`.
-
-    What the programs really link decides, whatever was planned: a crate that finds a library that another
-    crate asked for links it too.
-    """
-    names = f"{SONAMES}/{target.debian}"
-    read = f"{target.tools}-readelf --dynamic {' '.join(programs)}"
-    return [
-        f"mkdir -p $(dirname {into}) {SONAMES}",
-        f"touch {names}",
-        f"{read} | sed -n 's/.*(NEEDED).*\\[\\(.*\\)\\]/\\1/p' | sort -u >{into}.sonames",
-        f"awk 'NR == FNR {{ wanted[$1] = 1; next }} wanted[$1] && !seen[$1]++ {{ print $2 }}'"
-        f" {into}.sonames {names} | sort -u >{into}",
-        f"rm {into}.sonames",
-    ]
-
-
 async def runtime_files(
     base: dagger.Container, native: dagger.Container, target: Target, packages: Iterable[str]
 ) -> dagger.Directory | None:

@@ -22,6 +22,7 @@ import dagger
 from dagger import dag
 
 from pipeline.errors import UnknownUnitGraph
+from pipeline.project import packages
 from pipeline.project.metadata import spdx
 
 VERSION = 1
@@ -75,6 +76,7 @@ class Graph:
 
 
 FOLDER = "/crates"
+METADATA = "metadata.json"
 
 
 def script(commands: Sequence[Sequence[str]]) -> str:
@@ -88,7 +90,7 @@ def script(commands: Sequence[Sequence[str]]) -> str:
         # Away from the build's own state: cargo notes there what it learned of the compiler.
         "export CARGO_TARGET_DIR=/tmp/crates",
         # With all features, for else it leaves out crates that only one of them needs.
-        f"cargo metadata --locked --all-features --format-version 1 > {FOLDER}/metadata.json",
+        f"{shlex.join(packages.COMMAND)} > {FOLDER}/{METADATA}",
         f"rustc --version > {FOLDER}/rustc.txt",
         "workspace=$(cargo locate-project --workspace --message-format plain)",
         f'cp "${{workspace%.toml}}.lock" {FOLDER}/Cargo.lock',
@@ -141,7 +143,7 @@ async def _load(directory: dagger.Directory) -> Answer:
         return await directory.file(name).contents()
 
     units = [await text(name) for name in sorted(await directory.glob("units-*.json"))]
-    graphs = read(units, await text("metadata.json"), await text("Cargo.lock"))
+    graphs = read(units, await text(METADATA), await text("Cargo.lock"))
     return Answer(graphs, (await text("rustc.txt")).split()[1])
 
 

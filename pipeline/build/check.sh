@@ -1,0 +1,27 @@
+#!/bin/bash
+# Run a command of cargo's on the sources, for the target of the plan or, without one, for this machine.
+#
+# check.sh SOURCE BUILD PLAN, as of compile.sh
+set -euo pipefail
+# shellcheck source=pipeline/build/state.sh
+. "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/state.sh"
+
+state_open "$1" "$2" "$3"
+state_linkers
+state_enter "$(state_rows place)"
+state_libraries_of=$(state_rows target)
+if [ -n "$state_libraries_of" ]; then
+    IFS=$'\t' read -r state_triple _ state_debian <<<"$state_libraries_of"
+    state_libraries "$state_triple" "$state_debian"
+elif grep -qsE '^ *(build\.)?target *=' .cargo/config .cargo/config.toml; then
+    # The standard library of the triple that the project names may not be there, nor its tests start.
+    CARGO_BUILD_TARGET=$(rustc -vV | sed -n 's/^host: //p')
+    export CARGO_BUILD_TARGET
+fi
+state_words=()
+while IFS= read -r state_line; do
+    printf -v state_word '%b' "$state_line"
+    state_words+=("$state_word")
+done < <(state_rows word)
+"${state_words[@]}"
+state_finish

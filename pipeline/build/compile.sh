@@ -1,0 +1,97 @@
+#!/bin/bash
+# Compile a project and collect its programs.
+#
+# compile.sh SOURCE BUILD PLAN OUTPUT
+#   SOURCE  the sources; only read
+#   BUILD   the volume of compiled state
+#   PLAN    what to do: see program.py
+#   OUTPUT  gets <triple>/<program>, stripped; symbols/<triple>/<program>.debug, linked to by build id and debug
+#           link; programs/<triple>, a line for each program with its size and the packages of its libraries
+#
+# What is set while cargo runs starts with `state_`, as in state.sh.
+set -euo pipefail
+state_programs=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
+# shellcheck source=pipeline/build/state.sh
+. "$state_programs/state.sh"
+
+# Run a `cargo build`, keep its messages, and print a line for each crate that is ready for a target.
+build() {
+    "$@" --message-format=json-render-diagnostics | tee -a "$state_tmp/messages" | sed -unE "
+        s/^\{\"reason\":\"compiler-artifact\",\"package_id\":\"([^\"]+)\".*\"filenames\":\[\"[^\"]*\/($state_triples)\/\
+.*\"fresh\":(true|false)\}\$/\3 \1 for \2/
+        T
+        s,(registry|sparse)\+[^ #]*#,,
+        s/^true /       Fresh /
+        s/^false /       Built /
+        p"
+}
+
+# Run the commands of the plan, each with its words.
+build_all() {
+    local state_line state_word state_words=()
+    : >"$state_tmp/messages"
+    state_triples=$(state_rows target | cut -f1 | paste -s -d '|')
+    while IFS= read -r state_line; do
+        if [ "${state_line%%$'\t'*}" = word ]; then
+            printf -v state_word '%b' "${state_line#*$'\t'}"
+            state_words+=("$state_word")
+        elif [ ${#state_words[@]} -gt 0 ]; then
+            build "${state_words[@]}"
+            state_words=()
+        fi
+    done < <(
+        sed -n '/^\(command\|word\)\t/p' "$state_plan"
+        echo end
+    )
+}
+
+# collect TRIPLE TOOLS DEBIAN PROGRAM
+collect() {
+    local triple=$1 tools=$2 debian=$3 name=$4 folder=$state_output/$1 symbols=$state_output/symbols/$1
+    local built libraries sections=()
+    # Where cargo says that it is: the project's configuration and arguments have a say in that.
+    built=$(sed -nE "s/^\{\"reason\":\"compiler-artifact\".*\"executable\":\"([^\"]*\/$triple\/[^\"]*)\".*/\1/p" \
+        "$state_tmp/messages" | grep "/$name\$" | tail -n 1) || :
+    if [ ! -f "$built" ]; then
+        echo "error: cargo built no program $name for $triple" >&2
+        exit 1
+    fi
+    while IFS= read -r state_line; do
+        sections+=(--add-section ".dep-v0=$state_line/$triple/$name")
+    done < <(state_rows sections)
+    mkdir -p "$folder" "$symbols" "$state_output/programs"
+    cd "$symbols" || exit
+    "$tools-objcopy" --only-keep-debug "$built" "$name.debug"
+    "$tools-objcopy" --strip-all "${sections[@]}" --add-gnu-debuglink="$name.debug" "$built" "$folder/$name"
+    chmod 755 "$folder/$name"
+    touch -d @0 "$folder/$name" "$name.debug"
+    # What the program really links decides, whatever was planned: a crate that finds a library that another
+    # crate asked for links it too.
+    libraries=$(state_rows libraries)/$debian
+    [ -e "$libraries" ] || libraries=/dev/null
+    {
+        echo "$name"
+        stat --format=%s "$folder/$name"
+        "$tools-readelf" --dynamic "$folder/$name" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' |
+            awk 'FILENAME == "-" { wanted[$1] = 1; next } wanted[$1] && !seen[$1]++ { print $2 }' - "$libraries" |
+            sort -u
+    } | paste -s -d ' ' >>"$state_output/programs/$triple"
+}
+
+state_open "$1" "$2" "$3"
+state_output=$4
+while IFS= read -r state_archive; do
+    bash "$state_programs/unpack.sh" "$state_archive" "$state_build" build target src state
+done < <(state_rows archive)
+state_linkers
+state_enter "$(state_rows place)"
+while IFS=$'\t' read -r state_triple _ state_debian; do
+    state_libraries "$state_triple" "$state_debian"
+done < <(state_rows target)
+build_all
+state_finish
+while IFS=$'\t' read -r triple tools debian; do
+    while IFS= read -r program; do
+        collect "$triple" "$tools" "$debian" "$program"
+    done < <(state_rows binary)
+done < <(state_rows target)

@@ -1,0 +1,81 @@
+"""The file that tells compile.sh and check.sh what to do.
+
+It has a line for each thing to know: a word for its kind, a tab, and its fields with tabs between.
+
+    place      where in the source cargo runs
+    package    a package of the project: name, directory, whether it `runs` at compile time or is `plain`
+    variable   the name of a build argument
+    argument   a further argument of cargo
+    linker     a variable of cargo's, and the linker it is set to where there is one
+    target     triple, prefix of its binutils, architecture of its Debian packages
+    binary     a program to collect
+    sections   the directory of the sections that programs get
+    libraries  the directory with the lists of shared libraries and their packages
+    archive    compiled state to start from
+    command    begins a command, whose words follow
+    word       a word of a command, with line breaks and tabs as in C
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pipeline.build import auditable, cache_archive
+from pipeline.build.plan import Plan
+from pipeline.native import debian
+from pipeline.project.packages import Local
+from pipeline.targets import TARGETS, Target
+from pipeline.toolchain import builder as toolchain
+
+PATH = "/opt/rust-multiarch/plan.tsv"
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\t": "\\t"})
+
+
+def compiling(plan: Plan, packages: Iterable[Local]) -> str:
+    """What compile.sh reads."""
+    request = plan.request
+    rows = [*_common(plan, packages), ("sections", auditable.FOLDER), ("libraries", debian.SONAMES)]
+    if request.state is not None:
+        rows.append(("archive", cache_archive.ARCHIVE))
+    rows += [_target(plan, target) for target in request.targets]
+    rows += [("binary", binary.name) for binary in plan.binaries]
+    for words in plan.commands:
+        rows += _command(words)
+    return _text(rows)
+
+
+def checking(
+    plan: Plan, packages: Iterable[Local], words: Sequence[str], target: Target | None = None
+) -> str:
+    """What check.sh reads: a command, for a target or the build platform."""
+    rows = [*_common(plan, packages), *([_target(plan, target)] if target else []), *_command(words)]
+    return _text(rows)
+
+
+def _common(plan: Plan, packages: Iterable[Local]) -> list[tuple[str, ...]]:
+    choice = plan.request.choice
+    return [
+        ("place", "."),
+        *(("package", one.name, one.folder, "runs" if one.runs else "plain") for one in packages),
+        *(("variable", name) for name, _ in plan.request.build_args),
+        *(("argument", escaped(argument)) for argument in choice.arguments),
+        *(("linker", toolchain.linker(target.gnu), f"{target.tools}-gcc") for target in TARGETS),
+    ]
+
+
+def _target(plan: Plan, target: Target) -> tuple[str, ...]:
+    return ("target", target.triple(plan.request.libc), target.tools, target.debian)
+
+
+def _command(words: Iterable[str]) -> list[tuple[str, ...]]:
+    return [("command",), *(("word", escaped(word)) for word in words)]
+
+
+def escaped(text: str) -> str:
+    """A text as the shell's `printf %b` reads it, in one line."""
+    return text.translate(_ESCAPES)
+
+
+def _text(rows: Iterable[tuple[str, ...]]) -> str:
+    return "".join("\t".join(row) + "\n" for row in rows)

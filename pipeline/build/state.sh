@@ -1,0 +1,413 @@
+#!/bin/bash
+# Bring the sources into the volume of compiled state, and drop what was compiled from other inputs.
+#
+# For `source`: compile.sh and check.sh call `state_enter` before cargo and `state_finish` after it.
+# Cargo decides by time stamps and by the inputs that it is told of. Here the inputs of a package are all
+# its files, links and modes, the files outside every package, and the variables: where one of them differs
+# from the last build, the fingerprints of the package and the output of its build script go, so that cargo
+# starts it afresh. What a build script or a macro wrote into the sources goes with them.
+#
+# Below $state_folder:
+#   current/manifest     the sources of the last build: path, type, mode, digest or link target
+#   current/listing      the same tree as it was left to cargo, by size, change time and inode
+#   current/dirt         paths in it that builds had changed and that were left as they were
+#   current/packages     the project's packages: name, directory, `runs` or `plain`
+#   current/environment  variables
+#   current/arguments    further arguments of cargo
+#   current/commands     what was run
+#   current/done         there if that build succeeded
+#   mentions/            per lock file and variable: the dependencies that name it
+#
+# Names start with `state_`, for every variable here may be one of the project's.
+
+# state_open SOURCE BUILD PLAN
+state_open() {
+    state_source=$1 state_build=$2 state_plan=$3
+    state_work=$state_build/src state_target=$state_build/target state_folder=$state_build/state
+    state_tmp=$(mktemp -d)
+    trap 'rm -rf "$state_tmp"' EXIT
+    # The project's own `build.target-dir` and `build.build-dir` would take the state out of the volume.
+    export CARGO_TARGET_DIR=$state_target CARGO_BUILD_BUILD_DIR=$state_target
+}
+
+# state_rows KIND: what the rows of a kind in the plan say.
+state_rows() {
+    sed -n "s/^$1\t//p" "$state_plan"
+}
+
+# Use Debian's cross linkers where none is set: also for platforms that nothing is built for, since one of
+# them is what build scripts and macros are linked for, and a linker that the project names is its author's.
+state_linkers() {
+    local state_name state_program
+    while IFS=$'\t' read -r state_name state_program; do
+        if [ -z "${!state_name:-}" ] && command -v "$state_program" >/dev/null; then
+            export "$state_name=$state_program"
+        fi
+    done < <(state_rows linker)
+}
+
+# state_libraries TRIPLE ARCHITECTURE: drop what was compiled for a target against something that is no more.
+# That is another standard library: a builder may get its own from elsewhere with the same compiler, and cargo
+# looks at the compiler alone; its crates would be fresh, and rustc could not find them ("can't find crate").
+# Or it is other development packages: what a build script found (`-l z`) is asked once, and the next link
+# fails where it is gone, or goes on without it where it came.
+state_libraries() {
+    local state_there state_file=$state_target/$1/.there
+    state_there=$({
+        ls "$(rustc --print target-libdir --target "$1")"
+        # shellcheck disable=SC2016
+        dpkg-query --show --showformat '${Architecture} ${Package} ${Version}\n' '*-dev' 2>/dev/null |
+            awk -v architecture="$2" '$1 == architecture' || :
+    } | sha256sum)
+    [ "$(cat "$state_file" 2>/dev/null)" = "$state_there" ] || rm -rf "${state_target:?}/$1"
+    mkdir -p "$state_target/$1"
+    echo "$state_there" >"$state_file"
+}
+
+# One line for each file name: line breaks and tabs in it become bytes that names do not have.
+state_encode() {
+    LC_ALL=C tr '\n\t\003\0' '\016\017\t\n'
+}
+
+state_decode() {
+    LC_ALL=C tr '\n\016\017' '\0\n\t'
+}
+
+state_sort() {
+    LC_ALL=C sort -u "$@"
+}
+
+# state_describe FOLDER: a line for each encoded path on stdin that is there.
+state_describe() (
+    cd "$1" || exit
+    # A path that is not there is no error.
+    { sed 's|^|./|' | state_decode | xargs -0r sh -c 'exec find "$@" -maxdepth 0 \
+        -type f -printf "%p\003f\003%m\003\0" -o -type d -printf "%p\003d\003%m\003-\0" \
+        -o -type l -printf "%p\003l\003-\003%l\0" 2>/dev/null' find || :; } |
+        state_encode >"$state_tmp/described"
+    awk -F'\t' '$2 == "f"' "$state_tmp/described" >"$state_tmp/files"
+    cut -f1 "$state_tmp/files" | state_decode | xargs -0r sha256sum -z -- | state_encode |
+        cut -c1-64 >"$state_tmp/digests"
+    {
+        awk -F'\t' '$2 != "f"' "$state_tmp/described"
+        paste -d '\0' "$state_tmp/files" "$state_tmp/digests"
+    } | sed 's|^\./||' | state_sort
+)
+
+# state_scan FOLDER: the same for all that is in it.
+state_scan() {
+    (cd "$1" && find . -mindepth 1 -printf '%P\0') | state_encode | state_describe "$1"
+}
+
+# All in the working tree by what no program can set: the time of the last change, besides size and inode.
+state_listing() {
+    (cd "$state_work" && find . -mindepth 1 \( -type d -printf '%P\003d\003%m\0' \
+        -o -printf '%P\003%y\003%m\003%s %C@ %i %l\0' \)) | state_encode | state_sort
+}
+
+# state_differing FILE FILE: the paths whose lines differ.
+state_differing() {
+    LC_ALL=C comm -3 "$1" "$2" | sed 's/^\t//' | cut -f1 | state_sort
+}
+
+# state_with PATHS FILE: the lines of a file whose path is listed; state_without: the others.
+state_with() {
+    LC_ALL=C join -t $'\t' "$1" "$2"
+}
+
+state_without() {
+    LC_ALL=C join -t $'\t' -v 2 "$1" "$2"
+}
+
+# state_owners FOLDERS: for each path on stdin the nearest of some directories, `*` if it is in none.
+state_owners() {
+    awk -F'\t' -v folders="$1" '
+        BEGIN { while ((getline folder <folders) > 0) known[folder] }
+        {
+            place = $1
+            while (!(place in known) && place != ".")
+                if (!sub(/\/[^\/]*$/, "", place)) place = "."
+            print place in known ? place : "*"
+        }' | state_sort
+}
+
+# Rust sources of the project; vendored crates lie beside their checksums, which cargo looks at.
+state_code() {
+    awk -F'\t' '
+        FNR == 1 { pass++ }
+        pass == 1 { if (sub(/\/\.cargo-checksum\.json$/, "", $1)) vendored[$1]; next }
+        $2 != "f" || $1 !~ /\.rs$/ { next }
+        {
+            place = $1
+            while (sub(/\/[^\/]*$/, "", place)) if (place in vendored) next
+            print "./" $1
+        }' "$state_tmp/manifest" "$state_tmp/manifest" | state_decode
+}
+
+# The directories of packages that may read files of other packages at compile time, without cargo knowing:
+# a path that leads out of a directory in a string (`include_str!` tells cargo), a link that leads out of it,
+# and of what runs at compile time also words that look for a directory above or for the workspace.
+state_wide() {
+    [ ! -e "$state_tmp/leading" ] || return 0
+    state_code | (cd "$state_source" && xargs -0r awk '
+        FNR == 1 { said = 0 }
+        said || /^[ \t]*\/\// { next }
+        /"([^"]*\/)?\.\.["\/]/ && !/include(_str|_bytes)?!|#\[path/ { print "any\t" FILENAME; said = 1; next }
+        /parent\(\)|ancestors\(|[Ww]orkspace|WORKSPACE|cargo_metadata|MetadataCommand|locate-project/ {
+            print "runs\t" FILENAME
+        }') | sed 's|\./||' | state_sort >"$state_tmp/leading"
+    awk -F'\t' '$2 == "l" && ($4 ~ /^\// || $4 ~ /\.\./) { print "any\t" $1 }' "$state_tmp/manifest" \
+        >>"$state_tmp/leading"
+    sed -n 's/^any\t//p' "$state_tmp/leading" | state_owners "$state_tmp/folders" >"$state_tmp/wide"
+    {
+        sed -n 's/^runs\t//p' "$state_tmp/leading" | state_owners "$state_tmp/folders"
+        # A build script may walk through its directory, and packages that lie in it.
+        awk 'NR > 1 { for (each in seen) if (each == "." || index($0, each "/") == 1) print each }
+            { seen[$0] }' "$state_tmp/folders"
+    } | state_sort | LC_ALL=C comm -12 - "$state_tmp/running" | state_sort - "$state_tmp/wide" |
+        sed '/^\*$/d' >"$state_tmp/wider"
+    mv "$state_tmp/wider" "$state_tmp/wide"
+}
+
+# The variables that a build script or a macro may read: all but those of the engine and this shell, and of
+# the cross compilers, which come and go with the platforms of a build. Build arguments count always.
+state_environment() {
+    env -0 | state_encode | state_sort >"$state_tmp/variables"
+    {
+        grep -avE "^(_|PWD|OLDPWD|SHLVL|HOSTNAME|TERM|TRACE(PARENT|STATE)|BAGGAGE|(_EXPERIMENTAL_)?DAGGER_[^=]*\
+|OTEL_[^=]*|QEMU_LD_PREFIX|CARGO_(TARGET_DIR|BUILD_BUILD_DIR)|CARGO_TARGET_[A-Z0-9_]+_LINKER\
+|[A-Z_]+_[a-z0-9_]+_linux_(gnu|musl)[a-z0-9]*)=" "$state_tmp/variables" || :
+        state_rows variable | sed 's/$/=/' >"$state_tmp/chosen"
+        awk -v chosen="$state_tmp/chosen" '
+            BEGIN { while ((getline name <chosen) > 0) known[name] }
+            { name = $0; sub(/=.*/, "=", name) }
+            name in known' "$state_tmp/variables"
+    } | state_sort
+}
+
+# state_mentioning NAME: the names of dependencies whose files have a word.
+state_mentioning() {
+    local state_lock state_file
+    state_lock=$(grep -a "Cargo\.lock"$'\t' "$state_tmp/manifest" | sha256sum | cut -c1-16)
+    state_file=$state_folder/mentions/$state_lock-$1
+    if [ ! -e "$state_file" ]; then
+        mkdir -p "$state_folder/mentions"
+        if [ ! -e "$state_tmp/dependencies" ]; then
+            (cd "$state_source/$state_place" && cargo metadata --locked --offline --format-version 1) \
+                >"$state_tmp/metadata" || return 1
+            grep -aoE '"manifest_path":"[^"]*"' "$state_tmp/metadata" | cut -d'"' -f4 |
+                sed 's|/Cargo.toml$||' | state_sort >"$state_tmp/all"
+            sed "s|^|$state_source/|; s|/\.$||" "$state_tmp/folders" | state_sort |
+                LC_ALL=C comm -23 "$state_tmp/all" - >"$state_tmp/dependencies"
+        fi
+        { tr '\n' '\0' <"$state_tmp/dependencies" | xargs -0r grep -rlwFIZ -e "$1" -- || :; } | state_encode |
+            state_owners "$state_tmp/dependencies" | while IFS= read -r state_folder_of; do
+            awk '/^[ \t]*\[/ { here = /\[package\]/ }
+                here && sub(/^[ \t]*name[ \t]*=[ \t]*./, "") { print substr($0, 1, match($0, /["\047]/) - 1); exit }' \
+                "$state_folder_of/Cargo.toml"
+        done >"$state_tmp/mentioning"
+        mv "$state_tmp/mentioning" "$state_file"
+    fi
+    cat "$state_file"
+}
+
+# state_drop: what was compiled of the packages on stdin, for every platform and profile. A fingerprint is
+# moved away first, so that a build that is killed here leaves none without the rest of its unit.
+state_drop() {
+    local state_package state_profile state_unit state_hash='[0-9a-f][0-9a-f][0-9a-f][0-9a-f]'
+    state_hash=$state_hash$state_hash$state_hash$state_hash
+    mkdir -p "$state_folder/trash"
+    local state_trash state_count=0
+    state_trash=$(mktemp -d "$state_folder/trash/XXXXXX")
+    while IFS= read -r state_package; do
+        for state_profile in "$state_target"/*/ "$state_target"/*/*/; do
+            # The last is cargo's newer layout, which has all of a unit in one place.
+            for state_unit in "$state_profile.fingerprint/$state_package"-$state_hash \
+                "$state_profile/build/$state_package"-$state_hash "$state_profile/build/$state_package"; do
+                if [ -d "$state_unit" ]; then
+                    state_count=$((state_count + 1))
+                    mv "$state_unit" "$state_trash/$state_count"
+                fi
+            done
+        done
+    done
+    rm -rf "$state_folder/trash"
+}
+
+# Add all packages to those whose state goes.
+state_all() {
+    cp "$state_tmp/folders" "$state_tmp/stale"
+}
+
+state_add() {
+    state_sort - "$state_tmp/stale" >"$state_tmp/more"
+    mv "$state_tmp/more" "$state_tmp/stale"
+}
+
+# Changed files: code is of its package and of those that look beyond their own, anything else of all.
+state_judge_files() {
+    state_differing "$state_old/manifest" "$state_tmp/manifest" >"$state_tmp/changed"
+    [ -s "$state_tmp/changed" ] || return 0
+    state_wide
+    state_sort "$state_old/manifest" "$state_tmp/manifest" | state_with "$state_tmp/changed" - |
+        awk -F'\t' '$2 != "d" && $1 !~ /\.rs$/' >"$state_tmp/far"
+    state_owners "$state_tmp/folders" <"$state_tmp/changed" >"$state_tmp/owners"
+    if [ -s "$state_tmp/far" ] || grep -qxF '*' "$state_tmp/owners"; then
+        state_all
+    else
+        state_sort "$state_tmp/owners" "$state_tmp/wide" >"$state_tmp/stale"
+    fi
+}
+
+# Changed variables: what runs at compile time may read any of them, other code and dependencies only those
+# that they name. Cargo's configuration and arguments can set variables too.
+state_judge_variables() {
+    {
+        LC_ALL=C comm -3 "$state_old/environment" "$state_tmp/environment" | sed 's/^\t//; s/=.*//'
+        if ! cmp -s "$state_old/arguments" "$state_tmp/arguments"; then
+            state_all
+            cat "$state_old/arguments" "$state_tmp/arguments" | grep -aoE '[A-Z][A-Z0-9_]+' || :
+        fi
+        {
+            grep -aE '(^|/)\.cargo/config(\.toml)?$' "$state_tmp/changed" | while IFS= read -r state_path; do
+                cat "$state_work/$state_path" "$state_source/$state_path" 2>/dev/null || :
+            done
+            # One that names files may have them read by dependencies (`relative = true`).
+            [ ! -s "$state_tmp/far" ] || cut -f1 "$state_tmp/manifest" | grep -aE '(^|/)\.cargo/config(\.toml)?$' |
+                while IFS= read -r state_path; do
+                    grep -ae relative "$state_source/$state_path" || :
+                done
+        } | grep -aoE '[A-Z][A-Z0-9_]+' || :
+    } | state_sort >"$state_tmp/names"
+    [ -s "$state_tmp/names" ] || return 0
+    { state_code | (cd "$state_source" && xargs -0r grep -liF -Z -f "$state_tmp/names" --) || :; } | state_encode |
+        sed 's|^\./||' | state_owners "$state_tmp/folders" >"$state_tmp/owners"
+    if grep -qxF '*' "$state_tmp/owners"; then
+        state_all
+    else
+        state_add <"$state_tmp/owners"
+    fi
+    state_add <"$state_tmp/running"
+    while IFS= read -r state_name; do
+        state_mentioning "$state_name" >>"$state_tmp/depending" || return 1
+    done <"$state_tmp/names"
+}
+
+# What builds wrote into the sources: it stays with packages that are as they were, for the same commands.
+state_judge_dirt() {
+    state_listing >"$state_tmp/listing"
+    state_differing "$state_old/listing" "$state_tmp/listing" | state_sort - "$state_old/dirt" >"$state_tmp/looked"
+    state_describe "$state_work" <"$state_tmp/looked" >"$state_tmp/there"
+    state_with "$state_tmp/looked" "$state_old/manifest" >"$state_tmp/expected"
+    state_differing "$state_tmp/expected" "$state_tmp/there" >"$state_tmp/dirt"
+    [ -s "$state_tmp/dirt" ] || return 0
+    state_wide
+    state_owners "$state_tmp/folders" <"$state_tmp/dirt" >"$state_tmp/owners"
+    local state_same=true
+    cmp -s "$state_old/commands" "$state_tmp/commands" && [ -e "$state_old/done" ] || state_same=false
+    if grep -qxF '*' "$state_tmp/owners"; then
+        # It cannot be known which package wrote it.
+        if [ -s "$state_tmp/stale" ] || ! $state_same; then state_all; fi
+    elif ! $state_same || LC_ALL=C comm -12 "$state_tmp/stale" "$state_tmp/wide" | grep -q .; then
+        state_add <"$state_tmp/owners"
+        state_add <"$state_tmp/wide"
+    fi
+}
+
+# Make the working tree what the sources are, but for what builds wrote into packages that stay.
+state_synchronize() {
+    awk -F'\t' -v folders="$state_tmp/folders" -v stale="$state_tmp/stale" '
+        BEGIN {
+            while ((getline folder <folders) > 0) known[folder]
+            while ((getline folder <stale) > 0) gone[folder]
+        }
+        {
+            place = $1
+            while (!(place in known) && place != ".")
+                if (!sub(/\/[^\/]*$/, "", place)) place = "."
+            if (place in known ? !(place in gone) : !whole) print $1
+        }' whole="$(cmp -s "$state_tmp/stale" "$state_tmp/folders" && echo 1)" "$state_tmp/dirt" |
+        state_sort >"$state_tmp/kept"
+    # What is there, and what is to be there.
+    { state_without "$state_tmp/dirt" "$state_old/manifest" && state_with "$state_tmp/dirt" "$state_tmp/there"; } |
+        state_sort >"$state_tmp/have"
+    { state_without "$state_tmp/kept" "$state_tmp/manifest" && state_with "$state_tmp/kept" "$state_tmp/there"; } |
+        state_sort >"$state_tmp/want"
+    LC_ALL=C comm -23 "$state_tmp/have" "$state_tmp/want" >"$state_tmp/surplus"
+    LC_ALL=C comm -13 "$state_tmp/have" "$state_tmp/want" >"$state_tmp/missing"
+    # A directory whose mode alone differs keeps what is in it.
+    awk -F'\t' '$2 == "d" { print $1 }' "$state_tmp/missing" | state_sort >"$state_tmp/folders.new"
+    awk -F'\t' -v kept="$state_tmp/folders.new" '
+        BEGIN { while ((getline folder <kept) > 0) known[folder] }
+        $2 != "d" || !($1 in known) { print "./" $1 }' "$state_tmp/surplus" |
+        state_decode | (cd "$state_work" && xargs -0r rm -rf --)
+    cut -f1 "$state_tmp/missing" | sed 's|^|./|' | state_decode >"$state_tmp/copied"
+    # New time stamps, whatever the files had.
+    tar -C "$state_source" --null --no-recursion --hard-dereference -cf - -T "$state_tmp/copied" |
+        tar -C "$state_work" --no-same-owner -xmpf -
+}
+
+# Note what the working tree and all that is compiled from now on are made of.
+state_record() {
+    local state_new
+    mkdir -p "$state_folder"
+    state_new=$(mktemp -d "$state_folder/XXXXXX")
+    state_listing >"$state_new/listing"
+    cp "$state_tmp/kept" "$state_new/dirt"
+    for state_name in manifest packages environment arguments commands; do
+        cp "$state_tmp/$state_name" "$state_new/$state_name"
+    done
+    ln -sfn "${state_new##*/}" "$state_folder/next"
+    mv -T "$state_folder/next" "$state_folder/current"
+    find "$state_folder" -mindepth 1 -maxdepth 1 -type d ! -name mentions ! -path "$state_new" \
+        -exec rm -rf {} +
+}
+
+# Nothing is known of what is there.
+state_reset() {
+    rm -rf "$state_folder" "$state_target" "$state_work"
+    mkdir -p "$state_work" "$state_tmp/none"
+    state_old=$state_tmp/none
+    for state_name in manifest listing dirt packages environment arguments commands; do
+        : >"$state_old/$state_name"
+    done
+}
+
+# state_enter PLACE: have the sources in the working tree, and go to a place in it.
+state_enter() {
+    state_place=$1 state_old=$state_folder/current
+    local state_file
+    for state_file in manifest listing dirt packages environment arguments commands; do
+        [ -e "$state_old/$state_file" ] || { state_reset && break; }
+    done
+    mkdir -p "$state_work"
+    for state_file in changed far stale wide depending names dirt there kept; do : >"$state_tmp/$state_file"; done
+    state_scan "$state_source" >"$state_tmp/manifest"
+    state_rows package | state_sort >"$state_tmp/packages"
+    state_rows argument >"$state_tmp/arguments"
+    sed -n '/^\(command\|word\)\t/p' "$state_plan" >"$state_tmp/commands"
+    state_environment >"$state_tmp/environment"
+    state_sort "$state_old/packages" "$state_tmp/packages" >"$state_tmp/every"
+    cut -f2 "$state_tmp/every" | state_sort >"$state_tmp/folders"
+    awk -F'\t' '$3 == "runs" { print $2 }' "$state_tmp/every" | state_sort >"$state_tmp/running"
+    state_judge_files
+    if ! state_judge_variables; then
+        state_reset
+    fi
+    state_judge_dirt
+    rm -f "$state_old/done"
+    {
+        cat "$state_tmp/depending"
+        awk -F'\t' -v stale="$state_tmp/stale" '
+            BEGIN { while ((getline folder <stale) > 0) gone[folder] }
+            $2 in gone { print $1 }' "$state_tmp/every"
+    } | state_sort | state_drop
+    state_synchronize
+    state_record
+    cd "$state_work/$state_place" || exit
+}
+
+# Say that all went well since `state_enter`.
+state_finish() {
+    touch "$state_folder/current/done"
+}

@@ -1,0 +1,28 @@
+#!/bin/bash
+# Unpack parts of an archive of compiled state into a folder, each unless it is there; an archive may lack any.
+#
+# unpack.sh ARCHIVE FOLDER PREFIX PART...
+#   PREFIX  what the parts lie below in the archive
+#   PART    a path below it, and below the folder
+set -euo pipefail
+archive=$1 folder=$2 prefix=$3
+shift 3
+for part; do
+    [ ! -e "$folder/$part" ] || exit 0
+done
+# What is unpacked halfway is nobody's: the parts are moved to their places at the end.
+mkdir -p "$folder"
+tmp=$(mktemp -d "$folder/.unpack-XXXXXX")
+trap 'rm -rf "$tmp"' EXIT
+if ! LC_ALL=C tar -C "$tmp" --zstd --no-same-owner -xf "$archive" "${@/#/$prefix/}" 2>"$tmp/errors"; then
+    if grep -v -e '^tar: [^ ]*: Not found in archive$' \
+        -e '^tar: Exiting with failure status due to previous errors$' "$tmp/errors" >&2; then
+        exit 2
+    fi
+fi
+for part; do
+    if [ -e "$tmp/$prefix/$part" ]; then
+        mkdir -p "$(dirname "$folder/$part")"
+        mv "$tmp/$prefix/$part" "$folder/$part"
+    fi
+done

@@ -1,0 +1,140 @@
+"""compile.sh and check.sh as the builder runs them, on this machine's cargo and for its own triple."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from pipeline.build import auditable, plan_file, scripts
+from pipeline.build import plan as planning
+from pipeline.build.plan import Plan
+from pipeline.config.request import BuildRequest, Choice
+from pipeline.native.natives import Needs
+from pipeline.project import packages
+from pipeline.project.metadata import Binary, Project
+from pipeline.targets import TARGETS, Target
+
+HERE = Path(scripts.__file__).parent
+# Of rustup's, which the command `cargo` of an official image is too.
+ENVIRONMENT = {
+    name: os.environ[name] for name in ("PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME") if name in os.environ
+}
+UNSET: Any = SimpleNamespace()
+
+
+def target() -> Target:
+    """The target that this machine is."""
+    (found,) = [row for row in TARGETS if row.gnu.startswith(f"{os.uname().machine}-")]
+    return found
+
+
+def triple() -> str:
+    return target().gnu
+
+
+def plan(
+    binaries: Sequence[str] = ("app",),
+    variables: dict[str, str] | None = None,
+    profile: str = "dev",
+    arguments: Sequence[str] = (),
+    state: Any = None,
+) -> Plan:
+    choice = Choice(profile=profile, arguments=tuple(arguments))
+    found = tuple(Binary(name, name, "0.1.0") for name in binaries)
+    request = BuildRequest(
+        UNSET, (target(),), choice, build_args=tuple(sorted((variables or {}).items())), state=state
+    )
+    commands = planning.build_commands(request, found, (Needs(),))
+    return Plan(request, "1", UNSET, UNSET, Project(()), found, commands, (Needs(),))
+
+
+@dataclass(frozen=True)
+class Done:
+    status: int
+    stdout: str
+    stderr: str
+
+    def check(self) -> Done:
+        assert self.status == 0, f"{self.stdout}\n{self.stderr}"
+        return self
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A volume of compiled state in a folder."""
+
+    folder: Path
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "build"
+
+    @property
+    def output(self) -> Path:
+        return self.folder / "output"
+
+    def build(self, source: Path, built: Plan, killed_after: float | None = None) -> Done:
+        """Build a source; kill all of it after some seconds, if that is wanted."""
+        text = plan_file.compiling(built, described(source))
+        sections = self.folder / "sections"
+        for binary in built.binaries:
+            path = sections / triple() / binary.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("section")
+        text = text.replace(auditable.FOLDER, str(sections))
+        text = text.replace("archive\t", f"archive\t{self.folder}")
+        return self._run("compile.sh", source, text, built, killed_after)
+
+    def check(self, source: Path, built: Plan, words: Sequence[str]) -> Done:
+        """Run a command of cargo's on a source."""
+        return self._run("check.sh", source, plan_file.checking(built, described(source), words), built)
+
+    def _run(
+        self, name: str, source: Path, text: str, built: Plan, killed_after: float | None = None
+    ) -> Done:
+        self.state.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["rm", "-rf", str(self.output)], check=True)
+        written = self.folder / "plan.tsv"
+        written.write_text(text)
+        process = subprocess.Popen(
+            ["bash", str(HERE / name), str(source), str(self.state), str(written), str(self.output)],
+            env={**ENVIRONMENT, **dict(built.request.build_args)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        if killed_after is not None:
+            time.sleep(killed_after)
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+        stdout, stderr = process.communicate()
+        return Done(process.returncode, stdout, stderr)
+
+    def prints(self, program: str = "app") -> str:
+        """What a program prints that was built last."""
+        command = [str(self.output / triple() / program)]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def described(source: Path) -> tuple[packages.Local, ...]:
+    done = subprocess.run(
+        [*packages.COMMAND, "--offline"],
+        cwd=source,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return packages.read(done.stdout, str(source))
+
+
+def without_state(built: Plan) -> Plan:
+    return replace(built, request=replace(built.request, state=None))
