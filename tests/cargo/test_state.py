@@ -2,20 +2,60 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
+from random import Random
 
 import driver
+import pytest
 from driver import Volume
+from edits import EDITS
 from project import Project
 
+SEEDS = [int(seed) for seed in os.environ.get("STATE_SEEDS", "1").split()]
+STEPS = int(os.environ.get("STATE_STEPS", "30"))
 
-def build(volume: Volume, source: Path, project: Project) -> None:
-    project.write(source)
+
+def said(volume: Volume) -> dict[str, str]:
+    return dict(line.split(" ", 1) for line in volume.prints().splitlines())
+
+
+def build(volume: Volume, source: Path, project: Project, age: float | None = None) -> None:
+    project.write(source, age)
     volume.build(source, driver.plan(variables=project.variables)).check()
-    said = dict(line.split(" ", 1) for line in volume.prints().splitlines())
-    assert said == project.prints()
+    assert said(volume) == project.prints()
 
 
-def test_first(tmp_path: Path) -> None:
-    build(Volume(tmp_path), tmp_path / "source", Project())
-    build(Volume(tmp_path), tmp_path / "source", Project())
+@pytest.mark.parametrize("seed", SEEDS)
+def test_random_edits(tmp_path: Path, seed: int) -> None:
+    """Commits of two projects in one volume, in any order, some builds killed."""
+    random, volume, source = Random(seed), Volume(tmp_path), tmp_path / "source"
+    other = Project()
+    other.files["app/src/main.rs"] = other.files["app/src/main.rs"].replace("CODE-0", "CODE-other")
+    other.files["base/data.txt"] = "other"
+    commits, spent = [Project(), other], 3.0
+    done: list[str] = []
+    for step in range(STEPS):
+        project = random.choice(commits).copy()
+        names = []
+        for edit in random.choices(EDITS, k=random.choice((1, 1, 2))):
+            edit(project, random)
+            names.append(edit.__name__)
+        commits = [*commits[-4:], project]
+        age = random.choice((None, time.time() - 1e6, 1e9, time.time() + 60))
+        if random.random() < 0.25:
+            after = random.random() * spent
+            project.write(source, age)
+            built = driver.plan(variables=project.variables)
+            volume.build(source, built, killed_after=after)
+            done.append(f"{step} killed after {after:.2f}: {' '.join(names)}")
+            if random.random() < 0.5:
+                project = random.choice(commits)
+        done.append(f"{step}: {' '.join(names)}")
+        started = time.monotonic()
+        project.write(source, age)
+        outcome = volume.build(source, driver.plan(variables=project.variables))
+        spent = time.monotonic() - started
+        assert outcome.status == 0, "\n".join([f"seed {seed}", *done, outcome.stderr])
+        assert said(volume) == project.prints(), "\n".join([f"seed {seed}", *done])
