@@ -43,7 +43,6 @@ REASONS = {
     "binutils-": "archives and strips",
     "ca-certificates": "root certificates, for cargo and for the image",
     "pkgconf": "tells build scripts where libraries are",
-    "rsync": "updates the sources beside the compiled state by content",
     "gcc-": "C compiler and linker",
     "g++-": "C++ compiler",
     "libc6-dev-": "headers and start files of the C library",

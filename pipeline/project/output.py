@@ -11,7 +11,6 @@ import re
 
 from pipeline.progress.events import CrateReady
 
-
 # Anywhere in a line: cargo writes its own lines to the other stream in two pieces, and ours comes between
 # them now and then (`    Finished       Built a@1 for …`).
 _LINE = re.compile(r"(?:^| )(?P<word>Built|Fresh) (?P<id>.+) for (?P<triple>[a-z0-9_]+-[a-z0-9_-]+)$")

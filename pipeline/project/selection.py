@@ -170,8 +170,3 @@ def build_command(choice: Choice, binaries: Sequence[Binary], triples: Sequence[
     command += feature_arguments(choice)
     command += [argument for triple in triples for argument in ("--target", triple)]
     return command + list(choice.arguments)
-
-
-def profile_directory(profile: str) -> str:
-    """Where cargo puts a profile's output below the triple's directory (the cargo book, "Profiles")."""
-    return {"dev": "debug", "test": "debug", "bench": "release"}.get(profile, profile)

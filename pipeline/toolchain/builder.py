@@ -25,11 +25,8 @@ RUST = "1.96"
 DISTRIBUTION = "bookworm"
 """Builder and runtime are one distribution pair: a newer builder links symbols an older glibc lacks."""
 
-HOST_PACKAGES = ("ca-certificates", "pkgconf", "rsync")
+HOST_PACKAGES = ("ca-certificates", "pkgconf")
 CARGO_HOME = "/cargo"
-SHELL = ("bash", "-o", "pipefail", "-ec")
-"""Not `sh`, which takes no notice of a command that fails ahead of a pipe."""
-
 WRAPPERS = ("RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER")
 """Empty, they take precedence over a project's own (sccache, as a rule), which the builder does not have."""
 

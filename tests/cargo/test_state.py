@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 from random import Random
 
-import driver
+import cargo_driver as driver
 import pytest
-from driver import Volume
-from edits import EDITS
-from project import Project
+from cargo_driver import Volume
+from cargo_edits import EDITS
+from cargo_project import Project
 
 SEEDS = [int(seed) for seed in os.environ.get("STATE_SEEDS", "1").split()]
 STEPS = int(os.environ.get("STATE_STEPS", "30"))

@@ -1,7 +1,5 @@
-import subprocess
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import anyio
@@ -17,7 +15,6 @@ from pipeline.build.plan import Plan
 from pipeline.errors import SmokeFailed
 from pipeline.oci import smoke
 from pipeline.oci.smoke import Outcome
-from pipeline.targets import BY_PLATFORM, Libc
 
 
 def test_commands() -> None:
@@ -29,41 +26,6 @@ def test_commands() -> None:
     assert "--workspace --all-targets" in " ".join(checks.lint_command(plan(), False))
     assert checks.lint_command(plan(), True)[-3:] == ["--", "--deny", "warnings"]
     assert checks.format_command() == ["cargo", "fmt", "--all", "--check"]
-
-
-def test_a_foreign_test_drops_what_another_standard_library_was_for() -> None:
-    target = BY_PLATFORM["linux/arm64"]
-    for libc in Libc:
-        foreign = checks.script(["cargo", "test"], libc, target)
-        assert foreign.endswith("\n".join([*build.stale_lines(target, libc), "cargo test"]))
-    here = checks.script(["cargo", "test"], Libc.GNU)
-    assert here == "\n".join([*build.sync_lines(), checks.HERE, "cargo test"])
-
-
-@pytest.mark.parametrize(
-    ("configuration", "triple"),
-    [
-        ('[build]\ntarget = "wasm32-unknown-unknown"\n', "there"),
-        ('build.target = "x86_64-unknown-linux-musl"', "there"),
-        ('[build]\ntarget-dir = "elsewhere"\n[target.x86_64-unknown-linux-gnu]\nlinker = "clang"\n', ""),
-        (None, ""),
-    ],
-)
-@pytest.mark.parametrize("file", ["config", "config.toml"])
-def test_checks_run_on_the_builder_whatever_the_project_builds_for(
-    tmp_path: Path, configuration: str | None, triple: str, file: str
-) -> None:
-    (tmp_path / ".cargo").mkdir()
-    if configuration is not None:
-        (tmp_path / ".cargo" / file).write_text(configuration)
-    (tmp_path / "rustc").write_text("#!/bin/sh\nprintf 'rustc 1\\nhost: there\\n'\n")
-    (tmp_path / "rustc").chmod(0o755)
-    line = f'{checks.HERE}\nprintf %s "$CARGO_BUILD_TARGET"'
-    env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
-    done = subprocess.run(
-        ["sh", "-ec", line], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
-    )
-    assert done.stdout == triple
 
 
 def failed(stderr: str, stdout: str = "") -> dagger.ExecError:
@@ -96,6 +58,12 @@ class Container:
             raise self.unready
         return self
 
+    def with_new_file(self, path: str, contents: str) -> "Container":
+        return self
+
+    async def stdout(self) -> str:
+        return '{"packages": [], "resolve": {"nodes": []}}'
+
     async def combined_output(self) -> str:
         if error := self.unready or self.failing:
             raise error
@@ -107,7 +75,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Plan], Awaitable
     """Runs a check in a container."""
 
     def run(check: Callable[[Plan], Awaitable[str]], container: Container) -> str:
-        monkeypatch.setattr(build, "builder", lambda plan: container)
+        monkeypatch.setattr(build, "builder", lambda plan, source=None: container)
         return anyio.run(check, plan())
 
     return run

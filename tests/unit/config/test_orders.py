@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from pipeline import errors
-from pipeline.build import cache_archive, custom_containers, plan
+from pipeline.build import custom_containers, plan
 from pipeline.config import request
 from pipeline.config.credentials import Access
 from pipeline.config.request import BuildRequest, Choice
@@ -80,11 +80,6 @@ def test_debians_packages_are_linked_by_debians_compilers() -> None:
 
 def test_one_builder_is_not_one_for_each_platform() -> None:
     assert "one of each" in custom_containers.not_emulated().what
-
-
-def test_downloads_are_unpacked_where_there_are_none() -> None:
-    (line,) = cache_archive.downloads_lines()
-    assert line.startswith("[ -e /cargo/registry ] || tar ") and "'cargo/*'" in line
 
 
 def test_features_are_separated_by_commas_and_spaces_as_cargo_takes_them() -> None:

@@ -300,23 +300,6 @@ def test_cargo_tree_uses_the_builds_options() -> None:
     assert command[command.index("--target") + 1] == ARM64.gnu
 
 
-def test_needed_packages_are_joined_by_soname(tmp_path) -> None:
-    """Run the shell script on a program of this machine with a fake readelf."""
-    names, tools = tmp_path / "sonames", tmp_path / "bin"
-    names.mkdir()
-    tools.mkdir()
-    (names / "arm64").write_text("libpq.so.5 libpq5\nlibssl.so.3 libssl3\nlibz.so.1 zlib1g\n")
-    readelf = tools / f"{ARM64.tools}-readelf"
-    line = " 0x0000000000000001 (NEEDED)             Shared library: [{}]"
-    text = "\n".join(line.format(name) for name in ("libc.so.6", "libssl.so.3", "libpq.so.5"))
-    readelf.write_text(f"#!/bin/sh\ncat <<END\n{text}\nEND\n")
-    readelf.chmod(0o755)
-    script = debian.needed_script(ARM64, ["program"], str(tmp_path / "out/arm64"))
-    program = "\n".join(script).replace(debian.SONAMES, str(names))
-    subprocess.run(["sh", "-ec", program], check=True, env={"PATH": f"{tools}:/usr/bin:/bin"})
-    assert (tmp_path / "out/arm64").read_text().split() == ["libpq5", "libssl3"]
-
-
 @pytest.mark.parametrize("script", [debian._LISTS, debian._DEVELOPMENT, debian._RUNTIME])
 def test_scripts_are_valid_shell(script) -> None:
     subprocess.run(["sh", "-n"], input=script, text=True, check=True)

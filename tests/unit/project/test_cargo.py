@@ -206,14 +206,6 @@ def test_every_choice_reaches_the_command(choice: Choice, words: str) -> None:
     assert words in " ".join(selection.build_command(choice, BINARIES, ["t"]))
 
 
-@pytest.mark.parametrize(
-    ("profile", "directory"),
-    [("release", "release"), ("dev", "debug"), ("bench", "release"), ("dist", "dist")],
-)
-def test_profile_directory(profile: str, directory: str) -> None:
-    assert selection.profile_directory(profile) == directory
-
-
 # What cargo, rustc and ld print, each reproduced by hand.
 OUTPUTS = [
     (

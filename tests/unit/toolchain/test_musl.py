@@ -50,7 +50,7 @@ def test_packages_include_the_targets_binutils(target, libc, glibc) -> None:
     name = target.tools.replace("_", "-")
     packages = toolchain.cross_packages([target], libc, glibc)
     assert {f"gcc-{name}", f"binutils-{name}"} & set(packages)
-    assert ("rsync" in packages) and len(set(packages)) == len(packages)
+    assert ("pkgconf" in packages) and len(set(packages)) == len(packages)
 
 
 @pytest.mark.parametrize(

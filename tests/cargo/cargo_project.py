@@ -113,7 +113,9 @@ def lock(*packages: tuple[str, tuple[str, ...]]) -> str:
 
 FILES = {
     "Cargo.toml": '[workspace]\nmembers = ["app", "base", "macros"]\nresolver = "2"\n',
-    "Cargo.lock": lock(("app", ("base", "macros", "vendored")), ("base", ()), ("macros", ()), ("vendored", ())),
+    "Cargo.lock": lock(
+        ("app", ("base", "macros", "vendored")), ("base", ()), ("macros", ()), ("vendored", ())
+    ),
     ".cargo/config.toml": '[source.crates-io]\nreplace-with = "near"\n[source.near]\ndirectory = "vendor"\n',
     "note.txt": "note-0",
     "macros/Cargo.toml": manifest("macros", "[lib]\nproc-macro = true\n"),
@@ -173,11 +175,16 @@ class Project:
         """What the program of a clean build prints, by line."""
         said = {name: self.variables.get(name, "none") for name in VARIABLES}
         folder = "app/assets/"
-        assets = {name.removeprefix(folder): text for name, text in self.files.items() if name.startswith(folder)}
+        assets = {
+            name.removeprefix(folder): text for name, text in self.files.items() if name.startswith(folder)
+        }
         consts = self.files["base/src/consts.rs"]
         data = self.files["base/data.txt"]
         return {
-            "code": self.files["app/src/main.rs"].partition('"CODE-')[2].partition('"')[0].join(("CODE-", "")),
+            "code": self.files["app/src/main.rs"]
+            .partition('"CODE-')[2]
+            .partition('"')[0]
+            .join(("CODE-", "")),
             "generated": f"{self.files['base/schema.txt']}/{data}/{said['STAMP']}",
             "seed": self.files["base/seed.txt"] + "!",
             "kept": data,

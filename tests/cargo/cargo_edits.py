@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from project import FILES, VARIABLES, Project
+from cargo_project import FILES, VARIABLES, Project
 
 Edit = Callable[[Project, Random], None]
 
