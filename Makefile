@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PLATFORMS ?= linux/amd64,linux/arm64
 PLAN ?= full
+SEEDS ?= 1
+STEPS ?= 30
 
 .PHONY: help
 help: ## list the targets
@@ -33,7 +35,7 @@ build: setup ## build, publish and try sample_app for PLATFORMS
 
 ##@ Test
 .PHONY: test
-test: setup coverage quick ## what shows each function, parameter and error once: minutes
+test: setup coverage cargo quick ## what shows each function, parameter and error once: minutes
 	@mkdir -p .coverage && cd .coverage && ../$(BIN)/coverage combine --quiet --keep --data-file=all unit e2e
 	@echo "covered by all of them together: $$($(BIN)/coverage report --data-file=.coverage/all --format=total --fail-under=0) %"
 
@@ -44,6 +46,10 @@ test-all: setup ## every test but the suites below that keep a record of their o
 .PHONY: unit
 unit: setup ## the tests that need no engine
 	@$(BIN)/python -m pytest tests/unit
+
+.PHONY: cargo
+cargo: setup ## compiled state, by this machine's cargo without an engine; SEEDS and STEPS of random edits
+	@$(BIN)/python -m pytest tests/cargo --durations=5 --seeds "$(SEEDS)" --steps $(STEPS)
 
 .PHONY: coverage
 coverage: setup ## the same, with the share of the package that they cover
@@ -90,6 +96,22 @@ targets: setup ## build and start a program for every row of the target table, w
 programs: setup ## build and start programs of other people (CRATES="dufs or bat"), record what came of it
 	@$(BIN)/python -m pytest tests/e2e/test_programs.py --programs -k '$(CRATES)'; $(BIN)/python tests/e2e/programs.py
 
+<<<<<<< HEAD
+=======
+.PHONY: lint
+lint: setup ## ruff, mypy and shellcheck
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@command -v shellcheck >/dev/null || { echo 'shellcheck is missing: apt-get install shellcheck' >&2; exit 1; }
+	@shellcheck -x $$(git ls-files 'pipeline/*.sh')
+	@$(BIN)/python -m pytest tests/e2e tests/callers --collect-only -qq >.collected 2>&1 || { cat .collected; exit 1; }
+
+.PHONY: docs
+docs: setup ## renew the pages that are made from the code
+	@PYTHONPATH=. $(BIN)/python docs/generate.py
+
+>>>>>>> 09ff35d (Run shellcheck in lint, and the tests of compiled state in make test)
 .PHONY: examples
 examples: setup ## type-check the callers in Go and TypeScript against bindings made for this module
 	@$(BIN)/python -m pytest tests/callers

@@ -13,10 +13,17 @@ state_libraries_of=$(state_rows target)
 if [ -n "$state_libraries_of" ]; then
     IFS=$'\t' read -r state_triple _ state_debian <<<"$state_libraries_of"
     state_libraries "$state_triple" "$state_debian"
-elif grep -qsE '^ *(build\.)?target *=' .cargo/config .cargo/config.toml; then
+else
     # The standard library of the triple that the project names may not be there, nor its tests start.
-    CARGO_BUILD_TARGET=$(rustc -vV | sed -n 's/^host: //p')
-    export CARGO_BUILD_TARGET
+    state_above=$PWD
+    while :; do
+        if grep -qsE '^ *(build\.)?target *=' "$state_above/.cargo/config" "$state_above/.cargo/config.toml"; then
+            CARGO_BUILD_TARGET=$(rustc -vV | sed -n 's/^host: //p')
+            export CARGO_BUILD_TARGET
+        fi
+        [ -n "$state_above" ] || break
+        state_above=${state_above%/*}
+    done
 fi
 state_words=()
 while IFS= read -r state_line; do

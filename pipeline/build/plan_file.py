@@ -18,6 +18,7 @@ It has a line for each thing to know: a word for its kind, a tab, and its fields
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Sequence
 
 from pipeline.build import auditable, cache_archive
@@ -56,7 +57,7 @@ def checking(
 def _common(plan: Plan, packages: Iterable[Local]) -> list[tuple[str, ...]]:
     choice = plan.request.choice
     return [
-        ("place", "."),
+        ("place", posixpath.normpath(plan.request.directory or ".")),
         *(("package", one.name, one.folder, "runs" if one.runs else "plain") for one in packages),
         *(("variable", name) for name, _ in plan.request.build_args),
         *(("argument", escaped(argument)) for argument in choice.arguments),

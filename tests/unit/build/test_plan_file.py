@@ -31,6 +31,8 @@ def test_what_a_compile_is_told() -> None:
     assert rows(text, "sections") == [[auditable.FOLDER]]
     assert rows(text, "libraries") == [[debian.SONAMES]]
     assert rows(text, "place") == [["."]]
+    below = replace(planned, request=replace(request, directory="services/api/"))
+    assert rows(plan_file.compiling(below, PACKAGES), "place") == [["services/api"]]
     assert ["CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc"] in rows(text, "linker")
     (words,) = [[word for (word,) in rows(text, "word")]]
     assert words == list(planned.commands[0])
