@@ -69,10 +69,12 @@ e2e: setup ## all tests on a real engine and a real registry, without the suites
 	@$(BIN)/python -m pytest tests/e2e --durations=25
 
 .PHONY: lint
-lint: setup ## ruff, mypy, and that every test can be collected
+lint: setup ## ruff, mypy, shellcheck, and that every test can be collected
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@command -v shellcheck >/dev/null || { echo 'shellcheck is missing: apt-get install shellcheck' >&2; exit 1; }
+	@shellcheck -x $$(git ls-files 'pipeline/*.sh')
 	@$(BIN)/python -m pytest tests/e2e tests/callers --collect-only -qq >.collected 2>&1 || { cat .collected; exit 1; }
 
 ##@ Test suites that take long
@@ -96,22 +98,6 @@ targets: setup ## build and start a program for every row of the target table, w
 programs: setup ## build and start programs of other people (CRATES="dufs or bat"), record what came of it
 	@$(BIN)/python -m pytest tests/e2e/test_programs.py --programs -k '$(CRATES)'; $(BIN)/python tests/e2e/programs.py
 
-<<<<<<< HEAD
-=======
-.PHONY: lint
-lint: setup ## ruff, mypy and shellcheck
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
-	@command -v shellcheck >/dev/null || { echo 'shellcheck is missing: apt-get install shellcheck' >&2; exit 1; }
-	@shellcheck -x $$(git ls-files 'pipeline/*.sh')
-	@$(BIN)/python -m pytest tests/e2e tests/callers --collect-only -qq >.collected 2>&1 || { cat .collected; exit 1; }
-
-.PHONY: docs
-docs: setup ## renew the pages that are made from the code
-	@PYTHONPATH=. $(BIN)/python docs/generate.py
-
->>>>>>> 09ff35d (Run shellcheck in lint, and the tests of compiled state in make test)
 .PHONY: examples
 examples: setup ## type-check the callers in Go and TypeScript against bindings made for this module
 	@$(BIN)/python -m pytest tests/callers

@@ -16,6 +16,7 @@ from pipeline.build import auditable, plan_file, scripts
 from pipeline.build import plan as planning
 from pipeline.build.plan import Plan
 from pipeline.config.request import BuildRequest, Choice
+from pipeline.native import debian
 from pipeline.native.natives import Needs
 from pipeline.project import packages
 from pipeline.project.metadata import Binary, Project
@@ -89,6 +90,7 @@ class Volume:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("section")
         text = text.replace(auditable.FOLDER, str(sections))
+        text = text.replace(debian.SONAMES, str(self.folder / "libraries"))
         text = text.replace("archive\t", f"archive\t{self.folder}")
         return self._run("compile.sh", source, text, built, killed_after)
 

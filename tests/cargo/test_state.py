@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from random import Random
 
 import cargo_driver as driver
-import pytest
 from cargo_driver import Volume
 from cargo_edits import EDITS
 from cargo_project import Project
-
-SEEDS = [int(seed) for seed in os.environ.get("STATE_SEEDS", "1").split()]
-STEPS = int(os.environ.get("STATE_STEPS", "30"))
 
 
 def said(volume: Volume) -> dict[str, str]:
@@ -27,8 +22,7 @@ def build(volume: Volume, source: Path, project: Project, age: float | None = No
     assert said(volume) == project.prints()
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_random_edits(tmp_path: Path, seed: int) -> None:
+def test_random_edits(tmp_path: Path, seed: int, steps: int) -> None:
     """Commits of two projects in one volume, in any order, some builds killed."""
     random, volume, source = Random(seed), Volume(tmp_path), tmp_path / "source"
     other = Project()
@@ -36,7 +30,7 @@ def test_random_edits(tmp_path: Path, seed: int) -> None:
     other.files["base/data.txt"] = "other"
     commits, spent = [Project(), other], 3.0
     done: list[str] = []
-    for step in range(STEPS):
+    for step in range(steps):
         project = random.choice(commits).copy()
         names = []
         for edit in random.choices(EDITS, k=random.choice((1, 1, 2))):

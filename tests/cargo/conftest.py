@@ -1,0 +1,18 @@
+"""How many random edits the tests of compiled state make."""
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seeds", default="1", help="seeds of random edits, with spaces between")
+    parser.addoption("--steps", default=30, type=int, help="edits for each seed")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "seed" in metafunc.fixturenames:
+        metafunc.parametrize("seed", map(int, metafunc.config.getoption("--seeds").split()))
+
+
+@pytest.fixture
+def steps(request: pytest.FixtureRequest) -> int:
+    return int(request.config.getoption("--steps"))
