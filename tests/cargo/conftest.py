@@ -10,7 +10,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "seed" in metafunc.fixturenames:
-        metafunc.parametrize("seed", map(int, metafunc.config.getoption("--seeds").split()))
+        metafunc.parametrize("seed", [int(seed) for seed in metafunc.config.getoption("--seeds").split()])
 
 
 @pytest.fixture
