@@ -240,11 +240,11 @@ class Image:
         logins = self.logins
         if password is not None:
             logins = [RegistryLogin(to[0].host, username or "", password), *logins]
-        wish = await attest.options(bool(sbom), bool(provenance), bool(symbols), sign_key, sign_password)
+        options = await attest.options(bool(sbom), bool(provenance), bool(symbols), sign_key, sign_password)
 
         async def attach(layout: Layout) -> list[Artifact]:
             terms = normalize.terms(self.terms)
-            return await attest.attach(layout, self._parts(), wish, to[0].name, terms, self.origin)
+            return await attest.attach(layout, self._parts(), options, to[0].name, terms, self.origin)
 
         receipt = await deliver(
             self.layout(),
