@@ -23,7 +23,17 @@ from pipeline.build.reproduce import twice
 from pipeline.config import caller, request
 from pipeline.config.credentials import Access, GitToken, RegistryToken, gitconfig, registry_variable
 from pipeline.config.request import BuildRequest
-from pipeline.config.settings import USER, InEngine, Merged, Settings, Value, from_project, given, merge
+from pipeline.config.settings import (
+    USER,
+    InEngine,
+    Merged,
+    Settings,
+    Value,
+    crates_of,
+    from_project,
+    given,
+    merge,
+)
 from pipeline.config.workspace import Location, find, manifest_directory
 from pipeline.errors import NotACargoProject, first
 from pipeline.git import context
@@ -51,6 +61,7 @@ from pipeline.native import preflight
 from pipeline.oci import normalize, runtime
 from pipeline.preview import data as preview
 from pipeline.preview import text
+from pipeline.project import metadata
 from pipeline.project.selection import named_one
 from pipeline.registry.address import destinations, named, open_to_tags, tagged
 from pipeline.registry.publish import join
@@ -331,13 +342,16 @@ class RustMultiarch:
         merged = await self.merged()
         if matrix:
             return preview.as_matrix(select(merged.settings.platforms), merged.settings.libc)
-        at = await context.situation(merged.settings, self.situation, self.repository)
+        at = await self._situation(merged.settings)
         planned = await plan(self._request(merged.settings, at))
+        at = _of_part(at, planned)
         setup = await self._setup(merged.settings, planned, at)
         rules_name = not tags or any(map(open_to_tags, tags))
         named_by = rules.needed if tags else rules.from_text
         names = named_by(merged.settings.tag_rules, at) if at and rules_name else ()
         shown = await preview.of(planned, setup, merged, tagged(tags or [], names) or names)
+        if at and (warning := rules.unread(merged.settings.tag_rules, at)):
+            shown = dataclasses.replace(shown, warnings=(*shown.warnings, warning))
         return preview.as_json(shown) if as_json else text.as_text(shown)
 
     async def compiled(self) -> tuple[Plan, dagger.Directory]:
@@ -519,8 +533,11 @@ class RustMultiarch:
         if location.package and "package" not in outright:
             outright = {**outright, "package": Value(location.package, "argument manifest_path")}
         package = outright["package"].value if "package" in outright else ""
-        top = self.source.directory(location.workspace) if location.workspace else self.source
-        return merge(*await from_project(InEngine(top), package), outright)
+        return merge(*await from_project(self._workspace(location), package), outright)
+
+    def _workspace(self, location: Location) -> InEngine:
+        """The files of the workspace."""
+        return InEngine(self.source.directory(location.workspace) if location.workspace else self.source)
 
     @property
     def _directory(self) -> str:
@@ -537,19 +554,27 @@ class RustMultiarch:
     async def _asked(self) -> tuple[Settings, Situation | None]:
         """The settings, and what git and CI say."""
         settings = (await self.merged()).settings
-        return settings, await context.situation(settings, self.situation, self.repository)
+        return settings, await self._situation(settings)
+
+    async def _situation(self, settings: Settings) -> Situation | None:
+        crates = await crates_of(self._workspace(await self._location()), settings)
+        return await context.situation(settings, self.situation, self.repository, crates)
 
     async def _build(self, *, apart: bool) -> list[Image]:
         """The image of all binaries, or one of each."""
         settings, at = await self._asked()
-        names, unnamed = rules.known(settings.tag_rules, at) if at else ((), "")
         request = self._request(settings, at)
         choice = dataclasses.replace(request.choice, every=apart)
         planned = await plan(dataclasses.replace(request, choice=choice))
         print(preflight.as_text(planned.request.targets, planned.needs), file=sys.stderr, flush=True)
         chosen = [(one,) for one in planned.binaries] if apart else [planned.binaries]
         parts = [dataclasses.replace(planned, binaries=binaries) for binaries in chosen]
-        setups = [await self._setup(settings, part, at) for part in parts]
+        known = [_of_part(at, part) for part in parts]
+        setups = [await self._setup(settings, part, of) for part, of in zip(parts, known, strict=True)]
+        named_by = [rules.known(settings.tag_rules, of) if of else ((), "") for of in known]
+        for warning in dict.fromkeys(rules.unread(settings.tag_rules, of) for of in known if of):
+            if warning:
+                print(f"warning: {warning}", file=sys.stderr, flush=True)
         try:
             async with anyio.create_task_group() as group:
                 # The bases are the same for all parts.
@@ -558,7 +583,7 @@ class RustMultiarch:
         except BaseExceptionGroup as errors:
             raise first(errors) from None
         built = []
-        for part, setup in zip(parts, setups, strict=True):
+        for part, setup, of, (names, unnamed) in zip(parts, setups, known, named_by, strict=True):
             manifests = {target.platform: setup.labels for target in planned.request.targets}
             terms = normalize.Terms(
                 epoch=context.time_of(settings, at),
@@ -567,7 +592,7 @@ class RustMultiarch:
                 config={"StopSignal": setup.stop_signal} if setup.stop_signal else {},
                 always_index=settings.index,
             )
-            origin = await attest.origin(part, output, at, settings, setup.labels)
+            origin = await attest.origin(part, output, of, settings, setup.labels)
             made = await image.assemble(part, setup, output, terms, names, origin)
             made.unnamed = unnamed
             built.append(made)
@@ -588,6 +613,11 @@ class RustMultiarch:
         return dataclasses.replace(
             requested, state=self.state, builder=self.supplied.builder, directory=self._directory
         )
+
+
+def _of_part(at: Situation | None, part: Plan) -> Situation | None:
+    """What git and CI say, where a git tag may be that of the package of a plan's first binary."""
+    return at and dataclasses.replace(at, crates=metadata.crates_of(part.project, part.binaries[0].package))
 
 
 def _spell_out(constructor: Any, fields: Sequence[dataclasses.Field[Any]]) -> None:

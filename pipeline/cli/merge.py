@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import sys
@@ -88,7 +89,7 @@ def merge(
     if password:
         secret.check()
     source, asked = _asked()
-    to = goals(tag, tag_rules or asked.tag_rules, source, asked.ref)
+    to = goals(tag, dataclasses.replace(asked, tag_rules=tag_rules or asked.tag_rules), source)
     login = {to[0].host: (username, secret)} if password else {}
     joined = functools.partial(
         join,
@@ -111,7 +112,7 @@ def _asked() -> tuple[Path, Settings]:
     return here.directory, anyio.run(session.settings_of, here.workspace, outright).settings
 
 
-def goals(addresses: Sequence[str], rules: Sequence[str], source: Path, ref: str) -> tuple[Destination, ...]:
+def goals(addresses: Sequence[str], settings: Settings, source: Path) -> tuple[Destination, ...]:
     """Where an index goes, with the tags that git and the rules give the addresses that have none.
 
     Raises:
@@ -119,13 +120,11 @@ def goals(addresses: Sequence[str], rules: Sequence[str], source: Path, ref: str
         ShallowClone, InvalidArgument: the rules cannot be followed.
         NotAGitRepository: the checkout cannot be read.
     """
-    names = named_by_git(rules, source, os.environ, ref) if any(map(open_to_tags, addresses)) else ()
+    names = named_by_git(settings, source, os.environ) if any(map(open_to_tags, addresses)) else ()
     return destinations(tagged(addresses, names))
 
 
-def named_by_git(
-    rules: Sequence[str], directory: Path, environ: Mapping[str, str], ref: str = ""
-) -> tuple[str, ...]:
+def named_by_git(asked: Settings, directory: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
     """What git and CI, or a git reference in CI's place, call what is built in a directory.
 
     Nothing outside of a repository.
@@ -134,5 +133,8 @@ def named_by_git(
         NotAGitRepository: see `session.situation`.
         InvalidArgument, ShallowClone: see `tags.needed`.
     """
-    at = session.situation(directory, ref, environ)
-    return tags.needed(rules, at) if at else ()
+    crates = anyio.run(settings.crates_of, settings.OnDisk(directory), asked)
+    at = session.situation(directory, asked.ref, environ, crates)
+    if at and (warning := tags.unread(asked.tag_rules, at)):
+        session.say(f"warning: {warning}")
+    return tags.needed(asked.tag_rules, at) if at else ()

@@ -17,7 +17,7 @@ from pipeline.attestation import attest
 from pipeline.cli import caching, loading, output, session, watching
 from pipeline.cli.merge import FromEnvironment
 from pipeline.cli.options import JSON, Progress, doc, platform_names
-from pipeline.config.settings import Settings
+from pipeline.config.settings import OnDisk, Settings, crates_of
 from pipeline.errors import InvalidArgument, NotAGitRepository
 from pipeline.git import context, tags
 from pipeline.git import facts as git
@@ -173,7 +173,8 @@ def check_publish(
     destinations(addresses)
     open_ = not by_digest and any(map(open_to_tags, addresses))
     try:
-        at = session.situation(source, settings.ref)
+        crates = anyio.run(crates_of, OnDisk(source), settings)
+        at = session.situation(source, settings.ref, crates=crates)
     except NotAGitRepository:
         if open_ or settings.require_clean:
             raise

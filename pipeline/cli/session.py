@@ -175,14 +175,22 @@ async def _module(
     return access.grant(module, **opened)
 
 
-def situation(source: Path, ref: str, environ: Mapping[str, str] = os.environ) -> Situation | None:
+def situation(
+    source: Path, ref: str, environ: Mapping[str, str] = os.environ, crates: tuple[str, ...] = ()
+) -> Situation | None:
     """What git and the environment say of the source; None outside a repository.
+
+    Args:
+        source: the project.
+        ref: a git reference in place of what CI says.
+        environ: the environment variables.
+        crates: see `Situation`.
 
     Raises:
         NotAGitRepository: there is one, and git cannot read it.
     """
     facts = git.read_if_any(source)
-    return Situation(facts, ci.of_ref(ref) if ref else ci.event(environ)) if facts else None
+    return Situation(facts, ci.of_ref(ref) if ref else ci.event(environ), crates) if facts else None
 
 
 def answer(

@@ -342,6 +342,30 @@ async def from_project(files: Files, package: str = "") -> tuple[Layer, ...]:
     return (shared,)
 
 
+async def crates_of(files: Files, settings: Settings) -> tuple[str, ...]:
+    """Return the name of the package that is built, and its directory where that is not the project's own.
+
+    Without a choice it is the root package, else the only member that has binaries; empty where several have.
+    """
+    root = await _manifest(files, "Cargo.toml")
+    name = cargo_toml.package(root)
+    if name and settings.package in ("", name):
+        return (name,)
+    found = []
+    async for path, member in _members(files, root):
+        folder, member_name = posixpath.dirname(path), cargo_toml.package(member)
+        if settings.package == member_name or (
+            not settings.package and await _has_binary(files, folder, member)
+        ):
+            found.append((member_name, folder))
+    return found[0] if len(found) == 1 else ()
+
+
+async def _has_binary(files: Files, folder: str, manifest: dict[str, Any]) -> bool:
+    code = (f"{folder}/src/main.rs", f"{folder}/src/bin/*")
+    return "bin" in manifest or any([await files.glob(pattern) for pattern in code])
+
+
 async def _members(files: Files, root: dict[str, Any]) -> AsyncIterator[tuple[str, dict[str, Any]]]:
     """Path and content of the members' manifests: those of the workspace's patterns, then path dependencies.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import dagger
 
@@ -13,6 +14,9 @@ from pipeline.git import semver
 from pipeline.git.ci import Event, of_ref
 from pipeline.git.facts import Facts
 from pipeline.git.semver import Version
+
+Read = Callable[[str], Version | None]
+"""Which version a git tag names; None for a tag that names none."""
 
 
 def shallow() -> ShallowClone:
@@ -27,10 +31,17 @@ def shallow() -> ShallowClone:
 
 @dataclass(frozen=True)
 class Situation:
-    """The facts of git and the event of CI, and what follows from both."""
+    """The facts of git and the event of CI, and what follows from both.
+
+    Attributes:
+        facts: what git says of the checkout.
+        event: what CI says of the run.
+        crates: the name of the package that is built, and its directory: git tags may have them in front.
+    """
 
     facts: Facts
     event: Event = field(default_factory=Event)
+    crates: tuple[str, ...] = ()
 
     @property
     def branch(self) -> str:
@@ -51,25 +62,46 @@ class Situation:
         return () if self.event.branch or self.event.pull_request else self.facts.tags
 
     @property
+    def of_crate(self) -> bool:
+        """Whether what is built is one crate's release, by a tag like `server-v1.4.2`."""
+        return any(semver.of_crate(tag, self.crates) for tag in self.tags)
+
+    def read(self, tag: str) -> Version | None:
+        """The version that a git tag names, of the crate where its release is built."""
+        return semver.of_crate(tag, self.crates) if self.of_crate else semver.of_tag(tag)
+
+    @property
     def version(self) -> Version | None:
         """The version that is built: the highest of the tags."""
-        return max(semver.of_tags(self.tags), default=None)
+        return self.version_by(self.read)
+
+    def version_by(self, read: Read) -> Version | None:
+        """The highest version that is built, where `read` says which version a git tag names."""
+        return max(filter(None, map(read, self.tags)), default=None)
 
     @property
     def releases(self) -> list[Version]:
-        """Every stable version of the repository, the lowest first.
+        """Every stable version, the lowest first; see `releases_by`."""
+        return self.releases_by(self.read)
+
+    def releases_by(self, read: Read) -> list[Version]:
+        """Every stable version, the lowest first, where `read` says which version a git tag names.
 
         Raises:
             ShallowClone: the history is cut off and no other version is known, so others may exist.
         """
-        known = {version for version in semver.of_tags(self.facts.all_tags) if version.stable}
-        if self.facts.shallow and not known - {self.version}:
+        known = {version for version in map(read, self.facts.all_tags) if version and version.stable}
+        own = self.version_by(read)
+        if self.facts.shallow and not known - {own}:
             raise shallow()
-        return sorted(known | ({self.version} if self.version and self.version.stable else set()))
+        return sorted(known | ({own} if own and own.stable else set()))
 
 
 async def situation(
-    settings: Settings, known: Situation | None, repository: dagger.Directory | None
+    settings: Settings,
+    known: Situation | None,
+    repository: dagger.Directory | None,
+    crates: tuple[str, ...] = (),
 ) -> Situation | None:
     """What git and CI say, checked; None where nothing can be asked.
 
@@ -77,6 +109,7 @@ async def situation(
         settings: what was set.
         known: what was found out already.
         repository: the git checkout to ask otherwise.
+        crates: see `Situation`.
 
     Raises:
         InvalidArgument: a time before 1970.
@@ -92,6 +125,8 @@ async def situation(
     at = known
     if at is None and repository is not None:
         at = Situation(await git.read(repository), of_ref(settings.ref))
+    if at is not None and crates:
+        at = replace(at, crates=crates)
     if settings.require_clean:
         if at is None:
             raise NotAGitRepository(
@@ -111,7 +146,7 @@ def check_release(settings: Settings, at: Situation | None) -> None:
     Raises:
         DirtyTree: see `facts.require_release`.
     """
-    released = next((tag for tag in at.tags if semver.of_tag(tag)), at.event.tag) if at else ""
+    released = next((tag for tag in at.tags if at.read(tag)), at.event.tag) if at else ""
     if at is not None and released and not settings.allow_dirty:
         git.require_release(at.facts, released)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 _NUMBER = r"(?:0|[1-9]\d*)"
@@ -57,6 +57,23 @@ def of_tag(tag: str) -> Version | None:
     return Version(major, minor, patch, match["prerelease"] or "", match["build"] or "")
 
 
-def of_tags(tags: Iterable[str]) -> list[Version]:
-    """Return the versions among some tags, lowest first."""
-    return sorted(version for tag in tags if (version := of_tag(tag)))
+def fronted(tag: str) -> list[tuple[str, Version]]:
+    """Return every way to read a git tag as a version with something in front: `server-v1.4.2`, `server/1.4.2`.
+
+    The separators are those of cargo-release and release-plz (`-`), of Go modules (`/`) and of npm (`@`).
+    """
+    splits = ((tag[: at.start()], of_tag(tag[at.end() :])) for at in re.finditer(r"[-/@]", tag))
+    return [(front, version) for front, version in splits if front and version]
+
+
+def of_crate(tag: str, crates: Collection[str]) -> Version | None:
+    """Return the version of a crate that a git tag names, by its name or path in front; None for others.
+
+    Args:
+        tag: for example `server-v1.4.2`, `crates/server/v1.4.2`.
+        crates: the crate's name, and its directory in the project.
+    """
+    for front, version in fronted(tag):
+        if any(front == crate or front.endswith(f"/{crate}") for crate in crates):
+            return version
+    return None

@@ -5,7 +5,9 @@ order of the tags follow github.com/docker/metadata-action; what differs, becaus
 repository is known, and because a tag should say nothing but the truth:
 
 - `latest`, `1.2` and `1` only ever move forward: they go to the newest release of all, of 1.2 and of 1, so a
-  fix of an older line does not take them;
+  fix of an older line does not take them, and no prerelease does, whichever rule finds it;
+- a git tag with the package's name or directory in front (`server-v1.4.2`) is that package's release; for
+  other tags `type=semver` takes `match=`, a regular expression whose first group is the version;
 - `{{major}}` alone gives no tag for a version 0, whose releases may break each other;
 - a dirty tree's tags end in `-dirty`, except those that are spelled out, and it is never `latest`;
 - dates are the commit's (`{{commit_date 'YYYYMMDD'}}`), so the same commit has the same tags tomorrow.
@@ -20,7 +22,7 @@ from dataclasses import dataclass, field
 
 from pipeline.errors import InvalidArgument, RustMultiarchError, ShallowClone
 from pipeline.git import semver
-from pipeline.git.context import Situation, shallow
+from pipeline.git.context import Read, Situation, shallow
 from pipeline.git.expressions import filled, invalid, is_branch
 from pipeline.git.semver import Version
 
@@ -73,6 +75,18 @@ def _schedule(rule: Rule, at: Situation) -> Found:
         yield rule.get("pattern", "nightly")
 
 
+def _reader(rule: Rule, at: Situation) -> Read:
+    """Which version a git tag names to a rule: by the rule's own expression where it has one."""
+    if not rule.get("match"):
+        return at.read
+
+    def read(tag: str) -> Version | None:
+        found = re.search(rule.get("match"), tag)
+        return semver.of_tag(found[min(1, found.re.groups)] or "") if found else None
+
+    return read
+
+
 def _semver(rule: Rule, at: Situation) -> Found:
     version = _version(rule, at)
     pattern = rule.get("pattern")
@@ -80,29 +94,31 @@ def _semver(rule: Rule, at: Situation) -> Found:
         return
     whole = "{{version}}" in pattern or "{{raw}}" in pattern
     if whole or ("{{patch}}" in pattern and version.stable):
-        yield _render_version(pattern, version, at)
+        yield _render_version(rule, version, at)
     elif version.stable and not (version.major == 0 and "{{minor}}" not in pattern):
         parts = 2 if "{{minor}}" in pattern else 1
         line = (version.major, version.minor)[:parts]
-        others = [v for v in at.releases if (v.major, v.minor)[:parts] == line]
+        releases = at.releases_by(_reader(rule, at))
+        others = [v for v in releases if (v.major, v.minor)[:parts] == line]
         if version >= max(others, default=version):
-            yield _render_version(pattern, version, at)
+            yield _render_version(rule, version, at)
 
 
 def _version(rule: Rule, at: Situation) -> Version | None:
     if not rule.get("value"):
-        return at.version
+        return at.version_by(_reader(rule, at))
     version = semver.of_tag(rule.get("value"))
     if version is None:
         raise invalid(f"{rule.get('value')!r} is not a semantic version", "write it as 1.2.3 or v1.2.3")
     return version
 
 
-def _render_version(pattern: str, version: Version, at: Situation) -> str:
-    raw = at.event.tag or next((t for t in at.facts.tags if semver.of_tag(t) == version), str(version))
+def _render_version(rule: Rule, version: Version, at: Situation) -> str:
+    read = _reader(rule, at)
+    raw = at.event.tag or next((t for t in at.facts.tags if read(t) == version), str(version))
     values = {"version": str(version), "raw": raw}
     values |= {part: str(getattr(version, part)) for part in ("major", "minor", "patch")}
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: values.get(match[1], match[0]), pattern)
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: values.get(match[1], match[0]), rule.get("pattern"))
 
 
 def _match(rule: Rule, at: Situation) -> Found:
@@ -110,6 +126,32 @@ def _match(rule: Rule, at: Situation) -> Found:
         if match := re.search(rule.get("pattern"), tag):
             yield match[int(rule.get("group", "0"))]
             return
+
+
+def _newest(read: Read, at: Situation) -> bool:
+    """Whether the version that is built is the newest release."""
+    version = at.version_by(read)
+    return version is not None and version.stable and version >= at.releases_by(read)[-1]
+
+
+def _newest_version(rule: Rule, at: Situation) -> bool:
+    return _newest(_reader(rule, at), at)
+
+
+def _newest_match(rule: Rule, at: Situation) -> bool:
+    def read(tag: str) -> Version | None:
+        match = re.search(rule.get("pattern"), tag)
+        return semver.of_tag(match[int(rule.get("group", "0"))] or "") if match else None
+
+    # What is no version has no order: as in the metadata action, the last one is the latest.
+    found = any(_match(rule, at))
+    return found and (at.version_by(read) is None or _newest(read, at))
+
+
+def _newest_ref(rule: Rule, at: Situation) -> bool:
+    if rule.get("event") != "tag" or not at.tags:
+        return False
+    return at.version is None or _newest(at.read, at)
 
 
 def _edge(rule: Rule, at: Situation) -> Found:
@@ -134,23 +176,33 @@ def _raw(rule: Rule, at: Situation) -> Found:
 
 @dataclass(frozen=True)
 class Type:
-    """A type of rules: the tags it finds, its priority, the attributes it needs and those it may have."""
+    """A type of rules.
+
+    Attributes:
+        find: the tags of a rule.
+        priority: see `Rule.priority`.
+        needs: the attributes it has to have.
+        takes: the attributes it may have.
+        choices: the values of attributes that have only these.
+        newest: whether what a rule found is also `latest`; None where it never is.
+    """
 
     find: Callable[[Rule, Situation], Found]
     priority: int
     needs: tuple[str, ...] = ()
     takes: tuple[str, ...] = ()
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    newest: Callable[[Rule, Situation], bool] | None = None
 
 
 COMMON = ("enable", "priority", "prefix", "suffix")
 
 TYPES: Mapping[str, Type] = {
     "schedule": Type(_schedule, 1000, takes=("pattern",)),
-    "semver": Type(_semver, 900, needs=("pattern",), takes=("value",)),
-    "match": Type(_match, 800, needs=("pattern",), takes=("group",)),
+    "semver": Type(_semver, 900, needs=("pattern",), takes=("value", "match"), newest=_newest_version),
+    "match": Type(_match, 800, needs=("pattern",), takes=("group",), newest=_newest_match),
     "edge": Type(_edge, 700, takes=("branch",)),
-    "ref": Type(_ref, 600, needs=("event",), choices={"event": ("branch", "tag", "pr")}),
+    "ref": Type(_ref, 600, needs=("event",), choices={"event": ("branch", "tag", "pr")}, newest=_newest_ref),
     "raw": Type(_raw, 200, needs=("value",)),
     "sha": Type(_sha, 100, takes=("format",), choices={"format": ("short", "long")}),
 }
@@ -205,10 +257,11 @@ def _parse_rule(line: str) -> Rule:
             raise invalid(f"{attribute}={value} is not a number", "write digits")
     if missing := [attribute for attribute in kind.needs if not attributes.get(attribute)]:
         raise invalid(f"type={name} needs {missing[0]}", f"write type={name},{missing[0]}=…")
+    expression = attributes.get("pattern" if name == "match" else "match", "")
     try:
-        groups = re.compile(attributes.get("pattern", "") if name == "match" else "").groups
+        groups = re.compile(expression).groups
     except re.error as error:
-        what = f"{attributes['pattern']!r} is not a regular expression: {error}"
+        what = f"{expression!r} is not a regular expression: {error}"
         raise invalid(what, "correct it") from error
     if int(attributes.get("group", "0")) > groups:
         what = f"{attributes['pattern']!r} has no group {attributes['group']}"
@@ -230,10 +283,9 @@ def tags(rules: Rules, at: Situation) -> tuple[str, ...]:
         dirty = "-dirty" if at.facts.dirty and rule.type != "raw" else ""
         for name in filter(None, TYPES[rule.type].find(rule, at)):
             found.append(sanitized(filled(f"{rule.prefix}{name}{rule.get('suffix')}", at), dirty))
-    if rules.latest and any(rule.type == "semver" and _enabled(rule, at) for rule in rules.rules):
-        version = at.version
-        if version and version.stable and not at.facts.dirty and version >= at.releases[-1]:
-            found.append("latest")
+    if rules.latest and not at.facts.dirty:
+        asked = [(TYPES[rule.type].newest, rule) for rule in rules.rules if _enabled(rule, at)]
+        found += ["latest"] * any(newest(rule, at) for newest, rule in asked if newest)
     return tuple(dict.fromkeys(filter(None, found)))
 
 
@@ -257,6 +309,30 @@ def _enabled(rule: Rule, at: Situation) -> bool:
 def from_text(lines: Sequence[str], at: Situation) -> tuple[str, ...]:
     """The tags that rules written as text give, or the default rules where there are none."""
     return tags(parse(lines or DEFAULT), at)
+
+
+def unread(lines: Sequence[str], at: Situation) -> str:
+    """Return what to do about a git tag that no rule understands; empty where one does."""
+    if not at.tags or at.version:
+        return ""
+    for rule in parse(lines or DEFAULT).rules:
+        of_tag = rule.type in ("semver", "match") or rule.get("event") == "tag"
+        if of_tag and _enabled(rule, at) and any(filter(None, TYPES[rule.type].find(rule, at))):
+            return ""
+    tag = at.tags[0]
+    what = f"no tag rule reads the git tag {tag}, so the image is not named as a release"
+    return f"{what}; add --tag-rules '{_rule_for(tag)}' where it is one"
+
+
+def _rule_for(tag: str) -> str:
+    """A rule that understands a git tag: its version after what is in front, or the tag as it is."""
+    ways = semver.fronted(tag)
+    if not ways:
+        return "type=ref,event=tag"
+    front = tag[: len(ways[0][0]) + 1]
+    quoted = re.sub(r"[.+*?()\[\]{}|^$\\]", r"\\\g<0>", front)
+    attribute = f"match=^{quoted}v?(.*)$"
+    return "type=semver,pattern={{version}}," + (f'"{attribute}"' if "," in attribute else attribute)
 
 
 def none_given() -> InvalidArgument:

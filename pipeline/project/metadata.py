@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -46,6 +47,14 @@ class Binary:
     package: str
     name: str
     version: str
+
+
+def crates_of(project: Project, package: str) -> tuple[str, ...]:
+    """Return the name of a package and its directory in the project, which git tags may have in front."""
+    document = json.loads(project.metadata)
+    entry = next(entry for entry in document["packages"] if entry["name"] == package)
+    folder = posixpath.relpath(posixpath.dirname(entry["manifest_path"]), document["workspace_root"])
+    return (package,) if folder == "." else (package, folder)
 
 
 def read_metadata(text: str) -> Project:

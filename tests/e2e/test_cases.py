@@ -75,8 +75,19 @@ def plain_manifest(ran: Ran) -> None:
     assert (kind, document["mediaType"]) == (MANIFEST, MANIFEST)
 
 
+def released(ran: Ran) -> None:
+    assert ran.tags("server-{unique}") >= {"1.4.2", "1.4", "1", "latest"}
+    document, _ = ran.get("server-{unique}/manifests/1.4.2", MANIFEST)
+    assert document["annotations"]["org.opencontainers.image.version"] == "1.4.2"
+
+
+def released_by_rule(ran: Ran) -> None:
+    assert ran.tags("server-{unique}") == {"1.4.2", "latest"}
+
+
 RELEASE = {"GITHUB_ACTIONS": "true", "GITHUB_REF": "refs/tags/server-v1.4.2"}
 
+PUBLISH = f"publish --platform {AMD64} --tag {{registry}}/server-{{unique}}"
 LAYOUT = "build --output type=oci,dest={work}/layout,tar=false {project}"
 
 CASES = (
@@ -86,6 +97,13 @@ CASES = (
         "31",
         "publish --platform linux/arm64 --tag {registry}/function-{unique}:1 --json {project}",
         plain_manifest,
+    ),
+    Case("32", f"{PUBLISH} --json {{project}}", released, environment=RELEASE),
+    Case(
+        "32",
+        f"{PUBLISH} --tag-rules type=match,pattern=^server-v(.*)$,group=1 {{project}}",
+        released_by_rule,
+        environment=RELEASE,
     ),
 )
 

@@ -408,7 +408,7 @@ def test_a_checkout_that_git_cannot_read_gives_no_image_its_name(tmp_path: Path)
     """Found with a checkout of another user's in a container: `latest` was moved instead."""
     broken = tmp_path / "checkout"
     (broken / ".git").mkdir(parents=True)
-    for check in (project.check_publish, lambda _, source, tag: merge.goals(tag, [], source, "")):
+    for check in (project.check_publish, lambda _, source, tag: merge.goals(tag, Settings(), source)):
         check(Settings(), source=broken, tag=["ok/a:1"])
         check(Settings(), source=tmp_path, tag=["ok/a"])
         with pytest.raises(NotAGitRepository):

@@ -6,6 +6,7 @@ from repositories import commit, repository
 from pipeline import errors
 from pipeline.cli import merge as command
 from pipeline.cli.merge import FromEnvironment, named_by_git
+from pipeline.config.settings import Settings
 from pipeline.registry.receipt import Receipt
 
 pytestmark = pytest.mark.anyio
@@ -31,7 +32,7 @@ def test_a_password_in_no_variable_is_refused_before_anything_is_read(monkeypatc
 
 
 def test_outside_of_a_repository_nothing_is_named(tmp_path: Path) -> None:
-    assert named_by_git([], tmp_path, {}) == ()
+    assert named_by_git(Settings(), tmp_path, {}) == ()
 
 
 CARGO = '[package]\nname = "app"\n[package.metadata.rust-multiarch]\n'
@@ -71,4 +72,4 @@ def test_its_tags_are_those_that_publish_gives(
 
 def test_where_every_address_has_a_tag_git_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "named_by_git", None)
-    assert [to.tags for to in command.goals(["a.example/x:1"], [], Path(), "")] == [("1",)]
+    assert [to.tags for to in command.goals(["a.example/x:1"], Settings(), Path())] == [("1",)]

@@ -286,3 +286,45 @@ def test_settings_survive_the_environment(name: str) -> None:
     changed = dataclasses.replace(Settings(), **{name: VALUES[name][0]})
     environment = settings.to_environment(changed)
     assert settings.merge(settings.from_environment(environment)).settings == changed
+
+
+PACKAGE = '[package]\nname = "{}"\n'
+
+
+@pytest.mark.parametrize(
+    ("files", "package", "crates"),
+    [
+        ({"Cargo.toml": PACKAGE.format("server")}, "", ("server",)),
+        ({"Cargo.toml": PACKAGE.format("server")}, "server", ("server",)),
+        ({"Cargo.toml": PACKAGE.format("server")}, "other", ()),
+        ({"Cargo.toml": "[workspace]\nmembers = ['*/*']", "a/b/src/main.rs": ""}, "", ("b", "a/b")),
+        (
+            {"Cargo.toml": "[workspace]\nmembers = ['*/*']", "a/b/src/bin/x.rs": "", "a/lib": ""},
+            "",
+            ("b", "a/b"),
+        ),
+        (
+            {"Cargo.toml": "[workspace]\nmembers = ['*/*']", "a/b/src/main.rs": "", "a/c/src/main.rs": ""},
+            "",
+            (),
+        ),
+        ({"Cargo.toml": "[workspace]\nmembers = ['*/*']", "a/b": "", "a/c": ""}, "c", ("c", "a/c")),
+        ({"Cargo.toml": "[workspace]\nmembers = ['*/*']", "a/b": ""}, "", ()),
+        ({}, "", ()),
+    ],
+)
+async def test_the_package_whose_name_git_tags_may_have(
+    tmp_path: Path, files: dict[str, str], package: str, crates: tuple[str, ...]
+) -> None:
+    """A path without a file in it is a member with a library."""
+    for path, text in files.items():
+        name = tmp_path / path
+        member = next((above for above in (name, *name.parents) if above.parent == tmp_path / "a"), None)
+        name.parent.mkdir(parents=True, exist_ok=True)
+        if member:
+            member.mkdir(exist_ok=True)
+            (member / "Cargo.toml").write_text(PACKAGE.format(member.name))
+        if name.suffix:
+            name.write_text(text)
+    asked = dataclasses.replace(Settings(), package=package)
+    assert await settings.crates_of(settings.OnDisk(tmp_path), asked) == crates

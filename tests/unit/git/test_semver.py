@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from pipeline.git.semver import Version, of_tag, of_tags
+from pipeline.git.semver import Version, of_tag
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_versions_order_as_specified() -> None:
     ordered += ["1.0.0-beta.11", "1.0.0-rc.1", "1.0.0", "2.0.0", "2.1.0", "2.1.1"]
     for low, high in itertools.combinations(ordered, 2):
         assert of_tag(low) < of_tag(high), (low, high)
-    assert [str(version) for version in of_tags(reversed([*ordered, "main"]))] == ordered
+    assert [str(version) for version in sorted(map(of_tag, reversed(ordered)))] == ordered
 
 
 def test_prereleases_are_not_stable() -> None:

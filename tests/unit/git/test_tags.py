@@ -3,10 +3,11 @@ from dataclasses import replace
 import pytest
 
 from pipeline import errors
+from pipeline.git import semver
 from pipeline.git.ci import Event
 from pipeline.git.context import Situation
 from pipeline.git.facts import Facts
-from pipeline.git.tags import TYPES, UNNAMED, from_text, known, needed, parse, sanitized
+from pipeline.git.tags import TYPES, UNNAMED, from_text, known, needed, parse, sanitized, unread
 
 REVISION = "abc1234def5678abc1234def5678abc1234def56"
 AT = Facts(REVISION, 1_700_000_000, branch="main")
@@ -82,7 +83,8 @@ def test_a_branch_whose_commit_is_also_released() -> None:
 def test_the_release_that_a_branch_or_a_request_is_built_from_is_not_moved(rule: str, event: Event) -> None:
     """Found with a nightly of the commit that was released last."""
     assert tags(rule, event=event, tags=("v1.0.0",)) == ()
-    assert len(tags(rule, event=Event(tag="v1.0.0"))) == len(tags(rule, tags=("v1.0.0",))) == 1
+    pushed, here = tags(rule, event=Event(tag="v1.0.0")), tags(rule, tags=("v1.0.0",))
+    assert len({*pushed} - {"latest"}) == len({*here} - {"latest"}) == 1
 
 
 def test_a_pull_request() -> None:
@@ -313,3 +315,125 @@ def test_what_a_tag_cannot_have(text: str, tag: str) -> None:
 def test_a_long_name_keeps_its_mark() -> None:
     assert sanitized("x" * 200, "-dirty") == "x" * 122 + "-dirty"
     assert sanitized("/", "-dirty") == ""
+
+
+SERVER = ("server", "services/server")
+
+
+def of_server(*rules: str, tag: str, others: tuple[str, ...] = (), **more: object) -> tuple[str, ...]:
+    """The tags of the package `server` of a monorepo, where CI builds a git tag."""
+    facts = replace(AT, all_tags=(tag, *others), branch="")
+    return from_text(rules, Situation(facts, Event(tag=tag), crates=SERVER, **more))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "server-v1.4.2",
+        "server-1.4.2",
+        "server/v1.4.2",
+        "server@1.4.2",
+        "services/server/v1.4.2",
+        "crates/server-v1.4.2",
+    ],
+)
+def test_a_tag_with_the_packages_name_or_path_in_front_is_its_release(tag: str) -> None:
+    """Releases of a workspace, as cargo-release and release-plz tag them, had `sha-…` alone (case 32)."""
+    others = ("client-v9.0.0", "server-v1.4.1", "v8.0.0")
+    assert of_server(tag=tag, others=others) == ("1.4.2", "1.4", "1", SHA, "latest")
+
+
+def test_a_packages_release_is_held_against_its_own_alone() -> None:
+    others = ("server-v2.0.0", "client-v1.9.0")
+    assert of_server(tag="server-v1.4.2", others=others) == ("1.4.2", "1.4", "1", SHA)
+    assert of_server(tag="v1.4.2", others=others) == ("1.4.2", "1.4", "1", SHA, "latest"), "the repository's"
+    assert of_server(tag="server-v1.4.2-rc.1") == ("1.4.2-rc.1", SHA)
+
+
+@pytest.mark.parametrize(
+    "tag", ["client-v1.4.2", "myserver-v1.4.2", "server-next", "server-v1.4", "serverv1.4.2"]
+)
+def test_another_packages_release_is_not_taken_for_it(tag: str) -> None:
+    assert of_server(tag=tag) == (SHA,)
+
+
+def test_a_laptop_on_the_commit_of_two_packages_releases() -> None:
+    facts = replace(AT, tags=("client-v9.0.0", "server-v1.4.2"), all_tags=("client-v9.0.0", "server-v1.4.2"))
+    assert Situation(facts, crates=SERVER).version == semver.of_tag("1.4.2")
+    assert str(Situation(facts, crates=("client",)).version) == "9.0.0"
+    assert Situation(facts).version is None
+
+
+@pytest.mark.parametrize(
+    ("tag", "rule", "found"),
+    [
+        (
+            "release-v1.2.3",
+            "type=semver,pattern={{version}},match=^release-v?(.*)$",
+            ("1.2.3", "latest"),
+        ),
+        ("a.b+c/1.2.3", r"type=semver,pattern={{version}},match=^a\.b\+c/v?(.*)$", ("1.2.3", "latest")),
+        ("a,b-1.2.3", 'type=semver,pattern={{version}},"match=^a,b-v?(.*)$"', ("1.2.3", "latest")),
+        ("summer", "type=ref,event=tag", ("summer", "latest")),
+    ],
+)
+def test_a_tag_that_no_rule_reads_is_said_with_a_rule_that_works(
+    tag: str, rule: str, found: tuple[str, ...]
+) -> None:
+    at = Situation(replace(AT, all_tags=(tag,), branch=""), Event(tag=tag), crates=SERVER)
+    assert f"--tag-rules '{rule}'" in unread([], at) and tag in unread([], at)
+    assert unread([rule], at) == ""
+    assert from_text([rule], at) == found
+
+
+def test_nothing_is_said_where_there_is_nothing_to_say() -> None:
+    assert unread([], Situation(AT)) == ""
+    assert unread([], Situation(AT, Event(branch="main"))) == ""
+    assert unread([], Situation(AT, Event(tag="server-v1.4.2"), crates=SERVER)) == ""
+    assert unread(["type=match,pattern=^x-(.*)$,group=1"], Situation(AT, Event(tag="x-1"))) == ""
+    assert unread(["type=match,pattern=^x-(.*)$,enable=false"], Situation(AT, Event(tag="x-1"))) != ""
+    assert unread(["type=raw,value=next"], Situation(AT, Event(tag="x-1"))) != ""
+
+
+MATCH = "type=match,pattern=^app-(.*)$,group=1"
+
+
+@pytest.mark.parametrize(
+    ("rules", "tag", "others", "found"),
+    [
+        ([MATCH], "app-1.2.3", (), ("1.2.3", "latest")),
+        ([MATCH], "app-1.2.3", ("app-2.0.0",), ("1.2.3",)),
+        ([MATCH], "app-1.2.3", ("v2.0.0",), ("1.2.3", "latest")),
+        ([MATCH], "app-1.2.3-rc.1", (), ("1.2.3-rc.1",)),
+        ([MATCH], "app-2026", (), ("2026", "latest")),
+        ([MATCH], "other", (), ()),
+        ([MATCH, "latest=false"], "app-1.2.3", (), ("1.2.3",)),
+        (["type=ref,event=tag"], "v1.2.3", ("v2.0.0",), ("v1.2.3",)),
+        (["type=ref,event=tag"], "v1.2.3", (), ("v1.2.3", "latest")),
+        (["type=ref,event=tag"], "v1.2.3-rc.1", (), ("v1.2.3-rc.1",)),
+        (["type=ref,event=branch"], "v1.2.3", (), ()),
+        (
+            ["type=semver,pattern={{major}}.{{minor}},match=^app-(.*)$"],
+            "app-1.2.3",
+            ("app-1.3.0", "v9.0.0"),
+            ("1.2",),
+        ),
+        (
+            [
+                "type=semver,pattern={{raw}},match=app-(.*)",
+                "type=semver,pattern={{major}},match=app-(.*)",
+            ],
+            "app-1.2.3",
+            ("app-1.3.0",),
+            ("app-1.2.3",),
+        ),
+    ],
+)
+def test_latest_goes_with_every_rule_that_reads_git_tags(
+    rules: list[str], tag: str, others: tuple[str, ...], found: tuple[str, ...]
+) -> None:
+    """As the metadata action gives it for `match` and `ref`, but never back to an older release."""
+    facts = replace(AT, all_tags=(tag, *others), branch="")
+    assert from_text(rules, Situation(facts, Event(tag=tag))) == found
+    dirty = replace(facts, changed=("src/main.rs",))
+    assert "latest" not in from_text(rules, Situation(dirty, Event(tag=tag)))

@@ -5,7 +5,7 @@ import pytest
 from pipeline import errors
 from pipeline.config.request import Choice
 from pipeline.project import diagnostics, features, selection
-from pipeline.project.metadata import Binary, read_metadata
+from pipeline.project.metadata import Binary, Project, crates_of, read_metadata
 
 
 def metadata(*packages: dict, default: list[str] | None = None) -> str:
@@ -310,3 +310,12 @@ def test_what_no_row_knows_is_told_by_the_command_that_failed() -> None:
         "error: key with no value", "cargo metadata", otherwise=diagnostics.DESCRIBING
     )
     assert type(error) is errors.InvalidManifest
+
+
+def test_a_packages_name_and_directory() -> None:
+    packages = [
+        {"name": name, "manifest_path": f"/src/{path}Cargo.toml"} for name, path in (("a", ""), ("b", "x/y/"))
+    ]
+    project = Project((), json.dumps({"packages": packages, "workspace_root": "/src"}))
+    assert crates_of(project, "a") == ("a",)
+    assert crates_of(project, "b") == ("b", "x/y")
