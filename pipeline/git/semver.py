@@ -58,7 +58,7 @@ def of_tag(tag: str) -> Version | None:
 
 
 def fronted(tag: str) -> list[tuple[str, Version]]:
-    """Return every way to read a git tag as a version with something in front: `server-v1.4.2`, `server/1.4.2`.
+    """Return every way to read a git tag as a version with something in front, as `server-v1.4.2`.
 
     The separators are those of cargo-release and release-plz (`-`), of Go modules (`/`) and of npm (`@`).
     """
