@@ -45,19 +45,20 @@ class Descriptor:
         Raises:
             PublishError: it has no digest or size, or a digest that this program cannot check.
         """
+        if not isinstance(document, Mapping):
+            raise damaged("a descriptor is no object")
         digest, size = document.get("digest"), document.get("size")
         if not isinstance(digest, str) or not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
             raise damaged(f"{digest!r} is no sha256 digest")
-        if not isinstance(size, int):
+        if not isinstance(size, int) or isinstance(size, bool) or size < 0:
             raise damaged("a descriptor has no size", digest)
-        return cls(
-            media_type=document.get("mediaType", ""),
-            digest=digest,
-            size=size,
-            platform=platform_name(document.get("platform") or {}),
-            artifact_type=document.get("artifactType", ""),
-            annotations=document.get("annotations") or {},
-        )
+        annotations, platform = document.get("annotations") or {}, document.get("platform") or {}
+        texts = [document.get("mediaType") or "", document.get("artifactType") or ""]
+        if not isinstance(platform, Mapping) or not isinstance(annotations, Mapping):
+            raise damaged("a descriptor's platform or annotations are no object", digest)
+        if not all(isinstance(text, str) for text in (*texts, *annotations.values())):
+            raise damaged("a descriptor's type or an annotation is no text", digest)
+        return cls(texts[0], digest, size, platform_name(platform), texts[1], annotations)
 
     def as_json(self) -> dict[str, Any]:
         """The descriptor as an index or a manifest has it, without empty parts."""
@@ -98,12 +99,12 @@ class Manifest:
         """
         if digest_of(body) != descriptor.digest:
             raise damaged("the content does not have the digest it is stored under", descriptor.digest)
+        document = parsed(body, descriptor.digest)
         try:
-            document = json.loads(body)
             if descriptor.media_type in INDEXES or "manifests" in document:
                 return cls(descriptor, body, children=tuple(map(Descriptor.parse, document["manifests"])))
             blobs = [document["config"], *document["layers"]]
-        except (ValueError, KeyError, TypeError) as error:
+        except (KeyError, TypeError) as error:
             raise damaged(f"this is not a manifest ({error!r})", descriptor.digest) from error
         return cls(descriptor, body, blobs=tuple(map(Descriptor.parse, blobs)))
 
@@ -217,6 +218,21 @@ def digest_of_file(path: Path) -> str:
 def compact(document: Mapping[str, Any]) -> bytes:
     """A JSON document as bytes that only depend on what it says."""
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def parsed(body: bytes, where: str = "") -> dict[str, Any]:
+    """A JSON object out of bytes that somebody else wrote.
+
+    Raises:
+        PublishError: they are no JSON, are nested too deeply, or are something else than an object.
+    """
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise damaged(f"this is no JSON document ({type(error).__name__})", where) from error
+    if not isinstance(document, dict):
+        raise damaged("this JSON document is no object", where)
+    return document
 
 
 def damaged(what: str, where: str = "layout") -> PublishError:

@@ -6,7 +6,6 @@ Every registry that stores images accepts it. `docker pull` refuses it, since it
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,10 @@ from pipeline.oci.layout import (
     Descriptor,
     Manifest,
     compact,
+    damaged,
     digest_of,
     digest_of_file,
+    parsed,
 )
 from pipeline.registry import pushing
 from pipeline.registry.address import Address, Destination
@@ -118,7 +119,7 @@ async def pull(address: Address, path: Path, registries: Registries) -> bool:
             "this is not compiled state", where=str(address), fix="use the address given to --cache-to"
         )
     layer = Manifest.parse(found.descriptor, found.body).blobs[1]
-    got = await repository.registry.persist(lambda: _download(repository, layer.digest, path))
+    got = await repository.registry.persist(lambda: _download(repository, layer, path))
     if got != layer.digest:
         raise PublishError(
             f"the registry returned bytes with the digest {got}",
@@ -128,15 +129,18 @@ async def pull(address: Address, path: Path, registries: Registries) -> bool:
     return True
 
 
-async def _download(repository: Repository, digest: str, path: Path) -> str:
-    """Download a blob to a file and return its digest."""
-    got = hashlib.sha256()
-    async with repository.blob(digest) as pieces, await anyio.open_file(path, "wb") as file:
+async def _download(repository: Repository, blob: Descriptor, path: Path) -> str:
+    """Write a blob to a file; the digest of what came, which is not more than its size says."""
+    got, left = hashlib.sha256(), blob.size
+    async with repository.blob(blob.digest) as pieces, await anyio.open_file(path, "wb") as file:
         async for piece in pieces:
+            left -= len(piece)
+            if left < 0:
+                raise damaged(f"more came than the {blob.size} bytes that are named", blob.digest)
             got.update(piece)
             await file.write(piece)
     return f"sha256:{got.hexdigest()}"
 
 
 def _is_archive(found: Fetched) -> bool:
-    return bool(json.loads(found.body).get("artifactType") == TYPE)
+    return bool(parsed(found.body).get("artifactType") == TYPE)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from pipeline.oci.layout import MANIFEST, Descriptor, compact, digest_of
+from pipeline.oci.layout import MANIFEST, Descriptor, compact, digest_of, parsed
 
 EMPTY = b"{}"
 EMPTY_CONFIG = Descriptor("application/vnd.oci.empty.v1+json", digest_of(EMPTY), len(EMPTY))
@@ -93,7 +93,7 @@ def joined(artifact: Artifact, present: bytes) -> Artifact:
         artifact: the artifact to push.
         present: the manifest at its tag.
     """
-    before, now = json.loads(present).get("layers", []), json.loads(artifact.body)
+    before, now = parsed(present).get("layers", []), json.loads(artifact.body)
     if not [layer for layer in before if layer not in now["layers"]]:
         return artifact
     now["layers"] = [*before, *(layer for layer in now["layers"] if layer not in before)]

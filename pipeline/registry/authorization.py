@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import httpx
 
 from pipeline.errors import PublishError, RegistryDenied
+from pipeline.oci.layout import parsed
 from pipeline.registry.credentials import Login
 from pipeline.registry.refusals import LOGIN
 
@@ -71,9 +72,12 @@ def token_of(answer: httpx.Response) -> str:
         PublishError: the response has no token.
     """
     try:
-        document = answer.json()
-        return str(document.get("token") or document["access_token"])
-    except (ValueError, KeyError, AttributeError):
+        document = parsed(answer.content)
+        token = document.get("token") or document["access_token"]
+        if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
+            raise ValueError("no token that a header can have")
+        return token
+    except (PublishError, ValueError, KeyError):
         raise PublishError(
             "the token service returned no token", where=str(answer.request.url), fix=LOGIN
         ) from None

@@ -54,7 +54,9 @@ class Registries:
         async with self._dialling:
             if host not in self._known:
                 base = await self._base(host)
-                self._known[host] = Registry(self.client, host, base, self.keychain, self.retry, self.say)
+                self._known[host] = Registry(
+                    self.client, host, base, self.keychain, self.retry, self.say, self.plain_http
+                )
             return self._known[host]
 
     async def _base(self, host: str) -> httpx.URL:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
 
@@ -18,7 +16,9 @@ from pipeline.oci.layout import (
     MANIFEST,
     Descriptor,
     compact,
+    damaged,
     digest_of,
+    parsed,
 )
 from pipeline.registry.address import DOCKER_HUB
 from pipeline.registry.retry import Passing
@@ -31,6 +31,9 @@ NO_SUCH_API = frozenset({400, 404, 405, 406, 501})
 
 MAX_MANIFEST_BYTES = 4 << 20
 """What registries have to take, by the specification; what is larger is no manifest."""
+
+MAX_PAGES = 100
+"""Pages of referrers that are read; a registry that has more is not believed."""
 
 Open = Callable[[], AsyncGenerator[bytes, None]]
 
@@ -115,7 +118,12 @@ class Repository:
             PublishError: its bytes do not have its digest.
         """
         answer = await self._ask("GET", f"blobs/{blob.digest}", accept=frozenset({200}))
-        return self._checked(blob.digest, answer.content)
+        body = self._checked(blob.digest, answer.content)
+        if len(body) != blob.size:
+            raise damaged(
+                f"it has {len(body)} bytes where {blob.size} are named", f"{self.path}@{blob.digest}"
+            )
+        return body
 
     async def manifest(self, reference: str) -> Fetched | None:
         """A manifest by tag or digest; None where there is none.
@@ -178,21 +186,34 @@ class Repository:
         """What the referrers API lists, all pages of it; None without that API."""
         path = f"{self.path}/referrers/{subject}"
         found: list[Descriptor] = []
-        while path:
+        for _ in range(MAX_PAGES):
             answer = await self.registry.send(
                 "GET", path, scope=self.scope, headers=ACCEPT, accept=frozenset({200, *NO_SUCH_API})
             )
             if answer.status_code in NO_SUCH_API:
                 return None
-            found += _entries(answer.json())
+            found += _entries(answer.content)
             further = answer.links.get("next", {}).get("url", "")
-            path = str(answer.request.url.join(further)) if further else ""
-        return tuple(found)
+            if not further:
+                return tuple(found)
+            path = self._same_origin(answer.request.url.join(further))
+        raise self._endless(f"more than {MAX_PAGES} pages of referrers")
+
+    def _same_origin(self, url: httpx.URL) -> str:
+        """The address of the next page, which has to be this registry's own."""
+        base = self.registry.base
+        if (url.scheme, url.host, url.port) != (base.scheme, base.host, base.port):
+            raise self._endless(f"a page of referrers at another host: {url.host}")
+        return str(url)
+
+    def _endless(self, what: str) -> PublishError:
+        where, fix = f"{self.registry.host}/{self.path}", "ask the registry's operator; nothing was tagged"
+        return PublishError(f"the registry names {what}", where=where, fix=fix)
 
     async def fallback(self, subject: str) -> tuple[Descriptor, ...]:
         """What the fallback tag says refers to a digest."""
         found = await self.manifest(fallback_tag(subject))
-        return _entries(json.loads(found.body)) if found else ()
+        return _entries(found.body) if found else ()
 
     async def add_fallback(self, subject: str, referrer: Descriptor) -> None:
         """Enter a referrer under its subject's fallback tag, as the specification has clients do it.
@@ -246,5 +267,8 @@ def fallback_tag(subject: str) -> str:
     return subject.replace(":", "-")[:128]
 
 
-def _entries(index: Any) -> tuple[Descriptor, ...]:
-    return tuple(map(Descriptor.parse, index.get("manifests") or ()))
+def _entries(body: bytes) -> tuple[Descriptor, ...]:
+    entries = parsed(body).get("manifests") or ()
+    if not isinstance(entries, list | tuple):
+        raise damaged("the list of referrers is no list")
+    return tuple(map(Descriptor.parse, entries))

@@ -6,12 +6,21 @@ streamed through.
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.errors import DuplicatePlatform, MalformedPlatform, NotMergeable, UnsupportedPlatform
-from pipeline.oci.layout import INDEX, MANIFEST, Descriptor, Manifest, compact, digest_of, platform_name
+from pipeline.oci.layout import (
+    INDEX,
+    MANIFEST,
+    Descriptor,
+    Manifest,
+    compact,
+    damaged,
+    digest_of,
+    parsed,
+    platform_name,
+)
 from pipeline.registry.address import Address, Destination, parse_source
 from pipeline.registry.artifacts import Artifact
 from pipeline.registry.dial import Registries
@@ -146,15 +155,22 @@ async def _parts(
     found = await _fetch(repository, address, address.reference)
     manifest = Manifest.parse(found.descriptor, found.body)
     if manifest.blobs:
-        config = json.loads(await repository.small_blob(manifest.blobs[0]))
+        config = parsed(await repository.small_blob(manifest.blobs[0]))
         # A plain manifest stands for an index of one: its annotations are those that the index would have.
-        own = json.loads(found.body).get("annotations") or None
+        own = _annotations(found) or None
         return [_part(found, platform_name(config), {}, address, repository)], own
     parts = []
     for entry in manifest.children:
         child = await _fetch(repository, address, entry.digest)
         parts.append(_part(child, entry.platform, entry.annotations, address, repository))
-    return parts, json.loads(found.body).get("annotations") or {}
+    return parts, _annotations(found)
+
+
+def _annotations(found: Fetched) -> Mapping[str, str]:
+    annotations = parsed(found.body).get("annotations") or {}
+    if not isinstance(annotations, dict) or not all(isinstance(text, str) for text in annotations.values()):
+        raise damaged("the annotations are no texts", found.descriptor.digest)
+    return annotations
 
 
 async def _fetch(repository: Repository, address: Address, reference: str) -> Fetched:

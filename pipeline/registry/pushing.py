@@ -9,7 +9,6 @@ So a tag names something complete at any moment, and a push that fails in 1 or 2
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
@@ -24,7 +23,7 @@ from pipeline.errors import (
     TagRefused,
     first,
 )
-from pipeline.oci.layout import Descriptor, Manifest, Store, platform_name, walk
+from pipeline.oci.layout import Descriptor, Manifest, Store, parsed, platform_name, walk
 from pipeline.registry.address import Destination
 from pipeline.registry.artifacts import Artifact, joined
 from pipeline.registry.dial import Registries
@@ -254,4 +253,4 @@ async def platforms(store: Store, manifests: Sequence[Manifest]) -> tuple[Platfo
 
 async def _described(store: Store, image: Manifest) -> str:
     config = b"".join([piece async for piece in store.blob(image.blobs[0])])
-    return platform_name(json.loads(config))
+    return platform_name(parsed(config))

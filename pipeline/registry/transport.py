@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -21,6 +21,11 @@ from pipeline.registry.retry import PASSING, Passing, Retry, retry_after
 USER_AGENT = "rust-multiarch (+https://github.com/rust-multiarch/rust-multiarch)"
 TIMEOUT = httpx.Timeout(60, connect=15, pool=None)
 """Seconds without a byte; a registry may take a while to store what it got."""
+
+MAX_ANSWER_BYTES = 4 << 20
+"""The longest answer that is held in memory: registries need not take manifests that are larger."""
+
+MAX_REDIRECTS = 10
 
 NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
 """What OpenSSL calls an answer that is not TLS; its versions differ."""
@@ -40,6 +45,7 @@ class Registry:
     keychain: Keychain
     retry: Retry
     say: Say
+    plain_http: Collection[str] = ()
     contacted: bool = False
     _tokens: dict[str, str] = field(default_factory=dict, repr=False)
     _signing_in: anyio.Lock = field(default_factory=anyio.Lock)
@@ -153,6 +159,7 @@ class Registry:
         content: bytes | AsyncGenerator[bytes, None] | None,
     ) -> httpx.Request:
         target = self.base.join(url)
+        self._check_secure(target)
         sent = dict(headers or {})
         # An upload may be sent on to another host, which must not see this one's credentials.
         if token and (target.scheme, target.host, target.port) == (
@@ -163,11 +170,74 @@ class Registry:
             sent["Authorization"] = token
         return self.client.build_request(method, target, headers=sent, content=content)
 
+    def _check_secure(self, target: httpx.URL) -> None:
+        """Refuse an address without TLS, unless its host was named for that or is this very registry.
+
+        Raises:
+            PublishError: a registry names it for an upload, or redirects there.
+        """
+        netloc = target.netloc.decode("ascii", "replace")
+        own = (target.scheme, target.host, target.port) == (self.base.scheme, self.base.host, self.base.port)
+        if target.scheme == "https" or own or netloc in self.plain_http:
+            return
+        raise PublishError(
+            f"the registry leads to an address without TLS: {target.scheme}://{netloc}",
+            where=self.host,
+            fix="have the registry's operator correct the address that it sends (X-Forwarded-Proto behind a "
+            f"proxy), or pass --plain-http {netloc} where what is sent may be read on the way",
+        )
+
     async def _exchange(self, request: httpx.Request, stream: bool = False) -> httpx.Response:
+        """The answer to a request, after redirects; whole unless it is streamed.
+
+        Raises:
+            PublishError: it is too long, encoded, redirected without end or to an address without TLS.
+        """
+        response = await self._sent(request)
+        for _ in range(MAX_REDIRECTS):
+            following = response.next_request if request.method in ("GET", "HEAD") else None
+            if following is None:
+                break
+            await response.aclose()
+            self._check_secure(following.url)
+            # httpx leaves out the credentials of a request that goes to another host.
+            response = await self._sent(following)
+        else:
+            await response.aclose()
+            raise self._hostile(f"more than {MAX_REDIRECTS} redirects")
         try:
-            response = await self.client.send(
-                request, stream=stream, follow_redirects=request.method in ("GET", "HEAD")
-            )
+            if response.headers.get("Content-Encoding", "identity") != "identity":
+                raise self._hostile("an answer with an encoding that was not asked for")
+            return response if stream else await self._whole(response)
+        except BaseException:
+            await response.aclose()
+            raise
+
+    async def _whole(self, response: httpx.Response) -> httpx.Response:
+        """An answer with its body, which may not be long."""
+        if response.is_stream_consumed:  # it was made in memory
+            return response
+        body = bytearray()
+        async for piece in self._pieces(response):
+            body += piece
+            if len(body) > MAX_ANSWER_BYTES:
+                raise self._hostile(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
+        await response.aclose()
+        return httpx.Response(
+            response.status_code,
+            headers=response.headers,
+            content=bytes(body),
+            request=response.request,
+            extensions=response.extensions,
+        )
+
+    def _hostile(self, what: str) -> PublishError:
+        fix = "ask the registry's operator, or push elsewhere; nothing was tagged"
+        return PublishError(f"the registry sent {what}", where=self.host, fix=fix)
+
+    async def _sent(self, request: httpx.Request) -> httpx.Response:
+        try:
+            response = await self.client.send(request, stream=True)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             if fault := _tls_fault(error):
                 raise RegistryUnreachable(fault.what, where=self.host, fix=fault.fix) from error

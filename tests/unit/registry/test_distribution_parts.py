@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -60,8 +61,8 @@ def test_an_upload_goes_on_where_the_registry_says(location: str, url: str) -> N
 def test_referrers_without_the_api_are_under_a_tag() -> None:
     assert fallback_tag("sha256:" + "a" * 64) == "sha256-" + "a" * 64
     entry = Descriptor(MANIFEST, digest_of(b"x"), 1, artifact_type="a/b")
-    assert _entries({"manifests": [entry.as_json()]}) == (entry,)
-    assert _entries({"manifests": None}) == ()
+    assert _entries(json.dumps({"manifests": [entry.as_json()]}).encode()) == (entry,)
+    assert _entries(b'{"manifests": null}') == ()
 
 
 def test_bytes_have_to_be_those_asked_for_and_no_more_than_a_manifest_has() -> None:
