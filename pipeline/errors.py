@@ -253,6 +253,12 @@ class NotReproducible(VerificationError):
     exit_code = 42
 
 
+class UnsafeOutput(VerificationError):
+    """The output of a build is not the regular files that it has to be."""
+
+    exit_code = 43
+
+
 class SmokeFailed(VerificationError):
     """A variant was started and did not do what was expected of it."""
 

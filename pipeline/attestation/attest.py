@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 import dagger
 from dagger import dag
 
+from pipeline import host_files
 from pipeline.abi import elf
 from pipeline.attestation import dpkg, provenance, referrers, sbom, signing
 from pipeline.attestation.provenance import StatementSubject
@@ -193,9 +194,10 @@ async def examine(
         bill = sbom.cyclonedx(described, version("rust-multiarch"))
     if not options.symbols:
         return PlatformAttachments(part.platform, bill)
-    symbols, programs = await _files(part.symbols), await _files(part.binaries)
     # The caller may have added programs to the container.
-    names = {f"{name}.debug": name for name in part.programs if name in programs}
+    built = set(await part.binaries.entries())
+    names = {f"{name}.debug": name for name in part.programs if name in built}
+    symbols, programs = await _files(part.symbols, names), await _files(part.binaries, names.values())
     return PlatformAttachments(
         part.platform,
         bill,
@@ -204,15 +206,16 @@ async def examine(
     )
 
 
-async def _files(directory: dagger.Directory) -> dict[str, bytes]:
-    """Read the files of a directory by name; the engine's API returns only text."""
+async def _files(directory: dagger.Directory, names: Iterable[str]) -> dict[str, bytes]:
+    """Read files of a directory by name; the engine's API returns only text.
+
+    Raises:
+        UnsafeOutput: one of them is no regular file.
+    """
+    names = list(names)
     with tempfile.TemporaryDirectory(prefix="rust-multiarch-") as folder:
-        await directory.export(folder)
-        return _read(Path(folder))
-
-
-def _read(folder: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
+        await directory.filter(include=names).export(folder)
+        return {file.name: file.read_bytes() for file in host_files.regular(Path(folder), names)}
 
 
 def attachments(

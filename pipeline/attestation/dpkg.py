@@ -81,11 +81,16 @@ async def read(container: dagger.Container) -> OperatingSystem:
         await container.rootfs().filter(include=patterns).export(folder)
         root = Path(folder)
         files = [root / STATUS, *sorted((root / STATUS_FOLDER).glob("*"))]
-        statuses = [file.read_text() for file in files if file.is_file() and file.suffix != ".md5sums"]
-        release = next((text for path in RELEASES if (text := _text(root / path))), "")
-    return system(release, statuses)
+        statuses = [_text(root, file) for file in files if file.suffix != ".md5sums"]
+        release = next((text for path in RELEASES if (text := _text(root, root / path))), "")
+    return system(release, filter(None, statuses))
 
 
-def _text(path: Path) -> str:
-    """Return a file's text; "" for a missing file or a link to a file that was not exported."""
-    return path.read_text() if path.is_file() else ""
+def _text(root: Path, path: Path) -> str:
+    """Return a file's text; "" for a missing file or a link to a file that was not exported.
+
+    An image may have links to anywhere, and they are not followed to this machine's own files.
+    """
+    real = path.resolve()
+    inside = real.is_relative_to(root.resolve())
+    return real.read_text(errors="replace") if inside and real.is_file() else ""

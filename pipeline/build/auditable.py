@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import dagger
+from dagger import dag
 
 from pipeline import upload
 from pipeline.project.unit_graph import CRATES_IO, Crate, Graph, Kind
@@ -76,16 +77,24 @@ async def directory(graphs: Iterable[Graph]) -> dagger.Directory:
     and the engine's log would have all of it.
     """
     with tempfile.TemporaryDirectory() as name:
-        write(graphs, Path(name))
-        return await upload.directory(Path(name)).sync()
+        places = write(graphs, Path(name))
+        uploaded, named = upload.directory(Path(name)), dag.directory()
+        for file, place in places.items():
+            named = named.with_file(place, uploaded.file(file))
+        return await named.sync()
 
 
-def write(graphs: Iterable[Graph], folder: Path) -> None:
-    """Write the sections as files `<triple>/<binary>` below a folder."""
-    for graph in graphs:
-        path = folder / graph.triple / graph.binary
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(section(graph))
+def write(graphs: Iterable[Graph], folder: Path) -> dict[str, str]:
+    """Write the sections as numbered files to a folder: no name on this machine is a project's choice.
+
+    Returns:
+        The place `<triple>/<binary>` of each file, by its name.
+    """
+    places = {}
+    for number, graph in enumerate(graphs):
+        (folder / str(number)).write_bytes(section(graph))
+        places[str(number)] = f"{graph.triple}/{graph.binary}"
+    return places
 
 
 def add(triple: str, binary: str) -> str:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from dagger import dag
 
+from pipeline import host_files
 from pipeline.cli import output
 from pipeline.cli.session import say
 from pipeline.errors import InvalidArgument, PublishError
@@ -134,7 +135,8 @@ class Caches:
             return
         packed = await module.export_cache()
         if isinstance(self.target, Path):
-            await packed.export(str(self.target))
+            with host_files.replacing(self.target) as made:
+                await packed.export(str(made))
             return
         with tempfile.TemporaryDirectory(prefix="rust-multiarch-") as folder:
             path = Path(folder) / "state.tar.zst"

@@ -13,6 +13,7 @@ import anyio
 import typer
 from dagger import dag
 
+from pipeline import host_files
 from pipeline.attestation import attest
 from pipeline.cli import caching, loading, output, session, watching
 from pipeline.cli.merge import FromEnvironment
@@ -91,11 +92,14 @@ async def build(
         tags = [named(one, image.name) for one in tag or ()]
         for way in ways:
             if way.kind == "archive":
-                await image.tarball().export(way.path)
+                with host_files.replacing(Path(way.path)) as path:
+                    await image.tarball().export(str(path))
             if way.kind == "layout":
-                await image.layout().export(way.path)
+                with host_files.replacing(Path(way.path)) as path:
+                    await image.layout().export(str(path))
             if way.kind == "docker":
-                await loading.write(image, tags, way.path)
+                with host_files.replacing(Path(way.path)) as path:
+                    await loading.write(image, tags, str(path))
         document: dict[str, Any] = {"variants": await image.rows()}
         if "push" in kinds and tag:
             receipt = await _publish(image, tag, username, password, no_clobber, plain_http, attached)
@@ -335,18 +339,22 @@ async def binary(
 ) -> str:
     """Write the stripped binaries of every platform to `<output>/<os>-<arch>/`, with checksums; no image."""
     planned, compiled = await module.compiled()
-    written = []
-    for target in planned.request.targets:
-        folder = Path(directory) / target.platform.replace("/", "-")
-        await compiled.directory(target.triple(planned.request.libc)).export(str(folder))
-        for each in planned.binaries:
-            path = folder / each.name
-            written.append({"platform": target.platform, "path": str(path), "bytes": path.stat().st_size})
-    paths = [Path(str(each["path"])) for each in written]
-    sums = [
-        f"{digest_of_file(path).removeprefix('sha256:')}  {path.relative_to(directory)}" for path in paths
-    ]
-    (Path(directory) / CHECKSUMS).write_text("".join(f"{line}\n" for line in sums))
+    names = [each.name for each in planned.binaries]
+    output, written, sums, places = Path(directory), [], [], []
+    with host_files.beside(output) as folder:
+        for target in planned.request.targets:
+            platform = target.platform.replace("/", "-")
+            made = compiled.directory(target.triple(planned.request.libc)).filter(include=names)
+            await made.export(str(folder / platform))
+            for path in host_files.regular(folder / platform, names):
+                place = f"{platform}/{path.name}"
+                sums.append(f"{digest_of_file(path).removeprefix('sha256:')}  {place}\n")
+                size = path.stat().st_size
+                written.append({"platform": target.platform, "path": str(output / place), "bytes": size})
+                places.append((path, output / place))
+        checksums = folder / CHECKSUMS
+        checksums.write_text("".join(sums))
+        host_files.move([*places, (checksums, output / CHECKSUMS)], output)
     return _json({"binaries": written}) if json else "\n".join(str(each["path"]) for each in written)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import dagger
@@ -96,8 +97,14 @@ def build_request(settings: Settings, source: dagger.Directory, access: Access, 
 
     Raises:
         PlatformError and its kin: see `targets.select`.
-        InvalidArgument: a build argument is not NAME=value.
+        InvalidArgument: a build argument is not NAME=value, or a profile has no name of one.
     """
+    if not re.fullmatch(r"\w[\w-]*", settings.profile):
+        raise InvalidArgument(
+            f"{settings.profile!r} is not the name of a profile",
+            where="--profile",
+            fix="name release, dev or a profile of Cargo.toml",
+        )
     return BuildRequest(
         source=source,
         targets=select(settings.platforms),

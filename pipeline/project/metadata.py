@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.errors import InvalidManifest
+
 
 @dataclass(frozen=True)
 class Package:
@@ -57,9 +59,41 @@ def crates_of(project: Project, package: str) -> tuple[str, ...]:
     return (package,) if folder == "." else (package, folder)
 
 
+NAME = re.compile(r"\w[\w.+-]*")
+"""Names of packages, programs and features: they become file names, and words of commands."""
+
+LONGEST_NAME = 200
+"""Characters of a name; file systems take 255 bytes, and something is added."""
+
+
+def check_names(entry: Mapping[str, Any]) -> None:
+    """Refuse names that could leave a directory, or mean something to a shell or a terminal.
+
+    Cargo itself lets a program be called `/etc/cron.d/x`.
+
+    Raises:
+        InvalidManifest: a package, a program, an example or a feature has such a name.
+    """
+    built = [each["name"] for each in entry["targets"] if {"bin", "example"} & set(each["kind"])]
+    for kind, names in (("package", [entry["name"]]), ("program", built), ("feature", entry["features"])):
+        for name in names:
+            if not NAME.fullmatch(name) or len(name) > LONGEST_NAME:
+                raise InvalidManifest(
+                    f"the name of a {kind} is {name!r}",
+                    where=str(entry.get("manifest_path", "Cargo.toml")),
+                    fix="use letters, digits, `_`, `-`, `.` and `+` in it, a letter or digit first",
+                )
+
+
 def read_metadata(text: str) -> Project:
-    """The project from the JSON of `cargo metadata --no-deps --format-version 1`."""
+    """Return the project from the JSON of `cargo metadata --no-deps --format-version 1`.
+
+    Raises:
+        InvalidManifest: see `check_names`.
+    """
     document = json.loads(text)
+    for entry in document["packages"]:
+        check_names(entry)
     defaults = set(document.get("workspace_default_members") or document["workspace_members"])
     packages = (_package(entry, entry["id"] in defaults) for entry in document["packages"])
     return Project(tuple(packages), text)

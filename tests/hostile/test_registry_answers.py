@@ -219,7 +219,7 @@ def test_odd_descriptors_are_errors_of_ours(change: dict[str, object]) -> None:
 @pytest.mark.parametrize("token", ["a\r\nX-Evil: 1", "", "späť", "a b", 7, None, ["x"]])
 def test_a_token_cannot_be_more_than_a_header(token: object) -> None:
     answer = httpx.Response(200, json={"token": token}, request=httpx.Request("GET", "https://x"))
-    with pytest.raises(PublishError, match="did not answer with a token"):
+    with pytest.raises(PublishError, match="token"):
         token_of(answer)
 
 

@@ -1,6 +1,5 @@
 import base64
 import json
-from pathlib import Path
 
 from test_signing import KEY, pem
 
@@ -88,9 +87,3 @@ def test_a_platform_without_attachments() -> None:
 
 def test_an_image_of_one_platform_is_signed_once() -> None:
     assert [a.subject for a in made(root=AMD64, signer=SIGNER)] == [AMD64.digest]
-
-
-def test_reads_the_files_of_a_directory(tmp_path: Path) -> None:
-    (tmp_path / "b.debug").write_bytes(b"2")
-    (tmp_path / "a.debug").write_bytes(b"1")
-    assert list(attest._read(tmp_path).items()) == [("a.debug", b"1"), ("b.debug", b"2")]

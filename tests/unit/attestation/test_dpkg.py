@@ -66,4 +66,4 @@ def test_a_missing_file_has_no_text(tmp_path: Path) -> None:
     (tmp_path / "os-release").write_text("ID=debian")
     (tmp_path / "link").symlink_to("nowhere")
     names = ("os-release", "link", "none")
-    assert [dpkg._text(tmp_path / name) for name in names] == ["ID=debian", "", ""]
+    assert [dpkg._text(tmp_path, tmp_path / name) for name in names] == ["ID=debian", "", ""]
