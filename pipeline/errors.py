@@ -14,6 +14,8 @@ from typing import ClassVar, TypeVar
 
 from dagger import ExecError, QueryError
 
+from pipeline.printable import printable
+
 try:  # a module function that raises this one is reported without our own stack
     from dagger.mod._exceptions import FunctionError as _Reported
 except ImportError:  # pragma: no cover - an SDK that moved it still reports, only with the stack
@@ -71,8 +73,8 @@ class RustMultiarchError(_Reported, QueryError):
         return "\n".join(lines)
 
     def render(self) -> str:
-        """The failing command's own output, whole, then the message."""
-        return "\n".join(filter(None, (self.output, self.message())))
+        """Return the failing command's own output, whole, then the message, as a terminal may show them."""
+        return printable("\n".join(filter(None, (self.output, self.message()))))
 
     def __str__(self) -> str:
         return self.message()

@@ -28,6 +28,7 @@ from pipeline.git import ci
 from pipeline.git import facts as git
 from pipeline.git.context import Situation
 from pipeline.main import RustMultiarch
+from pipeline.printable import printable
 from pipeline.progress.view import Mode
 from pipeline.targets import select
 
@@ -42,7 +43,7 @@ Before = Callable[..., str | None]
 
 def say(line: str) -> None:
     """A line of progress, on stderr: stdout is for the answer."""
-    typer.echo(line, err=True)
+    typer.echo(printable(line), err=True)
 
 
 def project_command(
@@ -216,4 +217,4 @@ def answer(
         say(str(interrupted))
         raise typer.Exit(watching.EXIT_CODE) from None
     if printed:
-        typer.echo(printed)
+        typer.echo(printable(printed))

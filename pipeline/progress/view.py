@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Protocol, TextIO
 
+from pipeline.printable import printable
 from pipeline.progress import model
 from pipeline.progress.model import Board
 
@@ -81,7 +82,7 @@ class Lines:
 
     def note(self, line: str) -> None:
         """The line."""
-        print(line, file=self._out, flush=True)
+        print(printable(line), file=self._out, flush=True)
 
 
 class Screen:
@@ -103,14 +104,14 @@ class Screen:
         """Paint the board, and pending lines above it."""
         lines = model.frame(board, now, self._width())
         up = f"\x1b[{self._painted}F" if self._painted else ""
-        text = "".join(f"{line}\n" for line in (*self._pending, *lines))
+        text = "".join(f"{line}\n" for line in (*self._pending, *map(printable, lines)))
         self._out.write(f"{up}\x1b[J{text}")
         self._out.flush()
         self._painted, self._pending = len(lines), []
 
     def note(self, line: str) -> None:
         """Keep the line for the next tick."""
-        self._pending.append(line)
+        self._pending.append(printable(line))
 
     def _width(self) -> int:
         try:
@@ -135,7 +136,7 @@ class Silence:
 
     def note(self, line: str) -> None:
         """The line."""
-        print(line, file=self._out, flush=True)
+        print(printable(line), file=self._out, flush=True)
 
 
 def painter(mode: Mode, out: TextIO, environ: Mapping[str, str] = os.environ) -> Painter:

@@ -23,6 +23,7 @@ import anyio
 import certifi
 import httpx
 
+from pipeline.printable import printable
 from pipeline.registry.address import DOCKER_HUB
 from pipeline.registry.credentials import Keychain, anonymous
 from pipeline.registry.retry import Retry
@@ -34,7 +35,7 @@ PROBE_SECONDS = 5.0
 
 def to_stderr(line: str) -> None:
     """A line of progress."""
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 @dataclass
