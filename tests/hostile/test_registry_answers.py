@@ -5,12 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from pathlib import Path
 
 import httpx
 import pytest
 
 from pipeline.errors import PublishError
 from pipeline.oci.layout import INDEX, MANIFEST, Descriptor, Manifest, digest_of, parsed
+from pipeline.registry import archive
 from pipeline.registry.artifacts import joined
 from pipeline.registry.authorization import token_of
 from pipeline.registry.credentials import Login
@@ -239,3 +241,14 @@ def test_parsed_takes_objects_alone() -> None:
 def test_signatures_of_others_are_objects() -> None:
     with pytest.raises(PublishError):
         joined(None, b"[]")  # type: ignore[arg-type]
+
+
+async def test_an_archive_is_not_longer_than_its_size(tmp_path: Path) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield bytes(1 << 20)
+
+    at = repository(lambda asked: httpx.Response(200, content=endless() if asked.method == "GET" else b""))
+    with pytest.raises(PublishError, match="more came than the 12 bytes"):
+        await archive._download(at, BLOB, tmp_path / "state")
+    assert (tmp_path / "state").stat().st_size <= BLOB.size
