@@ -25,7 +25,7 @@ async def elf(file, path: Path) -> ELFFile:
 @pytest.mark.parametrize("platform", PLATFORMS)
 async def test_the_binary_is_of_its_platform(service_image, platform: str, tmp_path: Path) -> None:
     target, variant = parse(platform), service_image.variant(platform)
-    binary = await elf(variant.binaries.file("service_image-app"), tmp_path / "service_image-app")
+    binary = await elf(variant.binaries.file("service"), tmp_path / "service")
     assert binary["e_machine"] == target.machine
     assert binary.elfclass == target.bits
     assert binary.little_endian == target.little_endian
@@ -39,13 +39,13 @@ async def test_the_binary_is_of_its_platform(service_image, platform: str, tmp_p
 @pytest.mark.parametrize("platform", PLATFORMS)
 async def test_the_symbols_belong_to_the_binary(service_image, platform: str, tmp_path: Path) -> None:
     variant = service_image.variant(platform)
-    binary = await elf(variant.binaries.file("service_image-app"), tmp_path / "binary")
-    symbols = await elf(variant.symbols.file("service_image-app.debug"), tmp_path / "symbols")
+    binary = await elf(variant.binaries.file("service"), tmp_path / "binary")
+    symbols = await elf(variant.symbols.file("service.debug"), tmp_path / "symbols")
     notes = [f.get_section_by_name(".note.gnu.build-id").data() for f in (binary, symbols)]
     assert notes[0] == notes[1]
     assert symbols.get_section_by_name(".symtab").num_symbols() > 1000
     link = binary.get_section_by_name(".gnu_debuglink").data()
-    assert link.split(b"\0")[0] == b"service_image-app.debug"
+    assert link.split(b"\0")[0] == b"service.debug"
 
 
 @pytest.mark.parametrize(("platform", "arch"), [("linux/amd64", "x86_64"), ("linux/arm64", "aarch64")])
