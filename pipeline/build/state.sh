@@ -185,7 +185,7 @@ state_environment() {
     } | state_sort
 }
 
-# state_mentioning NAME: the names of dependencies whose files have a word.
+# state_mentioning NAME: the names of dependencies whose code, build scripts too, has a word.
 state_mentioning() {
     local state_lock state_file
     state_lock=$(grep -a "Cargo\.lock"$'\t' "$state_tmp/manifest" | sha256sum | cut -c1-16)
@@ -200,7 +200,7 @@ state_mentioning() {
             sed "s|^|$state_source/|; s|/\.$||" "$state_tmp/folders" | state_sort |
                 LC_ALL=C comm -23 "$state_tmp/all" - >"$state_tmp/dependencies"
         fi
-        { tr '\n' '\0' <"$state_tmp/dependencies" | xargs -0r grep -rlwFIZ -e "$1" -- || :; } | state_encode |
+        { tr '\n' '\0' <"$state_tmp/dependencies" | xargs -0r grep -rlwFZ --include="*.rs" -e "$1" -- || :; } | state_encode |
             state_owners "$state_tmp/dependencies" | while IFS= read -r state_folder_of; do
             awk '/^[ \t]*\[/ { here = /\[package\]/ }
                 here && sub(/^[ \t]*name[ \t]*=[ \t]*./, "") { print substr($0, 1, match($0, /["\047]/) - 1); exit }' \

@@ -81,7 +81,9 @@ class Volume:
     def output(self) -> Path:
         return self.folder / "output"
 
-    def build(self, source: Path, built: Plan, killed_after: float | None = None) -> Done:
+    def build(
+        self, source: Path, built: Plan, killed_after: float | None = None, path: str = ENVIRONMENT["PATH"]
+    ) -> Done:
         """Build a source; kill all of it after some seconds, if that is wanted."""
         text = plan_file.compiling(built, described(source))
         sections = self.folder / "sections"
@@ -92,14 +94,20 @@ class Volume:
         text = text.replace(auditable.FOLDER, str(sections))
         text = text.replace(debian.SONAMES, str(self.folder / "libraries"))
         text = text.replace("archive\t", f"archive\t{self.folder}")
-        return self._run("compile.sh", source, text, built, killed_after)
+        return self._run("compile.sh", source, text, built, killed_after, path)
 
     def check(self, source: Path, built: Plan, words: Sequence[str]) -> Done:
         """Run a command of cargo's on a source."""
         return self._run("check.sh", source, plan_file.checking(built, described(source), words), built)
 
     def _run(
-        self, name: str, source: Path, text: str, built: Plan, killed_after: float | None = None
+        self,
+        name: str,
+        source: Path,
+        text: str,
+        built: Plan,
+        killed_after: float | None = None,
+        path: str = ENVIRONMENT["PATH"],
     ) -> Done:
         self.state.mkdir(parents=True, exist_ok=True)
         subprocess.run(["rm", "-rf", str(self.output)], check=True)
@@ -107,7 +115,7 @@ class Volume:
         written.write_text(text)
         process = subprocess.Popen(
             ["bash", str(HERE / name), str(source), str(self.state), str(written), str(self.output)],
-            env={**ENVIRONMENT, **dict(built.request.build_args)},
+            env={**ENVIRONMENT, "PATH": path, **dict(built.request.build_args)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
