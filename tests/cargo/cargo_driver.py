@@ -82,7 +82,7 @@ class Volume:
         return self.folder / "output"
 
     def build(
-        self, source: Path, built: Plan, killed_after: float | None = None, path: str = ENVIRONMENT["PATH"]
+        self, source: Path, built: Plan, killed_after: float | None = None, tools: str = ENVIRONMENT["PATH"]
     ) -> Done:
         """Build a source; kill all of it after some seconds, if that is wanted."""
         text = plan_file.compiling(built, described(source))
@@ -94,7 +94,7 @@ class Volume:
         text = text.replace(auditable.FOLDER, str(sections))
         text = text.replace(debian.SONAMES, str(self.folder / "libraries"))
         text = text.replace("archive\t", f"archive\t{self.folder}")
-        return self._run("compile.sh", source, text, built, killed_after, path)
+        return self._run("compile.sh", source, text, built, killed_after, tools)
 
     def check(self, source: Path, built: Plan, words: Sequence[str]) -> Done:
         """Run a command of cargo's on a source."""
@@ -107,7 +107,7 @@ class Volume:
         text: str,
         built: Plan,
         killed_after: float | None = None,
-        path: str = ENVIRONMENT["PATH"],
+        tools: str = ENVIRONMENT["PATH"],
     ) -> Done:
         self.state.mkdir(parents=True, exist_ok=True)
         subprocess.run(["rm", "-rf", str(self.output)], check=True)
@@ -115,7 +115,7 @@ class Volume:
         written.write_text(text)
         process = subprocess.Popen(
             ["bash", str(HERE / name), str(source), str(self.state), str(written), str(self.output)],
-            env={**ENVIRONMENT, "PATH": path, **dict(built.request.build_args)},
+            env={**ENVIRONMENT, "PATH": tools, **dict(built.request.build_args)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -41,7 +41,7 @@ def test_killed_at_every_program(tmp_path: Path) -> None:
         for number, project in enumerate(commits):
             project.write(source)
             built = driver.plan(variables=project.variables)
-            done = volume.build(source, built, path=killing(tmp_path, after))
+            done = volume.build(source, built, tools=killing(tmp_path, after))
             survived = done.status == 0
             for again in (commits[1 - number], project) if after % 2 else (project, commits[1 - number]):
                 again.write(source)
