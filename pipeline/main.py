@@ -611,7 +611,11 @@ class RustMultiarch:
     def _request(self, settings: Settings, at: Situation | None) -> BuildRequest:
         requested = request.build_request(settings, self.source, self.access, context.time_of(settings, at))
         return dataclasses.replace(
-            requested, state=self.state, builder=self.supplied.builder, directory=self._directory
+            requested,
+            state=self.state,
+            builder=self.supplied.builder,
+            directory=self._directory,
+            origin=self.situation.facts.remote if self.situation else "",
         )
 
 

@@ -102,15 +102,16 @@ def cache_volume(plan: Plan) -> str:
 
 
 def cache_key(plan: Plan) -> str:
-    """What separates one project's compiled state from another's: its members and the toolchain.
+    """Return the key of a project's compiled state: its repository, place in it, members and toolchain.
 
-    Profiles and triples have directories of their own inside; different sources of one project may
-    share it, since sources enter by content.
+    Profiles and triples have their own directories inside. Different sources, even of different projects, may
+    share a volume: state.sh drops what does not fit.
     """
     chosen = [toolchain.compilers(target, plan.request.libc, plan.request.glibc) for target in TARGETS]
     # What build scripts compiled with other flags would be linked again: cargo looks at names alone.
     request = plan.request
-    names = [plan.project.identity, plan.rust, zig.VERSION, request.build_platform, request.apart]
+    project = [plan.project.identity, request.origin, request.directory]
+    names = [*project, plan.rust, zig.VERSION, request.build_platform, request.apart]
     text = "\n".join([*names, *map(repr, chosen)])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -59,6 +59,7 @@ class BuildRequest:
         state: an archive of compiled state to start from, where the engine has none.
         apart: a word that keeps the compiled state from that of every other build.
         directory: where in the source cargo is run, as POSIX writes it; its top where it is empty.
+        origin: address of the project's repository; empty where git does not tell.
         builder: the container to compile in, where one is supplied; see `pipeline.build.custom_containers`.
     """
 
@@ -78,6 +79,7 @@ class BuildRequest:
     state: dagger.File | None = None
     apart: str = ""
     directory: str = ""
+    origin: str = ""
     builder: dagger.Container | None = None
 
     @property

@@ -132,3 +132,82 @@ def test_case(case: Case, tmp_path: Path, loopback: str) -> None:
     )
     assert done.returncode == case.code, done.stderr
     case.right(Ran(done.returncode, done.stdout, done.stderr, words))
+
+
+@dataclass(frozen=True)
+class Built:
+    """A build of a case's project for amd64, and what its program prints.
+
+    Attributes:
+        project: which of the case's projects.
+        change: a file, and words in it to replace, before the build; the change stays for the next.
+        further: more platforms, of which no program is run here.
+    """
+
+    prints: str
+    arguments: str = ""
+    project: str = "project"
+    change: tuple[str, str, str] | None = None
+    further: str = ""
+
+
+MAIN = "src/main.rs"
+NUMBER = "--build-arg BUILD_NUMBER="
+
+SEQUENCES: Mapping[str, tuple[str, tuple[Built, ...]]] = {
+    "01": (
+        "wiregen",
+        (
+            Built("first 7 40"),
+            Built("first 7 40", further=",linux/arm64"),
+            Built("second 7 40", change=(MAIN, "first", "second")),
+            Built("first 7 40", change=(MAIN, "second", "first")),
+        ),
+    ),
+    "02": (
+        "stamped",
+        (Built("build 1", f"{NUMBER}1"), Built("build 2", f"{NUMBER}2"), Built("build none")),
+    ),
+    "03": (
+        "app",
+        (
+            Built("from the north", project="north"),
+            Built("from the south", project="south"),
+            Built("from the north", project="north"),
+        ),
+    ),
+    "21": (
+        "moved",
+        (
+            Built("moved 21", further=",linux/arm64"),
+            Built("again 21", change=(MAIN, "moved {}", "again {}"), further=",linux/arm64"),
+        ),
+    ),
+}
+"""By number of the case: its program, and builds one after the other."""
+
+
+@pytest.mark.parametrize("number", SEQUENCES)
+def test_sequence(number: str, tmp_path: Path, loopback: str) -> None:
+    (folder,) = FOLDER.glob(f"{number}-*")
+    program, builds = SEQUENCES[number]
+    for name in {built.project for built in builds}:
+        shutil.copytree(folder / name, tmp_path / name)
+    for built in builds:
+        project = tmp_path / built.project
+        if built.change:
+            file, old, new = built.change
+            (project / file).write_text((project / file).read_text().replace(old, new))
+        command = [
+            str(PROGRAM),
+            "binary",
+            "--platform",
+            AMD64 + built.further,
+            "--output",
+            str(tmp_path / "out"),
+        ]
+        command += [*built.arguments.split(), "--progress", "plain", str(project)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        ran = subprocess.run([str(tmp_path / "out/linux-amd64" / program)], capture_output=True, text=True)
+        assert ran.stdout.strip() == built.prints

@@ -135,6 +135,9 @@ def test_the_cache_is_apart_for_projects_and_toolchains_and_shared_otherwise() -
     keys = [build.cache_key(p) for p in (plan(), plan(other), plan(rust="1.95"), plan(libc=Libc.MUSL))]
     assert len(set(keys)) == 4
     assert build.cache_key(plan(profile="dev")) == build.cache_key(plan())
+    places = [{"origin": "https://example.com/a"}, {"origin": "https://example.com/b"}, {"directory": "api"}]
+    keys = [build.cache_key(replace(plan(), request=replace(plan().request, **place))) for place in places]
+    assert len({*keys, build.cache_key(plan())}) == 4
 
 
 def test_triples_follow_the_libc() -> None:
