@@ -63,10 +63,15 @@ REMOVED = (
         f"core/sdk/dang/{name}.go"
         for name in ("shared/shared", "v1/helpers", "v1/sdk", "v2/helpers", "v2/sdk")
     ),
-    # Secrets from the desktop's keyring.
-    "engine/client/secretprovider/libsecret.go",
+    # Secrets from the desktop's keyring, and from the clouds, whose SDKs are large.
+    *(
+        f"engine/client/secretprovider/{name}.go"
+        for name in ("libsecret", "aws", "gcp", "vault", "vault_oidc")
+    ),
+    # Clients of language models; overlay/dagger/core has what takes their place.
+    *(f"core/llm_{name}.go" for name in ("anthropic", "google", "openai")),
 )
-"""Files of the dagger module that are not compiled, most of them because of a module that cannot be had."""
+"""Files of the dagger module that are left out: their modules cannot be had, or a build never calls them."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,18 @@ EDITS = (
         "return &dangSDK{root: root, rawConfig: sdk.Config}, nil",
         'return nil, errors.New("the embedded engine has no Dang SDK")',
     ),
-    Edit("engine/client/secretprovider/secretprovider.go", '"libsecret": libsecretProvider,', ""),
+    *(
+        Edit("engine/client/secretprovider/secretprovider.go", line, "")
+        for line in (
+            '"vault":     vaultProvider,',
+            '"libsecret": libsecretProvider,',
+            '"gcp":       gcpProvider,',
+            '"aws+sm":    awsSecretManagerProvider,',
+            '"aws+ps":    awsParameterStoreProvider,',
+        )
+    ),
+    Edit("core/llm.go", '\t"github.com/anthropics/anthropic-sdk-go"\n', ""),
+    Edit("core/llm.go", "anthropic.ModelClaudeSonnet4_5", '"claude-sonnet-4-5"'),
     Edit(
         "dagql/idtui/frontend_plain.go",
         'return fmt.Errorf("running shell without the TUI is not supported")',
