@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import inspect
+import re
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, Self
@@ -21,7 +22,14 @@ from pipeline.build.custom_containers import Supplied, check_platform
 from pipeline.build.plan import IGNORED, Plan, plan
 from pipeline.build.reproduce import twice
 from pipeline.config import caller, request
-from pipeline.config.credentials import Access, GitToken, RegistryToken, gitconfig, registry_variable
+from pipeline.config.credentials import (
+    Access,
+    BuildSecret,
+    GitToken,
+    RegistryToken,
+    gitconfig,
+    registry_variable,
+)
 from pipeline.config.request import BuildRequest
 from pipeline.config.settings import (
     USER,
@@ -35,7 +43,7 @@ from pipeline.config.settings import (
     merge,
 )
 from pipeline.config.workspace import Location, find, manifest_directory
-from pipeline.errors import NotACargoProject, first
+from pipeline.errors import InvalidArgument, NotACargoProject, first
 from pipeline.git import context
 from pipeline.git import tags as rules
 from pipeline.git.context import Situation
@@ -199,6 +207,7 @@ class RustMultiarch:
     ] = None
     # State of the `with_…` functions; no argument of the constructor.
     access: Access = dataclasses.field(init=False, default_factory=Access)
+    build_secrets: tuple[BuildSecret, ...] = dataclasses.field(init=False, default=())
     supplied: Supplied = dataclasses.field(init=False, default_factory=Supplied)
     # Set where git and the environment of CI can be asked directly, which is on the command line.
     situation: Situation | None = dataclasses.field(init=False, default=None)
@@ -248,6 +257,21 @@ class RustMultiarch:
         """The same project, with a token for git dependencies over https."""
         gitconfig([(host, username)])
         return self._with_access(git=(*self.access.git, GitToken(host, token, username)))
+
+    @function
+    def with_build_secret(
+        self,
+        name: Annotated[str, Doc("Name of the variable that the compile sees.")],
+        secret: Annotated[dagger.Secret, Doc("Its value; it gets into no image, state, plan or provenance.")],
+    ) -> Self:
+        """The same project, with a secret in the environment of the compile alone."""
+        if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
+            raise InvalidArgument(
+                f"{name!r} is not the name of a variable", where="--build-secret", fix="write it as API_TOKEN"
+            )
+        changed = copy.copy(self)
+        changed.build_secrets = (*self.build_secrets, BuildSecret(name, secret))
+        return changed
 
     @function
     def with_ssh(
@@ -616,6 +640,7 @@ class RustMultiarch:
             builder=self.supplied.builder,
             directory=self._directory,
             origin=self.situation.facts.remote if self.situation else "",
+            build_secrets=self.build_secrets,
         )
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.attestation import sbom
-from pipeline.config.settings import Settings
+from pipeline.config.settings import Settings, disclosed
 from pipeline.git.context import Situation
 from pipeline.git.metadata import Base
 from pipeline.project import unit_graph
@@ -68,7 +68,8 @@ class Build:
 def parameters(settings: Settings) -> Document:
     """Return the settings that are not empty, by their name on the command line."""
     named = {
-        each.name.replace("_", "-"): getattr(settings, each.name) for each in dataclasses.fields(settings)
+        each.name.replace("_", "-"): disclosed(each.name, getattr(settings, each.name))
+        for each in dataclasses.fields(settings)
     }
     plain = {name: value.value if isinstance(value, enum.Enum) else value for name, value in named.items()}
     return {name: value for name, value in sorted(plain.items()) if value not in ("", [], False, 0)}

@@ -65,6 +65,13 @@ def builder(plan: Plan, source: dagger.Directory | None = None) -> dagger.Contai
     return container
 
 
+def with_secrets(container: dagger.Container, plan: Plan) -> dagger.Container:
+    """Return a container with the secrets of the compile in its environment, for one command."""
+    for secret in plan.request.build_secrets:
+        container = container.with_secret_variable(secret.name, secret.value)
+    return container
+
+
 async def ready(container: dagger.Container, plan: Plan) -> None:
     """Have the engine make a plan's builder, so that what makes that fail is not taken for a failing command.
 
@@ -187,7 +194,10 @@ async def _compile(plan: Plan) -> dagger.Container:
         described = asked.directory(plan.request.triples[0]).file(unit_graph.METADATA)
         local = packages.read(await described.contents(), toolchain.SOURCE)
         container = with_plan(container, plan_file.compiling(plan, local))
+        container = with_secrets(container, plan)
         compiled = await container.with_exec(scripts.command("compile.sh", *PLACES, OUTPUT)).sync()
+        for secret in plan.request.build_secrets:
+            compiled = compiled.without_secret_variable(secret.name)
         return compiled.with_directory(f"{OUTPUT}/crates", asked)
     except dagger.ExecError as error:
         first = plan.request.targets[0]

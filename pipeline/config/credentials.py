@@ -55,6 +55,14 @@ class RegistryToken:
 
 
 @dataclass(frozen=True)
+class BuildSecret:
+    """A secret variable of the compile."""
+
+    name: str
+    value: dagger.Secret
+
+
+@dataclass(frozen=True)
 class GitToken:
     """A user name and a password or token for git over https at one host."""
 

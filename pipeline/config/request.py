@@ -7,10 +7,16 @@ from dataclasses import dataclass, field
 
 import dagger
 
-from pipeline.config.credentials import Access
+from pipeline.config.credentials import Access, BuildSecret
 from pipeline.config.settings import Settings
 from pipeline.errors import InvalidArgument
 from pipeline.targets import Libc, Strategy, Target, parse, select
+
+CREDENTIAL = re.compile(
+    r"(?:^|_)(?:TOKEN|SECRETS?|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|(?:API|PRIVATE|ACCESS|SECRET)_?KEY)(?:_|$)",
+    re.IGNORECASE,
+)
+"""Names of variables that hold secrets: as build arguments they would be in the engine's log and cache."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,7 @@ class BuildRequest:
         glibc: oldest glibc they run on; empty means the distribution's.
         rust: Rust version; empty means the project's own, else this module's.
         build_args: environment of the compile, `NAME=value`.
+        build_secrets: secrets in the environment of the compile, and nowhere else.
         packages: further Debian packages of the builder.
         access: what private dependencies are fetched with.
         target_packages: further Debian packages to link with, installed for each target.
@@ -70,6 +77,7 @@ class BuildRequest:
     glibc: str = ""
     rust: str = ""
     build_args: tuple[tuple[str, str], ...] = ()
+    build_secrets: tuple[BuildSecret, ...] = ()
     packages: tuple[str, ...] = ()
     access: Access = field(default_factory=Access)
     target_packages: tuple[str, ...] = ()
@@ -123,13 +131,25 @@ def build_request(settings: Settings, source: dagger.Directory, access: Access, 
         libc=settings.libc,
         glibc=settings.glibc,
         rust=settings.rust_version,
-        build_args=(("SOURCE_DATE_EPOCH", str(epoch)), *pairs("build-args", settings.build_args)),
+        build_args=(("SOURCE_DATE_EPOCH", str(epoch)), *_build_args(settings)),
         access=access,
         target_packages=tuple(settings.target_packages),
         packages=tuple(settings.builder_packages),
         strategy=settings.strategy,
         build_platform=parse(settings.build_platform).platform if settings.build_platform else "",
     )
+
+
+def _build_args(settings: Settings) -> tuple[tuple[str, str], ...]:
+    found = pairs("build-args", settings.build_args)
+    for name, _ in found:
+        if CREDENTIAL.search(name):
+            raise InvalidArgument(
+                f"the build argument {name} has the name of a secret",
+                where="--build-arg",
+                fix=f"pass it as --build-secret {name}=env:VARIABLE (with-build-secret in Dagger)",
+            )
+    return found
 
 
 def builders(settings: Settings) -> list[str]:

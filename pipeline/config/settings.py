@@ -146,6 +146,11 @@ def _outright(name: str, value: Any, where: str) -> Any:
     return _member(kind, value, where) if enumerated and isinstance(value, str) else value
 
 
+def disclosed(name: str, value: Any) -> Any:
+    """Return a setting as plans and provenance show it: of build arguments the names alone."""
+    return [item.partition("=")[0] for item in value] if name == "build_args" else value
+
+
 def key(name: str) -> str:
     """A field's name as Cargo.toml has it: `runtime_base` is `runtime-base`."""
     return name.replace("_", "-")

@@ -201,7 +201,11 @@ def draw(
         labels=runtime.labels,
         warnings=tuple(warnings(plan, runtime)),
         settings=tuple(
-            Setting(settings.key(name), _plain(getattr(merged.settings, name)), merged.origins[name])
+            Setting(
+                settings.key(name),
+                _plain(settings.disclosed(name, getattr(merged.settings, name))),
+                merged.origins[name],
+            )
             for name in settings.NAMES
         ),
     )

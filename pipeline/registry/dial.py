@@ -10,7 +10,6 @@ caller did not hand out; `via` says where the service answers.
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 import sys
 import urllib.request
@@ -27,7 +26,7 @@ from pipeline.printable import printable
 from pipeline.registry.address import DOCKER_HUB
 from pipeline.registry.credentials import Keychain, anonymous
 from pipeline.registry.retry import Retry
-from pipeline.registry.transport import TIMEOUT, USER_AGENT, Registry, Say
+from pipeline.registry.transport import TIMEOUT, USER_AGENT, Registry, Say, is_loopback_name
 
 DOCKER_HUB_API = "registry-1.docker.io"
 PROBE_SECONDS = 5.0
@@ -144,7 +143,7 @@ class Proxied(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request the way that its host wants."""
-        transport = self._direct if _is_loopback(request.url.host) else self._proxied
+        transport = self._direct if is_loopback_name(request.url.host) else self._proxied
         return await transport.handle_async_request(request)
 
     async def aclose(self) -> None:
@@ -170,15 +169,7 @@ def proxies(environment: Mapping[str, str]) -> dict[str, str]:
 
 def is_loopback(host: str) -> bool:
     """Whether a host, as image addresses name it, is this machine."""
-    return _is_loopback(httpx.URL(f"//{host}").host)
-
-
-def _is_loopback(name: str) -> bool:
-    """The same of a host without port and brackets."""
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost"
+    return is_loopback_name(httpx.URL(f"//{host}").host)
 
 
 def trusted(certificates: Path | None = None) -> ssl.SSLContext:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
@@ -173,12 +174,15 @@ class Registry:
     def _check_secure(self, target: httpx.URL) -> None:
         """Refuse an address without TLS, unless its host was named for that or is this very registry.
 
+        What a registry without TLS keeps at this machine itself does not leave it.
+
         Raises:
             PublishError: a registry names it for an upload, or redirects there.
         """
         netloc = target.netloc.decode("ascii", "replace")
         own = (target.scheme, target.host, target.port) == (self.base.scheme, self.base.host, self.base.port)
-        if target.scheme == "https" or own or netloc in self.plain_http:
+        here = self.base.scheme == target.scheme == "http" and is_loopback_name(target.host)
+        if target.scheme == "https" or own or here or netloc in self.plain_http:
             return
         raise PublishError(
             f"the registry leads to an address without TLS: {target.scheme}://{netloc}",
@@ -316,3 +320,11 @@ def _tls_fault(error: BaseException | None) -> _TlsFault | None:
             )
         error = error.__cause__ or error.__context__
     return None
+
+
+def is_loopback_name(name: str) -> bool:
+    """Return whether a host, without port and brackets, is this machine."""
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"

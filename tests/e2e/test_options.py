@@ -46,6 +46,15 @@ async def test_option(session, options: dict, line: str) -> None:
     assert line in (await run(crates.hello(), **options)).splitlines()
 
 
+async def test_a_build_secret_reaches_the_compile_alone(session) -> None:
+    module = RustMultiarch(source=crates.hello(), platforms=[AMD64])
+    secret = dag.set_secret("build-secret", "c4nary")
+    image = await module.with_build_secret("GIT_COMMIT_SHA", secret).build()
+    container = image.variants[0].container
+    assert "commit=c4nary" in await container.with_exec([], use_entrypoint=True).stdout()
+    assert "c4nary" not in image.origin and await container.env_variable("GIT_COMMIT_SHA") is None
+
+
 async def test_package_and_bin(session) -> None:
     assert await run(crates.workspace(), package="server") == "server/src/main.rs\n"
     assert await run(crates.workspace(), bin=["export"]) == "tools/src/bin/export.rs\n"

@@ -92,6 +92,12 @@ async def test_an_upload_may_go_where_plain_http_was_allowed() -> None:
     assert await own.upload(BLOB, content) == "uploaded"
 
 
+async def test_a_registry_with_tls_does_not_lead_to_this_machine() -> None:
+    at = repository(upload_to("http://127.0.0.1:8080/admin"))
+    with pytest.raises(PublishError, match="without TLS"):
+        await at.upload(BLOB, content)
+
+
 async def test_an_upload_elsewhere_has_no_credentials() -> None:
     at = repository(upload_to("https://storage.example/u?signed"))
     await at.upload(BLOB, content)

@@ -44,7 +44,7 @@ def test_parameters_are_the_settings() -> None:
         "bin": ["a"],
         "all-features": True,
         "libc": "musl",
-        "build-args": ["A=1"],
+        "build-args": ["A"],
         "ports": [80],
     }
     assert found["platforms"] == ["linux/amd64", "linux/arm64"], "defaults are included"
