@@ -44,7 +44,7 @@ from pipeline.config.settings import (
 )
 from pipeline.config.workspace import Location, find, manifest_directory
 from pipeline.errors import InvalidArgument, NotACargoProject, first
-from pipeline.git import context
+from pipeline.git import context, minimal
 from pipeline.git import tags as rules
 from pipeline.git.context import Situation
 from pipeline.image import (
@@ -193,6 +193,10 @@ class RustMultiarch:
     allow_dirty: Annotated[bool | None, Doc("Take a release from changed files; its tags end in -dirty.")] = (
         None
     )
+    git_metadata: Annotated[
+        bool | None,
+        Doc("Let build scripts ask git: hand over the commit and its tags, install git."),
+    ] = None
     repository: Annotated[
         dagger.Directory | None,
         # No Ignore: the engine refuses one on what may be null, when another module is the caller.
@@ -213,6 +217,9 @@ class RustMultiarch:
     situation: Situation | None = dataclasses.field(init=False, default=None)
     # The archive of `with_cache`.
     state: dagger.File | None = dataclasses.field(init=False, default=None)
+    # The `.git` directory for build scripts, and where in the source it belongs.
+    commit: dagger.Directory | None = dataclasses.field(init=False, default=None)
+    commit_place: str = dataclasses.field(init=False, default="")
     # Where the command line got what it gives: names of options and of environment variables.
     origins: dict[str, str] = dataclasses.field(init=False, default_factory=dict)
 
@@ -634,7 +641,7 @@ class RustMultiarch:
 
     def _request(self, settings: Settings, at: Situation | None) -> BuildRequest:
         requested = request.build_request(settings, self.source, self.access, context.time_of(settings, at))
-        return dataclasses.replace(
+        requested = dataclasses.replace(
             requested,
             state=self.state,
             builder=self.supplied.builder,
@@ -642,6 +649,10 @@ class RustMultiarch:
             origin=self.situation.facts.remote if self.situation else "",
             build_secrets=self.build_secrets,
         )
+        commit = self.commit
+        if settings.git_metadata and commit is None:
+            commit = minimal.of_repository(self.repository)
+        return requested if commit is None else requested.with_commit(commit, self.commit_place)
 
 
 def _of_part(at: Situation | None, part: Plan) -> Situation | None:

@@ -29,6 +29,10 @@ LISTED = "programs"
 """Below it, a file for each triple, which `programs` reads."""
 
 
+SAFE = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
+"""Variables that let git read a repository of another user."""
+
+
 @dataclass(frozen=True)
 class Program:
     """A finished program: its size in bytes, and the Debian packages with the libraries that it links."""
@@ -60,6 +64,10 @@ def builder(plan: Plan, source: dagger.Directory | None = None) -> dagger.Contai
     container = preflight.prepared(container, request.targets, plan.needs, request.target_packages)
     state = with_compiled_state(container, plan)
     container = toolchain.with_source(state, source or request.source, request.directory)
+    if request.git_metadata:
+        # The files are root's, and the program may not run as root in a supplied builder.
+        for name, value in SAFE.items():
+            container = container.with_env_variable(name, value)
     for name, value in request.build_args:
         container = container.with_env_variable(name, value)
     return container

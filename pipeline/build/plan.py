@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -93,7 +94,10 @@ async def plan(request: BuildRequest) -> Plan:
     events.enter("fetching dependencies")
     configured = workspace.merged(await workspace.texts(files, request.directory, workspace.CONFIGURATIONS))
     await _fetch(read, native, location, configured)
-    needs = await _examine(read, native, binaries, configured)
+    scripts = await _build_scripts(request, project)
+    needs = await _examine(read, native, binaries, configured, scripts)
+    for warning in dict.fromkeys(warning for each in needs for warning in each.warnings):
+        print(f"warning: {warning}", file=sys.stderr, flush=True)
     commands = build_commands(request, binaries, needs)
     return Plan(request, rust, native, read.source, project, binaries, commands, needs)
 
@@ -199,11 +203,23 @@ def _with_project(container: dagger.Container, request: BuildRequest) -> dagger.
     return toolchain.with_source(container, request.source, request.directory)
 
 
+async def _build_scripts(request: BuildRequest, project: Project) -> dict[str, str]:
+    """The text of the build script of each package that has one, by the package's name."""
+    files = InEngine(request.source)
+    paths = metadata.build_scripts(project.metadata)
+    return {
+        name: await files.read(posixpath.relpath(path, toolchain.SOURCE)) or ""
+        for name, path in paths.items()
+        if path.startswith(f"{toolchain.SOURCE}/")
+    }
+
+
 async def _examine(
     request: BuildRequest,
     native: dagger.Container,
     binaries: Sequence[Binary],
     configured: Mapping[str, Any],
+    scripts: Mapping[str, str],
 ) -> tuple[Needs, ...]:
     packages = ["--workspace"] if request.tests else selection.package_arguments(binaries)
     chosen = [*packages, *selection.feature_arguments(request.choice)]
@@ -211,7 +227,14 @@ async def _examine(
     container = _with_project(native, request)
     try:
         return await preflight.examine(
-            container, commands, request.targets, request.libc, request.glibc, configured
+            container,
+            commands,
+            request.targets,
+            request.libc,
+            request.glibc,
+            configured,
+            scripts,
+            request.git_metadata,
         )
     except dagger.ExecError as error:
         raise diagnostics.explain(printed(error), shlex.join(commands[0])) from error

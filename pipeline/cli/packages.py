@@ -150,12 +150,14 @@ _UPWARD = re.compile(
 _LEFT = frozenset({".git", "target", "node_modules", ".venv"})
 
 
-def files(directory: Path) -> Iterator[Path]:
-    """Yield the files and links below a directory, without build output."""
-    for folder, folders, names in os.walk(directory):
-        links = [name for name in folders if Path(folder, name).is_symlink()]
-        folders[:] = [name for name in folders if name not in _LEFT]
-        yield from (Path(folder, name) for name in (*names, *links))
+def _read_by_cargo(directory: Path | str) -> Iterator[os.DirEntry[str]]:
+    """Yield the links, the code and the manifests below a directory, without build output."""
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.is_symlink() or entry.name.endswith(".rs") or entry.name == "Cargo.toml":
+                yield entry
+            elif entry.name not in _LEFT and entry.is_dir():
+                yield from _read_by_cargo(entry.path)
 
 
 def beyond(package: PathPackage) -> tuple[set[Path], bool]:
@@ -166,10 +168,11 @@ def beyond(package: PathPackage) -> tuple[set[Path], bool]:
     """
     found: set[Path] = set()
     endless = False
-    for file in files(package.directory):
-        if file.is_symlink():
-            found.add(Path(os.path.realpath(file)))
-        elif file.suffix == ".rs" or file.name == "Cargo.toml":
+    for entry in _read_by_cargo(package.directory):
+        file = Path(entry.path)
+        if entry.is_symlink():
+            found.add(file.resolve())
+        elif entry.is_file():
             text = file.read_bytes()
             found |= named_in(text, (file.parent, package.directory))
             compiled_in = file == package.build_script or package.is_macro

@@ -7,6 +7,7 @@ import functools
 import inspect
 import os
 import posixpath
+import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -92,14 +93,20 @@ def project_command(
             say(f"warning: {warning}")
         if address:
             _use(address)
-        module = functools.partial(_module, here, upload, files, outright, opened, merged.settings.ref)
+        commit: list[tuple[Path, str]] = []
+        module = functools.partial(
+            _module, here, upload, commit, files, outright, opened, merged.settings.ref
+        )
         work = functools.partial(_over_project, run, module, rest)
         rows = [(target.platform, target.triple(merged.settings.libc)) for target in targets]
         shown = rows if by_platform else [(run.__name__, "")]
         # The command's own are those to run for: their emulators have to be there too.
         own_platforms = select(rest["platforms"]) if rest.get("platforms") else ()
         needed = dict.fromkeys(target.platform for target in (*targets, *own_platforms))
-        answer(list(needed), work, shown, progress, request.builders(merged.settings))
+        with tempfile.TemporaryDirectory() as made:
+            if merged.settings.git_metadata:
+                commit.append(source_files.commit(here, upload, Path(made)))
+            answer(list(needed), work, shown, progress, request.builders(merged.settings))
 
     command.__doc__ = run.__doc__
     command.__signature__ = inspect.Signature(
@@ -154,6 +161,7 @@ async def _over_project(
 async def _module(
     here: Here,
     upload: Upload,
+    commit: Sequence[tuple[Path, str]],
     files: Path | None,
     outright: Layer,
     opened: Mapping[str, Any],
@@ -169,6 +177,8 @@ async def _module(
     module = RustMultiarch(source=directory, **{name: each.value for name, each in outright.items()})
     module.origins = {name: each.origin for name, each in outright.items()}
     module.manifest_path = posixpath.join(upload.directory, MANIFEST)
+    for path, place in commit:
+        module.commit, module.commit_place = dag.host().directory(str(path)), place
     module.files = dag.host().directory(str(files)) if files else None
     # Where git has to be read, that was seen to before.
     with contextlib.suppress(NotAGitRepository):

@@ -18,7 +18,7 @@ from pipeline.config import private, workspace
 from pipeline.config.settings import OnDisk, Settings
 from pipeline.config.workspace import CONFIGURATIONS, LOCK, MANIFEST, TOOLCHAINS, Location
 from pipeline.errors import LockMissing, NotACargoProject, NotAGitRepository
-from pipeline.git import command
+from pipeline.git import command, minimal
 from pipeline.git import files as git_files
 from pipeline.git.facts import listed
 from pipeline.git.files import Listing
@@ -61,6 +61,7 @@ class Upload:
         include: patterns of what is handed over; everything if there are none.
         exclude: patterns of what is not.
         gitignore: whether Dagger has to follow .gitignore, because git is not here.
+        missing: tracked files that are not handed over, relative to the root.
         warnings: what a person should know of it.
     """
 
@@ -69,6 +70,7 @@ class Upload:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     gitignore: bool = False
+    missing: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -144,8 +146,50 @@ def upload(
         tuple(map(escaped, include)),
         _excluded(listing, include_ignored),
         gitignore=found is None and not include_ignored,
+        missing=_missing(listing, include),
         warnings=tuple(_warnings(here, root, listing, include_ignored)),
     )
+
+
+def _missing(found: Listing, include: tuple[str, ...]) -> tuple[str, ...]:
+    """Tracked files that are not handed over; those of submodules are in the index of the submodule."""
+    starts, modules = (
+        tuple(f"{each}/" for each in include),
+        tuple(f"{each}/" for each in found.modules),
+    )
+    return tuple(
+        path
+        for path in found.tracked
+        if not path.startswith(modules)
+        and ((include and path not in include and not path.startswith(starts)) or _NEVER.fullmatch(path))
+    )
+
+
+def commit(here: Here, found: Upload, directory: Path) -> tuple[Path, str]:
+    """Make the git directory for build scripts.
+
+    Args:
+        here: the project.
+        found: what is handed over.
+        directory: an empty directory to make it in.
+
+    Returns:
+        The git directory, and the place of its checkout in what is handed over.
+
+    Raises:
+        NotAGitRepository: there is no checkout, or git fails.
+    """
+    if here.top is None:
+        raise NotAGitRepository(
+            "there is no git repository here, whose commit could be handed over",
+            where="--git-metadata",
+            fix="build in a git checkout, or leave --git-metadata out",
+        )
+    place = _relative(here.top, found.root)
+    start = f"{place}/" if place else ""
+    missing = [path.removeprefix(start) for path in found.missing if path.startswith(start)]
+    minimal.make(here.top, directory / "git", missing)
+    return directory / "git", place
 
 
 def _check_manifest(here: Here) -> None:
@@ -317,6 +361,7 @@ def pattern(kind: str) -> re.Pattern[str]:
     return re.compile(f"{anywhere}{middle}(?:/.*)?", re.DOTALL)
 
 
+_NEVER = re.compile("|".join(pattern(kind).pattern for kind in private.NEVER), re.DOTALL)
 _OUTPUT = re.compile("|".join(pattern(kind).pattern for kind in IGNORED), re.DOTALL)
 
 
@@ -355,8 +400,7 @@ def _warnings(here: Here, root: Path, found: Listing, include_ignored: bool) -> 
     left = [path for path in found.ignored if not _OUTPUT.fullmatch(path.rstrip("/"))]
     if here.top is None and left and not include_ignored:
         yield f"there is no git repository, so .gitignore decides; not handed over: {listed(left)}"
-    never = re.compile("|".join(pattern(kind).pattern for kind in private.NEVER), re.DOTALL)
-    if kept := [path for path in found.tracked if never.fullmatch(path)]:
+    if kept := [path for path in found.tracked if _NEVER.fullmatch(path)]:
         yield f"git tracks private files, which are not handed over: {listed(kept)}"
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import dagger
 
@@ -65,6 +67,7 @@ class BuildRequest:
         strategy: one compiler for every target, or for each target one on its own platform.
         state: an archive of compiled state to start from, where the engine has none.
         apart: a word that keeps the compiled state from that of every other build.
+        git_metadata: the source has a git directory for build scripts.
         directory: where in the source cargo is run, as POSIX writes it; its top where it is empty.
         origin: address of the project's repository; empty where git does not tell.
         builder: the container to compile in, where one is supplied; see `pipeline.build.custom_containers`.
@@ -88,7 +91,20 @@ class BuildRequest:
     apart: str = ""
     directory: str = ""
     origin: str = ""
+    git_metadata: bool = False
     builder: dagger.Container | None = None
+
+    def with_commit(self, commit: dagger.Directory, place: str) -> Self:
+        """Return the request with a git directory in its source, and git in its builder.
+
+        Args:
+            commit: see `pipeline.git.minimal`.
+            place: the directory of the source that it belongs to; its top where it is empty.
+        """
+        source = self.source.with_directory(posixpath.join(place, ".git"), commit)
+        return replace(
+            self, source=source, packages=tuple(dict.fromkeys([*self.packages, "git"])), git_metadata=True
+        )
 
     @property
     def triples(self) -> list[str]:

@@ -85,6 +85,7 @@ class Settings:
     tag_rules: list[str] = field(default_factory=list)
     require_clean: bool = False
     allow_dirty: bool = False
+    git_metadata: bool = False
 
 
 NAMES = tuple(each.name for each in dataclasses.fields(Settings))

@@ -247,6 +247,17 @@ def read_if_any(directory: Path) -> Facts | None:
     return read_here(directory) if command.top(directory) else None
 
 
+def container(repository: dagger.Directory) -> dagger.Container:
+    """Return a container with git and a checkout, of which git starts nothing."""
+    made = toolchain.with_packages(dag.container().from_(IMAGE), ["git"])
+    # The files are root's here and someone else's in the index of a checkout.
+    made = made.with_exec(["git", "config", "--global", "safe.directory", "*"])
+    made = made.with_mounted_directory(REPOSITORY, repository).with_workdir(REPOSITORY)
+    for name, value in command.environment({}).items():
+        made = made.with_env_variable(name, value)
+    return made
+
+
 async def read(repository: dagger.Directory) -> Facts:
     """The facts of a repository that a caller handed over, with its `.git`.
 
@@ -258,15 +269,9 @@ async def read(repository: dagger.Directory) -> Facts:
     Raises:
         NotAGitRepository: it has no `.git`, or git cannot read it.
     """
-    container = toolchain.with_packages(dag.container().from_(IMAGE), ["git"])
-    # The files are root's here and someone else's in the index of a checkout.
-    container = container.with_exec(["git", "config", "--global", "safe.directory", "*"])
-    container = container.with_mounted_directory(REPOSITORY, repository).with_workdir(REPOSITORY)
-    for name, value in command.environment({}).items():
-        container = container.with_env_variable(name, value)
     program = f"/{ASK.name}"
-    container = container.with_new_file(program, ASK.read_text())
+    asking = container(repository).with_new_file(program, ASK.read_text())
     try:
-        return parse(await container.with_exec(["sh", program]).stdout())
+        return parse(await asking.with_exec(["sh", program]).stdout())
     except dagger.ExecError as error:
         raise explain(error.stderr, "the git repository") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -65,13 +64,17 @@ def _checkout(top: Path) -> Listing:
 def below(listing: Listing, directory: str) -> Listing:
     """Return a listing with its paths relative to a directory above, of which theirs is given."""
     start = f"{directory}/" if directory else ""
-    return Listing(*(tuple(f"{start}{path}" for path in paths) for paths in dataclasses.astuple(listing)))
+    return Listing(*(tuple(f"{start}{path}" for path in paths) for paths in _columns(listing)))
 
 
 def joined(listings: Iterable[Listing]) -> Listing:
     """Return several listings as one."""
-    columns = zip(*(dataclasses.astuple(each) for each in listings), strict=True)
+    columns = zip(*map(_columns, listings), strict=True)
     return Listing(*(tuple(itertools.chain.from_iterable(column)) for column in columns))
+
+
+def _columns(listing: Listing) -> tuple[tuple[str, ...], ...]:
+    return listing.ignored, listing.untracked, listing.tracked, listing.modules
 
 
 def _listed(options: Sequence[str], top: Path, within: Sequence[str] = ()) -> Listing:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import dagger
 
 from pipeline.errors import CannotCrossCompile
-from pipeline.native import configuration, debian, natives
+from pipeline.native import configuration, debian, git_users, natives
 from pipeline.native.natives import Needs
 from pipeline.project import tree
 from pipeline.targets import Libc, Target
@@ -27,6 +27,8 @@ async def examine(
     libc: Libc,
     glibc: str,
     configured: Mapping[str, Any],
+    scripts: Mapping[str, str],
+    git_metadata: bool,
 ) -> tuple[Needs, ...]:
     """What the crates that will really be built need, for each target.
 
@@ -37,6 +39,8 @@ async def examine(
         libc: the C library of all targets.
         glibc: oldest glibc the programs run on; empty means the distribution's.
         configured: cargo's configuration of the project.
+        scripts: the text of each package's build script, by the package's name.
+        git_metadata: whether git can be asked in the builder.
 
     Raises:
         CannotCrossCompile: crates that cannot be built; all are named at once.
@@ -49,7 +53,10 @@ async def examine(
     _, *texts = output.split(f"{_NEXT}\n")
     found = []
     for text, target in zip(texts, targets, strict=True):
-        needs = natives.needs(tree.read(text), target, libc, toolchain.compilers(target, libc, glibc))
+        crates = tree.read(text)
+        needs = natives.needs(crates, target, libc, toolchain.compilers(target, libc, glibc))
+        asking = [] if git_metadata else git_users.warnings(crates, scripts)
+        needs = replace(needs, warnings=(*needs.warnings, *asking))
         found.append(configuration.added(needs, configured, target.triple(libc), target.platform))
     problems = [problem for needs in found for problem in needs.problems]
     if problems:

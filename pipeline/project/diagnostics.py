@@ -52,9 +52,14 @@ FAILURES: tuple[Failure, ...] = (
     Failure(r"error\[E0554\]",
             CompileError, "the project needs a nightly Rust",
             "hand in a builder that has one, or set RUSTC_BOOTSTRAP=1 as a build argument"),
+    Failure(r"failed to run custom build command for `(?P<name>\S+) (?s:.*?)not a git repository",
+            CompileError, "the build script of {name} asks git, and .git is no part of the source",
+            "pass --git-metadata, which hands over the commit and its tags; or have the build script take a "
+            "variable, and pass that with --build-arg"),
     Failure(r"failed to run custom build command for `(?P<name>\S+) (?s:.*?)kind: NotFound",
             CompileError, "the build script of {name} did not find a program or a file",
-            "see above which; a program's Debian package is added to the builder with --builder-packages"),
+            "see above which; a program's Debian package is added with --builder-packages, git with "
+            "--git-metadata"),
     Failure(r"error: couldn't read `?(?P<name>[^\n`]+?)`?: No such file or directory",
             CompileError, "the code reads a file that is not in the source: {name}",
             "if .gitignore names it, pass --include-ignored; if a build makes it, make it first"),

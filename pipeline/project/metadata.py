@@ -111,6 +111,16 @@ def _package(entry: dict[str, Any], is_default: bool) -> Package:
     )
 
 
+def build_scripts(metadata: str) -> dict[str, str]:
+    """Return the path of the build script of each package that has one, by name, from cargo's JSON."""
+    return {
+        package["name"]: target["src_path"]
+        for package in json.loads(metadata)["packages"]
+        for target in package["targets"]
+        if "custom-build" in target["kind"]
+    }
+
+
 def spdx(license: str | None) -> str:
     """A manifest's license as an SPDX expression; old ones write MIT/Apache-2.0 for a choice (cargo book)."""
     return re.sub(r"\s*/\s*", " OR ", license or "")

@@ -85,12 +85,69 @@ def released_by_rule(ran: Ran) -> None:
     assert ran.tags("server-{unique}") == {"1.4.2", "latest"}
 
 
+def prints(program: str, text: str) -> Callable[[Ran], None]:
+    """The program that was built prints a line."""
+
+    def right(ran: Ran) -> None:
+        path = f"{ran.words['work']}/linux-amd64/{program}"
+        printed = subprocess.run([path], capture_output=True, text=True, check=True).stdout
+        assert printed.strip() == text
+
+    return right
+
+
+def says(*texts: str) -> Callable[[Ran], None]:
+    """The messages have some texts in them."""
+
+    def right(ran: Ran) -> None:
+        assert [text for text in texts if text not in ran.stderr] == []
+
+    return right
+
+
+def released_clean(ran: Ran) -> None:
+    found = ran.tags("released-{unique}".format(**ran.words))
+    assert {"1.2.3", "1.2", "1", "latest"} <= found
+    assert not [tag for tag in found if "dirty" in tag]
+    assert "dirty" not in ran.stderr
+
+
+BINARY = f"binary --platform {AMD64} --output {{work}}"
+
 RELEASE = {"GITHUB_ACTIONS": "true", "GITHUB_REF": "refs/tags/server-v1.4.2"}
 
 PUBLISH = f"publish --platform {AMD64} --tag {{registry}}/server-{{unique}}"
 LAYOUT = "build --output type=oci,dest={work}/layout,tar=false {project}"
 
 CASES = (
+    Case("04", f"build --platform {AMD64} {{project}}", says(".gitignore names it", "--include-ignored"), 21),
+    Case("04", f"build --platform {AMD64} --include-ignored {{project}}", says()),
+    Case("06", f"{BINARY} {{project}}", prints("gallery", "intro.mp4 poster.txt")),
+    Case("06", f"{BINARY} --require-clean {{project}}", prints("gallery", "intro.mp4 poster.txt")),
+    Case("07", f"{BINARY} --git-metadata {{project}}", prints("describes", "v1.4.0")),
+    Case("07", f"build --platform {AMD64} {{project}}", says("asks git", "--git-metadata"), 30),
+    Case("07", f"build --platform {AMD64} --builder-packages git {{project}}", says("--git-metadata"), 30),
+    Case("09", f"{BINARY} {{project}}/api", prints("api", "api shared by path"), project="repo"),
+    Case("09", f"build --platform {AMD64} {{project}}", says("Cargo.toml: api, shared"), 20, project="repo"),
+    Case(
+        "09",
+        f"{BINARY} --manifest-path api/Cargo.toml {{project}}",
+        prints("api", "api shared by path"),
+        project="repo",
+    ),
+    Case("11", f"{BINARY} {{project}}/server", prints("server", "(15, 1, 0)"), project="workspace"),
+    Case(
+        "17",
+        f"{BINARY} {{project}}/services/api",
+        prints("api", "metrics=true channel=stable"),
+        project="repo",
+    ),
+    Case(
+        "34",
+        f"publish --platform {AMD64} --tag {{registry}}/released-{{unique}} {{project}}",
+        released_clean,
+        environment={"GITHUB_ACTIONS": "true", "GITHUB_REF": "refs/tags/v1.2.3"},
+    ),
     Case("30", f"{LAYOUT} --platform {BOTH}", numeric_user),
     Case("30", f"{LAYOUT} --platform {AMD64} --libc musl", numeric_user),
     Case(

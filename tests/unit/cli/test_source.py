@@ -283,3 +283,22 @@ def test_without_git_dagger_follows_gitignore(tmp_path: Path, monkeypatch: pytes
     subprocess.run(["/bin/mkdir", str(tmp_path / "app/.git")], check=True)
     with pytest.raises(errors.NotAGitRepository):
         upload(tmp_path / "app")
+
+
+def test_the_commit_for_build_scripts_misses_nothing(repo: Path, tmp_path: Path) -> None:
+    git(repo, "commit", "--quiet", "--message", "all")
+    here = source.find(repo / "services/api")
+    found = source.upload(here, Settings())
+    assert {"docs/film.mp4", "services/web/static/film.mp4"} <= set(found.missing)
+    assert not {"Cargo.toml", "services/api/src/main.rs", "shared/Cargo.toml"} & set(found.missing)
+    made, place = source.commit(here, found, tmp_path)
+    assert place == ""
+    hidden = git(repo, "--git-dir", str(made), "ls-files", "-v").splitlines()
+    assert "S docs/film.mp4" in hidden and "H shared/Cargo.toml" in hidden
+
+
+def test_without_a_repository_there_is_no_commit(tmp_path: Path) -> None:
+    package(tmp_path / "app")
+    here = source.find(tmp_path / "app")
+    with pytest.raises(errors.NotAGitRepository, match="--git-metadata"):
+        source.commit(here, source.upload(here, Settings()), tmp_path)

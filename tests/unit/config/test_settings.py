@@ -54,6 +54,7 @@ VALUES = {
     "tag_rules": (["type=ref,event=tag", "type=sha"], "type=ref,event=tag\ntype=sha"),
     "require_clean": (True, "yes"),
     "allow_dirty": (True, "yes"),
+    "git_metadata": (True, "yes"),
 }
 """A value that is not the default for every setting, and how the environment writes it."""
 

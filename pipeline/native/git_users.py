@@ -1,0 +1,68 @@
+"""Find build scripts and macros that ask git, before anything is compiled: the source has no `.git`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from pipeline.project.tree import Crate
+
+
+@dataclass(frozen=True)
+class GitUser:
+    """A row: a crate whose macro or build script asks git.
+
+    Attributes:
+        name: the crate's name.
+        features: those of which one has to be on; it always asks if there are none.
+        source: the page that says so.
+    """
+
+    name: str
+    features: frozenset[str] = frozenset()
+    source: str = ""
+
+
+# fmt: off
+TABLE = (
+    GitUser("vergen", frozenset({"git", "gitcl", "git2", "gix"}), "docs.rs/vergen, Features"),
+    GitUser("vergen-git2", source="docs.rs/vergen-git2"),
+    GitUser("vergen-gitcl", source="docs.rs/vergen-gitcl"),
+    GitUser("vergen-gix", source="docs.rs/vergen-gix"),
+    GitUser("built", frozenset({"git2"}), "docs.rs/built, Feature flags"),
+    GitUser("git-version", source="docs.rs/git-version"),
+    GitUser("shadow-rs", source="docs.rs/shadow-rs"),
+    GitUser("git-testament", source="docs.rs/git-testament"),
+    GitUser("build-info-build", source="docs.rs/build-info-build"),
+    GitUser("rustc_tools_util", source="docs.rs/rustc_tools_util, get_commit_hash"),
+)
+# fmt: on
+
+_BY_NAME = {row.name: row for row in TABLE}
+_STARTS = re.compile(r'Command::new\s*\(\s*"git"\s*,?\s*\)|\bgit2::|\bgix::|Repository::(?:open|discover)')
+
+ADVICE = "--git-metadata hands over the commit and its tags; or pass the value with --build-arg"
+
+
+def crates(found: Iterable[Crate]) -> list[str]:
+    """Return the names of the crates that ask git."""
+    rows = [(crate, _BY_NAME[crate.name]) for crate in found if crate.name in _BY_NAME]
+    return sorted({crate.name for crate, row in rows if not row.features or row.features & crate.features})
+
+
+def starts_git(build_script: str) -> bool:
+    """Tell whether the code of a build script asks git, as far as its text says."""
+    return _STARTS.search(build_script) is not None
+
+
+def warnings(found: Iterable[Crate], scripts: Mapping[str, str]) -> list[str]:
+    """Return sentences about what asks git and will not find a commit.
+
+    Args:
+        found: the crates of the build.
+        scripts: the text of the build script of each package of the project, by the package's name.
+    """
+    asking = [f"the build script of {name}" for name, text in scripts.items() if starts_git(text)]
+    asking += [f"the crate {name}" for name in crates(found)]
+    return [f"{what} asks git, and .git is no part of the source: {ADVICE}" for what in asking]
