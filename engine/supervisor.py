@@ -77,7 +77,9 @@ def _ask(paths: Paths, build: Path, seconds: float) -> str:
         )
     except subprocess.TimeoutExpired:
         return f"no answer to `dagger core version` within {seconds:.0f} s"
-    return "" if done.returncode == 0 else done.stdout + done.stderr
+    if done.returncode == 0:
+        return ""
+    return done.stdout + done.stderr or f"`dagger core version` ended with exit code {done.returncode}"
 
 
 def answers(paths: Paths, build: Path) -> bool:

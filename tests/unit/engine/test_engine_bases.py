@@ -1,3 +1,4 @@
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,15 @@ def test_an_image_that_can_be_done_without_is_left_out_where_the_mirror_contradi
     assert said == []
     assert not of["trixie"].can_make(Job(LATER, riscv64, STORE))
     assert "debian:trixie-slim for linux/riscv64 is not made" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("found", "code"), [("1.96.0", 0), ("1.96.1", 0), ("1.100.0", 0), ("1.95.9", 3), ("1.9.0", 3)]
+)
+def test_a_newer_rust_of_debian_takes_the_place_of_the_promised_one(found: str, code: int) -> None:
+    """Debian keeps only the newest Rust: a recipe that insists on 1.96.0 fails once it is replaced."""
+    program = Path(recipes.__file__).parent / "rootfs/rust/check-version"
+    done = subprocess.run([program, found, "1.96.0"], capture_output=True, text=True)
+    assert done.returncode == code
+    assert (found == "1.96.0") == (done.stderr == "")
+    assert found in done.stderr or not done.stderr
