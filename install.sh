@@ -1,8 +1,8 @@
 #!/bin/sh
 # Installs the rust-multiarch command, and the dagger release it works with, into one directory:
 #   sh install.sh [DIRECTORY]
-# An earlier installation there is kept, or made again where it does not work; a directory with anything else
-# in it is refused. RUST_MULTIARCH_INSTALL_FROM is another place to install from, as pip takes it.
+# The same version from the same place is kept where it works; any other is replaced. A directory with anything
+# else in it is refused. RUST_MULTIARCH_INSTALL_FROM is another place to install from, as pip takes it.
 set -eu
 version=0.1.0
 dagger=0.21.8
@@ -15,7 +15,10 @@ empty() { [ -z "$(ls -A "$directory" 2> /dev/null)" ]; }
 # What was installed before there was a marker is a virtual environment with the command in it.
 ours() { [ -e "$marker" ] || { [ -e "$directory/pyvenv.cfg" ] && [ -e "$directory/bin/rust-multiarch" ]; }; }
 
-if ! "$directory/bin/rust-multiarch" --help > /dev/null 2>&1; then
+wanted="$version from $source"
+there() { [ "$(cat "$marker" 2> /dev/null)" = "$wanted" ] && "$directory/bin/rust-multiarch" --help > /dev/null 2>&1; }
+
+if ! there; then
   if ! empty && ! ours; then
     echo "install.sh: $directory is not empty, and would be emptied: name another, or empty it yourself" >&2
     exit 1
@@ -27,6 +30,7 @@ if ! "$directory/bin/rust-multiarch" --help > /dev/null 2>&1; then
   : > "$marker"
   [ "$made" = 0 ] || exit "$made"
   "$directory/bin/python" -m pip install --quiet --disable-pip-version-check "rust-multiarch[cli] @ $source"
+  echo "$wanted" > "$marker"
 fi
 case $(PATH="$directory/bin:$PATH" dagger version 2> /dev/null) in
   "dagger v$dagger "*) ;;

@@ -5,6 +5,7 @@ Cargo explains what is wrong with a manifest or its configuration better than we
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +15,7 @@ def read(text: str) -> dict[str, Any]:
     """The document; empty for what is no TOML."""
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # numbers and nesting beyond Python's limits too
         return {}
 
 
@@ -23,6 +24,32 @@ def table(document: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
     for name in names:
         document = _table(document.get(name))
     return document
+
+
+def strings(table: Mapping[str, Any], name: str) -> list[str]:
+    """Return the strings of a list in a table; empty where there is no list, without items of other types."""
+    value = table.get(name)
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def write(document: Mapping[str, Any]) -> str:
+    """Return a document as TOML, each of its tables in one line."""
+    return "".join(f"{_text(name)} = {_written(value)}\n" for name, value in document.items())
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_text(name)} = {_written(each)}" for name, each in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_written, value)) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return _text(value) if isinstance(value, str) else str(value)
+
+
+def _text(value: str) -> str:
+    """Return a basic string of TOML, which is JSON's but for the characters that JSON writes as two."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
 
 
 def package(document: Mapping[str, Any]) -> str:

@@ -243,6 +243,12 @@ class PackageUnavailable(RustMultiarchError):
     exit_code = 35
 
 
+class RustTooOld(CompileError):
+    """A package declares that it needs a newer Rust than the builder's; found before any compile."""
+
+    exit_code = 36
+
+
 class VerificationError(RustMultiarchError):
     """What was built does not fit the platform or the image it would ship in."""
 

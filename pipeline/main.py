@@ -177,7 +177,7 @@ class RustMultiarch:
     ] = None
     source_date_epoch: Annotated[
         int | None,
-        Doc("Time of everything in the image, in seconds since 1970; the commit's where it is 0."),
+        Doc("Time of everything in the image, in seconds since 1970; the commit's where it is not given."),
     ] = None
     ref: Annotated[
         str | None,

@@ -72,7 +72,11 @@ def parameters(settings: Settings) -> Document:
         for each in dataclasses.fields(settings)
     }
     plain = {name: value.value if isinstance(value, enum.Enum) else value for name, value in named.items()}
-    return {name: value for name, value in sorted(plain.items()) if value not in ("", [], False, 0)}
+    return {
+        name: value
+        for name, value in sorted(plain.items())
+        if value is not None and value is not False and value not in ("", [])  # 0 is a time
+    }
 
 
 def statement(

@@ -30,15 +30,23 @@ FORMAT = Failure("(?m)^Diff in ", ChecksFailed, "the sources are not formatted",
 def test_command(plan: Plan, triple: str = "") -> list[str]:
     """`cargo test` over the chosen packages, or those cargo chooses, for the build platform or a triple."""
     choice = plan.request.choice
-    packages = ["--package", choice.package] if choice.package else selection.package_arguments(plan.binaries)
-    command = ["cargo", "test", "--locked", *packages, *selection.feature_arguments(choice)]
+    packages = selection.chosen_package(plan.project, choice, plan.lock)
+    packages = packages or selection.package_arguments(plan.binaries, plan.lock)
+    command = [
+        "cargo",
+        "test",
+        "--locked",
+        *packages,
+        *selection.feature_arguments(choice),
+        *choice.everywhere,
+    ]
     return command + (["--target", triple] if triple else [])
 
 
 def lint_command(plan: Plan, deny_warnings: bool) -> list[str]:
     """`cargo clippy` over every target of the workspace."""
     command = ["cargo", "clippy", "--locked", "--workspace", "--all-targets"]
-    command += selection.feature_arguments(plan.request.choice)
+    command += [*selection.feature_arguments(plan.request.choice), *plan.request.choice.everywhere]
     return command + (["--", "--deny", "warnings"] if deny_warnings else [])
 
 

@@ -57,7 +57,9 @@ def builder(plan: Plan, source: dagger.Directory | None = None) -> dagger.Contai
     request = plan.request
     native = plan.native
     if request.build_platform and request.builder is None:
-        native = toolchain.native(plan.rust, request.build_platform)
+        native = toolchain.native(
+            plan.rust, request.build_platform, plan.pinned.components, plan.pinned.targets
+        )
     container = toolchain.builder(
         native, request.targets, request.libc, request.packages, request.glibc, request.build_platform
     )
@@ -66,11 +68,8 @@ def builder(plan: Plan, source: dagger.Directory | None = None) -> dagger.Contai
     container = toolchain.with_source(state, source or request.source, request.directory)
     if request.git_metadata:
         # The files are root's, and the program may not run as root in a supplied builder.
-        for name, value in SAFE.items():
-            container = container.with_env_variable(name, value)
-    for name, value in request.build_args:
-        container = container.with_env_variable(name, value)
-    return container
+        container = toolchain.with_variables(container, SAFE.items())
+    return toolchain.with_variables(container, request.build_args)
 
 
 def with_secrets(container: dagger.Container, plan: Plan) -> dagger.Container:
@@ -180,7 +179,7 @@ def legs(plan: Plan) -> list[Plan]:
     parts = []
     for target, needs in zip(request.targets, plan.needs, strict=True):
         own = replace(request, targets=(target,), build_platform=target.platform, strategy=Strategy.CROSS)
-        commands = build_commands(own, plan.binaries, (needs,))
+        commands = build_commands(own, plan.binaries, (needs,), plan.lock)
         parts.append(replace(plan, request=own, commands=commands, needs=(needs,)))
     return parts
 
@@ -194,7 +193,9 @@ async def _compile(plan: Plan) -> dagger.Container:
     platforms = [target.platform for target in plan.request.targets]
     events.enter(events.COMPILING, platforms[0] if len(platforms) == 1 else "", counts)
     # A change of code leaves the outline as it is, and with it the answer.
-    asked = unit_graph.ask(builder(plan, plan.outline), plan.commands, plan.request.triples[0])
+    asking = await unit_graph.with_stable(builder(plan, plan.outline), plan.outline, toolchain.SOURCE)
+    everywhere = plan.request.choice.everywhere
+    asked = unit_graph.ask(asking, plan.commands, plan.request.triples[0], everywhere)
     await ready(container, plan)
     try:
         sections = await auditable.directory((await unit_graph.load(asked)).graphs)

@@ -10,26 +10,37 @@ import posixpath
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dagger
 
+from pipeline import cargo_toml
 from pipeline.build import cache_archive, custom_containers
 from pipeline.config import credentials, private, workspace
 from pipeline.config.request import BuildRequest
 from pipeline.config.settings import Files, InEngine
 from pipeline.config.workspace import Location
-from pipeline.errors import InvalidManifest, LockMissing, UnsupportedLibc, printed
+from pipeline.errors import (
+    CompileError,
+    InvalidManifest,
+    LockMissing,
+    RustTooOld,
+    UnsupportedLibc,
+    printed,
+)
 from pipeline.native import preflight
 from pipeline.native.natives import Needs
 from pipeline.progress import events
-from pipeline.project import diagnostics, metadata, selection, tree
+from pipeline.project import diagnostics, metadata, rust_version, selection, tree
+from pipeline.project.diagnostics import Phase
 from pipeline.project.metadata import Binary, Project
+from pipeline.project.rust_version import Declared
 from pipeline.project.skeleton import outline
 from pipeline.targets import Strategy
 from pipeline.toolchain import builder as toolchain
-from pipeline.toolchain import zig
+from pipeline.toolchain import channel, zig
+from pipeline.toolchain.channel import DEFAULT, Toolchain
 
 MADE = ("debug", "release", "doc", "*-*-*", ".rustc_info.json")
 OUTPUT = ["target", *(f"**/target/{name}" for name in MADE)]
@@ -60,6 +71,12 @@ class Plan:
     """The cargo calls: one, unless targets disagree about a variable that all of one call read."""
     needs: tuple[Needs, ...] = ()
     """What the native dependencies imply, in the order of the targets."""
+    pinned: Toolchain = DEFAULT
+    """What the project's toolchain file asks for, as far as it is followed."""
+    warnings: tuple[str, ...] = ()
+    """What a person may want to know of the choice of Rust."""
+    lock: str = field(default="", repr=False)
+    """Cargo.lock."""
 
     @property
     def image(self) -> str:
@@ -86,51 +103,128 @@ async def plan(request: BuildRequest) -> Plan:
     events.enter("reading the project")
     files = InEngine(request.source)
     location = await workspace.find(files, request.directory)
-    await _check_lock(files, location)
-    rust, native = await _native(request)
+    lock = await _read_lock(files, location)
+    compiler = await _compiler(request)
+    native = compiler.container
     project, read = await _described(request, native)
     choose = selection.named if request.tests else selection.choose
     binaries = choose(project, request.choice)
     events.enter("fetching dependencies")
     configured = workspace.merged(await workspace.texts(files, request.directory, workspace.CONFIGURATIONS))
-    await _fetch(read, native, location, configured)
+    await _fetch(read, native, lock, configured)
     scripts = await _build_scripts(request, project)
-    needs = await _examine(read, native, binaries, configured, scripts)
-    for warning in dict.fromkeys(warning for each in needs for warning in each.warnings):
+    needs = await _examine(read, compiler, binaries, lock, configured, scripts)
+    said = [*compiler.warnings, *(warning for each in needs for warning in each.warnings)]
+    for warning in dict.fromkeys(said):
         print(f"warning: {warning}", file=sys.stderr, flush=True)
-    commands = build_commands(request, binaries, needs)
-    return Plan(request, rust, native, read.source, project, binaries, commands, needs)
+    commands = build_commands(request, binaries, needs, lock)
+    return Plan(
+        request,
+        compiler.rust,
+        native,
+        read.source,
+        project,
+        binaries,
+        commands,
+        needs,
+        compiler.pinned,
+        compiler.warnings,
+        lock,
+    )
 
 
-async def _native(request: BuildRequest) -> tuple[str, dagger.Container]:
-    """The Rust version and the container that has it."""
+@dataclass(frozen=True)
+class _Compiler:
+    """The Rust that a build uses, the container that has it, and what was asked for and is not followed."""
+
+    rust: str
+    container: dagger.Container
+    pinned: Toolchain = DEFAULT
+    warnings: tuple[str, ...] = ()
+
+
+async def _compiler(request: BuildRequest) -> _Compiler:
+    """The Rust of a build: the option's, else the toolchain file's, else the default.
+
+    Raises:
+        InvalidManifest: the toolchain file cannot be followed.
+        CompileError: it asks for what rustup cannot install here.
+    """
     if request.builder is not None:
         if request.strategy is Strategy.EMULATED:
             raise custom_containers.not_emulated()
-        return await custom_containers.adopt(
+        rust, container = await custom_containers.adopt(
             request.builder, request.triples, request.rust, request.build_platform
         )
-    rust = request.rust or await _pinned(request) or toolchain.RUST
-    image = toolchain.native(rust)
+        return _Compiler(rust, container, warnings=await _not_followed(request, rust))
+    if request.rust:
+        container = await _installed(request.rust, Toolchain())
+        said = await _not_followed(request, request.rust)
+        return _Compiler(request.rust, container, warnings=said)
+    pinned = await _pinned(request)
+    rust = pinned.channel or toolchain.RUST
     try:
-        await image.sync()
+        return _Compiler(rust, await _installed(rust, pinned), pinned)
+    except CompileError:
+        if not (channel.is_nightly(rust) and request.cargo_environment.get("RUSTC_BOOTSTRAP")):
+            raise
+    # Unstable features are what a nightly is wanted for, and this variable has a stable Rust take them.
+    pinned = replace(pinned, channel="")
+    used = toolchain.RUST
+    warning = f"{pinned.file} asks for {rust}, which cannot be installed here: Rust {used} is used instead"
+    return _Compiler(used, await _installed(used, pinned), pinned, (warning,))
+
+
+async def _installed(rust: str, pinned: Toolchain) -> dagger.Container:
+    """The official image with a Rust and what the toolchain file wants in it."""
+    image = toolchain.native(rust, "", pinned.components, pinned.targets)
+    try:
+        return await image.sync()
+    except dagger.ExecError as error:
+        raise _not_installed(rust, pinned, printed(error)) from error
     except dagger.QueryError as error:
         raise toolchain.unavailable(rust, str(error)) from error
-    return rust, image
+
+
+def _not_installed(rust: str, pinned: Toolchain, output: str) -> CompileError:
+    """The error for what rustup cannot install."""
+    file = pinned.file or "--rust-version"
+    wanted = ", ".join([*pinned.components, *pinned.targets])
+    further = f"{file} wants {wanted} in it, which rustup cannot install here"
+    kind = "a nightly Rust" if channel.is_nightly(rust) else rust
+    what = (
+        f"the project needs {kind}: {file} asks for {rust}, which rustup cannot install here"
+        if channel.by_rustup(rust)
+        else further
+    )
+    fix = f"hand in a builder that has it, or pass --rust-version {toolchain.RUST}, which goes before {file}"
+    if channel.is_nightly(rust):
+        fix += "; with --build-arg RUSTC_BOOTSTRAP=1 that takes unstable features too"
+    return CompileError(what, where=file, fix=fix, output=output)
+
+
+async def _not_followed(request: BuildRequest, rust: str) -> tuple[str, ...]:
+    """What to say where the toolchain file names another Rust than the one that is used."""
+    try:
+        pinned = await _pinned(request)
+    except InvalidManifest as error:
+        return (f"{error.what}; Rust {rust} is used",)
+    same = not pinned.channel or f"{rust}.".replace(" ", ".").startswith(f"{pinned.channel}.")
+    return () if same else (f"{pinned.file} asks for Rust {pinned.channel}, and Rust {rust} is used",)
 
 
 def build_commands(
-    request: BuildRequest, binaries: Sequence[Binary], needs: Sequence[Needs]
+    request: BuildRequest, binaries: Sequence[Binary], needs: Sequence[Needs], lock: str = ""
 ) -> tuple[tuple[str, ...], ...]:
     """One `cargo build` for all targets, or one for each set of targets that agree on `Needs.common`."""
     if preflight.agree(needs):
-        return (tuple(selection.build_command(request.choice, binaries, request.triples)),)
+        return (tuple(selection.build_command(request.choice, binaries, request.triples, lock)),)
     sets: dict[tuple[str, ...], list[str]] = {}
     for triple, of_target in zip(request.triples, needs, strict=True):
         variables = tuple(f"{name}={value}" for name, value in of_target.common.items())
         sets.setdefault(variables, []).append(triple)
     return tuple(
-        ("env", *variables, *selection.build_command(request.choice, binaries, triples))
+        ("env", *variables, *selection.build_command(request.choice, binaries, triples, lock))
         for variables, triples in sets.items()
     )
 
@@ -145,20 +239,27 @@ def _check_target_packages(request: BuildRequest) -> None:
         )
 
 
-async def _check_lock(files: Files, location: Location) -> None:
+async def _read_lock(files: Files, location: Location) -> str:
     lock = posixpath.join(location.workspace, workspace.LOCK)
-    if await files.read(lock) is None:
+    text = await files.read(lock)
+    if text is None:
         raise LockMissing(
             f"the source has no {lock}, so two builds of it could differ",
             where="source",
             fix="run `cargo generate-lockfile` and commit Cargo.lock; a lock file that is there is named by "
             ".gitignore: take it out of it",
         )
+    return text
 
 
-async def _pinned(request: BuildRequest) -> str:
+async def _pinned(request: BuildRequest) -> Toolchain:
+    """What the project's toolchain file asks for.
+
+    Raises:
+        InvalidManifest: see `channel.read`.
+    """
     found = await workspace.texts(InEngine(request.source), request.directory, workspace.TOOLCHAINS)
-    return toolchain.pinned_version(found[0][1]) if found else ""
+    return channel.read(found[0][1], posixpath.basename(found[0][0])) if found else DEFAULT
 
 
 async def _described(request: BuildRequest, native: dagger.Container) -> tuple[Project, BuildRequest]:
@@ -172,35 +273,40 @@ async def _described(request: BuildRequest, native: dagger.Container) -> tuple[P
 
 
 async def _describe(request: BuildRequest, native: dagger.Container) -> Project:
-    command = ["cargo", "metadata", "--no-deps", "--offline", "--format-version", "1"]
+    further = request.choice.everywhere
+    command = ["cargo", "metadata", "--no-deps", "--offline", "--format-version", "1", *further]
     try:
         return metadata.read_metadata(await _with_project(native, request).with_exec(command).stdout())
     except dagger.ExecError as error:
         raise diagnostics.explain(
-            error.stderr, shlex.join(command), otherwise=diagnostics.DESCRIBING
+            error.stderr, shlex.join(command), diagnostics.DESCRIBING, phase=Phase.DESCRIBE
         ) from error
 
 
 async def _fetch(
-    request: BuildRequest, native: dagger.Container, location: Location, configured: Mapping[str, Any]
+    request: BuildRequest, native: dagger.Container, lock: str, configured: Mapping[str, Any]
 ) -> None:
     """Have all dependencies in cargo's home, which every builder shares; only this sees the credentials."""
     container = _with_project(native, request)
-    lock = await request.source.file(posixpath.join(location.workspace, workspace.LOCK)).contents()
     needed = credentials.programs(lock, configured)
     container = toolchain.with_packages(container, needed) if needed else container
-    command = FETCH
+    fetch = [*FETCH, *request.choice.everywhere]
+    command = fetch
     if request.state is not None:
         container = cache_archive.mount(container, request.state)
-        command = cache_archive.fetch(FETCH)
+        command = cache_archive.fetch(fetch)
     try:
         await request.access.grant(container).with_exec(command).sync()
     except dagger.ExecError as error:
-        raise diagnostics.explain(printed(error), shlex.join(FETCH)) from error
+        raise diagnostics.explain(
+            printed(error), shlex.join(fetch), diagnostics.FETCHING, phase=Phase.FETCH
+        ) from error
 
 
 def _with_project(container: dagger.Container, request: BuildRequest) -> dagger.Container:
-    return toolchain.with_source(container, request.source, request.directory)
+    """A container in a project, with the variables that every call of cargo's is to have."""
+    container = toolchain.with_source(container, request.source, request.directory)
+    return toolchain.with_variables(container, request.cargo_environment.items())
 
 
 async def _build_scripts(request: BuildRequest, project: Project) -> dict[str, str]:
@@ -216,25 +322,55 @@ async def _build_scripts(request: BuildRequest, project: Project) -> dict[str, s
 
 async def _examine(
     request: BuildRequest,
-    native: dagger.Container,
+    compiler: _Compiler,
     binaries: Sequence[Binary],
+    lock: str,
     configured: Mapping[str, Any],
     scripts: Mapping[str, str],
 ) -> tuple[Needs, ...]:
-    packages = ["--workspace"] if request.tests else selection.package_arguments(binaries)
-    chosen = [*packages, *selection.feature_arguments(request.choice)]
+    """What the native dependencies need; that every crate takes this Rust is seen on the way.
+
+    Raises:
+        RustTooOld: a crate says that it needs a newer Rust.
+    """
+    packages = ["--workspace"] if request.tests else selection.package_arguments(binaries, lock)
+    chosen = [*packages, *selection.feature_arguments(request.choice), *request.choice.everywhere]
     commands = [tree.command(chosen, triple, request.tests) for triple in request.triples]
-    container = _with_project(native, request)
+    container = _with_project(compiler.container, request)
     try:
-        return await preflight.examine(
+        found = await preflight.examine(
             container,
             commands,
             request.targets,
             request.libc,
             request.glibc,
-            configured,
+            [configured, *map(cargo_toml.read, request.choice.configurations)],
             scripts,
             request.git_metadata,
+            request.choice.everywhere,
+            request.cargo_environment,
         )
     except dagger.ExecError as error:
-        raise diagnostics.explain(printed(error), shlex.join(commands[0])) from error
+        raise diagnostics.explain(
+            printed(error), shlex.join(commands[0]), diagnostics.RESOLVING, phase=Phase.RESOLVE
+        ) from error
+    newer = rust_version.too_new(found.declared, found.rustc, found.crates)
+    if newer and rust_version.IGNORE not in request.choice.arguments:
+        raise _too_old(newer, found.rustc, request, compiler)
+    return found.needs
+
+
+def _too_old(newer: Sequence[Declared], rustc: str, request: BuildRequest, compiler: _Compiler) -> RustTooOld:
+    """The error for packages that need a newer Rust than the one that is used."""
+    wanted = newer[0].rust
+    fix = f"pass --rust-version {wanted}"
+    if request.builder is not None:
+        fix = f"hand in a builder with Rust {wanted}"
+    elif compiler.pinned.is_version:
+        fix = f"write {wanted} into {compiler.pinned.file}, or {fix}"
+    return RustTooOld(
+        f"Rust {rustc} is too old: "
+        + ", ".join(f"{each.name} {each.version} needs {each.rust}" for each in newer),
+        where="rust-version",
+        fix=f"{fix}; of a dependency, `cargo update --package NAME --precise VERSION` takes an older release",
+    )

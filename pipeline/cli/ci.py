@@ -15,7 +15,7 @@ from pipeline.cli.options import JSON
 from pipeline.config import settings
 from pipeline.errors import InvalidArgument
 from pipeline.git import command
-from pipeline.registry.address import destinations, named_somehow, open_to_tags
+from pipeline.registry.address import destinations, lowered, named_somehow, open_to_tags
 from pipeline.targets import select
 
 app = typer.Typer(no_args_is_help=True, help="Configurations for CI systems.")
@@ -83,6 +83,7 @@ def _without_tag(address: str) -> str:
     Raises:
         InvalidAddress, InvalidArgument: it is none, or has one already.
     """
+    address = lowered(address)  # GitHub's owners have capitals, and repositories have none
     named = named_somehow([address])
     destinations(named)
     if not open_to_tags(*named):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 import re
 from dataclasses import dataclass, field, replace
@@ -44,6 +45,35 @@ class Choice:
     profile: str = "release"
     arguments: tuple[str, ...] = ()
     every: bool = False
+
+    @property
+    def everywhere(self) -> tuple[str, ...]:
+        """The arguments that every command of cargo's takes: `-Z` flags and `--config`."""
+        found: list[str] = []
+        words = iter(self.arguments)
+        for word in words:
+            if word in ("-Z", "--config"):
+                found += [word, next(words, "")]
+            elif word.startswith(("-Z", "--config=")):
+                found.append(word)
+        return tuple(found)
+
+    @property
+    def configurations(self) -> tuple[str, ...]:
+        """What `--config` gives as TOML."""
+        words = iter(self.everywhere)
+        given = [
+            next(words, "") if word == "--config" else word.removeprefix("--config=")
+            for word in words
+            if word.startswith("--config")
+        ]
+        return tuple(text for text in given if "=" in text)
+
+
+CARGO_READS = re.compile(
+    r"(?:__)?CARGO(?!_PKG_)|RUSTC|RUSTFLAGS$|RUSTDOCFLAGS$|(?i:https?_proxy|no_proxy|all_proxy)$"
+)
+"""Variables that change what cargo itself does, so that every call of it gets them."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +141,11 @@ class BuildRequest:
         """The rustc triple of every target, in order."""
         return [target.triple(self.libc) for target in self.targets]
 
+    @property
+    def cargo_environment(self) -> dict[str, str]:
+        """The build arguments that cargo reads; others are for the project's code alone."""
+        return {name: value for name, value in self.build_args if CARGO_READS.match(name)}
+
 
 def build_request(settings: Settings, source: dagger.Directory, access: Access, epoch: int) -> BuildRequest:
     """Return the build request for the merged settings.
@@ -123,7 +158,8 @@ def build_request(settings: Settings, source: dagger.Directory, access: Access, 
 
     Raises:
         PlatformError and its kin: see `targets.select`.
-        InvalidArgument: a build argument is not NAME=value, or a profile has no name of one.
+        InvalidArgument: a build argument is not NAME=value, a profile has no name of one, or an argument
+            for cargo has an option here.
     """
     if not re.fullmatch(r"\w[\w-]*", settings.profile):
         raise InvalidArgument(
@@ -131,6 +167,7 @@ def build_request(settings: Settings, source: dagger.Directory, access: Access, 
             where="--profile",
             fix="name release, dev or a profile of Cargo.toml",
         )
+    passed = _passed(settings.cargo_args)
     return BuildRequest(
         source=source,
         targets=select(settings.platforms),
@@ -138,11 +175,13 @@ def build_request(settings: Settings, source: dagger.Directory, access: Access, 
             package=settings.package,
             bins=listed(settings.bin),
             # Cargo takes spaces between features too.
-            features=tuple(name for item in listed(settings.features) for name in item.split()),
-            all_features=settings.all_features,
-            no_default_features=settings.no_default_features,
+            features=tuple(
+                name for item in listed([*settings.features, *passed.features]) for name in item.split()
+            ),
+            all_features=settings.all_features or passed.all_features,
+            no_default_features=settings.no_default_features or passed.no_default_features,
             profile=settings.profile,
-            arguments=tuple(settings.cargo_args),
+            arguments=tuple(passed.arguments),
         ),
         libc=settings.libc,
         glibc=settings.glibc,
@@ -166,6 +205,56 @@ def _build_args(settings: Settings) -> tuple[tuple[str, str], ...]:
                 fix=f"pass it as --build-secret {name}=env:VARIABLE (with-build-secret in Dagger)",
             )
     return found
+
+
+@dataclass
+class _Passed:
+    """Arguments for cargo, those that choose features apart: every command has to know of them."""
+
+    features: list[str] = field(default_factory=list)
+    all_features: bool = False
+    no_default_features: bool = False
+    arguments: list[str] = field(default_factory=list)
+
+
+_TAKEN = {
+    "--target": "use --platform",
+    "--package": "use --package",
+    "-p": "use --package",
+    "--bin": "use --bin",
+    "--profile": "use --profile",
+    "--release": "use --profile",
+    "-r": "use --profile",
+    "--manifest-path": "name the project's directory",
+    "--target-dir": "leave it out: `rust-multiarch binary --output` writes the programs to a directory",
+    "--message-format": "leave it out: `--progress raw` shows all that cargo prints",
+}
+"""Arguments of `cargo build` that are chosen here in another way, and how."""
+
+
+def _passed(words: list[str]) -> _Passed:
+    """Return the arguments for cargo taken apart.
+
+    Raises:
+        InvalidArgument: one of them is chosen in another way.
+    """
+    passed = _Passed()
+    waiting = iter(words)
+    for word in waiting:
+        name, equals, value = word.partition("=")
+        if word in ("-Z", "--config"):
+            passed.arguments += [word, *itertools.islice(waiting, 1)]
+        elif name in ("--features", "-F"):
+            passed.features.append(value if equals else next(waiting, ""))
+        elif word.startswith("-F"):
+            passed.features.append(word.removeprefix("-F"))
+        elif word in ("--all-features", "--no-default-features"):
+            setattr(passed, word.removeprefix("--").replace("-", "_"), True)
+        elif name in _TAKEN:
+            raise InvalidArgument(f"{name} is not passed on to cargo", where="--cargo-arg", fix=_TAKEN[name])
+        else:
+            passed.arguments.append(word)
+    return passed
 
 
 def builders(settings: Settings) -> list[str]:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import enum
+import json
 import posixpath
+import re
 import typing
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -80,7 +82,7 @@ class Settings:
     no_healthcheck: bool = False
     stop_signal: str = ""
     index: bool = False
-    source_date_epoch: int = 0
+    source_date_epoch: int | None = None
     ref: str = ""
     tag_rules: list[str] = field(default_factory=list)
     require_clean: bool = False
@@ -89,10 +91,24 @@ class Settings:
 
 
 NAMES = tuple(each.name for each in dataclasses.fields(Settings))
-TYPES: Mapping[str, Any] = typing.get_type_hints(Settings)
+
+
+def _given_type(hint: Any) -> Any:
+    """Return the type of a value that is given, of a setting that may be left out."""
+    others = [each for each in typing.get_args(hint) if each is not type(None)]
+    return others[0] if type(None) in typing.get_args(hint) else hint
+
+
+TYPES: Mapping[str, Any] = {name: _given_type(hint) for name, hint in typing.get_type_hints(Settings).items()}
+
+WORDS = frozenset({"cargo_args", "args", "entrypoint"})
+"""Lists of the words of a command line, any of which may be empty."""
 
 BY_LINE = frozenset({"cargo_args", "build_args", "args", "entrypoint", "env", "labels", "tag_rules"})
 """Lists whose items may hold a comma, so that in the environment each item has a line of its own."""
+
+STANDARD = {"SOURCE_DATE_EPOCH": "source_date_epoch"}
+"""Variables that other tools read too, and the setting each is, where our own variable does not set it."""
 
 PAIRS = frozenset({"build_args", "env", "labels"})
 """Lists of NAME=value, which in Cargo.toml may be written as a table."""
@@ -165,13 +181,17 @@ def variable(name: str) -> str:
 def from_environment(environ: Mapping[str, str]) -> Layer:
     """The layer of the environment; a variable that is empty sets nothing.
 
-    Lists are comma-separated, or one item a line for those whose items may hold commas.
+    Lists are comma-separated, or one item a line for those whose items may hold commas. A JSON list of
+    strings says any items as they are: empty ones, and ones with line breaks.
 
     Raises:
         InvalidSetting: a variable with our prefix that no setting has, or a value of the wrong form.
     """
     layer: dict[str, Value] = {}
     known = {variable(name): name for name in NAMES}
+    for standard, name in STANDARD.items():
+        if text := environ.get(standard):
+            layer[name] = Value(_parse(name, text, standard), f"environment {standard}")
     for name, text in environ.items():
         if not name.startswith(PREFIX) or name.removeprefix(PREFIX) in NO_SETTINGS:
             continue
@@ -191,7 +211,11 @@ def to_environment(settings: Settings) -> dict[str, str]:
 
 def _text(name: str, value: Any) -> str:
     if isinstance(value, list):
-        return ("\n" if name in BY_LINE else ",").join(map(str, value))
+        plain = _separator(name).join(map(str, value))
+        same = plain and not plain.lstrip().startswith("[") and _items(name, plain) == list(map(str, value))
+        return plain if same else json.dumps(value)
+    if value is None:
+        return ""
     if isinstance(value, enum.Enum):
         return str(value.value)
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -200,11 +224,39 @@ def _text(name: str, value: Any) -> str:
 def _parse(name: str, text: str, where: str) -> Any:
     """A setting's value out of text."""
     kind = TYPES[name]
-    if typing.get_origin(kind) is list:
-        separator = "\n" if name in BY_LINE else ","
-        items = [item.strip() for item in text.split(separator) if item.strip()]
-        return [_scalar(typing.get_args(kind)[0], item, where) for item in items]
-    return _scalar(kind, text, where)
+    if typing.get_origin(kind) is not list:
+        return _scalar(kind, text, where)
+    if text.lstrip().startswith("["):
+        return _typed(name, _json(text, where), where)
+    return [_scalar(typing.get_args(kind)[0], item, where) for item in _items(name, text)]
+
+
+def _separator(name: str) -> str:
+    return "\n" if name in BY_LINE else ","
+
+
+def _items(name: str, text: str) -> list[str]:
+    """Return the items of a list that is not written as JSON.
+
+    Items on lines of their own are kept as they are, without the line breaks before the first and after the
+    last one.
+    Blank lines are items only of command lines, since nothing else has items that may be blank.
+    """
+    if name not in BY_LINE:
+        return [item.strip() for item in text.split(",") if item.strip()]
+    lines = [line.removesuffix("\r") for line in text.strip("\r\n").split("\n")]
+    return lines if name in WORDS else [line for line in lines if line.strip()]
+
+
+def _json(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise InvalidSetting(
+            f"{text!r} starts like a JSON list and is none",
+            where=where,
+            fix='write it as ["first", "second"]',
+        ) from None
 
 
 _WORDS = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "false", "no", "off"), False)
@@ -215,7 +267,7 @@ def _scalar(kind: Any, text: str, where: str) -> Any:
         return text
     if kind is bool and text.lower() in _WORDS:
         return _WORDS[text.lower()]
-    if kind is int and text.lstrip("-").isdecimal():
+    if kind is int and re.fullmatch(r"\s*-?[0-9]{1,18}\s*", text):
         return int(text)
     if kind in (bool, int):
         raise _malformed(text, kind, where)
@@ -224,7 +276,7 @@ def _scalar(kind: Any, text: str, where: str) -> Any:
 
 def _member(kind: type[enum.Enum], text: object, where: str) -> enum.Enum:
     values = {member.value: member for member in kind}
-    if text not in values:
+    if not isinstance(text, str) or text not in values:
         raise InvalidSetting(f"{text!r} is not one of its values", where=where, fix=_one_of(values))
     return values[text]
 
@@ -305,9 +357,12 @@ class OnDisk:
         return await file.read_text(errors="replace") if await file.is_file() else None
 
     async def glob(self, pattern: str) -> list[str]:
-        """The paths that match a pattern."""
+        """The paths that match a pattern; none for what is no pattern."""
         root = anyio.Path(self.root)
-        return sorted([str(path.relative_to(root)) async for path in root.glob(pattern)])
+        try:
+            return sorted([str(path.relative_to(root)) async for path in root.glob(pattern)])
+        except (ValueError, NotImplementedError, OSError):
+            return []
 
 
 @dataclass(frozen=True)
@@ -379,7 +434,8 @@ async def _members(files: Files, root: dict[str, Any]) -> AsyncIterator[tuple[st
     automatically become members". What lies outside of the project is not looked at.
     """
     seen = {"."}
-    ahead = [*map(str, cargo_toml.table(root, "workspace").get("members", [])), *cargo_toml.neighbours(root)]
+    members = cargo_toml.strings(cargo_toml.table(root, "workspace"), "members")
+    ahead = [*members, *cargo_toml.neighbours(root)]
     while ahead:
         pattern = posixpath.normpath(ahead.pop(0))
         if pattern in seen or pattern.startswith((posixpath.sep, posixpath.pardir)):

@@ -111,8 +111,8 @@ def _excluded(root: Mapping[str, Any], folder: str, member: str) -> bool:
     table = cargo_toml.table(root, "workspace")
 
     def named(key: str) -> bool:
-        listed = table.get(key, [])
-        paths = [posixpath.normpath(posixpath.join(folder, str(each))) for each in listed]
+        listed = cargo_toml.strings(table, key)
+        paths = [posixpath.normpath(posixpath.join(folder, each)) for each in listed]
         return any(member == path or member.startswith(f"{path}/") for path in paths)
 
     return named("exclude") and not named("members")

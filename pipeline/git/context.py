@@ -97,6 +97,10 @@ class Situation:
         return sorted(known | ({own} if own and own.stable else set()))
 
 
+LAST_SECOND = 253402300799
+"""The end of the year 9999, the last that RFC 3339 can write."""
+
+
 async def situation(
     settings: Settings,
     known: Situation | None,
@@ -112,13 +116,13 @@ async def situation(
         crates: see `Situation`.
 
     Raises:
-        InvalidArgument: a time before 1970.
+        InvalidArgument: a time before 1970, or after the year 9999.
         DirtyTree: the checkout has changes and must not, or CI builds a release from it.
         NotAGitRepository: it must not have changes, and there is no checkout that git reads.
     """
-    if settings.source_date_epoch < 0:
+    if settings.source_date_epoch is not None and not 0 <= settings.source_date_epoch <= LAST_SECOND:
         raise InvalidArgument(
-            f"{settings.source_date_epoch} is before 1970",
+            f"{settings.source_date_epoch} is before 1970, or after the year 9999",
             where="--source-date-epoch",
             fix="give seconds since 1970, as `git log -1 --format=%ct` prints them",
         )
@@ -153,4 +157,6 @@ def check_release(settings: Settings, at: Situation | None) -> None:
 
 def time_of(settings: Settings, at: Situation | None) -> int:
     """The time of everything that is built, in seconds since 1970."""
-    return settings.source_date_epoch or (at.facts.time if at else 0)
+    if settings.source_date_epoch is not None:
+        return settings.source_date_epoch
+    return at.facts.time if at else 0

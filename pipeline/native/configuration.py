@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline import cargo_toml
+from pipeline.native import cfg
 from pipeline.native.natives import Needs, Problem, Reason
 
 PLACE = ".cargo/config.toml"
@@ -53,47 +54,164 @@ FLAGS = (
 )  # fmt: skip
 
 
-def flags(document: Mapping[str, Any], triple: str) -> str:
-    """The flags for rustc that a configuration gives a triple, joined with spaces.
+@dataclass(frozen=True)
+class Compiler:
+    """What the builder's rustc says of a target.
 
-    Those of `[target]` go before those of `[build]` (the cargo book, "build.rustflags"); a `cfg(…)` is taken
-    to hold.
+    Attributes:
+        cfgs: what `--print cfg` prints.
+        cpus: the names of `--print target-cpus`; empty where they could not be asked.
+        features: the names of `--print target-features`; empty where they could not be asked.
     """
-    names = [
-        name for name in cargo_toml.table(document, "target") if name == triple or name.startswith("cfg(")
+
+    cfgs: frozenset[str] = frozenset()
+    cpus: frozenset[str] = frozenset()
+    features: frozenset[str] = frozenset()
+
+
+PRINTED = ("cfg", "target-cpus", "target-features")
+"""What rustc is asked to print of each target, in the order of the fields of `Compiler`."""
+
+
+def compiler(cfgs: str, cpus: str, features: str) -> Compiler:
+    """Return what rustc printed of a target, as data."""
+    return Compiler(cfg.known(cfgs), _names(cpus), _names(features))
+
+
+def _names(printed: str) -> frozenset[str]:
+    """Return the names of a list of rustc's: the first word of each line that is set in."""
+    return frozenset(re.findall(r"^ +([\w.+-]+)", printed, re.MULTILINE))
+
+
+@dataclass(frozen=True)
+class Given:
+    """Flags for rustc and the place that gives them."""
+
+    words: tuple[str, ...] = ()
+    place: str = PLACE
+
+    @property
+    def text(self) -> str:
+        """The flags joined with spaces."""
+        return " ".join(self.words)
+
+
+ENCODED, PLAIN = "CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS"
+
+
+def flags(
+    documents: Sequence[Mapping[str, Any]],
+    triple: str,
+    compiler: Compiler = Compiler(),
+    environment: Mapping[str, str] | None = None,
+) -> Given:
+    """Return the flags for rustc that apply to a triple.
+
+    The variables go before all tables, and those of `[target]` before those of `[build]` (the cargo book,
+    "build.rustflags"); all that hold of `[target]` are joined.
+
+    Args:
+        documents: cargo's configurations, those that count more last.
+        triple: the target's.
+        compiler: what rustc says of it, for tables named `cfg(…)`.
+        environment: variables of the compile.
+    """
+    environment = environment or {}
+    if ENCODED in environment:
+        return Given(tuple(filter(None, environment[ENCODED].split("\x1f"))), f"--build-arg {ENCODED}")
+    if PLAIN in environment:
+        return Given(tuple(environment[PLAIN].split()), f"--build-arg {PLAIN}")
+    of_target, of_build = (
+        f"CARGO_TARGET_{triple.upper().replace('-', '_')}_RUSTFLAGS",
+        "CARGO_BUILD_RUSTFLAGS",
+    )
+    found = [
+        word
+        for document in documents
+        for name in cargo_toml.table(document, "target")
+        if name == triple or (name.startswith("cfg(") and cfg.holds(name, compiler.cfgs))
+        for word in _words(cargo_toml.table(document, "target", name).get("rustflags"))
     ]
-    tables = [cargo_toml.table(document, "target", name) for name in names]
-    given = [table["rustflags"] for table in tables if "rustflags" in table]
-    given = given or [cargo_toml.table(document, "build").get("rustflags", [])]
-    return " ".join(each if isinstance(each, str) else " ".join(each) for each in given)
+    found += environment.get(of_target, "").split()
+    if not found:
+        for document in documents:
+            found += _words(cargo_toml.table(document, "build").get("rustflags"))
+        found += environment.get(of_build, "").split()
+    return Given(tuple(found))
 
 
-def added(needs: Needs, document: Mapping[str, Any], triple: str, platform: str) -> Needs:
+def _words(value: object) -> list[str]:
+    """Return flags that are written as one string or as a list."""
+    if isinstance(value, str):
+        return value.split()
+    return [word for word in value if isinstance(word, str)] if isinstance(value, list) else []
+
+
+def added(
+    needs: Needs,
+    documents: Sequence[Mapping[str, Any]],
+    triple: str,
+    platform: str,
+    compiler: Compiler = Compiler(),
+    environment: Mapping[str, str] | None = None,
+) -> Needs:
     """What a target needs, with what the project's configuration asks for.
 
     Args:
         needs: what its native crates need.
-        document: the configuration.
+        documents: cargo's configurations, those that count more last.
         triple: the target's.
         platform: the target's, for messages.
+        compiler: what rustc says of the target.
+        environment: variables of the compile.
     """
-    given = flags(document, triple)
-    rows = [row for row in FLAGS if re.search(row.pattern, given)]
+    given = flags(documents, triple, compiler, environment)
+    rows = [row for row in FLAGS if re.search(row.pattern, given.text)]
     wanted = tuple(package for row in rows for package in row.host)
+    foreign = _foreign(given, triple, compiler)
     return replace(
         needs,
         host=tuple(dict.fromkeys([*needs.host, *wanted])),
         linkers=tuple(row.linker for row in rows if row.linker),
-        reasons=(*needs.reasons, *(_reason(row) for row in rows)),
-        problems=(*needs.problems, *_problems(rows, platform)),
-        warnings=(*needs.warnings, *(f"{PLACE}: {row.warning}" for row in rows if row.warning)),
+        reasons=(*needs.reasons, *(_reason(row, given.place) for row in rows)),
+        problems=(
+            *needs.problems,
+            *(Problem(given.place, "", platform, what, fix) for what, fix in foreign),
+            *_problems(rows, given.place, platform),
+        ),
+        warnings=(*needs.warnings, *(f"{given.place}: {row.warning}" for row in rows if row.warning)),
     )
 
 
-def _reason(row: Flag) -> Reason:
+_OPTION = re.compile(r"(?:^| )(?:-C ?|--codegen[ =])(target-cpu|target-feature)=(\S+)")
+
+
+def _foreign(given: Given, triple: str, compiler: Compiler) -> list[tuple[str, str]]:
+    """Return processors and features that the target does not have, each with what to do.
+
+    rustc passes the names on to LLVM, which ignores what it does not know with a warning.
+    """
+    found = []
+    for option, value in _OPTION.findall(given.text):
+        known = compiler.cpus if option == "target-cpu" else compiler.features
+        names = [value] if option == "target-cpu" else [name.lstrip("+-") for name in value.split(",")]
+        found += [
+            (
+                f"{option}={name} is not of this architecture",
+                f"give it to its own architecture, under [target.<triple>] of {PLACE}; "
+                f"`rustc --print {option.replace('cpu', 'cpus').replace('feature', 'features')} "
+                f"--target {triple}` lists what {triple} has",
+            )
+            for name in names
+            if known and name and name not in known
+        ]
+    return found
+
+
+def _reason(row: Flag, place: str) -> Reason:
     wants = f"{' '.join(row.host)} on the build platform" if row.host else "nothing to install"
-    return Reason(PLACE, "", wants, row.why)
+    return Reason(place, "", wants, row.why)
 
 
-def _problems(rows: Sequence[Flag], platform: str) -> list[Problem]:
-    return [Problem(PLACE, "", platform, row.impossible, row.advice) for row in rows if row.impossible]
+def _problems(rows: Sequence[Flag], place: str, platform: str) -> list[Problem]:
+    return [Problem(place, "", platform, row.impossible, row.advice) for row in rows if row.impossible]

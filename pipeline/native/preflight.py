@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import dagger
@@ -13,11 +13,30 @@ import dagger
 from pipeline.errors import CannotCrossCompile
 from pipeline.native import configuration, debian, git_users, natives
 from pipeline.native.natives import Needs
-from pipeline.project import tree
+from pipeline.project import rust_version, tree
+from pipeline.project.rust_version import Declared
 from pipeline.targets import Libc, Target
 from pipeline.toolchain import builder as toolchain
 
 _NEXT = "== next target"
+_PART = "== next answer"
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What a build needs.
+
+    Attributes:
+        needs: of each target, what its native crates and its flags imply.
+        crates: what is built, by name and version.
+        rustc: the compiler's version.
+        declared: the packages that declare the Rust they need.
+    """
+
+    needs: tuple[Needs, ...]
+    crates: frozenset[tuple[str, str]]
+    rustc: str
+    declared: tuple[Declared, ...]
 
 
 async def examine(
@@ -26,10 +45,12 @@ async def examine(
     targets: Sequence[Target],
     libc: Libc,
     glibc: str,
-    configured: Mapping[str, Any],
+    configured: Sequence[Mapping[str, Any]],
     scripts: Mapping[str, str],
     git_metadata: bool,
-) -> tuple[Needs, ...]:
+    everywhere: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Examined:
     """What the crates that will really be built need, for each target.
 
     Args:
@@ -38,26 +59,48 @@ async def examine(
         targets: what is built for.
         libc: the C library of all targets.
         glibc: oldest glibc the programs run on; empty means the distribution's.
-        configured: cargo's configuration of the project.
+        configured: cargo's configurations, those that count more last.
         scripts: the text of each package's build script, by the package's name.
         git_metadata: whether git can be asked in the builder.
+        everywhere: arguments that every command of cargo's gets.
+        environment: variables of the compile.
 
     Raises:
         CannotCrossCompile: crates that cannot be built; all are named at once.
         dagger.ExecError: cargo failed.
     """
-    lines = []
-    for command in commands:
+    lines = [
+        f"set -- {shlex.join(everywhere)}",
+        rust_version.SHOW,
+    ]
+    for command, target in zip(commands, targets, strict=True):
         lines += [shlex.join(["echo", _NEXT]), shlex.join(command)]
+        for what in configuration.PRINTED:
+            lines += [
+                shlex.join(["echo", _PART]),
+                f"{shlex.join(['rustc', '--print', what, '--target', target.triple(libc)])} 2>/dev/null || :",
+            ]
     output = await container.with_exec(["sh", "-ec", "\n".join(lines)]).stdout()
-    _, *texts = output.split(f"{_NEXT}\n")
-    found = []
-    for text, target in zip(texts, targets, strict=True):
-        crates = tree.read(text)
-        needs = natives.needs(crates, target, libc, toolchain.compilers(target, libc, glibc))
-        asking = [] if git_metadata else git_users.warnings(crates, scripts)
+    versions, *answers = output.split(f"{_NEXT}\n")
+    found: list[Needs] = []
+    crates: set[tuple[str, str]] = set()
+    for answer, target in zip(answers, targets, strict=True):
+        text, *printed = answer.split(f"{_PART}\n")
+        built = tree.read(text)
+        crates |= {(crate.name, crate.version) for crate in built}
+        needs = natives.needs(built, target, libc, toolchain.compilers(target, libc, glibc))
+        asking = [] if git_metadata else git_users.warnings(built, scripts)
         needs = replace(needs, warnings=(*needs.warnings, *asking))
-        found.append(configuration.added(needs, configured, target.triple(libc), target.platform))
+        found.append(
+            configuration.added(
+                needs,
+                configured,
+                target.triple(libc),
+                target.platform,
+                configuration.compiler(*printed),
+                environment,
+            )
+        )
     problems = [problem for needs in found for problem in needs.problems]
     if problems:
         raise CannotCrossCompile(
@@ -65,7 +108,7 @@ async def examine(
             where=", ".join(dict.fromkeys(problem.place for problem in problems)),
             fix="; ".join(dict.fromkeys(problem.fix for problem in problems)),
         )
-    return tuple(found)
+    return Examined(tuple(found), frozenset(crates), *rust_version.read(versions))
 
 
 def prepared(

@@ -221,7 +221,7 @@ async def setup(settings: Settings, plan: Plan, at: Situation | None, supplied: 
         at,
         metadata.Base.of(found),
         dict(pairs("labels", settings.labels)),
-        settings.source_date_epoch or None,
+        settings.source_date_epoch,
     )
     return Runtime(
         base=base,

@@ -274,7 +274,13 @@ def runner(target: Target) -> str:
 
 def warnings(plan: Plan, runtime: Runtime) -> list[str]:
     """Return warnings about settings that work but may surprise."""
-    return [*_too_old(plan, runtime), *_unpinned(runtime), *_risky(plan, runtime), *_native_warnings(plan)]
+    return [
+        *plan.warnings,
+        *_too_old(plan, runtime),
+        *_unpinned(runtime),
+        *_risky(plan, runtime),
+        *_native_warnings(plan),
+    ]
 
 
 def _too_old(plan: Plan, runtime: Runtime) -> Iterable[str]:

@@ -25,12 +25,13 @@ import anyio
 from engine import binfmt, choice, config, lifecycle, prerequisites
 from engine.paths import Paths
 from pipeline.concurrent import each
-from pipeline.errors import RustMultiarchError
+from pipeline.errors import InvalidManifest, RustMultiarchError
 from pipeline.git import facts as git
 from pipeline.registry import credentials
 from pipeline.registry.address import destinations
 from pipeline.text_table import columns
 from pipeline.toolchain import builder as toolchain
+from pipeline.toolchain import channel
 
 AT_ONCE = 4
 ANSWER_SECONDS = 4.0
@@ -261,14 +262,15 @@ def project(subject: CheckContext) -> CheckOutcome:
     if not lock.is_file():
         return CheckOutcome(State.FAIL, "no Cargo.lock", "run `cargo generate-lockfile` and commit it")
     name = document.get("package", {}).get("name", "a workspace")
-    asked = [subject.source / file for file in ("rust-toolchain", "rust-toolchain.toml")]
-    texts = [file.read_text(errors="replace") for file in asked if file.is_file()]
-    pinned = toolchain.pinned_version(texts[0]) if texts else ""
-    if texts and not pinned:
-        found = f"{name}; its toolchain file names no version, so it is built with Rust {toolchain.RUST}"
-        return CheckOutcome(
-            State.WARN, found, "name a version in rust-toolchain.toml, or pass --rust-version"
-        )
+    asked = [subject.source / file for file in channel.FILES]
+    file = next((file for file in asked if file.is_file()), None)
+    try:
+        pinned = channel.read(file.read_text(errors="replace"), file.name).channel if file else ""
+    except InvalidManifest as error:
+        return CheckOutcome(State.FAIL, error.what, error.fix)
+    if channel.by_rustup(pinned):
+        found = f"{name}; its toolchain file asks for {pinned}, which rustup downloads for a build"
+        return CheckOutcome(State.WARN, found, "name a version there, or pass --rust-version")
     return CheckOutcome(State.OK, f"{name}, Rust {pinned or toolchain.RUST}")
 
 

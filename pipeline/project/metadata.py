@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import posixpath
 import re
+import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline import cargo_toml
 from pipeline.errors import InvalidManifest
 
 
@@ -19,6 +21,7 @@ class Package:
     Attributes:
         bins: its binaries, each with the features without which cargo leaves it out.
         features: its features, each with what it switches on.
+        directory: where its manifest is.
     """
 
     name: str
@@ -27,6 +30,7 @@ class Package:
     features: Mapping[str, tuple[str, ...]]
     default_run: str | None
     is_default: bool
+    directory: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,19 @@ class Project:
 
 @dataclass(frozen=True)
 class Binary:
-    """A binary to build and the package that has it."""
+    """A binary to build and the package that has it.
+
+    Attributes:
+        package: the package's name.
+        name: its own.
+        version: the package's.
+        directory: where the package's manifest is.
+    """
 
     package: str
     name: str
     version: str
+    directory: str = ""
 
 
 def crates_of(project: Project, package: str) -> tuple[str, ...]:
@@ -108,6 +120,7 @@ def _package(entry: dict[str, Any], is_default: bool) -> Package:
         features={name: tuple(others) for name, others in entry["features"].items()},
         default_run=entry.get("default_run"),
         is_default=is_default,
+        directory=posixpath.dirname(entry.get("manifest_path", "")),
     )
 
 
@@ -119,6 +132,29 @@ def build_scripts(metadata: str) -> dict[str, str]:
         for target in package["targets"]
         if "custom-build" in target["kind"]
     }
+
+
+def specification(name: str, version: str, directory: str, lock: str) -> str:
+    """Return what names a package of the project for `--package` (the cargo book, "Package ID").
+
+    It is the name where a dependency does not have it too, since every cargo understands that.
+
+    Args:
+        name: the package's.
+        version: the package's.
+        directory: where its manifest is.
+        lock: the lock file.
+    """
+    entries = cargo_toml.read(lock).get("package", [])
+    packages = entries if isinstance(entries, list) else []
+    versions = [
+        each.get("version") for each in packages if isinstance(each, dict) and each.get("name") == name
+    ]
+    if len(versions) < 2:
+        return name
+    if versions.count(version) < 2 or not directory:
+        return f"{name}@{version}"
+    return f"path+file://{urllib.parse.quote(directory)}#{name}@{version}"
 
 
 def spdx(license: str | None) -> str:

@@ -13,7 +13,7 @@ from pipeline.errors import (
     UnknownPackage,
 )
 from pipeline.project import features
-from pipeline.project.metadata import Binary, Package, Project
+from pipeline.project.metadata import Binary, Package, Project, specification
 
 
 def choose(project: Project, choice: Choice) -> tuple[Binary, ...]:
@@ -72,7 +72,7 @@ def _selected(project: Project, choice: Choice) -> list[Package]:
         wanted = [p for p in project.packages if p.is_default]
         # A binary named outright may live outside the default members.
         return list(project.packages) if choice.bins else wanted
-    packages = [p for p in project.packages if p.name == choice.package]
+    packages = [p for p in project.packages if choice.package in (p.name, f"{p.name}@{p.version}")]
     if not packages:
         raise UnknownPackage(
             f"the workspace has no package {choice.package!r}",
@@ -89,7 +89,9 @@ def _lacking(package: Package, choice: Choice) -> dict[Binary, list[str]]:
     asked += [] if choice.no_default_features else ["default"]
     enabled = features.enabled(package.features, asked)
     return {
-        Binary(package.name, name, package.version): [each for each in required if each not in enabled]
+        Binary(package.name, name, package.version, package.directory): [
+            each for each in required if each not in enabled
+        ]
         for name, required in package.bins.items()
     }
 
@@ -152,20 +154,43 @@ def feature_arguments(choice: Choice) -> list[str]:
     return chosen + (["--features", ",".join(choice.features)] if choice.features else [])
 
 
-def package_arguments(binaries: Sequence[Binary]) -> list[str]:
-    """`--package` once for each package that has a chosen binary."""
-    names = dict.fromkeys(binary.package for binary in binaries)
+def package_arguments(binaries: Sequence[Binary], lock: str = "") -> list[str]:
+    """`--package` once for each package that has a chosen binary.
+
+    Args:
+        binaries: the chosen ones.
+        lock: the lock file, which says whether a name is enough.
+    """
+    names = dict.fromkeys(specification(b.package, b.version, b.directory, lock) for b in binaries)
     return [argument for name in names for argument in ("--package", name)]
 
 
-def build_command(choice: Choice, binaries: Sequence[Binary], triples: Sequence[str]) -> list[str]:
+def chosen_package(project: Project, choice: Choice, lock: str = "") -> list[str]:
+    """`--package` for the package that a choice names; nothing where it names none."""
+    packages = _selected(project, choice) if choice.package else []
+    return [
+        argument
+        for p in packages
+        for argument in ("--package", specification(p.name, p.version, p.directory, lock))
+    ]
+
+
+def build_command(
+    choice: Choice, binaries: Sequence[Binary], triples: Sequence[str], lock: str = ""
+) -> list[str]:
     """The one `cargo build` that makes every binary for every triple.
 
     A single call with several `--target`s compiles proc-macros and build scripts once and keeps every
     core busy over all the targets.
+
+    Args:
+        choice: how they are built.
+        binaries: what is built.
+        triples: what for.
+        lock: the lock file.
     """
     command = ["cargo", "build", "--locked", "--profile", choice.profile]
-    command += package_arguments(binaries)
+    command += package_arguments(binaries, lock)
     command += [argument for binary in binaries for argument in ("--bin", binary.name)]
     command += feature_arguments(choice)
     command += [argument for triple in triples for argument in ("--target", triple)]

@@ -3,8 +3,10 @@
 `cargo metadata` joins the features of all members and of build and target platform, and a lock file names
 what other platforms and tests need. What cargo will compile for one command line only its unit graph says:
 every unit with its package, features, platform and dependencies. That option of `cargo build` is unstable,
-so it is asked for with RUSTC_BOOTSTRAP=1 in a command that compiles nothing; its format has had one version
-since 2019, and another one is an error here rather than a guess.
+so it is asked for with RUSTC_BOOTSTRAP=1 in a command that compiles nothing. With that variable cargo also
+takes the table `[unstable]` of its configuration, which a stable one passes over, and so would describe
+another build: where the build does not have the variable, cargo gets the configuration without that table.
+The format has had one version since 2019, and another one is an error here rather than a guess.
 (https://doc.rust-lang.org/nightly/cargo/reference/unstable.html#unit-graph)
 """
 
@@ -21,6 +23,7 @@ from typing import Any
 import dagger
 from dagger import dag
 
+from pipeline import cargo_toml
 from pipeline.errors import UnknownUnitGraph
 from pipeline.project import packages
 from pipeline.project.metadata import spdx
@@ -77,9 +80,15 @@ class Graph:
 
 FOLDER = "/crates"
 METADATA = "metadata.json"
+STABLE = "/stable"
+CHANNEL = "__CARGO_TEST_CHANNEL_OVERRIDE_DO_NOT_USE_THIS"
+"""Goes before RUSTC_BOOTSTRAP where it is set."""
+CONFIGURATIONS = ("**/.cargo/config", "**/.cargo/config.toml")
+ELSEWHERE = ("/.cargo/config.toml",)
+"""Where a builder that was supplied has its own."""
 
 
-def script(commands: Sequence[Sequence[str]]) -> str:
+def script(commands: Sequence[Sequence[str]], everywhere: Sequence[str] = ()) -> str:
     """The shell program that asks cargo, for `sh -e` in the project; the answers are files in `FOLDER`.
 
     Args:
@@ -90,10 +99,14 @@ def script(commands: Sequence[Sequence[str]]) -> str:
         # Away from the build's own state: cargo notes there what it learned of the compiler.
         "export CARGO_TARGET_DIR=/tmp/crates",
         # With all features, for else it leaves out crates that only one of them needs.
-        f"{shlex.join(packages.COMMAND)} > {FOLDER}/{METADATA}",
+        f"{shlex.join([*packages.COMMAND, *everywhere])} > {FOLDER}/{METADATA}",
         f"rustc --version > {FOLDER}/rustc.txt",
         "workspace=$(cargo locate-project --workspace --message-format plain)",
         f'cp "${{workspace%.toml}}.lock" {FOLDER}/Cargo.lock',
+        # Where the build's own cargo takes no unstable options, it passes over the table for them.
+        "cargo -Z unstable-options locate-project >/dev/null 2>&1 ||"
+        f" [ ! -d {STABLE} ] || cp -R {STABLE}/. /",
+        f"unset {CHANNEL}",
         "export RUSTC_BOOTSTRAP=1",
     ]
     for number, command in enumerate(commands):
@@ -115,15 +128,45 @@ class Answer:
         return tuple(graph for graph in self.graphs if graph.triple == triple)
 
 
-def ask(container: dagger.Container, commands: Sequence[Sequence[str]], name: str) -> dagger.Directory:
+def stable(configuration: str) -> str | None:
+    """Return a configuration of cargo's as a stable cargo reads it; None where that is what it is already."""
+    document = cargo_toml.read(configuration)
+    if "unstable" not in document:
+        return None
+    return cargo_toml.write({name: value for name, value in document.items() if name != "unstable"})
+
+
+async def with_stable(container: dagger.Container, folder: dagger.Directory, place: str) -> dagger.Container:
+    """A container that has, below `STABLE`, the configurations that `script` is to put in place.
+
+    Args:
+        container: the builder.
+        folder: what it has of the project.
+        place: where it has that.
+    """
+    found = [
+        (await container.file(path).contents(), path) for path in ELSEWHERE if await container.exists(path)
+    ]
+    names = [name for pattern in CONFIGURATIONS for name in await folder.glob(pattern)]
+    found += [(await folder.file(name).contents(), f"{place}/{name}") for name in names]
+    for text, path in found:
+        if (changed := stable(text)) is not None:
+            container = container.with_new_file(f"{STABLE}{path}", changed)
+    return container
+
+
+def ask(
+    container: dagger.Container, commands: Sequence[Sequence[str]], name: str, everywhere: Sequence[str] = ()
+) -> dagger.Directory:
     """What cargo says of a build, as a directory `name` of files.
 
     Args:
         container: the builder, with all dependencies fetched.
         commands: the commands of the build.
         name: tells it from what other builders of the same image say.
+        everywhere: arguments that every command of cargo's gets.
     """
-    asked = container.with_exec(["sh", "-ec", script(commands)]).directory(FOLDER)
+    asked = container.with_exec(["sh", "-ec", script(commands, everywhere)]).directory(FOLDER)
     return dag.directory().with_directory(name, asked)
 
 

@@ -22,6 +22,7 @@ _DIGEST = r"sha256:[0-9a-f]{64}"
 _ADDRESS = re.compile(
     rf"(?:(?P<host>{_HOST})/)?(?P<path>{_COMPONENT}(?:/{_COMPONENT})*)(?::(?P<tag>{_TAG}))?", re.ASCII
 )
+LAST_PORT = 65535
 _EXAMPLE = "write it as host/name:tag, for example ghcr.io/me/app:1.2.3"
 
 
@@ -75,10 +76,27 @@ def parse_address(address: str) -> Address:
     """
     match = _ADDRESS.fullmatch(address)
     if match is None:
+        if (lower := lowered(address)) != address and _ADDRESS.fullmatch(lower):
+            raise InvalidAddress(
+                f"{address!r} has capitals in it, and repository names are lowercase",
+                where="address",
+                fix=f"write {lower}",
+            )
         raise InvalidAddress(
             f"{address!r} is not an image address: {_fault(address)}", where="address", fix=_EXAMPLE
         )
+    port = re.search(r":(\d+)$", match["host"] or "", re.ASCII)
+    if port and not (len(port[1]) <= 5 and 0 < int(port[1]) <= LAST_PORT):
+        raise InvalidAddress(f"{port[1]} is not a port", where=address, fix=f"use 1 to {LAST_PORT}")
     return Address(known_host(match["host"] or DOCKER_HUB), match["path"], match["tag"] or "latest")
+
+
+def lowered(address: str) -> str:
+    """Return an address with its repository in lower case; host and tag stay as they are."""
+    host = re.match(rf"{_HOST}/", address, re.ASCII)
+    start = host.end() if host else 0
+    name, colon, tag = address[start:].partition(":")
+    return address[:start] + name.lower() + colon + tag
 
 
 def parse_source(address: str) -> Address:

@@ -8,17 +8,16 @@ triple in their name, so the build platform's own proc-macros and build scripts 
 from __future__ import annotations
 
 import posixpath
-import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 
 import dagger
 from dagger import dag
 
-from pipeline import cargo_toml
 from pipeline.errors import BaseImageUnavailable
 from pipeline.targets import Libc, Target
-from pipeline.toolchain import zig
+from pipeline.toolchain import channel, zig
 from pipeline.toolchain.compilers import FILES, Compilers, gnu
 
 RUST = "1.96"
@@ -29,6 +28,10 @@ HOST_PACKAGES = ("ca-certificates", "pkgconf")
 CARGO_HOME = "/cargo"
 WRAPPERS = ("RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER")
 """Empty, they take precedence over a project's own (sccache, as a rule), which the builder does not have."""
+
+CHANNEL = "__CARGO_TEST_CHANNEL_OVERRIDE_DO_NOT_USE_THIS"
+"""Cargo's channel. The official image's is stable; a distribution's, compiled from a source tarball, may have
+none, and takes unstable options as a nightly does."""
 
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 SOURCE = "/source"
@@ -44,7 +47,11 @@ def with_source(container: dagger.Container, source: dagger.Directory, directory
 
 
 def rust_image(version: str) -> str:
-    """The official builder image of a Rust version, on the distribution that the runtime has."""
+    """The official builder image of a Rust version, on the distribution that the runtime has.
+
+    Of what rustup installs, such as nightly, it is the default's, in which rustup is.
+    """
+    version = RUST if channel.by_rustup(version) else version
     return f"rust:{version}-slim-{DISTRIBUTION}"
 
 
@@ -110,20 +117,47 @@ def cmake_toolchain(target: Target, libc: Libc = Libc.GNU, glibc: str = "") -> s
     return "".join(f"set({name} {value})\n" for name, value in lines.items())
 
 
-def native(version: str, platform: str = "") -> dagger.Container:
+def native(
+    version: str, platform: str = "", components: Sequence[str] = (), targets: Sequence[str] = ()
+) -> dagger.Container:
     """The Rust image as it comes, with cargo's home in a cache volume.
 
     All of cargo's home is the volume, not only `registry/`: cargo's package lock lies at its top, and two
     fetches that do not share it corrupt each other.
 
     Args:
-        version: Rust version of the official image.
+        version: Rust version of the official image, or a channel that rustup installs, such as nightly.
         platform: what it runs on; the engine's own where it is empty, under QEMU elsewhere.
+        components: further components of the toolchain.
+        targets: further standard libraries, by triple.
     """
     image = dag.container(platform=dagger.Platform(platform) if platform else None).from_(rust_image(version))
     for name in WRAPPERS:
         image = image.with_env_variable(name, "")
-    return with_cargo_home(image.with_env_variable("RUSTUP_TOOLCHAIN", "${RUST_VERSION}", expand=True))
+    if channel.by_rustup(version):
+        image = _installed(image, version).with_env_variable("RUSTUP_TOOLCHAIN", version)
+    else:
+        image = image.with_env_variable("RUSTUP_TOOLCHAIN", "${RUST_VERSION}", expand=True)
+        image = image.with_env_variable(CHANNEL, "stable")
+    for words in (["component", "add", *components], ["target", "add", *targets]):
+        image = image.with_exec(["rustup", *words]) if words[2:] else image
+    return with_cargo_home(image)
+
+
+def _installed(image: dagger.Container, version: str) -> dagger.Container:
+    """A container in which rustup has installed a channel; one without a date of its own is today's."""
+    day = datetime.now(UTC).strftime("%Y-%m-%d")
+    install = ["rustup", "toolchain", "install", version, "--profile", "minimal"]
+    return image.with_env_variable("DAY", day).with_exec(install).without_env_variable("DAY")
+
+
+def with_variables(container: dagger.Container, variables: Iterable[tuple[str, str]]) -> dagger.Container:
+    """A container with variables of the compile, of which RUSTC_BOOTSTRAP decides on cargo's channel too."""
+    for name, value in variables:
+        container = container.with_env_variable(name, value)
+        if name == "RUSTC_BOOTSTRAP" and value not in ("", "0"):
+            container = container.without_env_variable(CHANNEL)
+    return container
 
 
 def with_cargo_home(container: dagger.Container) -> dagger.Container:
@@ -175,19 +209,6 @@ def builder(
         for name, value in environment(target, libc, glibc).items():
             container = container.with_env_variable(name, value)
     return container
-
-
-_TOOLCHAIN_VERSION = re.compile(r"\d+\.\d+(?:\.\d+)?")
-
-
-def pinned_version(toolchain_file: str) -> str:
-    """The Rust version a `rust-toolchain.toml` or `rust-toolchain` asks for; empty for a moving channel.
-
-    Source: the rustup book, "Overrides". `stable` means the version this module pins.
-    """
-    named = cargo_toml.table(cargo_toml.read(toolchain_file), "toolchain")
-    exact = _TOOLCHAIN_VERSION.match(str(named.get("channel", toolchain_file.strip())))
-    return exact.group() if exact else ""
 
 
 def unavailable(version: str, cause: str, platform: str = "") -> BaseImageUnavailable:

@@ -70,6 +70,24 @@ def test_a_new_directory_and_an_earlier_installation_are_installed_into(
     assert (target / ".rust-multiarch").is_file()
 
 
+def test_an_older_installation_is_replaced(programs: Path, tmp_path: Path) -> None:
+    """It was kept, and the new version was said to be there."""
+    target = tmp_path / "there"
+    assert install(programs, target).returncode == 0
+    command = target / "bin/rust-multiarch"
+    command.write_text("#!/bin/sh\n")
+    command.chmod(0o755)
+    assert install(programs, target).returncode == 0
+    assert command.exists(), "the same version is kept"
+    assert install(programs, target, RUST_MULTIARCH_INSTALL_FROM="elsewhere").returncode == 0
+    assert not command.exists(), "another source is installed"
+    command.write_text("#!/bin/sh\n")
+    command.chmod(0o755)
+    (target / ".rust-multiarch").write_text("0.0.9 from elsewhere\n")
+    assert install(programs, target, RUST_MULTIARCH_INSTALL_FROM="elsewhere").returncode == 0
+    assert not command.exists(), "another version is replaced"
+
+
 def test_half_an_installation_is_gone_on_with(programs: Path, tmp_path: Path) -> None:
     target = tmp_path / "there"
     assert install(programs, target, VENV_ENDS="3").returncode == 3

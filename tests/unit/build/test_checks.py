@@ -19,7 +19,12 @@ from pipeline.oci.smoke import Outcome
 
 def test_commands() -> None:
     assert " ".join(checks.test_command(plan())) == "cargo test --locked --package app"
-    assert checks.test_command(plan(package="core"))[2:] == ["--locked", "--package", "core"]
+    chosen = replace(plan(package="app"), binaries=())
+    assert checks.test_command(chosen)[2:] == ["--locked", "--package", "app"]
+    assert "-Zx --config a=1" in " ".join(
+        checks.test_command(plan(arguments=("-Zx", "--config", "a=1", "-v")))
+    )
+    assert checks.lint_command(plan(arguments=("-Z", "x", "-v")), False)[-2:] == ["-Z", "x"]
     assert checks.test_command(replace(plan(), binaries=())) == ["cargo", "test", "--locked"]
     assert checks.test_command(plan(), "t1")[-2:] == ["--target", "t1"]
     assert "--features a" in " ".join(checks.test_command(plan(features=("a",))))

@@ -257,7 +257,8 @@ def test_init_takes_the_image_from_the_git_remote(tmp_path: Path) -> None:
     ("image", "error"),
     [
         ("ghcr.io/me/app:latest", errors.InvalidArgument),
-        ("ghcr.io/me/App", errors.InvalidAddress),
+        ("ghcr.io/me/-app", errors.InvalidAddress),
+        ("ghcr.io/Me/App", None),
         ("ghcr.io/me/{bin}", None),
     ],
 )
@@ -268,6 +269,12 @@ def test_init_takes_an_address_without_a_tag(
     done = init("github", "--image", image, directory=tmp_path)
     assert type(done.exception) is (error or type(None))
     assert bool(list(tmp_path.iterdir())) == (error is None)
+
+
+def test_init_lowers_the_repository(tmp_path: Path) -> None:
+    """GitHub's owners have capitals, and its expressions cannot lower them."""
+    text = init("github", "--image", "ghcr.io/Example-Org/App", "--stdout", directory=tmp_path).stdout
+    assert "ghcr.io/example-org/app" in text and "Example-Org" not in text
 
 
 def test_init_without_git(tmp_path: Path, monkeypatch) -> None:

@@ -86,3 +86,51 @@ def test_features_are_separated_by_commas_and_spaces_as_cargo_takes_them() -> No
     for features in (["a", "b", "c"], ["a,b", "c"], ["a b  c"], [" a, b\n", "c,"]):
         choice = request.build_request(Settings(features=features), SOURCE, Access(), 0).choice
         assert choice.features == ("a", "b", "c")
+
+
+def of_arguments(*words: str) -> Choice:
+    return request.build_request(
+        Settings(cargo_args=list(words), features=["own"]), SOURCE, Access(), 0
+    ).choice
+
+
+@pytest.mark.parametrize(
+    "words", [["--features=x,y"], ["--features", "x y"], ["-F", "x,y"], ["-Fx", "-F=y"], ["-Fx,y"]]
+)
+def test_features_among_cargos_arguments_are_features(words: list[str]) -> None:
+    """Found with `--cargo-arg=--features=x`: what looks at the project first did not have it."""
+    choice = of_arguments(*words, "-v")
+    assert (choice.features, choice.arguments) == (("own", "x", "y"), ("-v",))
+
+
+def test_all_features_and_none_among_cargos_arguments() -> None:
+    choice = of_arguments("--all-features", "--no-default-features")
+    assert choice.all_features and choice.no_default_features and choice.arguments == ()
+
+
+def test_what_every_command_of_cargos_gets() -> None:
+    choice = of_arguments("-Z", "a", "-Zb", "--config", "c=1", "--config=d=2", "--config", "file.toml", "-v")
+    assert choice.everywhere == ("-Z", "a", "-Zb", "--config", "c=1", "--config=d=2", "--config", "file.toml")
+    assert choice.configurations == ("c=1", "d=2")
+    assert choice.arguments == (*choice.everywhere, "-v")
+    assert of_arguments("--config", "--features").arguments == ("--config", "--features")
+
+
+@pytest.mark.parametrize("word", sorted(request._TAKEN))
+def test_arguments_that_have_an_option_here_name_it(word: str) -> None:
+    with pytest.raises(errors.InvalidArgument, match="is not passed on") as raised:
+        of_arguments(f"{word}=x" if word.startswith("--") else word)
+    assert raised.value.fix == request._TAKEN[word]
+
+
+def test_the_variables_that_cargo_itself_reads() -> None:
+    given = [
+        "RUSTC_BOOTSTRAP=1",
+        "RUSTFLAGS=-g",
+        "CARGO_NET_RETRY=5",
+        "https_proxy=p",
+        "COMMIT=abc",
+        "CARGO_PKG_X=1",
+    ]
+    found = request.build_request(Settings(build_args=given), SOURCE, Access(), 0).cargo_environment
+    assert list(found) == ["RUSTC_BOOTSTRAP", "RUSTFLAGS", "CARGO_NET_RETRY", "https_proxy"]

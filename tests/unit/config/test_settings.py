@@ -139,6 +139,70 @@ def test_an_environment_that_is_wrong(name: str, text: str, said: str) -> None:
         settings.from_environment({name: text})
 
 
+@pytest.mark.parametrize("text", ["--5", "5-", "9" * 5000, "1_000", "٣", "1.5"])
+def test_what_is_no_whole_number(text: str) -> None:
+    with pytest.raises(InvalidSetting, match="is not a whole number"):
+        settings.from_environment({"RUST_MULTIARCH_SOURCE_DATE_EPOCH": text})
+
+
+@pytest.mark.parametrize("value", [["gnu"], {}, 3, None])
+def test_a_choice_of_words_that_is_no_word(value: object) -> None:
+    with pytest.raises(InvalidSetting, match="use one of gnu, musl"):
+        settings.from_table({"libc": value}, "here")
+
+
+def test_the_standard_variable_of_the_time_counts_unless_ours_is_set() -> None:
+    """reproducible-builds.org's, which other tools of a build read too."""
+    standard = {"SOURCE_DATE_EPOCH": "5"}
+    layer = settings.from_environment(standard)
+    assert layer == {"source_date_epoch": Value(5, "environment SOURCE_DATE_EPOCH")}
+    assert settings.from_environment({"SOURCE_DATE_EPOCH": ""}) == {}
+    for name in ({"RUST_MULTIARCH_SOURCE_DATE_EPOCH": "0"}, {}):
+        both = settings.from_environment({**name, **standard})
+        assert both["source_date_epoch"].value == (0 if name else 5)
+    with pytest.raises(InvalidSetting, match="not a whole number") as raised:
+        settings.from_environment({"SOURCE_DATE_EPOCH": "today"})
+    assert raised.value.where == "SOURCE_DATE_EPOCH"
+
+
+@pytest.mark.parametrize(
+    ("text", "items"),
+    [
+        ("-c\n  indented", ["-c", "  indented"]),
+        ("a\n\nb", ["a", "", "b"]),
+        ("\na\r\nb\n", ["a", "b"]),
+        ('["a\\nb", "", " c"]', ["a\nb", "", " c"]),
+        ("[]", []),
+    ],
+)
+def test_the_words_of_a_command_are_kept_as_they_are(text: str, items: list[str]) -> None:
+    assert settings.from_environment({"RUST_MULTIARCH_ARGS": text})["args"].value == items
+
+
+def test_blank_lines_between_pairs_mean_nothing() -> None:
+    layer = settings.from_environment({"RUST_MULTIARCH_ENV": "A= 1\n\nB=2\n"})
+    assert layer["env"].value == ["A= 1", "B=2"]
+
+
+@pytest.mark.parametrize("text", ['["a"', "[a]", '["a", 1]', "[" * 100_000])
+def test_what_starts_as_a_json_list_has_to_be_one(text: str) -> None:
+    with pytest.raises(InvalidSetting) as raised:
+        settings.from_environment({"RUST_MULTIARCH_ARGS": text})
+    assert raised.value.where == "RUST_MULTIARCH_ARGS"
+
+
+@pytest.mark.parametrize("items", [["a", ""], [""], [" x"], ["a\nb"], ["\n"], ["[x]"], ["a\r"]])
+def test_any_items_survive_the_environment(items: list[str]) -> None:
+    environment = settings.to_environment(Settings(args=items, entrypoint=items))
+    found = settings.merge(settings.from_environment(environment)).settings
+    assert (found.args, found.entrypoint) == (items, items)
+
+
+async def test_members_that_are_no_list(tmp_path: Path) -> None:
+    (tmp_path / "Cargo.toml").write_text("[workspace]\nmembers = 3\n[workspace.metadata.rust-multiarch]\n")
+    assert await merged(settings.OnDisk(tmp_path), package="x") == settings.merge()
+
+
 @pytest.mark.parametrize("name", ["INSTALL_FROM", "SOURCE"])
 def test_variables_that_are_not_settings(name: str) -> None:
     assert settings.from_environment({f"RUST_MULTIARCH_{name}": "git+https://example.com/x"}) == {}

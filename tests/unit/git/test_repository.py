@@ -73,6 +73,20 @@ def test_action_lists_may_contain_spaces(variable, option, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
+    ("tag", "passed"),
+    [
+        ("ghcr.io/Example-Org/Service", "ghcr.io/example-org/service"),
+        ("ghcr.io/Example-Org/Service:V1-RC", "ghcr.io/example-org/service:V1-RC"),
+        ("localhost:5000/App", "localhost:5000/app"),
+        ("localhost:5000/App-{bin}:1", "localhost:5000/app-{bin}:1"),
+    ],
+)
+def test_the_action_lowers_the_repository_of_an_address(tag, passed, tmp_path: Path) -> None:
+    words = words_of_the_action(tmp_path, INPUT_PUSH="true", INPUT_TAGS=tag)
+    assert words[words.index("--tag") + 1] == passed
+
+
+@pytest.mark.parametrize(
     ("variable", "option"), [("INPUT_LABELS", "--label"), ("INPUT_BUILD_ARGS", "--build-arg")]
 )
 def test_action_values_are_passed_unchanged(variable, option, tmp_path: Path) -> None:

@@ -2,8 +2,10 @@ import pytest
 
 from pipeline import cargo_toml
 from pipeline.native import configuration
+from pipeline.native.configuration import Compiler
 from pipeline.native.natives import Needs
 
+OF_LINUX = Compiler(cfgs=frozenset({"unix", 'target_os="linux"'}))
 ARM64, AMD64 = "aarch64-unknown-linux-gnu", "x86_64-unknown-linux-gnu"
 
 OF_TARGET = f"""
@@ -27,12 +29,12 @@ rustflags = ["-C", "link-arg=-fuse-ld=mold"]
     ],
 )
 def test_the_flags_of_a_triple(text: str, triple: str, found: str) -> None:
-    assert configuration.flags(cargo_toml.read(text), triple) == found
+    assert configuration.flags([cargo_toml.read(text)], triple, OF_LINUX).text == found
 
 
 def added(flag: str, needs: Needs | None = None) -> Needs:
     text = f'[build]\nrustflags = ["-C", "{flag}"]'
-    return configuration.added(needs or Needs(), cargo_toml.read(text), ARM64, "linux/arm64")
+    return configuration.added(needs or Needs(), [cargo_toml.read(text)], ARM64, "linux/arm64")
 
 
 @pytest.mark.parametrize(
@@ -76,3 +78,58 @@ def test_every_row_says_why() -> None:
     for row in configuration.FLAGS:
         assert row.why
         assert bool(row.impossible) == bool(row.advice)
+
+
+@pytest.mark.parametrize(
+    ("texts", "environment", "found", "place"),
+    [
+        ([OF_TARGET], {"RUSTFLAGS": "-C  debuginfo=1"}, "-C debuginfo=1", "--build-arg RUSTFLAGS"),
+        (
+            [OF_TARGET],
+            {"RUSTFLAGS": "-A", "CARGO_ENCODED_RUSTFLAGS": "-C\x1flink-arg=a b"},
+            "-C link-arg=a b",
+            "--build-arg CARGO_ENCODED_RUSTFLAGS",
+        ),
+        ([OF_TARGET], {"CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS": "-B"}, "-B", configuration.PLACE),
+        ([], {"CARGO_BUILD_RUSTFLAGS": "-D"}, "-D", configuration.PLACE),
+        (['build.rustflags = ["-a"]', 'build.rustflags = "-b"'], {}, "-a -b", configuration.PLACE),
+        (["[target.'cfg(windows)']\nrustflags = ['-w']"], {}, "", configuration.PLACE),
+        (["[target.'cfg(target_os = \"linux\")']\nrustflags = ['-l']"], {}, "-l", configuration.PLACE),
+        (["build.rustflags = [1, '-a', ['x']]", "build.rustflags = false"], {}, "-a", configuration.PLACE),
+    ],
+)
+def test_which_flags_count(texts: list[str], environment: dict[str, str], found: str, place: str) -> None:
+    given = configuration.flags(list(map(cargo_toml.read, texts)), ARM64, OF_LINUX, environment)
+    assert (given.text, given.place) == (found, place)
+
+
+OF_ARM64 = Compiler(
+    cpus=configuration._names(
+        "Available CPUs for this target:\n    cortex-a72\n    generic - This is the default.\n"
+    ),
+    features=configuration._names(
+        "Features supported by rustc:\n    neon   - Enable NEON.\n    crt-static  - x.\n"
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("flag", "names"),
+    [
+        ("target-cpu=x86-64-v3", ["target-cpu=x86-64-v3"]),
+        ("target-cpu=native", ["target-cpu=native"]),
+        ("target-cpu=cortex-a72", []),
+        ("target-feature=+avx2,-sse3,+neon", ["target-feature=avx2", "target-feature=sse3"]),
+        ("target-feature=+crt-static", []),
+    ],
+)
+def test_a_processor_of_another_architecture_is_refused(flag: str, names: list[str]) -> None:
+    """rustc hands the name to LLVM, which ignores it with a warning, and the program is another one."""
+    text = f'[build]\nrustflags = ["-C", "{flag}"]'
+    found = configuration.added(Needs(), [cargo_toml.read(text)], ARM64, "linux/arm64", OF_ARM64)
+    assert [problem.what.split(" is ")[0] for problem in found.problems] == names
+    for problem in found.problems:
+        assert problem.platform == "linux/arm64" and "[target.<triple>]" in problem.fix
+    assert configuration.added(Needs(), [cargo_toml.read(text)], ARM64, "linux/arm64").problems == (), (
+        "nothing is known"
+    )

@@ -4,8 +4,8 @@ import pytest
 
 from pipeline import errors
 from pipeline.config.request import Choice
-from pipeline.project import diagnostics, features, selection
-from pipeline.project.metadata import Binary, Project, crates_of, read_metadata
+from pipeline.project import features, selection
+from pipeline.project.metadata import Binary, Project, crates_of, read_metadata, specification
 
 
 def metadata(*packages: dict, default: list[str] | None = None) -> str:
@@ -206,110 +206,52 @@ def test_every_choice_reaches_the_command(choice: Choice, words: str) -> None:
     assert words in " ".join(selection.build_command(choice, BINARIES, ["t"]))
 
 
-# What cargo, rustc and ld print, each reproduced by hand.
-OUTPUTS = [
-    (
-        "error: the lock file /s/Cargo.lock needs to be updated but --locked was passed to prevent this",
-        "LockOutOfDate",
-    ),
-    ("error: cannot update the lock file /s/Cargo.lock because --locked was passed", "LockOutOfDate"),
-    ("error: the package 'app' does not contain this feature: nope", "UnknownFeature"),
-    (
-        "fatal: could not read Username for 'https://git.example': terminal prompts disabled",
-        "MissingCredentials",
-    ),
-    ("error: no token found for `private`, please run `cargo login`", "MissingCredentials"),
-    ("error: profile `dist` is not defined", "InvalidManifest"),
-    ("zstd: /*stdin*\\: unsupported format \ntar: Child returned status 1", "InvalidArgument"),
-    ("/usr/bin/ld: cannot find -lssl: No such file or directory", "LinkError"),
-    ("could not execute process `/b/run`: Exec format error (os error 8)", "BuildScriptRanTarget"),
-    ("error[E0308]: mismatched types", "CompileError"),
-]
-
-# What each of these means beyond its kind of error, and what to do.
-TOLD = [
-    (
-        "error: failed to get `common` as a dependency of package `app v0.1.0 (/source)`\n\nCaused by:\n"
-        "  failed to load source for dependency `common`\n\nCaused by:\n  unable to update /common\n\n"
-        "Caused by:\n  failed to read `/common/Cargo.toml`\n\nCaused by:\n  No such file or directory",
-        errors.InvalidManifest,
-        "a path dependency is not in the source: /common",
-        "--package",
-    ),
-    (
-        "error: failed to parse manifest at `/source/Cargo.toml`\n\nCaused by:\n"
-        "  error inheriting `version` from workspace root manifest's `workspace.package.version`\n\n"
-        "Caused by:\n  failed to find a workspace root",
-        errors.InvalidManifest,
-        "the source is a member of a workspace, whose root is not in it",
-        "pass the workspace's root",
-    ),
-    (
-        "error[E0554]: `#![feature]` may not be used on the stable release channel",
-        errors.CompileError,
-        "the project needs a nightly Rust",
-        "hand in a builder",
-    ),
-    (
-        "error: couldn't read `src/../web/index.html`: No such file or directory (os error 2)\n"
-        " --> src/main.rs:1:29",
-        errors.CompileError,
-        "the code reads a file that is not in the source: src/../web/index.html",
-        "--include-ignored",
-    ),
-    (
-        "error: failed to run custom build command for `app v0.1.0 (/build/src)`\n\nCaused by:\n"
-        "  process didn't exit successfully\n  --- stderr\n  thread 'main' panicked at build.rs:1:60:\n"
-        "  failed to run git: "
-        'Os { code: 2, kind: NotFound, message: "No such file or directory" }',
-        errors.CompileError,
-        "the build script of app did not find a program or a file",
-        "--builder-packages",
-    ),
-]
+LOCKED = """version = 4
+[[package]]
+name = "hex"
+version = "0.1.0"
+[[package]]
+name = "hex"
+version = "0.4.3"
+source = "registry+https://github.com/rust-lang/crates.io-index"
+[[package]]
+name = "twin"
+version = "1.0.0"
+[[package]]
+name = "twin"
+version = "1.0.0"
+source = "registry+https://github.com/rust-lang/crates.io-index"
+[[package]]
+name = "app"
+version = "0.1.0"
+"""
 
 
-def test_a_dependency_that_no_longer_compiles_is_named_and_the_projects_own_code_is_not() -> None:
-    rustc = "error[E0282]: type annotations needed for `Box<_>`\n  --> {}/src/parse/mod.rs:83:9\n   |\n"
-    registry = "/cargo/registry/src/index.crates.io-1949cf8c6b5b557f"
-    found = diagnostics.explain(rustc.format(f"{registry}/time-0.3.29"), "cargo build")
-    assert "the dependency time 0.3.29 does not compile" in str(found)
-    assert "cargo update --package time" in found.fix and "rust-version" in found.fix
-    found = diagnostics.explain(rustc.format(f"{registry}/proc-macro-error-attr-1.0.4+x"), "cargo build")
-    assert "proc-macro-error-attr 1.0.4+x" in str(found)
-    assert "the dependency" not in str(
-        diagnostics.explain(rustc.format("services/time-0.3.29"), "cargo build")
-    )
+@pytest.mark.parametrize(
+    ("name", "version", "named"),
+    [
+        ("app", "0.1.0", "app"),
+        ("hex", "0.1.0", "hex@0.1.0"),
+        ("twin", "1.0.0", "path+file:///source/my%20twin#twin@1.0.0"),
+    ],
+)
+def test_a_package_is_named_so_that_cargo_finds_one(name: str, version: str, named: str) -> None:
+    """Found with a command `hex` around the library `hex`: its name alone is ambiguous."""
+    assert specification(name, version, "/source/my twin", LOCKED) == named
+    command = selection.build_command(Choice(), [Binary(name, name, version, "/source/my twin")], [], LOCKED)
+    assert command[command.index("--package") + 1] == named
 
 
-@pytest.mark.parametrize(("output", "name"), OUTPUTS)
-def test_explain_carries_the_output_whole(output: str, name: str) -> None:
-    error = diagnostics.explain(f"   Compiling app\n{output}\n", where="cargo build")
-    assert type(error).__name__ == name
-    assert output in error.render()
-    assert error.fix
-    assert error.where == "cargo build"
+@pytest.mark.parametrize("lock", ["", "no toml", "package = 3", "package = [1]"])
+def test_a_lock_file_that_says_nothing_leaves_the_name(lock: str) -> None:
+    assert specification("hex", "0.1.0", "/source", lock) == "hex"
 
 
-@pytest.mark.parametrize(("output", "kind", "what", "fix"), TOLD)
-def test_what_cargo_says_becomes_a_sentence_and_a_fix(
-    output: str, kind: type[errors.RustMultiarchError], what: str, fix: str
-) -> None:
-    found = diagnostics.explain(f"   Compiling other v1.0.0\n{output}\n", where="cargo build")
-    assert type(found) is kind
-    assert found.what == what
-    assert fix in found.fix
-
-
-def test_a_link_error_names_the_library() -> None:
-    assert "'ssl'" in diagnostics.explain("ld: cannot find -lssl", where="").what
-
-
-def test_what_no_row_knows_is_told_by_the_command_that_failed() -> None:
-    error = diagnostics.explain(
-        "error: key with no value", "cargo metadata", otherwise=diagnostics.DESCRIBING
-    )
-    assert type(error) is errors.InvalidManifest
+def test_a_package_may_be_chosen_with_its_version() -> None:
+    project = read_metadata(metadata(ONE))
+    assert selection.choose(project, Choice(package="app@0.1.0"))[0].package == "app"
+    assert selection.chosen_package(project, Choice(package="app"), "") == ["--package", "app"]
+    assert selection.chosen_package(project, Choice(), "") == []
 
 
 def test_a_packages_name_and_directory() -> None:

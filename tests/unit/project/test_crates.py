@@ -1,6 +1,9 @@
 import json
 import shlex
+import subprocess
+import tomllib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from graphs import AMD64, ARM64, GIT, HASHES, PACKAGES, graphs, identifier, lock, metadata, units
@@ -145,3 +148,58 @@ def test_cargo_is_asked_with_the_commands_of_the_build() -> None:
     assert asked[1][:4] == two[:4] and asked[1][-1] == "/crates/units-1.json"
     unstable = lines.index("export RUSTC_BOOTSTRAP=1")
     assert all("--unit-graph" in line for line in lines[unstable + 1 :]), "nothing else runs unstable"
+
+
+CONFIGURATION = """
+# For the nightly builds on a laptop.
+[unstable]
+build-std = ["std"]
+[build]
+rustflags = ["--cfg", "a=\\"b\\"", "\\u007f"]
+[target.'cfg(all(unix, not(target_arch = "x")))']
+runner = "r"
+[net]
+retry = 3
+offline = false
+[x]
+float = 1.5
+when = 2026-01-01
+"""
+
+
+def test_a_stable_cargo_passes_over_the_unstable_table() -> None:
+    text = unit_graph.stable(CONFIGURATION)
+    assert text is not None
+    expected = tomllib.loads(CONFIGURATION)
+    del expected["unstable"]
+    assert tomllib.loads(text) == expected
+    assert unit_graph.stable(text) is None
+    assert unit_graph.stable("not toml") is None
+    assert unit_graph.stable("unstable.build-std = []") == ""
+
+
+@pytest.mark.parametrize("unstable", [True, False])
+def test_the_graph_is_asked_for_without_switching_anything_on(tmp_path: Path, unstable: bool) -> None:
+    """Found with `[unstable] build-std`, which a stable cargo passes over: the graph wanted rust-src."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/cargo").write_text(
+        "#!/bin/sh\ncase $* in\n"
+        "locate-project*) echo $PWD/Cargo.toml ;;\n"
+        f"'-Z unstable-options locate-project') exit {int(not unstable)} ;;\n"
+        f'build*) cat .cargo/config.toml; echo "$RUSTC_BOOTSTRAP${unit_graph.CHANNEL}" ;;\nesac\n'
+    )
+    (tmp_path / "bin/rustc").write_text("#!/bin/sh\n")
+    for program in ("cargo", "rustc"):
+        (tmp_path / "bin" / program).chmod(0o755)
+    project = tmp_path / "source"
+    for place, text in ((project, "unstable\n"), (tmp_path / f"stable{project}", "stable\n")):
+        (place / ".cargo").mkdir(parents=True)
+        (place / ".cargo/config.toml").write_text(text)
+    (project / "Cargo.lock").touch()
+    program = unit_graph.script([["cargo", "build"]], ["--config", "a=1"])
+    assert "cargo metadata --locked --all-features --format-version 1 --config a=1" in program
+    program = program.replace("/stable", f"{tmp_path}/stable").replace("/crates", f"{tmp_path}/crates")
+    env = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", unit_graph.CHANNEL: "stable"}
+    subprocess.run(["sh", "-ec", program], cwd=project, env=env, check=True)
+    found = (tmp_path / "crates/units-0.json").read_text().split()
+    assert found == ["unstable" if unstable else "stable", "1"]

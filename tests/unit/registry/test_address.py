@@ -38,7 +38,10 @@ def test_parse_address(text: str, address: Address) -> None:
     ("text", "fault"),
     [
         ("", "empty"),
-        ("ghcr.io/Me/app", "character 9 ('M')"),
+        ("ghcr.io/Me/-app", "character 9 ('M')"),
+        ("localhost:99999/x", "99999 is not a port"),
+        ("localhost:0/x", "0 is not a port"),
+        ("localhost:" + "9" * 5000 + "/x", "is not a port"),
         ("ghcr.io/me/app:", "character 15 (':')"),
         ("ghcr.io/me/app:v 1", "character 17 (' ')"),
         ("https://ghcr.io/me", "character 7 ('/')"),
@@ -48,6 +51,23 @@ def test_an_invalid_address_names_the_character(text: str, fault: str) -> None:
     with pytest.raises(InvalidAddress) as raised:
         parse_address(text)
     assert fault in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "lower"),
+    [
+        ("ghcr.io/Example-Org/Service:1", "ghcr.io/example-org/service:1"),
+        ("Me/App:V1", "me/app:V1"),
+        ("localhost:5000/App", "localhost:5000/app"),
+        ("GHCR.io/ME/app", "GHCR.io/me/app"),
+    ],
+)
+def test_capitals_are_named_with_the_address_to_write(text: str, lower: str) -> None:
+    """`ghcr.io/${{ github.repository }}` has capitals for many owners."""
+    with pytest.raises(InvalidAddress, match="repository names are lowercase") as raised:
+        parse_address(text)
+    assert raised.value.fix == f"write {lower}"
+    assert parse_address(lower)
 
 
 def test_a_source_may_have_a_digest() -> None:

@@ -51,29 +51,11 @@ def test_cmake_processor_names() -> None:
     assert named == ["x86_64", "aarch64", "armv7", "i686", "powerpc64le", "s390x", "riscv64"]
 
 
-@pytest.mark.parametrize(
-    ("text", "version"),
-    [
-        ('[toolchain]\nchannel = "1.85.0"\n', "1.85.0"),
-        ('[toolchain]\nchannel = "1.85"', "1.85"),
-        ('[toolchain]\nchannel = "stable"\n', ""),
-        ("[toolchain]\nchannel = '1.85'\n", "1.85"),
-        ('toolchain.channel = "1.85"', "1.85"),
-        ('toolchain = { profile = "minimal", channel = "1.85" }', "1.85"),
-        ('[other]\nchannel = "1.85"', ""),
-        ("1.80.1\n", "1.80.1"),
-        ("nightly-2026-01-01\n", ""),
-        ("", ""),
-    ],
-)
-def test_pinned_version(text: str, version: str) -> None:
-    assert toolchain.pinned_version(text) == version
-
-
 def test_builder_and_runtime_are_one_distribution() -> None:
 
     assert toolchain.DISTRIBUTION in BASE
     assert toolchain.rust_image("1.96") == "rust:1.96-slim-bookworm"
+    assert toolchain.rust_image("nightly-2026-01-01") == toolchain.rust_image(toolchain.RUST)
 
 
 def test_an_unavailable_rust_image_names_the_version() -> None:
