@@ -114,12 +114,103 @@ def released_clean(ran: Ran) -> None:
 
 BINARY = f"binary --platform {AMD64} --output {{work}}"
 
+def builds_both(program: str, text: str) -> Callable[[Ran], None]:
+    """The programs of both platforms are there, and the one of amd64 prints a line."""
+
+    def right(ran: Ran) -> None:
+        built = Path(ran.words["work"])
+        done = subprocess.run([str(built / "linux-amd64" / program)], capture_output=True, text=True)
+        assert done.stdout.strip() == text
+        assert (built / "linux-arm64" / program).read_bytes()[18:20] == b"\xb7\0", "the ELF machine of arm64"
+
+    return right
+
+
+def told(*texts: str, not_this: str = "\0") -> Callable[[Ran], None]:
+    """All of the texts are in what the command printed, and another is not."""
+
+    def right(ran: Ran) -> None:
+        printed = ran.stdout + ran.stderr
+        assert [text for text in texts if text not in printed] == [], printed
+        assert not_this not in printed
+
+    return right
+
+
 RELEASE = {"GITHUB_ACTIONS": "true", "GITHUB_REF": "refs/tags/server-v1.4.2"}
 
 PUBLISH = f"publish --platform {AMD64} --tag {{registry}}/server-{{unique}}"
 LAYOUT = "build --output type=oci,dest={work}/layout,tar=false {project}"
 
+BOTH_BUILT = f"binary --platform {BOTH} --output {{work}} {{project}}"
+BOOTSTRAP = "--build-arg RUSTC_BOOTSTRAP=1"
+SHOWS = "on your machine"
+
 CASES = (
+    Case("12", BOTH_BUILT, builds_both("hex", "6f776e206e616d65")),
+    Case("12", "test {project}", told("")),
+    Case("13", BOTH_BUILT, builds_both("smaller", "smaller")),
+    Case(
+        "14",
+        f"build --platform {BOTH} {{project}}",
+        told("CompileError: the project needs a nightly Rust", "rust-toolchain.toml", "RUSTC_BOOTSTRAP=1"),
+        code=30,
+    ),
+    Case("14", f"{BOTH_BUILT} {BOOTSTRAP}", builds_both("fastbuild", "fastbuild")),
+    Case(
+        "14",
+        f"plan {{project}} {BOOTSTRAP}",
+        told("rust-toolchain.toml asks for nightly, which cannot be installed here: Rust 1.96 is used"),
+    ),
+    Case("14", "plan {project}", told("rust-toolchain.toml asks for nightly"), code=30),
+    # The steps that are advised, followed.
+    Case(
+        "14",
+        f"plan {{project}} --rust-version 1.96 {BOOTSTRAP}",
+        told("asks for Rust nightly, and Rust 1.96"),
+    ),
+    Case(
+        "14", "plan {project} --rust-version 1.96", told("needs a nightly Rust", "RUSTC_BOOTSTRAP=1"), code=30
+    ),
+    Case(
+        "16",
+        f"build --platform {AMD64} {{project}}",
+        told("ahead 0.1.0 needs 1.199", "--rust-version 1.199", not_this=SHOWS),
+        code=36,
+    ),
+    Case(
+        "16",
+        "plan {project} --rust-version 1.199",
+        told("rust:1.199-slim-bookworm", "--rust-version"),
+        code=64,
+    ),
+    Case("16", f"build --platform {AMD64} {{project}} --cargo-arg=--ignore-rust-version", told("")),
+    Case(
+        "18",
+        f"build --platform {AMD64} {{project}}",
+        told("InvalidManifest: Cargo.lock", "--rust-version", not_this=SHOWS),
+        code=29,
+        project="newer",
+    ),
+    Case(
+        "18",
+        f"build --platform {AMD64} {{project}}",
+        told("InvalidManifest: Cargo.lock", "line 9"),
+        code=29,
+        project="conflict",
+    ),
+    Case(
+        "23",
+        f"build --platform {AMD64} {{project}}",
+        told("E0308", "CompileError: cargo could not build the project", not_this="MissingCredentials"),
+        code=30,
+    ),
+    Case(
+        "35",
+        f"publish --platform {AMD64} --tag ghcr.io/Example-Org/Service:1 {{project}}",
+        told("repository names are lowercase", "ghcr.io/example-org/service:1", not_this="engine:"),
+        code=51,
+    ),
     Case("04", f"build --platform {AMD64} {{project}}", says(".gitignore names it", "--include-ignored"), 21),
     Case("04", f"build --platform {AMD64} --include-ignored {{project}}", says()),
     Case("06", f"{BINARY} {{project}}", prints("gallery", "intro.mp4 poster.txt")),

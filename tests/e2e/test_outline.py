@@ -56,6 +56,20 @@ async def test_code_is_there_and_empty(session: dagger.Client) -> None:
     assert await made.file("Cargo.toml").contents() == await source.file("Cargo.toml").contents()
 
 
+async def test_targets_through_symbolic_links_are_there(session: dagger.Client) -> None:
+    source = hello().directory("src")
+    linked = (
+        hello()
+        .without_directory("src")
+        .with_directory("code", source)
+        .with_symlink("code", "src")
+        .with_new_file("shared/tool.rs", "fn main() {}")
+        .with_symlink("../../shared/tool.rs", "code/bin/tool.rs")
+    )
+    planned = await plan.plan(BuildRequest(linked, TARGETS, Choice(bins=("hello", "tool"))))
+    assert [binary.name for binary in planned.binaries] == ["hello", "tool"]
+
+
 async def test_the_plan_of_a_workspace_is_that_of_the_whole_project(session: dagger.Client) -> None:
     planned = await plan.plan(BuildRequest(workspace(), TARGETS, cargo_choice("server")))
     assert [binary.name for binary in planned.binaries] == ["server"]

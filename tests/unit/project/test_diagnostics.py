@@ -48,7 +48,9 @@ OLD = (
     "error: rustc 1.96.0 is not supported by the following packages:\n  a@0.1.0 requires rustc 1.199\n"
     "  b@2.0.0 requires rustc 1.99"
 )
-GIT = SCRIPT.partition("  thread")[0] + "  fatal: not a git repository (or any of the parent directories): .git"
+GIT = (
+    SCRIPT.partition("  thread")[0] + "  fatal: not a git repository (or any of the parent directories): .git"
+)
 REGISTRY = "/cargo/registry/src/index.crates.io-1949cf8c6b5b557f"
 DEPENDENCY = (
     "error[E0282]: type annotations needed for `Box<_>`\n  --> "
