@@ -16,6 +16,7 @@ from pipeline.native import natives
 from pipeline.progress import events
 from pipeline.project import diagnostics, packages, selection
 from pipeline.project.diagnostics import Failure
+from pipeline.project.metadata import relocated
 from pipeline.targets import Target
 from pipeline.toolchain import builder as toolchain
 
@@ -36,7 +37,7 @@ def test_command(plan: Plan, triple: str = "") -> list[str]:
         "cargo",
         "test",
         "--locked",
-        *packages,
+        *relocated(packages, toolchain.SOURCE, toolchain.WORK),
         *selection.feature_arguments(choice),
         *choice.everywhere,
     ]
@@ -112,7 +113,11 @@ async def _run(
     events.enter(f"running {shlex.join(command[:2])}")
     await build.ready(container, plan)
     try:
-        described = await build.builder(plan, plan.outline).with_exec([*packages.COMMAND]).stdout()
+        described = (
+            await build.builder(plan, plan.outline)
+            .with_exec([*packages.COMMAND, *plan.request.choice.everywhere])
+            .stdout()
+        )
         local = packages.read(described, toolchain.SOURCE)
         checking = build.with_plan(container, plan_file.checking(plan, local, command, target))
         return await checking.with_exec(scripts.command("check.sh", *build.PLACES)).combined_output()

@@ -20,6 +20,7 @@ from pipeline.errors import InvalidArgument, RustMultiarchError, printed
 from pipeline.native import debian, natives, preflight
 from pipeline.progress import events
 from pipeline.project import diagnostics, packages, unit_graph
+from pipeline.project.metadata import relocated
 from pipeline.targets import TARGETS, Strategy
 from pipeline.toolchain import builder as toolchain
 from pipeline.toolchain import zig
@@ -195,7 +196,8 @@ async def _compile(plan: Plan) -> dagger.Container:
     # A change of code leaves the outline as it is, and with it the answer.
     asking = await unit_graph.with_stable(builder(plan, plan.outline), plan.outline, toolchain.SOURCE)
     everywhere = plan.request.choice.everywhere
-    asked = unit_graph.ask(asking, plan.commands, plan.request.triples[0], everywhere)
+    commands = [relocated(words, toolchain.WORK, toolchain.SOURCE) for words in plan.commands]
+    asked = unit_graph.ask(asking, commands, plan.request.triples[0], everywhere)
     await ready(container, plan)
     try:
         sections = await auditable.directory((await unit_graph.load(asked)).graphs)

@@ -217,16 +217,18 @@ def build_commands(
     request: BuildRequest, binaries: Sequence[Binary], needs: Sequence[Needs], lock: str = ""
 ) -> tuple[tuple[str, ...], ...]:
     """One `cargo build` for all targets, or one for each set of targets that agree on `Needs.common`."""
+
+    def command(triples: Sequence[str]) -> tuple[str, ...]:
+        words = selection.build_command(request.choice, binaries, triples, lock)
+        return metadata.relocated(words, toolchain.SOURCE, toolchain.WORK)
+
     if preflight.agree(needs):
-        return (tuple(selection.build_command(request.choice, binaries, request.triples, lock)),)
+        return (command(request.triples),)
     sets: dict[tuple[str, ...], list[str]] = {}
     for triple, of_target in zip(request.triples, needs, strict=True):
         variables = tuple(f"{name}={value}" for name, value in of_target.common.items())
         sets.setdefault(variables, []).append(triple)
-    return tuple(
-        ("env", *variables, *selection.build_command(request.choice, binaries, triples, lock))
-        for variables, triples in sets.items()
-    )
+    return tuple(("env", *variables, *command(triples)) for variables, triples in sets.items())
 
 
 def _check_target_packages(request: BuildRequest) -> None:

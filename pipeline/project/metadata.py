@@ -6,7 +6,7 @@ import json
 import posixpath
 import re
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -155,6 +155,11 @@ def specification(name: str, version: str, directory: str, lock: str) -> str:
     if versions.count(version) < 2 or not directory:
         return f"{name}@{version}"
     return f"path+file://{urllib.parse.quote(directory)}#{name}@{version}"
+
+
+def relocated(command: Sequence[str], place: str, other: str) -> tuple[str, ...]:
+    """Return a command whose package IDs are those of the same project in another directory."""
+    return tuple(word.replace(f"path+file://{place}", f"path+file://{other}") for word in command)
 
 
 def spdx(license: str | None) -> str:

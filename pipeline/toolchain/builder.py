@@ -38,6 +38,8 @@ SOURCE = "/source"
 """Where the source is mounted, whatever directory of it cargo is run in."""
 
 BUILD = "/build"
+WORK = f"{BUILD}/src"
+"""Where the source is compiled: a copy of it in the volume of compiled state."""
 
 
 def with_source(container: dagger.Container, source: dagger.Directory, directory: str) -> dagger.Container:

@@ -32,6 +32,9 @@ class Source:
 
         return SimpleNamespace(contents=contents)
 
+    async def exists(self, name: str) -> bool:
+        return name == "rust-toolchain.toml" and bool(self.text)
+
 
 def request(text: str = "", **more: Any) -> BuildRequest:
     return BuildRequest(source=Source(text), targets=select(["linux/amd64"]), **more)  # type: ignore[arg-type]
@@ -58,18 +61,18 @@ def rustup(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def failed(error: type[dagger.QueryError]) -> Exception:
-    found = error.__new__(error)
+    found: Exception = Exception.__new__(error)
     Exception.__init__(found, "no such thing")
     found.stdout, found.stderr = "", "rustup: no such thing"  # type: ignore[attr-defined]
     return found
 
 
-async def compiler(text: str = "", names: tuple[str, ...] = ("rust-toolchain.toml",), **more: Any) -> Any:
-    return await plan._compiler(request(text, **more), names)
+async def compiler(text: str = "", **more: Any) -> Any:
+    return await plan._compiler(request(text, **more))
 
 
 async def test_without_a_file_it_is_the_default(rustup: dict[str, Any]) -> None:
-    found = await compiler(names=())
+    found = await compiler()
     assert (found.rust, found.warnings) == (toolchain.RUST, ())
 
 

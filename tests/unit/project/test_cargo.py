@@ -5,7 +5,7 @@ import pytest
 from pipeline import errors
 from pipeline.config.request import Choice
 from pipeline.project import features, selection
-from pipeline.project.metadata import Binary, Project, crates_of, read_metadata, specification
+from pipeline.project.metadata import Binary, Project, crates_of, read_metadata, relocated, specification
 
 
 def metadata(*packages: dict, default: list[str] | None = None) -> str:
@@ -240,6 +240,11 @@ def test_a_package_is_named_so_that_cargo_finds_one(name: str, version: str, nam
     assert specification(name, version, "/source/my twin", LOCKED) == named
     command = selection.build_command(Choice(), [Binary(name, name, version, "/source/my twin")], [], LOCKED)
     assert command[command.index("--package") + 1] == named
+
+
+def test_an_id_with_a_path_follows_the_project_to_where_it_is_compiled() -> None:
+    there = relocated(["--package", "path+file:///source/a#twin@1.0.0", "/source"], "/source", "/build/src")
+    assert there == ("--package", "path+file:///build/src/a#twin@1.0.0", "/source")
 
 
 @pytest.mark.parametrize("lock", ["", "no toml", "package = 3", "package = [1]"])
