@@ -62,6 +62,7 @@ def rustup(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def failed(error: type[dagger.QueryError]) -> Exception:
     found: Exception = Exception.__new__(error)
+    found.errors = [SimpleNamespace(message="no such thing")]  # type: ignore[attr-defined]
     Exception.__init__(found, "no such thing")
     found.stdout, found.stderr = "", "rustup: no such thing"  # type: ignore[attr-defined]
     return found
