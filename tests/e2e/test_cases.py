@@ -114,6 +114,7 @@ def released_clean(ran: Ran) -> None:
 
 BINARY = f"binary --platform {AMD64} --output {{work}}"
 
+
 def builds_both(program: str, text: str) -> Callable[[Ran], None]:
     """The programs of both platforms are there, and the one of amd64 prints a line."""
 
