@@ -1,4 +1,4 @@
-"""Where this machine gets Debian packages from, so that the stand-ins get theirs from the same place."""
+"""Read this machine's apt sources, which the stand-in images are made from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from pipeline.errors import BaseImageUnavailable
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-# Options of apt that a machine behind a mirror may need, and that are harmless in an image.
+# apt options that a machine behind a mirror may need; they do no harm in an image.
 KEPT_OPTIONS = ("Acquire::Check-Valid-Until", "Acquire::Check-Date")
 SECONDS = 60
 
@@ -28,7 +28,7 @@ class Source:
     components: tuple[str, ...]
 
     def render(self) -> str:
-        """The source as a deb822 stanza."""
+        """Render the source as a deb822 stanza."""
         return (
             f"Types: deb\nURIs: {self.uri}\nSuites: {self.suite}\n"
             f"Components: {' '.join(self.components)}\nSigned-By: {KEYRING}\n"
@@ -36,13 +36,13 @@ class Source:
 
 
 def sources(codename: str, etc: Path = Path("/etc")) -> list[Source]:
-    """Debian's own entries of this machine, for the release `codename`.
+    """Return this machine's sources of Debian itself, for the release `codename`.
 
-    A machine with another Debian release has mirrors that carry `codename` too, so its suites are
-    renamed. Entries of third parties are left out: they name their own key or have no `main`.
+    If the machine runs another Debian release, its suites are renamed, since its mirrors have `codename`
+    too. Third-party sources are left out: they name their own key or have no `main` component.
 
     Raises:
-        BaseImageUnavailable: there is no such entry.
+        BaseImageUnavailable: the machine has no such source.
     """
     host = _codename(etc)
     found = {
@@ -54,7 +54,7 @@ def sources(codename: str, etc: Path = Path("/etc")) -> list[Source]:
     }
     if not host or not found:
         raise BaseImageUnavailable(
-            "this machine has no apt source for Debian itself that an image could use",
+            "this machine has no apt source of Debian that an image could use",
             where=str(etc / "apt"),
             fix="Run this on Debian with an http or https mirror in /etc/apt, without a password in it.",
         )
@@ -62,34 +62,33 @@ def sources(codename: str, etc: Path = Path("/etc")) -> list[Source]:
 
 
 def options() -> list[str]:
-    """The lines of apt configuration to carry over into an image."""
+    """Return the lines of apt configuration to copy into an image."""
     dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True).stdout
     return [line for line in dump.splitlines() if line.startswith(tuple(f"{k} " for k in KEPT_OPTIONS))]
 
 
 @dataclass(frozen=True)
 class Release:
-    """What a mirror says of a suite: the text of its InRelease file."""
+    """A suite's InRelease file on a mirror."""
 
     source: Source
     text: str
 
     @property
     def url(self) -> str:
-        """The suite's directory on the mirror."""
+        """Return the URL of the suite's directory on the mirror."""
         return f"{self.source.uri.rstrip('/')}/dists/{self.source.suite}"
 
     @property
     def time(self) -> int:
-        """When it was released, in seconds since the epoch."""
+        """Return the release date, in seconds since the epoch."""
         match = re.search(r"^Date: (.+)$", self.text, re.MULTILINE)
         return int(parsedate_to_datetime(match[1]).timestamp()) if match else 0
 
     def complete(self, architecture: str) -> bool:
-        """Whether the mirror has the very list of packages that the suite's signature promises.
+        """Check that the mirror has the package list whose digest is in the suite's signed InRelease file.
 
-        A mirror that is being brought up to date, or was stopped in the middle of it, has another one,
-        and apt rightly refuses it.
+        A mirror in the middle of an update has another list, which apt refuses.
         """
         path = f"main/binary-{architecture}/Packages.xz"
         match = re.search(rf"^ ([0-9a-f]{{64}})\s+(\d+) {re.escape(path)}$", self.text, re.MULTILINE)
@@ -100,10 +99,10 @@ class Release:
 
 
 def release(source: Source) -> Release:
-    """Ask a mirror about a suite.
+    """Fetch a suite's InRelease file from its mirror.
 
     Raises:
-        BaseImageUnavailable: the mirror does not answer.
+        BaseImageUnavailable: the mirror does not respond.
     """
     found = Release(source, "")
     try:
@@ -111,7 +110,7 @@ def release(source: Source) -> Release:
             return Release(source, answer.read().decode(errors="replace"))
     except OSError as error:
         raise BaseImageUnavailable(
-            f"the Debian mirror of this machine does not answer: {error}",
+            f"this machine's Debian mirror does not respond: {error}",
             where=f"suite {source.suite} in /etc/apt",
             fix="Run apt-get update and repair what it reports.",
         ) from error
@@ -145,7 +144,7 @@ def _debians_key(signed_by: str) -> bool:
 
 
 def _one_line(line: str) -> Iterator[Source]:
-    """`deb [options] uri suite component...`"""
+    """Parse a line `deb [options] uri suite component...`."""
     match = re.match(r"\s*deb\s+(?:\[([^]]*)\]\s*)?(.*)", line.partition("#")[0])
     if not match:
         return
@@ -156,7 +155,7 @@ def _one_line(line: str) -> Iterator[Source]:
 
 
 def _stanza(text: str) -> Iterator[Source]:
-    """A deb822 stanza; every URI goes with every suite."""
+    """Parse a deb822 stanza, which has a source for each pair of URI and suite."""
     kept = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
     fields = {
         name.lower(): " ".join(value.split())

@@ -1,7 +1,7 @@
-"""Stand-ins for the base images where no container registry can be reached, made from Debian packages.
+"""Make stand-ins for the base images from Debian packages, for machines that cannot reach a registry.
 
-The pipeline keeps the official names; the engine's mirror setting sends them to the loopback registry
-that these images are pushed to. A stand-in keeps its official image's contract, not its bytes.
+The pipeline uses the official names. The engine's mirror setting redirects them to the loopback registry
+that the stand-ins are pushed to. A stand-in has the same interface as the official image, not the same bytes.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ def ensure(
     builders: Iterable[str] = (),
     log: Log = to_stderr,
 ) -> list[str]:
-    """Have the stand-ins in the registry: builder and Python for this machine, Debian for the platforms.
+    """Make the stand-ins and push them to the registry: builder and Python for this machine, Debian for all.
 
-    What was made before from the same recipe is kept; an interrupted run is simply run again.
+    Stand-ins already made from the same recipe are reused. After an interruption, call it again.
 
     Args:
-        platforms: whose runtime image is needed, besides this machine's own.
+        platforms: platforms that need a runtime image, besides this machine's own.
         registry: `host:port` of the loopback registry.
         cache: the project's cache directory.
         builders: platforms besides this machine's own that the compiler will run on, under QEMU.
-        log: takes a line of progress.
+        log: called with each line of progress.
 
     Returns:
-        The image names that were pushed; none if the registry had everything.
+        The names of the pushed images; empty if the registry was up to date.
 
     Raises:
-        BaseImageUnavailable: a builder's platform Debian has no port for, or a stand-in that cannot be made.
-        PrerequisitesMissing: a program is missing, or the rights to mount.
+        BaseImageUnavailable: Debian has no port for a builder's platform, or a stand-in cannot be made.
+        PrerequisitesMissing: a program or the right to mount is missing.
     """
     store = Paths(cache or default_root()).bases
     store.mkdir(parents=True, exist_ok=True)
@@ -66,18 +66,18 @@ def ensure(
 def jobs_for(
     platforms: Iterable[Target], builders: Sequence[Target], native: Target, store: Path
 ) -> list[Job]:
-    """The images that builds for some platforms need.
+    """Return the jobs that make the images for these platforms.
 
     Args:
-        platforms: whose runtime image is needed, besides the machine's own.
-        builders: what the compiler will run on besides it.
+        platforms: platforms that need a runtime image, besides the machine's own.
+        builders: other platforms that the compiler will run on.
         native: the machine's own platform.
-        store: where images are kept.
+        store: the directory of the images.
     """
     wanted = dict.fromkeys([native, *platforms, *builders])
     jobs = [Job(system(target), target, store) for target in wanted]
     if LATER in [job.base for job in jobs]:
-        # A library that an image of another release lacks is fetched by that release's own apt.
+        # Libraries missing in an image of another release are installed with that release's apt.
         jobs.append(Job(LATER, native, store))
     jobs += [Job(RUST, target, store) for target in builders if target != native]
     return jobs + [Job(base, native, store) for base in BASES if base.parent]
@@ -89,13 +89,13 @@ def _portable(platform: str) -> Target:
         raise BaseImageUnavailable(
             f"no stand-in for {RUST.image} on {platform}: Debian {RUST.suite} has no {target.debian} port",
             where=platform,
-            fix="Leave this platform out, or run where docker.io can be reached.",
+            fix="Remove this platform, or run on a machine that can reach docker.io.",
         )
     return target
 
 
 def _push(store: Path, base: Base, registry: str, log: Log) -> bool:
-    """Push the index of every platform made so far."""
+    """Push an index with every platform made so far."""
     jobs = (Job(base, target, store) for target in TARGETS)
     made = [job for job in jobs if job.made]
     pushed = oci.push(registry, base.name, base.tag, [job.image for job in made])
@@ -105,9 +105,9 @@ def _push(store: Path, base: Base, registry: str, log: Log) -> bool:
 
 
 def _make(store: Path, missing: list[Job], log: Log) -> None:
-    """Make what is missing: the systems that others are layers on first, then the rest side by side."""
+    """Make the missing images: first the parents of other images, then the rest in parallel."""
     check_programs()
-    # Only the holder of the lock makes anything, so what is there was left by a run that died.
+    # Only the holder of the lock makes images, so these directories are from an interrupted run.
     for leftover in store.glob("making-*"):
         shutil.rmtree(leftover)
     suites = {job.base.suite for job in missing}
@@ -117,7 +117,7 @@ def _make(store: Path, missing: list[Job], log: Log) -> None:
     for parent in parents.values():
         if not parent.made:
             makers[parent.base.suite].make(parent)
-    # The long ones first.
+    # The slowest first.
     rest = sorted((job for job in missing if not job.made), key=lambda job: job.base.parent is None)
     with ExitStack() as stack:
         lowers = {
@@ -135,21 +135,21 @@ def _make(store: Path, missing: list[Job], log: Log) -> None:
 
 
 def parents_of(jobs: Iterable[Job]) -> dict[Path, Job]:
-    """The images that others are layers on, each once, by the directory it is kept in."""
+    """Return the jobs of all parent images, without duplicates, by directory."""
     return {job.parent.directory: job.parent for job in jobs if job.parent}
 
 
 def _outdated(store: Path) -> list[Path]:
-    """Images of recipes that are no more."""
+    """Return the images whose recipe has changed."""
     current = {Job(base, target, store).directory for base in BASES for target in TARGETS}
     return [path for path in store.iterdir() if (path / "manifest.json").is_file() and path not in current]
 
 
 def main() -> None:
-    """Make the stand-ins by hand: `python3 -m engine.bases --platform linux/arm64`."""
+    """Make the stand-ins from the command line: `python3 -m engine.bases --platform linux/arm64`."""
     parser = argparse.ArgumentParser(prog="python3 -m engine.bases", description=ensure.__doc__)
     parser.add_argument("--platform", action="append", default=[], help="a platform for debian, repeatable")
-    parser.add_argument("--port", type=int, default=registry.PORT, help="of the loopback registry")
+    parser.add_argument("--port", type=int, default=registry.PORT, help="port of the loopback registry")
     parser.add_argument("--cache", type=Path, default=default_root(), help="the cache directory")
     options = parser.parse_args()
     address = registry.ensure(options.port, cache=options.cache)

@@ -1,8 +1,8 @@
-"""Foreign-architecture binaries: registering QEMU with the kernel, and undoing exactly that.
+"""Register QEMU with the kernel for foreign architectures, and remove these registrations again.
 
-Registrations belong to the machine, not to one engine. Each one of ours has a directory with a file per
-engine that uses it; the last engine to leave takes the registration away. Registrations found without
-such a directory are somebody else's and stay as they are.
+Registrations apply to the whole machine. Each registration made here has a claims directory with a file per
+engine that uses it; the last engine to stop removes the registration. Registrations without a claims
+directory were made by other programs and are left alone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BINFMT = Path("/proc/sys/fs/binfmt_misc")
 PACKAGED = Path("/usr/lib/binfmt.d")
 CLAIMS = Path("/run/rust-multiarch/binfmt")
 
-# platform -> the name under which Debian's qemu-user-static describes its emulator
+# platform -> the emulator's name in Debian's qemu-user-static
 EMULATORS = {
     "linux/amd64": "qemu-x86_64",
     "linux/386": "qemu-i386",
@@ -32,7 +32,7 @@ EMULATORS = {
     "linux/riscv64": "qemu-riscv64",
 }
 
-# machine, as uname says it -> the platforms its own processor runs
+# machine name from uname -> the platforms its processor runs without emulation
 NATIVE = {
     "x86_64": {"linux/amd64", "linux/386"},
     "aarch64": {"linux/arm64", "linux/arm/v7"},
@@ -43,7 +43,7 @@ NATIVE = {
 
 
 def emulators(platforms: Iterable[str], machine: str) -> list[str]:
-    """The emulators that these platforms need on a machine, in the order of the table."""
+    """Return the emulators that these platforms need on a machine, in the order of the table."""
     foreign = set(platforms) - NATIVE.get(machine, set())
     return [name for platform, name in EMULATORS.items() if platform in foreign]
 
@@ -51,29 +51,29 @@ def emulators(platforms: Iterable[str], machine: str) -> list[str]:
 def with_fix_flag(line: str) -> str:
     """A registration line with the F flag: the kernel opens the emulator now.
 
-    Without it the kernel looks for the emulator inside the container, where there is none.
+    Without it the kernel looks for the emulator inside the container, where it is missing.
     """
     head, _, flags = line.strip().rpartition(":")
     return f"{head}:{flags}" if "F" in flags else f"{head}:{flags}F"
 
 
 def packaged_line(name: str, packaged: Path = PACKAGED) -> str:
-    """The registration line that the emulator's package ships."""
+    """Return the registration line from the emulator's package."""
     path = packaged / f"{name}.conf"
     try:
         lines = path.read_text().splitlines()
     except FileNotFoundError:
         raise EngineStartFailed(
-            f"no description of the emulator {name}",
+            f"the binfmt registration of {name} is missing",
             where=str(path),
-            fix="apt-get install qemu-user-static",
+            fix="run as root: apt-get install qemu-user-static",
         ) from None
     return with_fix_flag(next(line for line in lines if line.startswith(":")))
 
 
 @contextmanager
 def _claims() -> Iterator[None]:
-    """The claims directory, locked against engines that start or stop at the same time."""
+    """Lock the claims directory against engines that start or stop at the same time."""
     CLAIMS.mkdir(parents=True, exist_ok=True)
     with exclusive(CLAIMS / "lock"):
         yield
@@ -86,16 +86,16 @@ def _mount() -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise EngineStartFailed(
-            "the kernel's table of foreign binaries cannot be mounted",
+            "binfmt_misc cannot be mounted",
             where=" ".join(command),
-            fix="load the kernel module binfmt_misc, or use a machine whose kernel has it",
+            fix="load the kernel module binfmt_misc, or use a machine with a kernel that has it",
             output=done.stderr,
         )
     (CLAIMS / "mounted").touch()
 
 
 def has_fix_flag(name: str) -> bool:
-    """Whether a registered emulator works inside containers."""
+    """Return True if a registered emulator works inside containers."""
     entry = (BINFMT / name).read_text()
     flags = next((line for line in entry.splitlines() if line.startswith("flags:")), "")
     return "F" in flags.removeprefix("flags:")
@@ -103,12 +103,12 @@ def has_fix_flag(name: str) -> bool:
 
 def _warn_without_fix_flag(name: str, log: Log) -> None:
     if not has_fix_flag(name):
-        log(f"warning: {name} is registered without the F flag, so it does not work inside containers; "
-            f"to have it replaced: echo -1 > {BINFMT / name}, then start again")  # fmt: skip
+        log(f"warning: {name} is registered without the F flag, so it does not work in containers; "
+            f"to replace it, run: echo -1 > {BINFMT / name}, then start the engine again")  # fmt: skip
 
 
 def register(platforms: Iterable[str], owner: str, log: Log) -> None:
-    """Let this machine run binaries of these platforms, on behalf of the engine `owner`."""
+    """Register the emulators for these platforms, claimed by the engine `owner`."""
     names = emulators(platforms, os.uname().machine)
     if not names:
         return
@@ -117,8 +117,8 @@ def register(platforms: Iterable[str], owner: str, log: Log) -> None:
         for name in names:
             claim = CLAIMS / name
             if not (BINFMT / name).exists():
-                # The claim comes first: a crash in between leaves a claim without a registration, which
-                # the next start repairs, never a registration that nobody would take away.
+                # The claim comes first. A crash in between leaves a claim without a registration, which the
+                # next start repairs; the other way round, nothing would remove the registration.
                 claim.mkdir(exist_ok=True)
                 (BINFMT / "register").write_text(packaged_line(name))
                 log(f"registered {name}")
@@ -129,7 +129,7 @@ def register(platforms: Iterable[str], owner: str, log: Log) -> None:
 
 
 def unregister(owner: str, log: Log) -> None:
-    """Give up what `owner` claimed; take away registrations nobody of ours uses any more."""
+    """Delete the claims of `owner`, and the registrations that have no other claim."""
     if not CLAIMS.is_dir():
         return
     with _claims():
@@ -141,10 +141,10 @@ def unregister(owner: str, log: Log) -> None:
                 (BINFMT / claim.name).write_text("-1")
                 log(f"removed the registration of {claim.name}")
             claim.rmdir()
-        _unmount_if_ours()
+        _unmount_if_unused()
 
 
-def _unmount_if_ours() -> None:
+def _unmount_if_unused() -> None:
     mounted = CLAIMS / "mounted"
     entries = {path.name for path in BINFMT.iterdir()} - {"register", "status"}
     claimed = [path for path in CLAIMS.iterdir() if path.is_dir()]

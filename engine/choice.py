@@ -1,4 +1,4 @@
-"""Which engine to use on this machine, and why: one that was named, Docker or Podman, or our own."""
+"""Choose the engine for this machine: a named one, Docker or Podman, or the embedded engine."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from engine.paths import Paths
 from pipeline.errors import EngineBuildFailed
 
 CONTAINER_TOOLS = ("docker", "podman")
-"""What Dagger starts an engine with by itself, in its own order."""
+"""The tools that Dagger itself starts an engine with, in its order."""
 
 EMBEDDED = "embedded"
-"""What our own engine is called where an address is asked for."""
+"""The embedded engine's name where an engine address is expected."""
 
 ANSWER_SECONDS = 10
 
 
 @dataclass(frozen=True)
 class Choice:
-    """An engine to use.
+    """The engine to use.
 
     Attributes:
         kind: `named`, `docker`, `podman` or `embedded`.
-        why: one sentence for the user.
-        environment: variables that point the Dagger CLI and SDKs at it.
+        why: the reason, shown to the user.
+        environment: variables that make the Dagger CLI and SDKs use this engine.
     """
 
     kind: str
@@ -41,7 +41,7 @@ class Choice:
 
 
 def address(name: str) -> str:
-    """An engine's address: our own one's for its name, any other as it is."""
+    """Return the embedded engine's address for the name EMBEDDED, any other name unchanged."""
     return config.address(Paths.default()) if name == EMBEDDED else name
 
 
@@ -51,23 +51,23 @@ def choose(
     environ: Mapping[str, str] | None = None,
     builders: Sequence[str] = (),
 ) -> Choice:
-    """The engine to use: a runner host that is set, else Docker or Podman that works, else our own.
+    """Return the engine to use: the runner host if set, else working Docker or Podman, else the embedded one.
 
-    Our own is built and started if it is not running yet.
+    The embedded engine is built and started if it is not running.
 
     Args:
-        log: told which engine it is and why.
-        platforms: what will be built for; our own engine makes base images ready for them.
-        environ: the environment to look in, the process's own by default.
+        log: called with the choice and its reason.
+        platforms: platforms to build for; the embedded engine prepares their base images.
+        environ: the environment variables; the process's own by default.
         builders: platforms besides this machine's own that the compiler will run on.
     """
     environ = os.environ if environ is None else environ
     host = environ.get(RUNNER, "")
     if host == address(EMBEDDED):
-        return _embedded("it was asked for", platforms, builders, log)
+        return _embedded(f"{RUNNER} names it", platforms, builders, log)
     choice = _named(host, environ) if host else _container_tool(environ)
     if choice is None:
-        why = "no runner host is set, and neither docker nor podman answers"
+        why = f"{RUNNER} is not set, and neither docker nor podman works"
         return _embedded(why, platforms, builders, log)
     log(f"engine: {choice.kind} ({choice.why})")
     return choice
@@ -78,7 +78,7 @@ def _named(host: str, environ: Mapping[str, str]) -> Choice:
 
 
 def _embedded(why: str, platforms: Sequence[str], builders: Sequence[str], log: Log) -> Choice:
-    """Our own engine, started unless it runs already and has the base images that will be needed."""
+    """Return the embedded engine; start it unless it is running with all base images needed."""
     log(f"engine: embedded ({why})")
     status = lifecycle.status()
     ready = set(platforms) <= set(status.platforms) and set(builders) <= set(status.builders)
@@ -89,11 +89,11 @@ def _embedded(why: str, platforms: Sequence[str], builders: Sequence[str], log: 
 
 def _container_tool(environ: Mapping[str, str]) -> Choice | None:
     tool = container_tool()
-    return Choice(tool, f"`{tool} info` answers", _command_line(environ)) if tool else None
+    return Choice(tool, f"`{tool} info` works", _command_line(environ)) if tool else None
 
 
 def container_tool() -> str | None:
-    """The first of docker and podman that works, if any."""
+    """Return the first of docker and podman that works; None if neither does."""
     found = (tool for tool in CONTAINER_TOOLS if shutil.which(tool) and _answers([tool, "info"]))
     return next(found, None)
 
@@ -107,7 +107,10 @@ def _answers(command: Sequence[str]) -> bool:
 
 
 def _command_line(environ: Mapping[str, str]) -> dict[str, str]:
-    """The Dagger CLI that is here unless one is named; where there is none, the SDK fetches its own."""
+    """Return the variables for the Dagger CLI on this machine; {} if one is set already or none is found.
+
+    Without a CLI, the SDK downloads one.
+    """
     return {} if environ.get(CLI) else _on_path() or _beside() or _compiled()
 
 
@@ -117,20 +120,20 @@ def _on_path() -> dict[str, str]:
 
 
 def _beside() -> dict[str, str]:
-    """The one that install.sh puts beside this Python, whose directory PATH may lack."""
+    """Return the CLI that install.sh puts beside this Python; its directory may not be on PATH."""
     directory = Path(sys.executable).parent
     found = shutil.which("dagger", path=str(directory))
-    # At the end: in front, this Python would take the place of the user's own.
+    # At the end, so that this Python does not replace the user's.
     return {CLI: found, "PATH": f"{os.environ.get('PATH', os.defpath)}:{directory}"} if found else {}
 
 
 def _compiled() -> dict[str, str]:
-    """Ours, where it was compiled before."""
+    """Return the CLI of the embedded engine, if it was compiled before."""
     try:
-        ours = Paths.default().builds / build.build_key()
+        compiled = Paths.default().builds / build.build_key()
     except EngineBuildFailed:
         return {}
-    return _at(ours) if ours.is_dir() else {}
+    return _at(compiled) if compiled.is_dir() else {}
 
 
 def _at(directory: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Who is connected to the engine's socket."""
+"""Find the processes connected to the engine's socket."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LINE = re.compile(r"(?P<mine>\d+) \S+ (?P<other>\d+)\s*(?P<users>users:\(.*\))?
 
 
 def pids(listing: str, socket: Path) -> set[int]:
-    """The processes at the other end of the socket's connections, from the output of `ss -xpH`."""
+    """Return the IDs of the processes connected to a socket, from the output of `ss -xpH`."""
     lines = [(line, found) for line in listing.splitlines() if (found := _LINE.search(line))]
     others = {found["other"] for line, found in lines if f" {socket} " in line} - {"0"}
     users = [found["users"] or "" for _, found in lines if found["mine"] in others]
@@ -22,7 +22,7 @@ def pids(listing: str, socket: Path) -> set[int]:
 
 
 def connected(socket: Path) -> list[Process]:
-    """The `dagger` processes connected to the socket; every SDK connects through one."""
+    """Return the `dagger` processes connected to the socket; every SDK connects through one."""
     env = {**os.environ, "PATH": search_path()}
     done = subprocess.run(["ss", "-xpH"], capture_output=True, text=True, env=env)
     found = [read(pid) for pid in sorted(pids(done.stdout, socket))]

@@ -1,4 +1,4 @@
-"""What the engine is told: its configuration files, its arguments, the tree it runs in."""
+"""Configure the engine: its configuration files, its arguments and its sandbox."""
 
 from __future__ import annotations
 
@@ -16,28 +16,27 @@ from engine.sandbox import Spec
 
 RUNNER = "_EXPERIMENTAL_DAGGER_RUNNER_HOST"
 CLI = "_EXPERIMENTAL_DAGGER_CLI_BIN"
-"""What tells the Dagger command line and SDKs which engine and which `dagger` to use."""
+"""Variables that tell the Dagger CLI and SDKs which engine and which `dagger` to use."""
 
 DOCKER_HUB = "https://registry-1.docker.io/v2/"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 BINARIES = "/usr/local/lib/rust-multiarch"
 CERTIFICATES = "/usr/local/share/ca-certificates"
-"""Root certificates the engine adds to a container before every command and takes away after it."""
+"""Root certificates that the engine adds to a container before each command and removes afterwards."""
 
 CNI_PLUGINS = ("bridge", "loopback", "firewall", "host-local")
 XTABLES = ("xtables-legacy-multi", "xtables-nft-multi")
 
-# The engine resolves names through dnsmasq on its bridge. Without this option dnsmasq would take port 53
+# The engine resolves names with dnsmasq on its bridge. Without this option dnsmasq would listen on port 53
 # of every address of this machine, since the engine shares the machine's network.
 DNSMASQ = '#!/bin/sh\nexec /usr/sbin/dnsmasq --bind-dynamic "$@"\n'
 
-# Kept prepared for the next containers. The engine's own 128 would take 128 interfaces, and their removal
-# most of the time a stop may take.
+# Network namespaces prepared for the next containers. The engine's default of 128 makes 128 interfaces, and
+# removing them would take most of the time allowed for a stop.
 NETWORK_POOL = 8
 
-# By the engine's own default, cache volumes of more than 512 MB would be gone after two days. What is left
-# free is a size and no share of the disk: with less free than 5 % of 250 GB, every session ended with a prune
-# of its own work.
+# The engine's default removes cache volumes of more than 512 MB after two days. The free space is given as a
+# size: with a percentage, a 250 GB disk with less than 5 % free had its cache pruned after every session.
 GARBAGE_COLLECTION = {
     "policies": [
         {"all": True, "reservedSpace": "10GB", "maxUsedSpace": "40GB", "minFreeSpace": "5GB"},
@@ -48,7 +47,7 @@ PASSED_ON = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy
 
 
 def hub_reachable(url: str = DOCKER_HUB, seconds: float = 4) -> bool:
-    """Whether images can be pulled from Docker Hub: it asks for credentials, so 401 is its yes."""
+    """Return True if images can be pulled from Docker Hub; it answers 401 to anonymous requests."""
     try:
         with urllib.request.urlopen(url, timeout=seconds) as answer:
             return bool(answer.status == 200)
@@ -59,7 +58,7 @@ def hub_reachable(url: str = DOCKER_HUB, seconds: float = 4) -> bool:
 
 
 def engine_json(registry: str, *, mirror: bool) -> dict[str, Any]:
-    """/etc/dagger/engine.json: the loopback registry, and whether it stands in for Docker Hub."""
+    """Return /etc/dagger/engine.json, with the loopback registry as a mirror of Docker Hub if `mirror`."""
     registries: dict[str, Any] = {registry: {"http": True}}
     if mirror:
         registries["docker.io"] = {"mirrors": [registry]}
@@ -67,12 +66,12 @@ def engine_json(registry: str, *, mirror: bool) -> dict[str, Any]:
 
 
 def engine_toml(instance: str) -> str:
-    """/etc/dagger/engine.toml: containers under one cgroup of this engine, so that stop finds them."""
+    """Return /etc/dagger/engine.toml, which puts all containers below one cgroup, so that stop finds them."""
     return f'[worker.oci]\ndefaultCgroupParent = "/{instance}"\n'
 
 
 def arguments(paths: Paths, cidr: str) -> list[str]:
-    """The engine's command line. tini is its parent: it reaps what ended containers leave behind."""
+    """Return the engine's command line; tini, its parent, reaps the processes of ended containers."""
     return [
         "/usr/bin/tini", "--", f"{BINARIES}/dagger-engine",
         "--config", "/etc/dagger/engine.toml",
@@ -85,18 +84,18 @@ def arguments(paths: Paths, cidr: str) -> list[str]:
 
 
 def address(paths: Paths) -> str:
-    """Where the engine answers. Among a process's arguments it also marks it as this engine's."""
+    """Return the engine's address; a process with it as an argument belongs to this engine."""
     return f"unix://{paths.socket}"
 
 
 def environment(current: Mapping[str, str]) -> dict[str, str]:
-    """The engine's environment: nothing of the user's but the proxies."""
+    """Return the engine's environment: of the user's variables, only the proxies."""
     passed = {name: current[name] for name in PASSED_ON if name in current}
     return {"PATH": PATH, "HOME": "/root", "DO_NOT_TRACK": "1", **passed}
 
 
 def sandbox(paths: Paths, build: Path, cidr: str) -> Spec:
-    """The tree the engine runs in: this machine's, with the engine's tools where it expects them."""
+    """Return the engine's sandbox: this machine's `/`, with the tools where the engine expects them."""
     plugins = {f"/opt/cni/bin/{name}": f"/usr/lib/cni/{name}" for name in CNI_PLUGINS}
     xtables = {f"/usr/bin/{name}": f"/usr/sbin/{name}" for name in XTABLES}
     own = {CERTIFICATES: str(paths.certificates)} if paths.certificates.is_dir() else {}
@@ -125,7 +124,7 @@ def sandbox(paths: Paths, build: Path, cidr: str) -> Spec:
 
 
 def write(paths: Paths, build: Path, cidr: str, registry: str, *, mirror: bool) -> None:
-    """Write everything the next engine reads."""
+    """Write the configuration files of the next engine."""
     (paths.run / "engine.json").write_text(json.dumps(engine_json(registry, mirror=mirror), indent=1))
     (paths.run / "engine.toml").write_text(engine_toml(paths.instance))
     paths.spec.write_text(sandbox(paths, build, cidr).to_json())

@@ -1,10 +1,10 @@
-"""Starting, stopping and looking at the embedded engine.
+"""Start, stop and inspect the embedded engine.
 
-    start: prerequisites, build, binfmt, registry and stand-ins, engine, wait until it answers
+    start: prerequisites, build, binfmt, registry and stand-ins, engine, wait until it responds
     stop:  engine, registry, network, cgroups, binfmt
 
-Each step may be repeated, so the same command continues what an interrupted one left. One lock keeps two
-starts, or a start and a stop, from working on one engine at the same time.
+Each step is idempotent: run an interrupted command again to complete it. A lock serializes the starts and
+stops of one engine.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pipeline.errors import EngineError
 
 @dataclass(frozen=True)
 class Status:
-    """The engine as it is now."""
+    """The state of the engine."""
 
     running: bool
     socket: Path
@@ -44,7 +44,7 @@ class Status:
 
     @property
     def cache_bytes(self) -> int:
-        """How much disk space the cache takes. Counted when asked: a large cache takes seconds."""
+        """Count the disk space of the cache, which takes seconds for a large one."""
         command = ["du", "-s", "--block-size=1", str(self.state)]
         done = subprocess.run(command, capture_output=True, text=True)
         return int(done.stdout.split()[0]) if done.stdout else 0
@@ -55,13 +55,13 @@ def _locked(paths: Paths, log: Log) -> Iterator[None]:
     try:
         paths.create()
     except PermissionError:
-        raise _not_ours(paths.engine) from None
+        raise _of_another_user(paths.engine) from None
     with exclusive(paths.lock, log, "waiting for another start or stop of this engine"):
         yield
 
 
-def _not_ours(path: Path) -> EngineError:
-    """Of an engine that root started, a user sees nothing."""
+def _of_another_user(path: Path) -> EngineError:
+    """Return the error for an engine that another user, such as root, started."""
     return EngineError(
         "the engine's files belong to another user",
         where=str(path),
@@ -77,24 +77,24 @@ def start(
     registry_port: int = registry.PORT,
     builders: Sequence[str] = (),
 ) -> Status:
-    """Have an engine running that builds for these platforms, whatever state the last one left.
+    """Start the engine for these platforms, or adapt the running one.
 
-    `builders` are the platforms besides this machine's own that the compiler is to run on, under QEMU.
+    `builders` are the platforms besides this machine's own that the compiler will run on, under QEMU.
 
     Raises:
-        PrerequisitesMissing: this machine lacks something that cannot be installed from here.
+        PrerequisitesMissing: a prerequisite is missing and cannot be installed automatically.
         EngineError: the engine's files belong to another user.
         EngineBuildFailed: the engine does not compile.
-        EngineStartFailed: it was started and does not answer.
+        EngineStartFailed: the engine was started and does not respond.
         BaseImageUnavailable: an image can neither be pulled nor made here.
     """
     paths = paths or Paths.default()
     before = Record.read(paths.record)
-    # In this order: beside a record that cannot be read the socket cannot be looked for.
+    # In this order, since the socket is not accessible if the record is not.
     before = before if before and supervisor.running(paths) else None
     mirror = before.mirror if before else not config.hub_reachable()
     if mirror and not before:
-        log("Docker Hub cannot be reached from here: images made from Debian packages stand in for its own")
+        log("Docker Hub cannot be reached: using base images made from Debian packages")
     prerequisites.install(log, stand_ins=mirror)
     with _locked(paths, log):
         old = Record.read(paths.record)
@@ -102,7 +102,7 @@ def start(
         if old and old.registry_port != registry_port:
             registry.stop(old.registry_port, cache=paths.root)
         if not supervisor.running(paths):
-            # Before anything is changed on this machine: stop undoes what the record says.
+            # Before any change to this machine, since stop undoes what is recorded.
             wanted.write(paths.record)
         binfmt.register([*platforms, *builders], paths.instance, log)
         _make(paths, wanted, platforms, builders, log)
@@ -126,12 +126,12 @@ def _plan(
 ) -> Record:
     return Record(
         build=str(paths.builds / build.build_key()),
-        # The engine that runs keeps its network; a new one looks where there is room.
+        # A running engine keeps its network; a new one gets a free one.
         cidr=old.cidr if old else str(network.choose(paths.instance, network.routes())),
         registry=registry.address_of(port),
         registry_port=port,
         mirror=mirror,
-        # After an engine that was killed the switch is still on, and its record still says how it was.
+        # After a killed engine, forwarding is still on; its record has the original value.
         forwarding_before=old.forwarding_before if old else network.forwarding(),
         platforms=sorted({*platforms, *(old.platforms if old else [])}),
         builders=sorted({*builders, *(old.builders if old else [])}),
@@ -139,7 +139,7 @@ def _plan(
 
 
 def _make(paths: Paths, wanted: Record, platforms: Sequence[str], builders: Sequence[str], log: Log) -> None:
-    """Compile the engine and make the images it will pull; neither needs the other."""
+    """Compile the engine and make its base images, in parallel."""
     with ThreadPoolExecutor() as pool:
         steps = [pool.submit(build.build, paths.builds, log)]
         if wanted.mirror:
@@ -155,7 +155,7 @@ def _stand_ins(paths: Paths, port: int, platforms: Sequence[str], builders: Sequ
 
 
 def _must_launch(paths: Paths, old: Record | None, wanted: Record, log: Log) -> bool:
-    """Whether an engine is to be started; one that does not fit any more is stopped here."""
+    """Return True if an engine must be started; stop a running engine that is outdated."""
     if not supervisor.running(paths):
         return True
     fits = old and (old.build, old.registry, old.mirror) == (wanted.build, wanted.registry, wanted.mirror)
@@ -166,20 +166,20 @@ def _must_launch(paths: Paths, old: Record | None, wanted: Record, log: Log) -> 
         supervisor.trim_log(paths)
         return False
     else:
-        log("the running engine does not answer: restarting it")
+        log("the running engine does not respond: restarting it")
     supervisor.end(paths, log)
     return True
 
 
 def _remove_leftovers(paths: Paths, old: Record | None) -> None:
-    """What a killed engine left: half-started processes, its bridge and its rules."""
+    """Remove the processes, the bridge and the rules that a killed engine left."""
     supervisor.end(paths, lambda line: None)
     if old:
         network.remove(paths.instance, old.cidr, old.forwarding_before)
 
 
 def stop(log: Log = to_stderr, *, paths: Paths | None = None) -> bool:
-    """Stop the engine and undo what starting it did to this machine; False if there was nothing.
+    """Stop the engine and undo its changes to this machine; return False if it was not running.
 
     The cache, the builds and the stand-in images stay.
 
@@ -203,7 +203,7 @@ def stop(log: Log = to_stderr, *, paths: Paths | None = None) -> bool:
 
 
 def status(*, paths: Paths | None = None) -> Status:
-    """The engine as it is now. Asks no network and starts nothing."""
+    """Return the state of the engine, without network requests and without starting anything."""
     paths = paths or Paths.default()
     engine = supervisor.engine_process(paths)
     record = Record.read(paths.record)
@@ -223,7 +223,7 @@ def status(*, paths: Paths | None = None) -> Status:
 
 
 def logs(*, follow: bool = False, paths: Paths | None = None) -> Iterator[str]:
-    """The engine's log, line by line; with `follow` for as long as the engine runs.
+    """Yield the lines of the engine's log; with `follow`, until the engine stops.
 
     Raises:
         EngineError: the log belongs to another user.
@@ -234,7 +234,7 @@ def logs(*, follow: bool = False, paths: Paths | None = None) -> Iterator[str]:
     except FileNotFoundError:
         return
     except PermissionError:
-        raise _not_ours(paths.log) from None
+        raise _of_another_user(paths.log) from None
     with file:
         while True:
             yield from file
@@ -245,24 +245,25 @@ def logs(*, follow: bool = False, paths: Paths | None = None) -> Iterator[str]:
 
 
 def env(*, paths: Paths | None = None) -> dict[str, str]:
-    """The variables with which `dagger`, and every Dagger SDK, uses this engine.
+    """Return the variables that make `dagger` and the Dagger SDKs use this engine.
 
     Raises:
-        EngineError: no engine is running.
+        EngineError: the engine is not running.
     """
     paths = paths or Paths.default()
     record = Record.read(paths.record)
     if not record or not supervisor.running(paths):
-        raise EngineError("the engine is not running", where=str(paths.socket), fix="start it first")
+        fix = "run: rust-multiarch engine start"
+        raise EngineError("the engine is not running", where=str(paths.socket), fix=fix)
     return {**supervisor.client_environment(paths, Path(record.build)), "PATH": path_with(record.build)}
 
 
 def path_with(directory: str) -> str:
-    """PATH with a directory in front, and nowhere else."""
+    """Return PATH with a directory moved to the front."""
     rest = [part for part in os.environ.get("PATH", os.defpath).split(":") if part != directory]
     return ":".join([directory, *rest])
 
 
 def export_lines(variables: dict[str, str]) -> str:
-    """The variables as lines for a shell to evaluate."""
+    """Return the variables as shell commands that export them."""
     return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())

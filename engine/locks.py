@@ -1,4 +1,4 @@
-"""One lock for everything that two processes must not do at the same time."""
+"""Lock files between processes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from engine.log import Log
 
 @contextmanager
 def exclusive(path: Path, log: Log | None = None, waiting: str = "") -> Iterator[None]:
-    """Keep others out; the kernel lets go of the lock however this process ends.
+    """Hold an exclusive lock; the kernel releases it when this process ends.
 
     Args:
-        path: the lock's file, made if it is not there.
-        log: told `waiting` once, where another process has the lock.
-        waiting: what is being waited for.
+        path: the lock file, created if missing.
+        log: called with `waiting` if another process holds the lock.
+        waiting: the message shown while waiting.
     """
     with path.open("w") as file:
         try:

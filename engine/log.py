@@ -1,4 +1,4 @@
-"""How the engine's code tells the user what it is doing."""
+"""Log the progress of the engine's commands."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ Log = Callable[[str], None]
 
 
 def to_stderr(line: str) -> None:
-    """Say one line of progress, keeping standard output for results."""
+    """Print a line of progress to standard error; standard output is for results."""
     print(line, file=sys.stderr, flush=True)

@@ -1,8 +1,8 @@
-"""The engine's container network on this machine: choosing it, and taking away what it left.
+"""Choose the engine's container network, and remove what it leaves on this machine.
 
-The engine asks CNI plugins for a bridge, masquerading and forwarding rules. On an orderly end it gives
-back most of them; after a kill none. What is left can be told from others' by the bridge's name and by
-the address range, which no other program here has.
+The engine makes a bridge, masquerading and forwarding rules with CNI plugins. It removes most of them when it
+stops, and none when it is killed. The rest is recognized by the bridge's name and the address range, which
+no other program on the machine uses.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ from pathlib import Path
 from engine.prerequisites import search_path
 
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
-# Chains the CNI firewall plugin makes once for all networks.
+# Chains that the CNI firewall plugin makes for all networks together.
 SHARED_CHAINS = ("CNI-FORWARD", "CNI-ADMIN")
 
 
 def _run(*command: str) -> str:
-    """The command's output; nothing when it fails, as it may when what it asks for is gone."""
-    # The CNI plugins find the same iptables, so both see the same rules, whichever backend it has.
+    """Return a command's output; "" if it fails, for example because the object is already removed."""
+    # The CNI plugins use the same search path, so both use the same iptables backend and rules.
     env = {**os.environ, "PATH": search_path()}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=env).stdout
 
 
 def candidates(instance: str) -> list[ipaddress.IPv4Network]:
-    """The address ranges an engine may take, its favourite first.
+    """Return the address ranges an engine may use, its preferred one first.
 
-    The favourite follows from the engine's name, so engines on one machine spread out and each keeps its
-    own over restarts.
+    The preferred range is derived from the engine's name: engines on one machine get different ranges, and an
+    engine keeps its range after a restart.
     """
     first = int(instance[-4:], 16) % 100
     return [ipaddress.IPv4Network(f"10.{88 + (first + step) % 100}.0.0/16") for step in range(100)]
 
 
 def choose(instance: str, routes: Iterable[ipaddress.IPv4Network]) -> ipaddress.IPv4Network:
-    """The first candidate that no route of this machine leads to."""
+    """Return the first candidate that no route of this machine overlaps."""
     taken = list(routes)
     free = [net for net in candidates(instance) if not any(net.overlaps(other) for other in taken)]
     return (free or candidates(instance))[0]
 
 
 def routes() -> list[ipaddress.IPv4Network]:
-    """Where this machine's routes lead, apart from the default route."""
+    """Return the networks this machine has routes to, without the default route."""
     lines = _run("ip", "-4", "route", "show", "table", "all").splitlines()
     words = [word for line in lines for word in line.split()[:2]]
     found = []
@@ -58,19 +58,19 @@ def routes() -> list[ipaddress.IPv4Network]:
 
 
 def rules_of(save: str, instance: str, cidr: str) -> list[tuple[str, str]]:
-    """The rules of this engine in the output of iptables-save, as (table, rule)."""
+    """Return this engine's rules in the output of iptables-save, as (table, rule)."""
     network = ipaddress.ip_network(cidr)
     table, found = "", []
     for line in save.splitlines():
         if line.startswith("*"):
             table = line[1:]
-        elif line.startswith("-A ") and _is_ours(line, instance, network):
+        elif line.startswith("-A ") and _belongs_to(line, instance, network):
             found.append((table, line))
     return found
 
 
-def _is_ours(rule: str, instance: str, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
-    # The bridge plugin's comment quotes the network's name; the firewall plugin only has addresses.
+def _belongs_to(rule: str, instance: str, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+    # The bridge plugin's rules have the network's name in a comment, the firewall plugin's only addresses.
     if f'name: \\"{instance}\\"' in rule or f'name: "{instance}"' in rule:
         return True
     ends = re.findall(r"(?:^| )-[sd] ([0-9a-f.:]+(?:/\d+)?)", rule)
@@ -79,13 +79,13 @@ def _is_ours(rule: str, instance: str, network: ipaddress.IPv4Network | ipaddres
 
 
 def chains_jumped_to(rules: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The per-container chains that these rules lead to, as (table, chain)."""
+    """Return the per-container chains that these rules jump to, as (table, chain)."""
     found = {(t, m[1]) for t, rule in rules if (m := re.search(r" -j (CNI-[0-9a-f]{20,})", rule))}
     return sorted(found)
 
 
 def unused_shared_chains(save: str) -> list[str]:
-    """The firewall plugin's chains, when no network's rule is left in them."""
+    """Return the firewall plugin's shared chains, if no network has a rule in them."""
     rules = [line for line in save.splitlines() if line.startswith("-A CNI-")]
     own = ("-A CNI-FORWARD -m comment --comment", "-A CNI-FORWARD -j CNI-ADMIN")
     if any(not rule.startswith(own) for rule in rules):
@@ -124,7 +124,7 @@ def _remove_rules(instance: str, cidr: str) -> None:
 
 
 def forwarding() -> str:
-    """Whether this machine forwards packets: the engine switches it on."""
+    """Return the kernel's setting for IPv4 forwarding, which the engine turns on."""
     return FORWARDING.read_text().strip()
 
 
@@ -133,9 +133,9 @@ def _bridges() -> str:
 
 
 def remove(instance: str, cidr: str, forwarding_before: str) -> None:
-    """Take away the bridge, the rules and the forwarding switch of an engine that is gone."""
+    """Remove the bridge and the rules of a stopped engine, and restore the forwarding setting."""
     _remove_rules(instance, cidr)
     _run("ip", "link", "delete", f"{instance}0")
-    # With another bridge about, forwarding may be what keeps its containers connected.
+    # The containers of another bridge may need forwarding.
     if forwarding_before == "0" and not _bridges():
         FORWARDING.write_text("0")

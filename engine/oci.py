@@ -1,4 +1,4 @@
-"""OCI images as files and the registry API: what is needed to make a layer and to push an index."""
+"""Write OCI layers and images as files, and push them to a registry."""
 
 from __future__ import annotations
 
@@ -26,43 +26,43 @@ TIMEOUT = 120
 
 @dataclass(frozen=True)
 class Image:
-    """One platform's image: a directory with `manifest.json` and every blob under its own digest."""
+    """A platform's image: a directory with `manifest.json` and the blobs, named by digest."""
 
     directory: Path
 
     @property
     def manifest(self) -> bytes:
-        """The manifest's bytes."""
+        """Return the bytes of the manifest."""
         return (self.directory / "manifest.json").read_bytes()
 
     @property
     def digest(self) -> str:
-        """The manifest's digest."""
+        """Return the digest of the manifest."""
         return _sha256(self.manifest)
 
     @property
     def config(self) -> dict[str, Any]:
-        """The image's configuration."""
+        """Return the image's configuration."""
         content: dict[str, Any] = json.loads(self.blob(json.loads(self.manifest)["config"]).read_bytes())
         return content
 
     @property
     def layers(self) -> list[dict[str, Any]]:
-        """The descriptors of the layers, lowest first."""
+        """Return the descriptors of the layers, lowest first."""
         found: list[dict[str, Any]] = json.loads(self.manifest)["layers"]
         return found
 
     @property
     def blobs(self) -> list[dict[str, Any]]:
-        """The descriptors of everything the manifest names."""
+        """Return the descriptors of the layers and the configuration."""
         return [*self.layers, json.loads(self.manifest)["config"]]
 
     def blob(self, descriptor: dict[str, Any]) -> Path:
-        """The file of a blob."""
+        """Return the file of a blob."""
         return self.directory / str(descriptor["digest"]).partition(":")[2]
 
     def descriptor(self) -> dict[str, Any]:
-        """This image's entry in an index."""
+        """Return this image's entry in an index."""
         config = self.config
         platform = {key: config[key] for key in ("os", "architecture", "variant") if key in config}
         size = len(self.manifest)
@@ -70,10 +70,7 @@ class Image:
 
 
 class LayerFile:
-    """A compressed layer being written: a file object that takes the tar stream.
-
-    The stream is hashed on its way into pigz, which uses every core.
-    """
+    """A file object that hashes a tar stream and compresses it with pigz, which uses all cores."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -83,13 +80,13 @@ class LayerFile:
             self._pigz = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output)
 
     def write(self, data: bytes) -> int:
-        """Take a piece of the tar stream."""
+        """Write a part of the tar stream."""
         assert self._pigz.stdin
         self._hash.update(data)
         return self._pigz.stdin.write(data)
 
     def close(self) -> str:
-        """Finish the file and say the digest of the uncompressed stream."""
+        """Close the file and return the digest of the uncompressed stream."""
         assert self._pigz.stdin
         self._pigz.stdin.close()
         if self._pigz.wait():
@@ -98,12 +95,12 @@ class LayerFile:
 
 
 def write_layer(tree: Path, path: Path, epoch: int, lower: Path | None = None) -> str:
-    """Make a layer of a file tree, and say its diff id.
+    """Write a layer from a file tree and return its diff ID.
 
-    The same files give the same bytes: the entries are sorted and no time is later than `epoch`.
+    The output is reproducible: entries are sorted and no time is later than `epoch`.
 
     Args:
-        lower: the tree below it, if `tree` is the upper directory of an overlay mount.
+        lower: the lower tree, if `tree` is the upper directory of an overlay mount.
     """
     layer = LayerFile(path)
     with tarfile.open(fileobj=cast(IO[bytes], layer), mode="w|", format=tarfile.PAX_FORMAT) as tar:
@@ -126,14 +123,14 @@ def _add(tar: tarfile.TarFile, tree: Path, file: Path, links: dict[tuple[int, in
     name = str(file.relative_to(tree))
     status = file.lstat()
     if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
-        # How an overlay mount says that a lower file is gone, and how a layer does.
+        # Translate a deleted file from overlay mounts to layers.
         tar.addfile(_entry(str(Path(name).with_name(f".wh.{file.name}")), epoch))
         return
     if stat.S_ISSOCK(status.st_mode) or stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
-        # Every container gets devices of its own.
+        # Containers get their own devices.
         return
     entry = tar.gettarinfo(str(file), name)
-    # tarfile goes by device and inode too, but forgets nothing between files of equal names.
+    # tarfile also tracks hard links by device and inode, but not reset between files of equal names.
     key = (status.st_dev, status.st_ino)
     if stat.S_ISREG(status.st_mode) and key in links:
         entry.type, entry.linkname, entry.size = tarfile.LNKTYPE, links[key], 0
@@ -164,7 +161,7 @@ def _opaque(directory: Path) -> bool:
 def write_image(
     directory: Path, config: dict[str, Any], layer: Path, diff_id: str, parent: Image | None = None
 ) -> Image:
-    """Complete an image directory: the parent's layers, one more layer, configuration, manifest."""
+    """Write an image directory: the parent's layers, a new layer, configuration and manifest."""
     layers = list(parent.layers) if parent else []
     diff_ids = list(parent.config["rootfs"]["diff_ids"]) if parent else []
     if parent:
@@ -186,7 +183,7 @@ def write_image(
 
 
 def _store(directory: Path, file: Path, media_type: str) -> dict[str, Any]:
-    """Move a file to the name of its digest."""
+    """Rename a file to its digest and return its descriptor."""
     with file.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
     size = file.stat().st_size
@@ -199,16 +196,16 @@ def _sha256(content: bytes) -> str:
 
 
 def index(images: Iterable[Image]) -> bytes:
-    """An index of these images."""
+    """Return an index of these images."""
     manifests = [image.descriptor() for image in images]
     return json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}).encode()
 
 
 def push(registry: str, name: str, tag: str, images: list[Image]) -> bool:
-    """Push an index and all it names; False if the registry had it already.
+    """Push an index and its images; return False if the registry has it already.
 
     Args:
-        registry: `host:port` of a registry that speaks plain HTTP.
+        registry: `host:port` of a registry that uses plain HTTP.
         name: the repository, such as `library/debian`.
     """
     repository = Repository(registry, name)
@@ -224,7 +221,7 @@ def push(registry: str, name: str, tag: str, images: list[Image]) -> bool:
 
 
 class Repository:
-    """One repository of a registry on this machine."""
+    """A repository of a registry on this machine."""
 
     def __init__(self, registry: str, name: str) -> None:
         self.registry = registry
@@ -233,7 +230,7 @@ class Repository:
     def _request(
         self, method: str, path: str, body: bytes | IO[bytes] = b"", **headers: str
     ) -> http.client.HTTPMessage | None:
-        """Ask; None is 404, and any other refusal an error."""
+        """Send a request; return None for status 404, raise for any other error."""
         named = {key.replace("_", "-"): value for key, value in headers.items()}
         connection = http.client.HTTPConnection(self.registry, timeout=TIMEOUT)
         try:
@@ -242,9 +239,9 @@ class Repository:
             text = answer.read().decode(errors="replace")
         except (OSError, http.client.HTTPException) as error:
             raise BaseImageUnavailable(
-                f"the local registry does not answer: {error}",
+                f"the local registry does not respond: {error}",
                 where=f"{method} {self.registry}{path}",
-                fix="Start it, or look into its log.",
+                fix="Run `rust-multiarch engine start`, or check the registry's log.",
             ) from error
         finally:
             connection.close()
@@ -254,24 +251,24 @@ class Repository:
             raise BaseImageUnavailable(
                 f"the local registry answered {answer.status} {answer.reason}",
                 where=f"{method} {self.registry}{path}",
-                fix="Look into the registry's log; its disk may be full.",
+                fix="Check the registry's log; the disk may be full.",
                 output=text,
             )
         return answer.headers
 
     def digest_of(self, reference: str) -> str | None:
-        """The digest behind a tag, or None."""
+        """Return the digest of a tag; None if it does not exist."""
         headers = self._request("HEAD", f"{self.path}/manifests/{reference}", Accept=INDEX)
         return headers["Docker-Content-Digest"] if headers else None
 
     def put_manifest(self, reference: str, content: bytes, media_type: str) -> None:
-        """Write a manifest or an index."""
+        """Push a manifest or an index."""
         path = f"{self.path}/manifests/{reference}"
         if self._request("PUT", path, content, Content_Type=media_type) is None:
             raise BaseImageUnavailable("the local registry refuses a manifest", where=path)
 
     def put_blob(self, file: Path, digest: str) -> None:
-        """Upload a blob that is not there yet."""
+        """Push a blob unless the registry has it."""
         if self._request("HEAD", f"{self.path}/blobs/{digest}") is not None:
             return
         started = self._request("POST", f"{self.path}/blobs/uploads/")

@@ -1,4 +1,4 @@
-"""Where the embedded engine keeps its files: one root, one engine."""
+"""Define the paths of the embedded engine's files; an engine is identified by its root directory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_SOCKET_PATH = 107
 
 
 def default_root() -> Path:
-    """`$XDG_CACHE_HOME/rust-multiarch`, or the same under `~/.cache`."""
+    """Return `$XDG_CACHE_HOME/rust-multiarch`, by default `~/.cache/rust-multiarch`."""
     cache = os.environ.get("XDG_CACHE_HOME", "")
     # The XDG specification says to ignore a relative path.
     base = Path(cache) if cache.startswith("/") else Path.home() / ".cache"
@@ -21,36 +21,36 @@ def default_root() -> Path:
 
 @dataclass(frozen=True)
 class Paths:
-    """Every path of one engine; engines with different roots do not meet."""
+    """The paths of one engine; engines with different roots are independent."""
 
     root: Path
 
     @classmethod
     def default(cls) -> Paths:
-        """The paths of this user's engine."""
+        """Return the paths of this user's engine."""
         return cls(default_root())
 
     @property
     def instance(self) -> str:
-        """A short name of this engine, the same as long as its root is the same.
+        """Return a short name of this engine, derived from its root.
 
-        It names the bridge, the container network and the cgroup, so it fits an interface name (15
-        characters) with room for the engine's suffix.
+        The bridge, the container network and the cgroup have this name. It is short enough for an interface
+        name (15 characters) with the engine's suffix.
         """
         return "rma" + hashlib.sha256(str(self.root).encode()).hexdigest()[:7]
 
     @property
     def builds(self) -> Path:
-        """Compiled engines, one directory per build key."""
+        """Return the directory of compiled engines, with a subdirectory per build key."""
         return self.root / "builds"
 
     @property
     def bases(self) -> Path:
-        """What stand-in images are made from."""
+        """Return the directory of the stand-in images."""
         return self.root / "bases"
 
     def share(self, other: Paths) -> None:
-        """Use the compiled engines and the stand-in images of another root, which takes what is made here."""
+        """Share the compiled engines and the stand-in images with another root."""
         self.root.mkdir(parents=True, exist_ok=True)
         for link, directory in ((self.builds, other.builds), (self.bases, other.bases)):
             directory.mkdir(parents=True, exist_ok=True)
@@ -59,69 +59,69 @@ class Paths:
 
     @property
     def registry(self) -> Path:
-        """The loopback registry's storage."""
+        """Return the storage directory of the loopback registry."""
         return self.root / "registry"
 
     @property
     def certificates(self) -> Path:
-        """Root certificates that containers get instead of the machine's own, where somebody made it."""
+        """Return the directory of root certificates for containers; if missing, the machine's are used."""
         return self.root / "certificates"
 
     @property
     def engine(self) -> Path:
-        """Everything the engine itself writes."""
+        """Return the directory of all files that the engine writes."""
         return self.root / "engine"
 
     @property
     def state(self) -> Path:
-        """The engine's cache, kept between starts."""
+        """Return the directory of the engine's cache, kept between starts."""
         return self.engine / "state"
 
     @property
     def sandbox(self) -> Path:
-        """The mount point of the engine's own file tree, empty outside its mount namespace."""
+        """Return the mount point of the engine's sandbox, empty outside its mount namespace."""
         return self.engine / "sandbox"
 
     @property
     def tmp(self) -> Path:
-        """The engine's /tmp and /var/tmp, emptied at every start."""
+        """Return the engine's /tmp and /var/tmp, emptied at every start."""
         return self.engine / "tmp"
 
     @property
     def run(self) -> Path:
-        """Socket, lock, configuration and logs of the running engine; only its owner may enter."""
+        """Return the directory of the socket, configuration and logs; accessible only to the owner."""
         return self.engine / "run"
 
     @property
     def socket(self) -> Path:
-        """The engine's only address."""
+        """Return the socket, the engine's only address."""
         return self.run / "engine.sock"
 
     @property
     def lock(self) -> Path:
-        """Held while an engine is being started or stopped."""
+        """Return the lock file of starts and stops."""
         return self.engine / "lock"
 
     @property
     def log(self) -> Path:
-        """What the engine says; the previous run's is beside it with the suffix `.1`."""
+        """Return the engine's log; the previous log has the suffix `.1`."""
         return self.run / "engine.log"
 
     @property
     def spec(self) -> Path:
-        """The sandbox this engine runs in, as data."""
+        """Return the file of the sandbox's specification."""
         return self.run / "sandbox.json"
 
     @property
     def record(self) -> Path:
-        """What the last start found and changed on this machine, so that stop undoes exactly that."""
+        """Return the record of the last start, which stop uses to undo it."""
         return self.run / "record.json"
 
     def create(self) -> None:
-        """Make the directories."""
+        """Create the directories."""
         for path in (self.builds, self.bases, self.registry, self.state, self.sandbox, self.tmp, self.run):
             path.mkdir(parents=True, exist_ok=True)
-        # The state holds whole root file systems of images, set-user-ID programs among them.
+        # The state contains root filesystems of images, with set-user-ID programs.
         for path in (self.engine, self.run):
             path.chmod(0o700)
         self.tmp.chmod(0o1777)

@@ -1,6 +1,7 @@
-"""What the embedded engine needs on a machine: a table, a check that names everything missing at once.
+"""Check and install the prerequisites of the embedded engine.
 
-Only Debian and its relatives get an automatic installation; elsewhere the table is what a person reads.
+Missing packages are installed automatically only on Debian and its derivatives. Elsewhere the error lists
+everything that is missing.
 """
 
 from __future__ import annotations
@@ -22,20 +23,20 @@ GO_FALLBACK = (1, 26, 1)
 GO_MOD = Path(__file__).with_name("go.mod")
 FILESYSTEMS = Path("/proc/filesystems")
 POLICY = Path("/usr/sbin/policy-rc.d")
-# Programs of system administration, which the path of a user who became root with su lacks.
+# Directories of administration programs, missing from PATH after `su`.
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
 @dataclass(frozen=True)
 class Need:
-    """One thing the engine needs: a file or program, and the Debian package that has it."""
+    """A prerequisite: a file or program, and the Debian package that contains it."""
 
     what: str
     package: str
     why: str
 
     def met(self) -> bool:
-        """Whether this machine has it."""
+        """Return True if this machine has it."""
         if self.what.startswith("/"):
             return Path(self.what).exists()
         return shutil.which(self.what, path=search_path()) is not None
@@ -43,7 +44,7 @@ class Need:
 
 NEEDS = (
     Need("runc", "runc", "starts the engine's containers"),
-    Need("tini", "tini", "is the first process beside the engine and reaps what it leaves"),
+    Need("tini", "tini", "is the engine's init process and reaps its child processes"),
     Need("/usr/lib/cni/bridge", "containernetworking-plugins", "connects the containers"),
     Need("dnsmasq", "dnsmasq-base", "resolves names in the containers"),
     Need("pigz", "pigz", "unpacks image layers"),
@@ -53,7 +54,7 @@ NEEDS = (
     Need("ip", "iproute2", "shows and removes the engine's bridge"),
     Need("unshare", "util-linux", "gives the engine its own mounts and processes"),
     Need("/etc/ssl/certs/ca-certificates.crt", "ca-certificates", "lets the engine trust registries"),
-    Need("qemu-aarch64-static", "qemu-user-static", "runs foreign binaries where the user asks for it"),
+    Need("qemu-aarch64-static", "qemu-user-static", "runs binaries of other architectures"),
 )
 STAND_IN_NEEDS = (
     Need("mmdebstrap", "mmdebstrap", "makes stand-ins for images that cannot be pulled"),
@@ -68,7 +69,7 @@ KERNEL = (
 
 @dataclass(frozen=True)
 class Missing:
-    """What this machine lacks."""
+    """The prerequisites that are missing on this machine."""
 
     packages: list[str] = field(default_factory=list)
     kernel: list[str] = field(default_factory=list)
@@ -79,27 +80,27 @@ class Missing:
         return bool(self.packages or self.kernel or self.go or self.root)
 
     def names(self) -> list[str]:
-        """Everything missing, in words."""
+        """Return the missing prerequisites, in words."""
         packages = [f"package {package}" for package in self.packages]
         return [*(["root"] if self.root else []), *([self.go] if self.go else []), *packages, *self.kernel]
 
     def fixes(self) -> list[str]:
-        """How to get what a package manager can give, and the rest."""
+        """Return instructions for installing the missing prerequisites."""
         fixes = []
         if self.kernel:
-            # First: without it the rest does not help.
+            # First, since the rest does not help without it.
             kernel = " and ".join(self.kernel)
             fixes.append(f"the embedded engine needs Linux with {kernel}; elsewhere start Docker or Podman")
         if self.packages:
             fixes.append("as root: " + " ".join(install_command(self.packages)))
         if self.go:
-            fixes.append(f"install {self.go} (bookworm's own golang is too old) and put `go` on the PATH")
+            fixes.append(f"install {self.go} (bookworm's golang is too old) and put `go` on the PATH")
         if self.root:
             fixes.append("run the same command as root (for example with sudo -E)")
         return fixes
 
     def error(self) -> PrerequisitesMissing:
-        """The one error that names it all."""
+        """Return an error that lists everything missing."""
         return PrerequisitesMissing(
             "the embedded engine cannot run here; missing: " + ", ".join(self.names()),
             where="this machine",
@@ -108,23 +109,23 @@ class Missing:
 
 
 def search_path() -> str:
-    """Where programs are looked for."""
+    """Return the PATH for finding programs."""
     return os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin") + ":" + SBIN
 
 
 def install_command(packages: list[str]) -> list[str]:
-    """The one command that installs packages."""
+    """Return the command that installs packages."""
     return ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
 
 
 def _version(text: str, pattern: str) -> tuple[int, ...]:
-    """The numbers of the first version that the pattern matches; nothing without one."""
+    """Return the first version after the pattern as numbers; () if there is no match."""
     found = re.search(pattern + r"(\d+(?:\.\d+)*)", text, re.MULTILINE)
     return tuple(map(int, found[1].split("."))) if found else ()
 
 
 def required_go() -> tuple[int, ...]:
-    """The Go version that the engine's go.mod asks for."""
+    """Return the Go version that the engine's go.mod requires."""
     return (_version(GO_MOD.read_text(), "^go ") if GO_MOD.exists() else ()) or GO_FALLBACK
 
 
@@ -133,7 +134,7 @@ def _missing_go() -> str:
     text = "Go >= " + ".".join(map(str, wanted))
     if not (go := shutil.which("go")):
         return text
-    # GOTOOLCHAIN=local: another directory's go.mod must not make this download a toolchain.
+    # GOTOOLCHAIN=local, so that a go.mod in the current directory does not trigger a toolchain download.
     env = {**os.environ, "GOTOOLCHAIN": "local"}
     said = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, env=env).stdout
     return "" if _version(said, "^go") >= wanted else text
@@ -155,7 +156,7 @@ def _installed(package: str) -> bool:
 
 
 def _missing_kernel() -> list[str]:
-    # Without the file this is no Linux, which lacks everything.
+    # Without the file this is not Linux, so everything is missing.
     known = FILESYSTEMS.read_text().split() if FILESYSTEMS.exists() else []
     return [text for name, text in KERNEL if name not in known and not _modprobe(name)]
 
@@ -166,13 +167,13 @@ def _modprobe(name: str) -> bool:
 
 
 def missing(*, stand_ins: bool = True) -> Missing:
-    """What this machine lacks; without `stand_ins`, as if every image could be pulled."""
+    """Return the missing prerequisites; without `stand_ins`, leave out those of stand-in images."""
     return Missing(_missing_packages(stand_ins), _missing_kernel(), _missing_go(), os.geteuid() != 0)
 
 
 @contextmanager
 def _no_services() -> Iterator[None]:
-    """Packages of servers start them; the engine starts its own, on its own terms."""
+    """Keep installed packages from starting their services."""
     if POLICY.exists():
         yield
         return
@@ -197,18 +198,18 @@ def _apt(command: list[str], log: Log) -> None:
     )
     if done.returncode:
         raise PrerequisitesMissing(
-            "packages could not be installed",
+            "the packages that the engine needs cannot be installed",
             where=" ".join(command),
-            fix="make this command work, then start again",
+            fix="see the output above; when the command works, start the engine again",
             output=done.stdout,
         )
 
 
 def install_packages(packages: list[str], log: Log) -> None:
-    """Install packages and start nothing that they bring.
+    """Install packages without starting their services.
 
     Raises:
-        PrerequisitesMissing: the package manager fails; with what it said.
+        PrerequisitesMissing: the package manager fails; the error has its output.
     """
     with _no_services():
         _apt(["apt-get", "update"], log)
@@ -216,11 +217,15 @@ def install_packages(packages: list[str], log: Log) -> None:
 
 
 def install(log: Log, *, stand_ins: bool = True) -> None:
-    """Install what a package manager can; raise with everything else named."""
+    """Install the missing packages.
+
+    Raises:
+        PrerequisitesMissing: something is missing that is not a package, or the installation fails.
+    """
     lacking = missing(stand_ins=stand_ins)
     if not lacking:
         return
-    # Nothing is installed where the engine could not run anyway.
+    # Do not install packages if the engine could not run anyway.
     if lacking.root or lacking.go or lacking.kernel or not shutil.which("apt-get"):
         raise lacking.error()
     log("installing packages that the engine needs: " + " ".join(lacking.packages))

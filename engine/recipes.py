@@ -1,4 +1,4 @@
-"""The stand-in images: one row each, and what is known of a row without making it."""
+"""Define the stand-in images, one row each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PORTS = {
     SUITE: frozenset({"amd64", "arm64", "armhf", "i386", "ppc64el", "s390x"}),
     "trixie": frozenset({"amd64", "arm64", "armhf", "i386", "ppc64el", "riscv64", "s390x"}),
 }
-"""Debian's architectures among the pipeline's targets, by the suite that stand-ins are made of."""
+"""Debian architectures of the pipeline's targets, by suite."""
 
 ROOTFS = Path(__file__).parent / "rootfs"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -26,17 +26,17 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 @dataclass(frozen=True)
 class Base:
-    """One image name and how its stand-in is made.
+    """An image name and the recipe of its stand-in.
 
     Attributes:
         name: the repository on Docker Hub.
         tag: the tag there.
-        recipe: the directory with its files under `engine/rootfs`.
-        packages: what is installed on top of Debian's minimal system.
+        recipe: the directory of its files under `engine/rootfs`.
+        packages: the packages to install on top of Debian's minimal system.
         env: the environment in the image's configuration.
         cmd: the default command.
-        parent: the image it is a layer on; without one it is a whole system, for every platform.
-        suite: the Debian release its packages are of.
+        parent: the image below; None for a complete system, made for every platform.
+        suite: the Debian release of its packages.
     """
 
     name: str
@@ -49,16 +49,16 @@ class Base:
     suite: str = SUITE
 
     def has(self, target: Target) -> bool:
-        """Whether Debian has the packages it is made of for a platform."""
+        """Return True if Debian has the packages for a platform."""
         return target.debian in PORTS[self.suite]
 
     @property
     def image(self) -> str:
-        """The image as the pipeline names it."""
+        """Return the image reference that the pipeline uses."""
         return f"docker.io/{self.name}:{self.tag}"
 
     def key(self) -> str:
-        """A digest of everything that decides what the stand-in holds, but for the archive's state."""
+        """Return a digest of all inputs of the stand-in, except the state of Debian's archive."""
         files = sorted(path for path in (ROOTFS / self.recipe).rglob("*") if path.is_file())
         content = {path.name: path.read_text() for path in [*files, ROOTFS.parent / "making.py"]}
         row = {**asdict(self), "parent": self.parent.key() if self.parent else None}
@@ -106,19 +106,19 @@ PYTHON = Base(
     parent=DEBIAN,
 )
 LATER = replace(DEBIAN, tag="trixie-slim", suite="trixie")
-"""The runtime base of platforms that DEBIAN has no port for; see `pipeline.toolchain.versions.LATER`."""
+"""The runtime base of platforms without a port in DEBIAN; see `pipeline.toolchain.versions.LATER`."""
 
 BASES = (DEBIAN, LATER, RUST, PYTHON)
 
 
 def system(target: Target) -> Base:
-    """The image that a platform's runtime image starts from."""
+    """Return the base of a platform's runtime image."""
     return DEBIAN if DEBIAN.has(target) else LATER
 
 
 @dataclass(frozen=True)
 class Job:
-    """One image for one platform, and where it is kept."""
+    """An image for a platform, and the directory it is stored below."""
 
     base: Base
     target: Target
@@ -126,27 +126,27 @@ class Job:
 
     @property
     def name(self) -> str:
-        """What tells it from every other, for the names of files."""
+        """Return a unique name for files."""
         return f"{self.base.recipe}-{self.target.debian}"
 
     @property
     def directory(self) -> Path:
-        """Where the image is kept."""
+        """Return the directory of the image."""
         return self.store / f"{self.name}-{self.base.key()}"
 
     @property
     def parent(self) -> Job | None:
-        """The job of the image that this one is a layer on."""
+        """Return the job of the parent image."""
         return replace(self, base=self.base.parent) if self.base.parent else None
 
     @property
     def image(self) -> oci.Image:
-        """The image, once it is made."""
+        """Return the image; its files exist once it is made."""
         return oci.Image(self.directory)
 
     @property
     def made(self) -> bool:
-        """Whether it is."""
+        """Return True if the image is made."""
         return self.directory.is_dir()
 
     def __str__(self) -> str:
@@ -154,14 +154,14 @@ class Job:
 
 
 def host() -> Target:
-    """The target of this machine."""
+    """Return the target of this machine."""
     command = ["dpkg", "--print-architecture"]
     architecture = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     for target in TARGETS:
         if target.debian == architecture:
             return target
     raise BaseImageUnavailable(
-        f"no stand-in images can be made on Debian's {architecture}",
+        f"stand-in images cannot be made on the Debian architecture {architecture}",
         where="dpkg --print-architecture",
-        fix="Use a machine of one of these platforms: " + ", ".join(sorted(t.platform for t in TARGETS)),
+        fix="Use a machine with one of these platforms: " + ", ".join(sorted(t.platform for t in TARGETS)),
     )

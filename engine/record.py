@@ -1,4 +1,4 @@
-"""What a start found and decided, on disk: for the next start to compare with, for stop to undo."""
+"""Save the settings of a start: the next start compares them, and stop undoes the changes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Record:
-    """One start of the engine."""
+    """The settings of a start of the engine."""
 
     build: str
     cidr: str
@@ -21,14 +21,14 @@ class Record:
     builders: list[str] = field(default_factory=list)
 
     def write(self, path: Path) -> None:
-        """Write it whole or not at all."""
+        """Write the record atomically."""
         new = path.with_suffix(".new")
         new.write_text(json.dumps(asdict(self), indent=1))
         new.replace(path)
 
     @classmethod
     def read(cls, path: Path) -> Record | None:
-        """The last start's record; None when there is none that this user and this version can read."""
+        """Read the last start's record; return None if it is missing, unreadable or of another version."""
         try:
             return cls(**json.loads(path.read_text()))
         except (FileNotFoundError, PermissionError, ValueError, TypeError):

@@ -1,7 +1,6 @@
-"""Debian's docker-registry on the loopback interface: the mirror that holds the stand-in images.
+"""Run Debian's docker-registry on the loopback interface, as the mirror with the stand-in images.
 
-A registry is found by the configuration file among its arguments, as `engine.process` explains, so
-there is no number in a file to go stale.
+A running registry is found by the configuration file among its arguments; see `engine.process`.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ STOP_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Throwaway:
-    """A registry that lives as long as its `with` block."""
+    """A registry that runs during a `with` block."""
 
     address: str
     storage: Path
@@ -43,15 +42,15 @@ class Throwaway:
 
 
 def address_of(port: int = PORT) -> str:
-    """The registry's name in an image reference."""
+    """Return the registry's name in image references."""
     return f"{HOST}:{port}"
 
 
 def ensure(port: int = PORT, *, cache: Path | None = None) -> str:
-    """Have the registry running, and say its address.
+    """Start the registry unless it is running, and return its address.
 
     Raises:
-        BaseImageUnavailable: somebody else has the port, or the registry does not start.
+        BaseImageUnavailable: another program uses the port, or the registry does not start.
         PrerequisitesMissing: docker-registry is not installed.
     """
     home = _home(cache)
@@ -62,7 +61,7 @@ def ensure(port: int = PORT, *, cache: Path | None = None) -> str:
         _end(config)
         if _listening(port):
             raise BaseImageUnavailable(
-                f"port {port} is taken by {_listener(port)}, which is not this project's registry",
+                f"port {port} is in use by {_listener(port)}, which is not this project's registry",
                 where=address_of(port),
                 fix="Stop that process, or choose another port for the registry.",
             )
@@ -72,14 +71,14 @@ def ensure(port: int = PORT, *, cache: Path | None = None) -> str:
 
 
 def stop(port: int = PORT, *, cache: Path | None = None) -> bool:
-    """Stop the registry of this cache directory; False if none was running. The images stay."""
+    """Stop the registry of this cache directory and keep its images; return False if it was not running."""
     home = _home(cache)
     with exclusive(home / "lock"):
         return _end(_config_path(home, port))
 
 
 def running(port: int = PORT, *, cache: Path | None = None) -> bool:
-    """Whether the registry of this cache directory runs and answers."""
+    """Return True if the registry of this cache directory runs and responds."""
     return bool(find([str(_config_path(_home(cache), port))])) and _answers(port)
 
 
@@ -91,13 +90,13 @@ def throwaway(
     directory: Path | None = None,
     auth: Mapping[str, Any] | None = None,
 ) -> Iterator[Throwaway]:
-    """A registry on a free port, gone with everything in it at the end of the block.
+    """Run a registry on a free port, and delete it with its content at the end of the block.
 
     Args:
-        users: names and passwords; with it, nothing works without signing in.
-        tls: serve HTTPS with a certificate made for this block (`Throwaway.certificate` signs it).
-        directory: where to keep the files instead of the system's temporary directory.
-        auth: another way of signing in, as the registry's own configuration has it.
+        users: names and passwords; if given, every request needs credentials.
+        tls: serve HTTPS with a new certificate, signed by `Throwaway.certificate`.
+        directory: the parent of its files; the system's temporary directory by default.
+        auth: another `auth` section of the registry's configuration.
     """
     base = Path(tempfile.mkdtemp(prefix="registry-", dir=directory))
     try:
@@ -133,7 +132,10 @@ def _config_path(home: Path, port: int) -> Path:
 
 
 def _config(address: str, storage: Path) -> dict[str, Any]:
-    """The registry's configuration; JSON is YAML. No `debug` section: it would open a second port."""
+    """Return the registry's configuration, in JSON since that is valid YAML.
+
+    It has no `debug` section, which would open a second port.
+    """
     return {
         "version": "0.1",
         "log": {"level": "warn", "accesslog": {"disabled": True}},
@@ -147,7 +149,7 @@ def _config(address: str, storage: Path) -> dict[str, Any]:
 
 
 def _start(config: Path, port: int, log: Path) -> None:
-    """Start a registry in a session of its own and wait until it answers."""
+    """Start a registry in a new session and wait until it responds."""
     # The registry lets REGISTRY_* variables override its configuration.
     env = {name: value for name, value in os.environ.items() if not name.startswith("REGISTRY_")}
     with log.open("w") as output:
@@ -170,7 +172,7 @@ def _start(config: Path, port: int, log: Path) -> None:
         raise BaseImageUnavailable(
             "the local registry does not start",
             where=str(log),
-            fix="Read the output above.",
+            fix="See the output above.",
             output=log.read_text(errors="replace"),
         )
     disown(child)
@@ -183,7 +185,7 @@ def _end(config: Path) -> bool:
         send(find([str(config)]), signal.SIGKILL)
         wait_gone([str(config)], STOP_SECONDS)
     for process in found:
-        # A registry that this very process started stays a zombie until it is waited for.
+        # If this process started the registry, it remains a zombie until it is waited for.
         with suppress(ChildProcessError):
             os.waitpid(process.pid, os.WNOHANG)
     return bool(found)
@@ -201,14 +203,14 @@ def _wait_answering(port: int, seconds: float, child: subprocess.Popen[bytes] | 
 
 
 def _listening(port: int) -> bool:
-    """Whether anybody has the port."""
+    """Return True if a process listens at the port."""
     with socket.socket() as probe:
         probe.settimeout(5)
         return probe.connect_ex((HOST, port)) == 0
 
 
 def _answers(port: int) -> bool:
-    """Whether anything answers HTTP at the port; a TLS registry answers plain HTTP with an error."""
+    """Return True if an HTTP server responds at the port; a TLS registry responds with an error."""
     connection = http.client.HTTPConnection(HOST, port, timeout=5)
     try:
         connection.request("GET", "/v2/")
@@ -223,7 +225,7 @@ def _answers(port: int) -> bool:
 
 
 def _listener(port: int) -> str:
-    """The process that listens at the port, for people to read."""
+    """Describe the process that listens at the port."""
     inode = next(
         (row[9] for row in map(str.split, Path("/proc/net/tcp").read_text().splitlines()[1:])
          if row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port),
@@ -238,7 +240,7 @@ def _listener(port: int) -> str:
 
 
 def free_port() -> int:
-    """A port on the loopback address that nothing has."""
+    """Return a free port on the loopback address."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
@@ -246,7 +248,7 @@ def free_port() -> int:
 
 
 def _htpasswd(users: Mapping[str, str]) -> str:
-    # Only tests sign in, so bcrypt is a development dependency.
+    # Only tests use passwords, so bcrypt is a development dependency.
     import bcrypt
 
     rounds = 4

@@ -1,11 +1,11 @@
-"""The engine's own file tree: an overlay of this machine's `/`, entered with pivot_root.
+"""Build the engine's sandbox, an overlay of this machine's `/`, and enter it with pivot_root.
 
-Run as a script in new mount and PID namespaces, as `sandbox.py SPEC`: it lays the tree out as the
-specification says and becomes the engine. The engine rewrites its /etc/resolv.conf and /usr/bin/iptables
-and expects tools at fixed places; on the overlay none of that reaches the machine. chroot would not do:
-the engine moves between mount namespaces, which leaves a chroot.
+This file is run as a script, `sandbox.py SPEC`, in new mount and PID namespaces. It builds the tree from the
+specification and then executes the engine. The engine rewrites /etc/resolv.conf and /usr/bin/iptables and
+expects tools at fixed paths; in the overlay this does not change the machine. A chroot is not enough, since
+the engine switches between mount namespaces, which leaves the chroot.
 
-Only the standard library, and nothing else of this package: it runs by path, with any Python.
+It imports only the standard library, since it is run by path, with any Python.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True)
 class Spec:
-    """What the tree looks like and what runs in it. Destinations are absolute paths inside the tree."""
+    """The tree and the command that runs in it. Destinations are absolute paths inside the tree."""
 
     base: str
     argv: list[str]
@@ -39,12 +39,12 @@ class Spec:
     scripts: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """The specification as the sandbox script reads it."""
+        """Return the specification as JSON."""
         return json.dumps(asdict(self), indent=1, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Spec:
-        """The other way round."""
+        """Parse a specification from JSON."""
         return cls(**json.loads(text))
 
 
@@ -55,13 +55,13 @@ def _check(result: int, what: str) -> None:
 
 
 def mount(source: str, target: str | Path, kind: str = "", flags: int = 0, data: str = "") -> None:
-    """mount(2)."""
+    """Call mount(2)."""
     encoded = [os.fsencode(arg) for arg in (source, target, kind)]
     _check(_libc.mount(*encoded, ctypes.c_ulong(flags), os.fsencode(data)), f"mount {source} on {target}")
 
 
 def bind(source: str, target: Path) -> None:
-    """Show `source` at `target`, with everything mounted below it."""
+    """Bind-mount `source` at `target`, with all mounts below it."""
     if Path(source).is_dir():
         target.mkdir(parents=True, exist_ok=True)
     else:
@@ -71,7 +71,7 @@ def bind(source: str, target: Path) -> None:
 
 
 def _clear(path: Path) -> Path:
-    """Make room for a new file: never write through a symlink into somewhere else."""
+    """Prepare a path for a new file, removing any old file or symlink."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_symlink() or path.exists():
         path.unlink()
@@ -79,12 +79,12 @@ def _clear(path: Path) -> Path:
 
 
 def _overlay(base: Path) -> Path:
-    """Mount an overlay of `/`, its changes in memory, and return its top."""
-    # A fresh tmpfs for every engine: two overlays on one upper directory corrupt each other.
+    """Mount an overlay of `/` that keeps changes in memory, and return its root."""
+    # A new tmpfs for every engine, since two overlays on one upper directory corrupt each other.
     mount("tmpfs", base, "tmpfs", data="mode=0700,size=1g")
     for name in ("upper", "work", "root"):
         (base / name).mkdir(mode=0o755)
-    # Relative, since a path with a comma or a colon would end an overlay option.
+    # Relative paths, since a comma or a colon in a path would end the overlay option.
     os.chdir(base)
     mount("overlay", "root", "overlay", data="lowerdir=/,upperdir=upper,workdir=work")
     return base / "root"
@@ -94,7 +94,7 @@ def _system_mounts(root: Path) -> None:
     mount("proc", root / "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     bind("/sys", root / "sys")
     bind("/dev", root / "dev")
-    # Default engine addresses lie in /run: a tmpfs keeps them out of the machine's.
+    # The engine's default sockets are in /run; the tmpfs keeps them off the machine.
     mount("tmpfs", root / "run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755")
     (root / "run" / "lock").mkdir(mode=0o1777)
 
@@ -104,12 +104,12 @@ def _inside(root: Path, path: str) -> Path:
 
 
 def lay_out(spec: Spec) -> Path:
-    """Build the tree in the current mount namespace and return its top."""
-    # Read before the overlay exists: they may be mounts of their own or links into /run.
+    """Build the tree in the current mount namespace and return its root."""
+    # Read before the overlay exists, since they may be mounts, or links into /run.
     files = {name: Path(source).read_text() for name, source in spec.files.items()}
     root = _overlay(Path(spec.base))
     _system_mounts(root)
-    # In order of their names a directory comes before what lies in it, which it would hide.
+    # Sorted, so that a directory is mounted before the paths below it, which it would hide.
     for target, source in sorted(spec.binds.items()):
         bind(source, _inside(root, target))
     for target, source in spec.copies.items():
@@ -126,17 +126,17 @@ def lay_out(spec: Spec) -> Path:
 
 
 def enter(root: Path) -> None:
-    """Make the tree this process's `/` and let go of the old one."""
+    """Make the tree this process's `/` and unmount the old one."""
     os.chdir(root)
-    # With both arguments the same the old root ends up on top of the new one, and no directory in the
-    # new tree is needed to hold it.
+    # If both arguments are the same, the old root is mounted over the new one, so the new tree needs no
+    # directory for it.
     _check(_libc.pivot_root(b".", b"."), "pivot_root")
     _check(_libc.umount2(b".", MNT_DETACH), "umount the old root")
     os.chdir("/")
 
 
 def main(path: str) -> None:
-    """Build the sandbox and become the engine."""
+    """Build the sandbox and execute the engine in it."""
     spec = Spec.from_json(Path(path).read_text())
     mount("none", "/", flags=MS_REC | MS_PRIVATE)
     enter(lay_out(spec))

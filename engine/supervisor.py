@@ -1,11 +1,11 @@
-"""The running engine: launching its processes, asking whether it answers, ending it.
+"""Start the engine's processes, check that the engine responds, and end it.
 
-    unshare (new mount and PID namespaces; dies, and everything dies)
-      tini (first process of the PID namespace; dies, and everything dies)
+    unshare (new mount and PID namespaces; if it ends, everything ends)
+      tini (first process of the PID namespace; if it ends, everything ends)
         dagger-engine
           dnsmasq, runc and the containers
 
-So no way of killing one of the first three leaves a process or a mount behind.
+So killing one of the first three leaves no process and no mount behind.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from engine.record import Record
 from pipeline.errors import EngineStartFailed
 
 START_SECONDS = 300.0
-"""After an end by force the engine first deletes its old cache, which may be large."""
+"""Long, since after a kill the engine first deletes its old cache, which may be large."""
 
 STOP_SECONDS = 20.0
 CLIENT_SECONDS = 3.0
@@ -36,23 +36,23 @@ TAIL_LINES = 40
 
 
 def markers(paths: Paths) -> set[str]:
-    """Arguments that only processes of this engine have."""
+    """Return arguments that only processes of this engine have."""
     return {str(paths.spec), config.address(paths)}
 
 
 def engine_process(paths: Paths) -> process.Process | None:
-    """The engine itself, without what starts and watches it."""
+    """Return the engine's process, without its parents; None if it is not running."""
     found = process.find([config.address(paths)])
     return next((each for each in found if each.name == "dagger-engine"), None)
 
 
 def running(paths: Paths) -> bool:
-    """Whether the engine's process is there and has its socket."""
+    """Return True if the engine's process runs and its socket exists."""
     return engine_process(paths) is not None and paths.socket.exists()
 
 
 def client_environment(paths: Paths, build: Path) -> dict[str, str]:
-    """What makes `dagger` and the SDKs use this engine and this build's command line."""
+    """Return the variables that make the SDKs use this engine and this build's `dagger`."""
     return {
         config.RUNNER: config.address(paths),
         config.CLI: str(build / "dagger"),
@@ -62,7 +62,7 @@ def client_environment(paths: Paths, build: Path) -> dict[str, str]:
 
 
 def _ask(paths: Paths, build: Path, seconds: float) -> str:
-    """Why the engine does not answer a query; empty when it does."""
+    """Send a query; return the reason if the engine does not respond, "" if it does."""
     env = {**os.environ, **client_environment(paths, build)}
     command = [str(build / "dagger"), "core", "version"]
     try:
@@ -76,19 +76,19 @@ def _ask(paths: Paths, build: Path, seconds: float) -> str:
             text=True,
         )
     except subprocess.TimeoutExpired:
-        return f"no answer to `dagger core version` within {seconds:.0f} s"
+        return f"`dagger core version` got no response within {seconds:.0f} s"
     if done.returncode == 0:
         return ""
     return done.stdout + done.stderr or f"`dagger core version` ended with exit code {done.returncode}"
 
 
 def answers(paths: Paths, build: Path) -> bool:
-    """Whether the engine answers a query."""
+    """Return True if the engine responds to a query."""
     return not _ask(paths, build, ANSWER_SECONDS)
 
 
 def launch(paths: Paths, record: Record, log: Log) -> None:
-    """Start the engine and wait until it answers."""
+    """Start the engine and wait until it responds."""
     if len(os.fsencode(paths.socket)) > MAX_SOCKET_PATH:
         raise EngineStartFailed(
             f"the path of the engine's socket is longer than {MAX_SOCKET_PATH} bytes",
@@ -107,16 +107,16 @@ def launch(paths: Paths, record: Record, log: Log) -> None:
         end(paths, log)
         raise
     process.disown(child)
-    log(f"the engine answers after {time.monotonic() - began:.1f} s")
+    log(f"the engine responded after {time.monotonic() - began:.1f} s")
 
 
 def _spawn(paths: Paths) -> subprocess.Popen[bytes]:
     if paths.log.exists():
         paths.log.replace(f"{paths.log}.1")
     unshare = shutil.which("unshare", path=search_path()) or "unshare"
-    # In a network namespace of `ip netns` /sys is that namespace's, and the engine inherits both.
+    # In a network namespace made by `ip netns`, /sys is the namespace's; the engine inherits both.
     command = [unshare, "--mount", "--pid", "--fork", "--kill-child", "--", sys.executable, "-I"]
-    # Appending, so that a log that was cut short goes on at its new end.
+    # Appending, so that writing continues at the end of a truncated log.
     with paths.log.open("ab") as output:
         return subprocess.Popen(
             [*command, sandbox.__file__, str(paths.spec)],
@@ -129,7 +129,7 @@ def _spawn(paths: Paths) -> subprocess.Popen[bytes]:
 
 
 def trim_log(paths: Paths) -> None:
-    """Keep the log of an engine that runs for weeks from filling the disk."""
+    """Truncate a large log, so that an engine that runs for weeks does not fill the disk."""
     if paths.log.stat().st_size > LOG_BYTES:
         shutil.copyfile(paths.log, f"{paths.log}.1")
         os.truncate(paths.log, 0)
@@ -139,9 +139,9 @@ def _wait(paths: Paths, build: Path, child: subprocess.Popen[bytes], began: floa
     said, why = began, "it has not opened its socket"
     while time.monotonic() < began + START_SECONDS:
         if child.poll() is not None:
-            raise _failure(paths, "the engine ended while it was starting")
+            raise _failure(paths, "the engine exited during its start")
         if paths.socket.exists():
-            # The engine makes its socket writable for its group too.
+            # The engine makes its socket group-writable.
             paths.socket.chmod(0o600)
             if not (why := _ask(paths, build, ANSWER_SECONDS)):
                 return
@@ -149,7 +149,7 @@ def _wait(paths: Paths, build: Path, child: subprocess.Popen[bytes], began: floa
             said = time.monotonic()
             log(f"waiting for the engine ({said - began:.0f} s)")
         time.sleep(0.1)
-    raise _failure(paths, f"the engine does not answer after {START_SECONDS:.0f} s: {why}")
+    raise _failure(paths, f"the engine does not respond after {START_SECONDS:.0f} s: {why}")
 
 
 def _failure(paths: Paths, what: str) -> EngineStartFailed:
@@ -157,15 +157,15 @@ def _failure(paths: Paths, what: str) -> EngineStartFailed:
     return EngineStartFailed(
         what,
         where=str(paths.log),
-        fix="read the engine's log above; the same command starts again from where it was",
+        fix="see the engine's log above; run the same command again to continue",
         output="\n".join(lines),
     )
 
 
 def end(paths: Paths, log: Log) -> bool:
-    """End the engine and everything that runs under it; False if nothing ran.
+    """End the engine and all its child processes; return False if none was running.
 
-    It gets time to write its cache down: after an end by force it starts with an empty one.
+    The engine gets time to save its cache; if it is killed, the next start begins with an empty cache.
     """
     if not process.find(markers(paths)):
         return False
@@ -173,22 +173,22 @@ def end(paths: Paths, log: Log) -> bool:
         log("stopping the engine")
         process.send([engine], signal.SIGTERM)
         if not process.wait_gone(markers(paths), CLIENT_SECONDS):
-            # It waits for its clients, and they for the end of what it sends them: one must begin.
+            # The engine waits for its clients, and they wait for the end of their responses: end the clients.
             process.send(clients.connected(paths.socket), signal.SIGTERM)
         if not process.wait_gone(markers(paths), STOP_SECONDS - CLIENT_SECONDS):
-            log(f"the engine did not stop within {STOP_SECONDS:.0f} s: ending it by force")
+            log(f"the engine did not stop within {STOP_SECONDS:.0f} s: killing it")
     process.send(process.find(markers(paths)), signal.SIGKILL)
     if not process.wait_gone(markers(paths), 5):
         raise EngineStartFailed(
             "processes of the engine cannot be ended",
             where=", ".join(f"{each.pid} ({each.name})" for each in process.find(markers(paths))),
-            fix="restart this machine: the kernel holds on to them",
+            fix="restart this machine: the processes hang in the kernel",
         )
     return True
 
 
 def clean(paths: Paths) -> None:
-    """Remove what an ended engine left in its directories and in the cgroup tree."""
+    """Remove the files and the cgroups that an ended engine left."""
     cgroups.remove(paths.instance)
     paths.socket.unlink(missing_ok=True)
     for path in paths.tmp.iterdir():

@@ -14,7 +14,7 @@ from pipeline.toolchain.versions import BASE
 STORE = Path("/store")
 
 
-def test_each_parent_is_made_once_before_what_lies_on_it() -> None:
+def test_each_parent_is_made_once() -> None:
     amd64, arm64 = parse("linux/amd64"), parse("linux/arm64")
     jobs = [Job(base, amd64, STORE) for base in (DEBIAN, RUST, PYTHON)] + [Job(RUST, arm64, STORE)]
     parents = [Job(DEBIAN, target, STORE) for target in (amd64, arm64)]
@@ -22,7 +22,7 @@ def test_each_parent_is_made_once_before_what_lies_on_it() -> None:
     assert bases.parents_of(jobs[:1]) == {}
 
 
-def test_an_image_of_another_release_stands_in_where_debian_has_no_port() -> None:
+def test_the_stand_in_is_from_a_later_release_if_debian_has_no_port() -> None:
     amd64, riscv64 = select(["linux/amd64", "linux/riscv64"])
     made = [(job.base.image, job.target) for job in bases.jobs_for([riscv64], [], amd64, STORE)]
     later = f"docker.io/library/{runtime.base_for(BASE, riscv64)}"
@@ -32,7 +32,7 @@ def test_an_image_of_another_release_stands_in_where_debian_has_no_port() -> Non
     ]  # fmt: skip
 
 
-def test_a_compiler_that_runs_on_another_platform_has_its_system_too() -> None:
+def test_a_builder_of_another_platform_gets_its_parent_image() -> None:
     amd64, arm64 = select(["linux/amd64", "linux/arm64"])
     made = bases.jobs_for([], [arm64, amd64], amd64, STORE)
     assert {(job.base.recipe, job.target.arch) for job in made} == {
@@ -42,20 +42,20 @@ def test_a_compiler_that_runs_on_another_platform_has_its_system_too() -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.platform)
-def test_every_platform_has_a_stand_in_of_its_runtime_image(target: Target) -> None:
+def test_every_platform_has_a_runtime_stand_in(target: Target) -> None:
     base = system(target)
     assert base.has(target)
     assert base.image == f"docker.io/library/{runtime.base_for(BASE, target)}"
     assert runtime.base_for("my/base:1", target) == "my/base:1"
 
 
-def test_a_suite_is_part_of_what_an_image_is_kept_under() -> None:
+def test_the_key_depends_on_the_suite() -> None:
     keys = {base.key() for base in BASES}
     assert len(keys) == len(BASES)
     assert isinstance(LATER, Base) and LATER.key() != DEBIAN.key()
 
 
-def test_an_image_that_can_be_done_without_is_left_out_where_the_mirror_contradicts_itself() -> None:
+def test_an_optional_image_is_skipped_if_the_mirror_is_inconsistent() -> None:
     said: list[str] = []
     releases = [Release(Source("http://mirror", suite, ("main",)), "") for suite in ("bookworm", "trixie")]
     of = {release.source.suite: Maker(STORE, [release], said.append) for release in releases}

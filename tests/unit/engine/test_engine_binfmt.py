@@ -1,4 +1,4 @@
-"""Which emulators a machine needs, and how they are registered and given up."""
+"""Test the choice of emulators, their registration and its removal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LINE = r":qemu-aarch64:M::\x7f\x45\x4c\x46\x02:\xff\xff:/usr/libexec/qemu-binfmt
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine of files: registrations are plain files, and the kernel does nothing with them."""
+    """Replace the kernel's binfmt_misc by plain files."""
     kernel, packaged = tmp_path / "kernel", tmp_path / "packaged"
     kernel.mkdir()
     packaged.mkdir()
@@ -45,7 +45,7 @@ def test_the_fix_flag_is_added_once() -> None:
     assert binfmt.with_fix_flag(LINE + "F").endswith(":OPF")
 
 
-def test_the_packages_own_line_is_used(tmp_path: Path) -> None:
+def test_the_line_is_from_the_package(tmp_path: Path) -> None:
     (tmp_path / "qemu-aarch64.conf").write_text(f"# by the package\n{LINE}F\n")
     assert binfmt.packaged_line("qemu-aarch64", tmp_path) == LINE + "F"
 
@@ -63,7 +63,7 @@ def test_a_registration_is_made_and_claimed(machine: Path) -> None:
     assert said == ["registered qemu-aarch64"]
 
 
-def test_somebody_elses_registration_is_left_alone(machine: Path) -> None:
+def test_a_foreign_registration_is_left_alone(machine: Path) -> None:
     theirs = machine / "kernel/qemu-aarch64"
     theirs.write_text("enabled\nflags: POCF\n")
     binfmt.register(["linux/arm64"], "one", lambda line: None)
@@ -71,14 +71,14 @@ def test_somebody_elses_registration_is_left_alone(machine: Path) -> None:
     assert theirs.read_text() == "enabled\nflags: POCF\n"
 
 
-def test_a_registration_useless_in_containers_is_pointed_out(machine: Path) -> None:
+def test_a_registration_without_the_fix_flag_is_warned_about(machine: Path) -> None:
     (machine / "kernel/qemu-aarch64").write_text("enabled\nflags: OC\n")
     said: list[str] = []
     binfmt.register(["linux/arm64"], "one", said.append)
     assert "without the F flag" in said[0]
 
 
-def test_the_last_engine_takes_the_registration_away(machine: Path) -> None:
+def test_the_last_engine_removes_the_registration(machine: Path) -> None:
     entry = machine / "kernel/qemu-aarch64"
     binfmt.register(["linux/arm64"], "one", lambda line: None)
     entry.write_text("enabled\nflags: POCF\n")

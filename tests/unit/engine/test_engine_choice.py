@@ -20,7 +20,7 @@ def no_tools(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def tool(directory: Path, name: str, code: int) -> None:
-    """A program that does nothing but exit."""
+    """Write a program that exits with a code."""
     path = directory / name
     path.write_text(f"#!/bin/sh\nexit {code}\n")
     path.chmod(0o755)
@@ -37,10 +37,8 @@ def test_a_named_runner_comes_first(said, tmp_path, monkeypatch) -> None:
 
 @pytest.mark.parametrize("runner", [{choice.RUNNER: "tcp://there:1"}, {}], ids=["named", "docker"])
 @pytest.mark.parametrize("there", ["path", "beside", "compiled", ""])
-def test_an_engine_is_spoken_to_with_the_command_line_that_is_here(
-    said, tmp_path, monkeypatch, there: str, runner: dict[str, str]
-) -> None:
-    """Found where there was none: the SDK then fetches one, from a host that not everybody reaches."""
+def test_the_installed_cli_is_used(said, tmp_path, monkeypatch, there: str, runner: dict[str, str]) -> None:
+    """Without a CLI, the SDK downloads one, from a host that not every network allows."""
     no_tools(monkeypatch, tmp_path)
     tool(tmp_path, "docker", 0)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -61,7 +59,7 @@ def test_an_engine_is_spoken_to_with_the_command_line_that_is_here(
 
 
 @pytest.mark.parametrize("runner", [{choice.RUNNER: "tcp://there:1"}, {}], ids=["named", "docker"])
-def test_a_command_line_that_is_named_stays(said, tmp_path, monkeypatch, runner: dict[str, str]) -> None:
+def test_a_named_cli_is_kept(said, tmp_path, monkeypatch, runner: dict[str, str]) -> None:
     no_tools(monkeypatch, tmp_path)
     tool(tmp_path, "docker", 0)
     tool(tmp_path, "dagger", 0)
@@ -69,17 +67,19 @@ def test_a_command_line_that_is_named_stays(said, tmp_path, monkeypatch, runner:
     assert choice.choose(said.append, environ=environ).environment == runner
 
 
-def test_our_own_engine_has_a_name(said, ours: Paths, starts, tmp_path, monkeypatch) -> None:
+def test_the_embedded_engine_can_be_named(said, embedded: Paths, starts, tmp_path, monkeypatch) -> None:
     no_tools(monkeypatch, tmp_path)
     tool(tmp_path, "docker", 0)
     asked = {choice.RUNNER: choice.address("embedded")}
     assert choice.choose(said.append, ["linux/amd64"], environ=asked).kind == "embedded"
-    assert said == ["engine: embedded (it was asked for)"]
+    assert said == [f"engine: embedded ({choice.RUNNER} names it)"]
     assert choice.address("tcp://there:1") == "tcp://there:1"
 
 
 @pytest.mark.parametrize(("docker", "podman", "kind"), [(0, 0, "docker"), (1, 0, "podman")])
-def test_a_tool_that_answers(said, tmp_path, monkeypatch, docker: int, podman: int, kind: str) -> None:
+def test_the_first_working_container_tool_is_chosen(
+    said, tmp_path, monkeypatch, docker: int, podman: int, kind: str
+) -> None:
     no_tools(monkeypatch, tmp_path)
     tool(tmp_path, "docker", docker)
     tool(tmp_path, "podman", podman)
@@ -90,16 +90,16 @@ def test_a_tool_that_answers(said, tmp_path, monkeypatch, docker: int, podman: i
     assert kind in said[0]
 
 
-def test_beside_docker_neither_dagger_nor_go_is_needed(said, tmp_path, monkeypatch) -> None:
-    """Found on a machine with Docker alone: it ended for want of Go, where the SDK fetches what it needs."""
+def test_with_docker_neither_dagger_nor_go_is_needed(said, tmp_path, monkeypatch) -> None:
+    """It failed with Docker but without Go, although the SDK downloads the CLI."""
     no_tools(monkeypatch, tmp_path)
     tool(tmp_path, "docker", 0)
     assert choice.choose(said.append, environ={}).environment == {}
 
 
 @pytest.fixture
-def ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Paths]:
-    """This user's engine, which runs and has a base image for amd64 only."""
+def embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Paths]:
+    """Run this user's engine, with a base image only for amd64."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     paths = Paths.default()
     with running(paths, record(paths)):
@@ -108,7 +108,7 @@ def ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Paths]:
 
 @pytest.fixture
 def starts(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The platforms of every start."""
+    """Record the platforms of every start."""
     asked: list[list[str]] = []
 
     def start(platforms: list[str], log: object, builders: list[str]) -> None:
@@ -118,18 +118,18 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return asked
 
 
-def test_the_embedded_engine_comes_last(said, ours: Paths, starts, tmp_path, monkeypatch) -> None:
+def test_the_embedded_engine_comes_last(said, embedded: Paths, starts, tmp_path, monkeypatch) -> None:
     no_tools(monkeypatch, tmp_path)
     tool(tmp_path, "docker", 1)
     found = choice.choose(said.append, ["linux/amd64"], environ={})
     assert (found.kind, found.environment) == ("embedded", lifecycle.env())
-    assert found.environment[choice.RUNNER] == f"unix://{ours.socket}"
+    assert found.environment[choice.RUNNER] == f"unix://{embedded.socket}"
     assert "neither docker nor podman" in said[0]
     assert starts == []
 
 
-def test_it_is_started_for_a_platform_it_has_no_base_image_for(said, ours: Paths, starts) -> None:
-    named = {choice.RUNNER: config.address(ours)}
+def test_the_embedded_engine_is_started_for_a_missing_base_image(said, embedded: Paths, starts) -> None:
+    named = {choice.RUNNER: config.address(embedded)}
     assert choice.choose(said.append, ["linux/arm64"], environ=named).kind == "embedded"
     assert starts == [["linux/arm64"]]
     choice.choose(said.append, ["linux/amd64"], environ=named, builders=["linux/arm64"])

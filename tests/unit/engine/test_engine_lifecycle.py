@@ -1,4 +1,7 @@
-"""What start and stop decide, on real processes and files. tests/e2e/test_engine.py has whole starts."""
+"""Test the decisions of start and stop on real processes and files.
+
+The complete start is tested in tests/e2e/test_engine.py.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ def planned(
     return lifecycle._plan(paths, old, platforms, ["linux/arm64"], port, mirror=mirror)
 
 
-def test_a_first_start_looks_for_a_network_and_notes_how_forwarding_was(paths: Paths) -> None:
+def test_a_first_start_chooses_a_network_and_records_forwarding(paths: Paths) -> None:
     made = planned(paths, None, "linux/arm64", "linux/amd64", port=5055, mirror=False)
     assert made.platforms == ["linux/amd64", "linux/arm64"] and made.builders == ["linux/arm64"]
     assert made.cidr == str(network.choose(paths.instance, network.routes()))
@@ -50,8 +53,8 @@ def test_a_first_start_looks_for_a_network_and_notes_how_forwarding_was(paths: P
     assert Path(made.build).parent == paths.builds
 
 
-def test_a_later_start_adds_platforms_and_keeps_what_was_found_first(paths: Paths) -> None:
-    """After an engine that was killed, forwarding is still on: its record says how it was before."""
+def test_a_later_start_adds_platforms_and_keeps_the_recorded_values(paths: Paths) -> None:
+    """After a killed engine, forwarding is still on; the record has the original value."""
     old = record(paths, cidr="10.99.0.0/16", forwarding_before="as it was", builders=["linux/s390x"])
     made = planned(paths, old, "linux/arm64")
     assert made.platforms == ["linux/amd64", "linux/arm64"]
@@ -59,12 +62,12 @@ def test_a_later_start_adds_platforms_and_keeps_what_was_found_first(paths: Path
     assert (made.cidr, made.forwarding_before) == ("10.99.0.0/16", "as it was")
 
 
-def test_where_none_runs_one_is_launched(paths: Paths, said: list[str]) -> None:
+def test_an_engine_is_launched_if_none_is_running(paths: Paths, said: list[str]) -> None:
     assert lifecycle._must_launch(paths, record(paths), record(paths), said.append)
     assert said == []
 
 
-def test_one_that_fits_and_answers_goes_on(paths: Paths, said: list[str]) -> None:
+def test_a_matching_engine_that_responds_is_kept(paths: Paths, said: list[str]) -> None:
     with running(paths, record(paths)) as engine:
         wanted = record(paths, platforms=["linux/amd64", "linux/arm64"])
         assert not lifecycle._must_launch(paths, record(paths), wanted, said.append)
@@ -75,7 +78,7 @@ def test_one_that_fits_and_answers_goes_on(paths: Paths, said: list[str]) -> Non
 @pytest.mark.parametrize(
     "other", [{"build": "/other"}, {"registry": "127.0.0.1:5001"}, {"mirror": False}], ids=str
 )
-def test_one_of_another_build_or_configuration_is_ended(
+def test_an_engine_with_another_build_or_configuration_is_ended(
     paths: Paths, said: list[str], other: dict[str, Any]
 ) -> None:
     with running(paths, record(paths)) as engine:
@@ -85,19 +88,19 @@ def test_one_of_another_build_or_configuration_is_ended(
     assert "another build or configuration" in said[0]
 
 
-def test_one_without_a_record_is_ended(paths: Paths, said: list[str]) -> None:
+def test_an_engine_without_a_record_is_ended(paths: Paths, said: list[str]) -> None:
     with running(paths, record(paths)) as engine:
         assert ended(engine, lambda: lifecycle._must_launch(paths, None, record(paths), said.append))
 
 
-def test_one_that_does_not_answer_is_ended(paths: Paths, said: list[str]) -> None:
+def test_an_engine_that_does_not_respond_is_ended(paths: Paths, said: list[str]) -> None:
     with running(paths, record(paths), answers=False) as engine:
         assert ended(engine, lambda: lifecycle._must_launch(paths, record(paths), record(paths), said.append))
-    assert "does not answer" in said[0]
+    assert "does not respond" in said[0]
 
 
 def ended(engine: Any, call: Any) -> bool:
-    """Return what a call returns if it ends an engine, whose parent reaps it meanwhile."""
+    """Return True if a call returns True and ends an engine, which a thread reaps."""
     reaper = threading.Thread(target=engine.wait)
     reaper.start()
     result = call()
@@ -115,19 +118,19 @@ def test_status_of_a_running_engine(paths: Paths) -> None:
     assert status.build == str(paths.builds / "one")
 
 
-def test_where_docker_hub_answers_there_are_no_stand_ins(paths: Paths) -> None:
+def test_status_lists_no_stand_ins_if_docker_hub_is_reachable(paths: Paths) -> None:
     with running(paths, record(paths, mirror=False, builders=["linux/arm64"])):
         status = lifecycle.status(paths=paths)
     assert (status.running, status.registry, status.platforms, status.builders) == (True, "", [], [])
 
 
-def test_no_engine_no_status_and_no_variables(paths: Paths) -> None:
+def test_without_an_engine_there_are_no_variables(paths: Paths) -> None:
     assert lifecycle.status(paths=paths).running is False
-    with pytest.raises(EngineError, match="start it first"):
+    with pytest.raises(EngineError, match="rust-multiarch engine start"):
         lifecycle.env(paths=paths)
 
 
-def test_the_variables_lead_to_this_engine(paths: Paths) -> None:
+def test_the_variables_select_this_engine(paths: Paths) -> None:
     with running(paths, record(paths)):
         env = lifecycle.env(paths=paths)
     assert env["_EXPERIMENTAL_DAGGER_RUNNER_HOST"] == f"unix://{paths.socket}"
@@ -135,12 +138,12 @@ def test_the_variables_lead_to_this_engine(paths: Paths) -> None:
     assert env["PATH"].startswith(f"{paths.builds / 'one'}:")
 
 
-def test_stop_without_any_start_touches_nothing(tmp_path: Path, said: list[str]) -> None:
+def test_stop_without_a_start_changes_nothing(tmp_path: Path, said: list[str]) -> None:
     assert not lifecycle.stop(said.append, paths=Paths(tmp_path / "absent"))
     assert said == [] and not (tmp_path / "absent").exists()
 
 
-def test_export_lines_survive_a_shell() -> None:
+def test_export_lines_are_quoted_for_a_shell() -> None:
     (line,) = lifecycle.export_lines({"A": "it's $HOME"}).splitlines()
     assert shlex.split(line) == ["export", "A=it's $HOME"]
 
@@ -161,7 +164,7 @@ def test_logs_are_followed_until_the_engine_ends(paths: Paths) -> None:
 
 @pytest.fixture
 def roots() -> Iterator[Paths]:
-    """The paths of an engine that root started, in a directory of the user's."""
+    """Start an engine as root, in a directory of another user, and return its paths."""
     if os.geteuid() != 0:
         pytest.skip("only root can be two users")
     directory = Path(tempfile.mkdtemp())
@@ -177,7 +180,7 @@ def roots() -> Iterator[Paths]:
 
 @contextmanager
 def another_user() -> Iterator[None]:
-    """Be a user without rights for a while."""
+    """Drop root's rights during the block."""
     os.seteuid(NOBODY)
     try:
         yield
@@ -185,17 +188,17 @@ def another_user() -> Iterator[None]:
         os.seteuid(0)
 
 
-def test_what_root_started_is_not_the_users_to_see(roots: Paths) -> None:
-    """Found after `sudo -E rust-multiarch build`: the next command of the user died of a PermissionError."""
+def test_an_engine_of_root_is_invisible_to_a_user(roots: Paths) -> None:
+    """After `sudo -E rust-multiarch build`, the user's next command failed with a PermissionError."""
     assert lifecycle.status(paths=roots).running
     with another_user():
         assert Record.read(roots.record) is None
         assert lifecycle.status(paths=roots).running is False
-        with pytest.raises(EngineError, match="start it first"):
+        with pytest.raises(EngineError, match="rust-multiarch engine start"):
             lifecycle.env(paths=roots)
 
 
-def test_what_root_started_is_a_matter_for_root(roots: Paths, said: list[str]) -> None:
+def test_logs_and_stop_of_an_engine_of_root_need_root(roots: Paths, said: list[str]) -> None:
     with another_user():
         with pytest.raises(EngineError, match="another user"):
             list(lifecycle.logs(paths=roots))
@@ -205,8 +208,8 @@ def test_what_root_started_is_a_matter_for_root(roots: Paths, said: list[str]) -
             pass
 
 
-def test_where_there_is_no_proc_nothing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Found on macOS, where every command died of a FileNotFoundError."""
+def test_without_proc_no_engine_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On macOS every command failed with a FileNotFoundError."""
     monkeypatch.setattr(process, "PROC", tmp_path / "proc")
     assert process.find(["x"]) == []
     assert lifecycle.status(paths=Paths(tmp_path)).running is False
@@ -218,7 +221,7 @@ def _hold(root: Path, ready: Any) -> None:
         time.sleep(0.3)
 
 
-def test_one_start_waits_for_another(paths: Paths) -> None:
+def test_a_start_waits_for_another_one(paths: Paths) -> None:
     context = multiprocessing.get_context("fork")
     ready = context.Event()
     other = context.Process(target=_hold, args=(paths.root, ready))
@@ -230,13 +233,13 @@ def test_one_start_waits_for_another(paths: Paths) -> None:
     other.join()
 
 
-def test_a_socket_path_the_kernel_would_not_take_is_refused(tmp_path: Path) -> None:
+def test_a_socket_path_that_is_too_long_is_refused(tmp_path: Path) -> None:
     paths = Paths(tmp_path / ("x" * 100))
     with pytest.raises(EngineStartFailed, match="XDG_CACHE_HOME"):
         supervisor.launch(paths, record(paths), print)
 
 
-def test_a_long_log_is_cut_short(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_log_is_truncated(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     paths.create()
     paths.log.write_text("12345")
     monkeypatch.setattr(supervisor, "LOG_BYTES", 4)

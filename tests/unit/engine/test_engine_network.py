@@ -1,4 +1,4 @@
-"""Choosing the engine's network, and telling its rules from others'."""
+"""Test the choice of the engine's network and the detection of its rules."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def test_every_rule_of_the_engine_is_found() -> None:
     assert [table for table, _ in rules] == ["filter"] * 2 + ["nat"] * 3
 
 
-def test_others_rules_are_left_alone() -> None:
+def test_rules_of_other_programs_are_left_alone() -> None:
     assert network.rules_of(OTHERS, INSTANCE, CIDR) == []
 
 
-def test_the_chain_of_a_container_goes_with_the_rule_that_leads_to_it() -> None:
+def test_the_chain_of_a_container_is_found_by_its_jump() -> None:
     assert network.chains_jumped_to(network.rules_of(OURS, INSTANCE, CIDR)) == [("nat", CHAIN)]
 
 
@@ -62,25 +62,25 @@ def test_shared_chains_stay_while_another_network_uses_them() -> None:
     assert network.unused_shared_chains(OURS) == []
 
 
-def test_shared_chains_go_with_the_last_network() -> None:
+def test_shared_chains_are_removed_with_the_last_network() -> None:
     ours = [rule for _, rule in network.rules_of(OURS, INSTANCE, CIDR)]
     rest = "\n".join(line for line in OURS.splitlines() if line not in ours)
     assert network.unused_shared_chains(rest) == ["CNI-FORWARD", "CNI-ADMIN"]
 
 
-def test_no_chains_are_dropped_where_there_are_none() -> None:
+def test_without_shared_chains_none_are_removed() -> None:
     assert network.unused_shared_chains("*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n") == []
 
 
-def test_the_network_follows_from_the_name() -> None:
+def test_the_network_is_derived_from_the_name() -> None:
     assert network.choose(INSTANCE, []) == network.choose(INSTANCE, [])
     assert network.choose("rma0000000", []) != network.choose("rma0000001", [])
 
 
-def test_a_network_in_use_is_passed_over() -> None:
+def test_a_network_in_use_is_skipped() -> None:
     first, second, *_ = network.candidates(INSTANCE)
     assert network.choose(INSTANCE, [next(first.subnets(new_prefix=24))]) == second
 
 
-def test_a_route_to_everything_private_leaves_the_favourite() -> None:
+def test_if_every_network_is_in_use_the_preferred_one_is_chosen() -> None:
     assert network.choose(INSTANCE, [IPv4Network("10.0.0.0/8")]) == network.candidates(INSTANCE)[0]

@@ -1,4 +1,4 @@
-"""One root, one engine."""
+"""Test the files, processes and cgroups of an engine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_the_root_follows_xdg(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "relative"])
-def test_an_xdg_variable_that_means_nothing_is_ignored(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_xdg_variable_is_ignored(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", value)
     monkeypatch.setenv("HOME", "/home/u")
     assert default_root() == Path("/home/u/.cache/rust-multiarch")
@@ -34,31 +34,31 @@ def test_two_roots_are_two_engines() -> None:
     assert one.instance == Paths(Path("/a")).instance
 
 
-def test_the_bridge_has_a_name_the_kernel_takes() -> None:
+def test_the_bridges_name_is_short_enough() -> None:
     assert len(Paths(Path("/a")).instance + "0") <= 15
 
 
-def test_the_socket_is_out_of_others_reach(tmp_path: Path) -> None:
+def test_the_socket_is_accessible_only_to_the_owner(tmp_path: Path) -> None:
     paths = Paths(tmp_path / "root")
     paths.create()
     assert stat.S_IMODE(paths.run.stat().st_mode) == 0o700
     assert paths.socket.parent == paths.run
 
 
-def test_a_record_survives_the_file(tmp_path: Path) -> None:
+def test_a_record_is_read_as_written(tmp_path: Path) -> None:
     record = Record("/b", "10.1.0.0/16", "127.0.0.1:5000", 5000, True, "0", ["linux/amd64"])
     record.write(tmp_path / "record")
     assert Record.read(tmp_path / "record") == record
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"build": "/b"}', '{"colour": 1}', "[]"])
-def test_a_record_of_another_version_is_no_record(text: str, tmp_path: Path) -> None:
+def test_a_record_of_another_version_is_ignored(text: str, tmp_path: Path) -> None:
     (tmp_path / "record").write_text(text)
     assert Record.read(tmp_path / "record") is None
 
 
 def started(argument: str) -> subprocess.Popen[bytes]:
-    """A process that waits; it has said something, so the kernel has its arguments by now."""
+    """Start a process that waits; its first output shows that the kernel has its arguments."""
     program = "import time; print(flush=True); time.sleep(60)"
     child = subprocess.Popen([sys.executable, "-c", program, argument], stdout=subprocess.PIPE)
     assert child.stdout
@@ -77,7 +77,7 @@ def test_a_process_is_found_by_its_argument() -> None:
     assert process.wait_gone([marker], 5)
 
 
-def test_part_of_an_argument_is_not_enough() -> None:
+def test_part_of_an_argument_does_not_match() -> None:
     marker = f"marker-{os.getpid()}"
     with started(f"x{marker}") as child:
         assert process.find([marker]) == []
@@ -103,13 +103,13 @@ u_str ESTAB 0      0                              * 20 * 21
 """
 
 
-def test_the_other_ends_of_a_sockets_connections_are_its_clients() -> None:
+def test_clients_are_the_processes_connected_to_the_socket() -> None:
     assert clients.pids(SS, Path("/c/engine/run/engine.sock")) == {67}
     assert clients.pids(SS, Path("/other/engine.sock")) == set()
     assert clients.pids("", Path("/c/engine/run/engine.sock")) == set()
 
 
-def test_what_is_made_under_one_root_is_used_under_another(tmp_path: Path) -> None:
+def test_two_roots_share_builds_and_images(tmp_path: Path) -> None:
     first, second = Paths(tmp_path / "first"), Paths(tmp_path / "second")
     for _ in range(2):
         second.share(first)

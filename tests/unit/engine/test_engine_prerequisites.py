@@ -1,4 +1,4 @@
-"""Everything missing is named at once, with the one command that installs it."""
+"""Test the check of the prerequisites and their installation."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from engine.prerequisites import Missing, Need
 from pipeline.errors import PrerequisitesMissing
 
 
-def test_a_complete_machine_misses_nothing() -> None:
+def test_a_complete_machine_passes() -> None:
     assert not Missing()
 
 
-def test_everything_is_named_at_once() -> None:
+def test_the_error_names_everything_missing() -> None:
     missing = Missing(["runc", "tini"], ["the overlay file system"], "Go >= 1.26", root=True)
     text = str(missing.error())
     for name in ("runc", "tini", "overlay", "Go >= 1.26", "root"):
         assert name in text
 
 
-def test_a_machine_without_a_list_of_file_systems_is_no_linux(
+def test_without_proc_filesystems_the_kernel_parts_are_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prerequisites, "FILESYSTEMS", tmp_path / "absent")
@@ -33,7 +33,7 @@ def test_a_machine_without_a_list_of_file_systems_is_no_linux(
     assert "needs Linux" in first and "start Docker" in first
 
 
-def test_packages_come_with_one_command() -> None:
+def test_packages_are_installed_by_one_command() -> None:
     text = Missing(["runc", "tini"]).error().fix
     assert text == "as root: apt-get install --yes --no-install-recommends runc tini"
 
@@ -55,7 +55,7 @@ def test_packages_of_stand_ins_are_needed_only_for_stand_ins(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("lacking", [Missing(["tini"], root=True), Missing(["tini"], go="Go >= 1.26")])
-def test_nothing_is_installed_where_the_engine_could_not_run_anyway(
+def test_nothing_is_installed_if_the_engine_cannot_run(
     lacking: Missing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prerequisites, "missing", lambda stand_ins: lacking)
@@ -64,7 +64,9 @@ def test_nothing_is_installed_where_the_engine_could_not_run_anyway(
         prerequisites.install(lambda line: None)
 
 
-def test_what_is_installed_is_said_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_packages_are_logged_before_the_installation(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     answers = iter([Missing(["tini"]), Missing()])
     said: list[str] = []
     ran: list[list[str]] = []
@@ -78,7 +80,7 @@ def test_what_is_installed_is_said_first(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert not (tmp_path / "policy-rc.d").exists()
 
 
-def test_the_wanted_go_is_the_one_of_go_mod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_required_go_version_is_from_go_mod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "go.mod").write_text("module m\n\ngo 1.27.1\n")
     monkeypatch.setattr(prerequisites, "GO_MOD", tmp_path / "go.mod")
     assert prerequisites.required_go() == (1, 27, 1)

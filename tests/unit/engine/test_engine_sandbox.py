@@ -1,4 +1,4 @@
-"""The sandbox as data, and the engine's configuration in it."""
+"""Test the sandbox's specification and the engine's configuration."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ PATHS = Paths(Path("/home/u/.cache/rust-multiarch"))
 SPEC = config.sandbox(PATHS, Path("/builds/abc"), "10.113.0.0/16")
 
 
-def test_a_specification_survives_the_file() -> None:
+def test_a_specification_is_read_as_written() -> None:
     assert Spec.from_json(SPEC.to_json()) == SPEC
 
 
-def test_the_engine_listens_on_its_socket_only() -> None:
+def test_the_engine_listens_only_on_its_socket() -> None:
     addresses = [after for flag, after in zip(SPEC.argv, SPEC.argv[1:], strict=False) if flag == "--addr"]
     assert addresses == [f"unix://{PATHS.socket}"]
     assert not any("tcp" in argument for argument in SPEC.argv)
 
 
-def test_only_this_engines_directories_come_from_the_machine() -> None:
+def test_only_this_engines_directories_are_bound() -> None:
     machine = {source for source in SPEC.binds.values() if not source.startswith("/builds")}
     assert machine == {str(PATHS.state), str(PATHS.run), str(PATHS.tmp)}
 
 
-def test_every_tool_has_its_place() -> None:
+def test_every_tool_is_at_its_path() -> None:
     placed = {**SPEC.copies, **SPEC.links, **SPEC.scripts}
     for tool in (
         "/usr/local/bin/runc",
@@ -48,14 +48,14 @@ def test_every_tool_has_its_place() -> None:
         assert tool in placed
 
 
-def test_the_engine_sees_proxies_and_no_other_variable_of_the_user() -> None:
+def test_the_engine_gets_only_the_proxies_of_the_user() -> None:
     env = config.environment({"HTTPS_PROXY": "http://proxy", "GITHUB_TOKEN": "secret", "PATH": "/mine"})
     assert env["HTTPS_PROXY"] == "http://proxy"
     assert "GITHUB_TOKEN" not in env
     assert "/mine" not in env["PATH"]
 
 
-def test_the_registry_is_a_mirror_only_where_docker_hub_cannot_be_reached() -> None:
+def test_the_registry_is_a_mirror_only_without_docker_hub() -> None:
     with_mirror = config.engine_json("127.0.0.1:5000", mirror=True)["registries"]
     without = config.engine_json("127.0.0.1:5000", mirror=False)["registries"]
     assert with_mirror["docker.io"] == {"mirrors": ["127.0.0.1:5000"]}
@@ -76,7 +76,7 @@ class _Answer(io.BytesIO):
 
 
 @pytest.mark.parametrize(("outcome", "reachable"), [(200, True), (401, True), (403, False), (None, False)])
-def test_docker_hub_counts_as_reached_when_it_asks_for_credentials(
+def test_docker_hub_is_reachable_if_it_requires_credentials(
     outcome: int | None, reachable: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def urlopen(url: str, timeout: float) -> Any:
