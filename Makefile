@@ -116,6 +116,10 @@ requirements: setup ## renew the pinned requirements
 	@$(PIP) install --quiet uv
 	@$(BIN)/python tools/requirements.py
 
+.PHONY: next-dagger
+next-dagger: setup ## try the module on the newest pre-release of Dagger's SDK, and report
+	@$(BIN)/python tools/next_dagger.py
+
 ##@ Measure
 .PHONY: bench
 bench: setup ## measure this project beside its peers, some hours; PLAN=workspace is a part, ARGS="--rounds 1" too

@@ -4,7 +4,7 @@
 # The same version from the same place is kept where it works; any other is replaced. A directory with anything
 # else in it is refused. RUST_MULTIARCH_INSTALL_FROM is another place to install from, as pip takes it.
 set -eu
-version=0.1.0
+version=0.2.0
 dagger=0.21.8
 directory=${1:-$HOME/.rust-multiarch/v$version}
 source=${RUST_MULTIARCH_INSTALL_FROM:-git+https://github.com/rust-multiarch/rust-multiarch@v$version}

@@ -97,7 +97,7 @@ class RustMultiarch:
     features: Annotated[list[str] | None, Doc("Cargo features to switch on.")] = None
     all_features: Annotated[bool | None, Doc("Switch on every cargo feature.")] = None
     no_default_features: Annotated[bool | None, Doc("Leave the default cargo features out.")] = None
-    profile: Annotated[
+    cargo_profile: Annotated[
         str | None, Doc("Cargo profile: release (the default), dev or one of the project's own.")
     ] = None
     cargo_args: Annotated[
@@ -151,7 +151,7 @@ class RustMultiarch:
         Doc("Command that starts the image, word by word; the first binary where it is empty."),
     ] = None
     args: Annotated[list[str] | None, Doc("Default arguments of the program.")] = None
-    env: Annotated[list[str] | None, Doc("Environment of the program, each NAME=value.")] = None
+    runtime_env: Annotated[list[str] | None, Doc("Environment of the program, each NAME=value.")] = None
     labels: Annotated[list[str] | None, Doc("Labels of the image, each NAME=value.")] = None
     health_cmd: Annotated[
         str | None,

@@ -25,6 +25,8 @@ _SPELLINGS = {
     "cargo_args": ("--cargo-arg",),
     "build_args": ("--build-arg",),
     "ports": ("--port",),
+    "cargo_profile": ("--profile", "--cargo-profile"),
+    "runtime_env": ("--env", "--runtime-env"),
     "working_directory": ("--workdir",),
     "args": ("--arg",),
     "labels": ("--label",),

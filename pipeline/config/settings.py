@@ -54,7 +54,7 @@ class Settings:
     features: list[str] = field(default_factory=list)
     all_features: bool = False
     no_default_features: bool = False
-    profile: str = "release"
+    cargo_profile: str = "release"
     cargo_args: list[str] = field(default_factory=list)
     build_args: list[str] = field(default_factory=list)
     rust_version: str = ""
@@ -71,7 +71,7 @@ class Settings:
     working_directory: str = ""
     entrypoint: list[str] = field(default_factory=list)
     args: list[str] = field(default_factory=list)
-    env: list[str] = field(default_factory=list)
+    runtime_env: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     health_cmd: str = ""
     health_interval: str = ""
@@ -104,13 +104,13 @@ TYPES: Mapping[str, Any] = {name: _given_type(hint) for name, hint in typing.get
 WORDS = frozenset({"cargo_args", "args", "entrypoint"})
 """Lists of the words of a command line, any of which may be empty."""
 
-BY_LINE = frozenset({"cargo_args", "build_args", "args", "entrypoint", "env", "labels", "tag_rules"})
+BY_LINE = frozenset({"cargo_args", "build_args", "args", "entrypoint", "runtime_env", "labels", "tag_rules"})
 """Lists whose items may hold a comma, so that in the environment each item has a line of its own."""
 
 STANDARD = {"SOURCE_DATE_EPOCH": "source_date_epoch"}
 """Variables that other tools read too, and the setting each is, where our own variable does not set it."""
 
-PAIRS = frozenset({"build_args", "env", "labels"})
+PAIRS = frozenset({"build_args", "runtime_env", "labels"})
 """Lists of NAME=value, which in Cargo.toml may be written as a table."""
 
 
@@ -168,13 +168,33 @@ def disclosed(name: str, value: Any) -> Any:
     return [item.partition("=")[0] for item in value] if name == "build_args" else value
 
 
-def key(name: str) -> str:
-    """A field's name as Cargo.toml has it: `runtime_base` is `runtime-base`."""
+SHORT: Mapping[str, str] = {"cargo_profile": "profile", "runtime_env": "env"}
+"""Shorter names that Cargo.toml, the environment and the command line have for some fields.
+
+Dagger 1.0 has global options `--profile` and `--env`, so the module's arguments cannot have these names.
+"""
+
+
+def names(field: str) -> tuple[str, ...]:
+    """Return the names of a field, the usual one first."""
+    return tuple(dict.fromkeys((SHORT.get(field, field), field)))
+
+
+def key(field: str) -> str:
+    """Return a field's usual name in Cargo.toml: `runtime_base` is `runtime-base`."""
+    return _key(names(field)[0])
+
+
+def variable(field: str) -> str:
+    """Return a field's usual name in the environment: `runtime_base` is `RUST_MULTIARCH_RUNTIME_BASE`."""
+    return _variable(names(field)[0])
+
+
+def _key(name: str) -> str:
     return name.replace("_", "-")
 
 
-def variable(name: str) -> str:
-    """A field's name as the environment has it: `runtime_base` is `RUST_MULTIARCH_RUNTIME_BASE`."""
+def _variable(name: str) -> str:
     return PREFIX + name.upper()
 
 
@@ -185,10 +205,11 @@ def from_environment(environ: Mapping[str, str]) -> Layer:
     strings says any items as they are: empty ones, and ones with line breaks.
 
     Raises:
-        InvalidSetting: a variable with our prefix that no setting has, or a value of the wrong form.
+        InvalidSetting: a variable with our prefix that no setting has, a value of the wrong form, or both
+            names of a setting.
     """
     layer: dict[str, Value] = {}
-    known = {variable(name): name for name in NAMES}
+    known = {_variable(name): field for field in NAMES for name in names(field)}
     for standard, name in STANDARD.items():
         if text := environ.get(standard):
             layer[name] = Value(_parse(name, text, standard), f"environment {standard}")
@@ -198,6 +219,7 @@ def from_environment(environ: Mapping[str, str]) -> Layer:
         if name not in known:
             raise _unknown(name, known, "the environment")
         if text:
+            _only_once(name, known, layer, "the environment")
             value = _parse(known[name], text, name)
             layer[known[name]] = Value(value, f"environment {name}")
     return layer
@@ -289,13 +311,14 @@ def from_table(table: Mapping[str, Any], where: str) -> Layer:
         where: what to call the table.
 
     Raises:
-        InvalidSetting: a key that no setting has, or a value of another type.
+        InvalidSetting: a key that no setting has, a value of another type, or both names of a setting.
     """
-    known = {key(name): name for name in NAMES}
+    known = {_key(name): field for field in NAMES for name in names(field)}
     layer: dict[str, Value] = {}
     for each, value in table.items():
         if each not in known:
             raise _unknown(each, known, where)
+        _only_once(each, known, layer, where)
         name = known[each]
         layer[name] = Value(_typed(name, value, f"{each} in {where}"), where)
     return layer
@@ -327,6 +350,17 @@ def _malformed(value: object, kind: Any, where: str) -> InvalidSetting:
 def _unknown(name: str, known: Iterable[str], where: str) -> InvalidSetting:
     closest = difflib.get_close_matches(name, list(known), n=1, cutoff=0)[0]
     return InvalidSetting(f"there is no setting {name!r}", where=where, fix=f"did you mean {closest}?")
+
+
+def _only_once(name: str, known: Mapping[str, str], layer: Layer, where: str) -> None:
+    """Refuse a setting that one layer has by both of its names.
+
+    Raises:
+        InvalidSetting: it does.
+    """
+    if known[name] in layer:
+        both = " and ".join(each for each, field in known.items() if field == known[name])
+        raise InvalidSetting(f"{both} are the same setting", where=where, fix="keep one of them")
 
 
 def _one_of(values: Iterable[object]) -> str:

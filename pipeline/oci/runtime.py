@@ -229,7 +229,7 @@ async def setup(settings: Settings, plan: Plan, at: Situation | None, supplied: 
         user=settings.user,
         ports=tuple(settings.ports),
         args=tuple(settings.args),
-        env=dict(pairs("env", settings.env)),
+        env=dict(pairs("runtime-env", settings.runtime_env)),
         labels=labels,
         workdir=settings.working_directory,
         entrypoint=tuple(settings.entrypoint),

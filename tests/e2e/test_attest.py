@@ -43,7 +43,9 @@ async def image(session) -> Image:
 @pytest.fixture(scope="module")
 async def reader(session) -> dagger.Container:
     """The reader of `cargo auditable`'s own library."""
-    built = await RustMultiarch(source=project(session, "reader"), platforms=[AMD64], profile="dev").build()
+    built = await RustMultiarch(
+        source=project(session, "reader"), platforms=[AMD64], cargo_profile="dev"
+    ).build()
     return built.variant(AMD64).container
 
 

@@ -74,7 +74,7 @@ async def test_names_that_do_not_exist(session) -> None:
     assert "hello" in str(await fails(errors.UnknownBinary, bin=["nope"]))
     assert "hello" in str(await fails(errors.UnknownPackage, package="nope"))
     assert "extra" in str(await fails(errors.UnknownFeature, features=["nope"]))
-    await fails(errors.InvalidManifest, profile="nope")
+    await fails(errors.InvalidManifest, cargo_profile="nope")
 
 
 async def test_a_library(session) -> None:
@@ -115,7 +115,7 @@ async def test_a_build_script_that_runs_the_targets_binary(session) -> None:
 async def test_options_that_are_not_pairs(session) -> None:
     await fails(errors.InvalidArgument, build_args=["NOVALUE"])
     await fails(errors.InvalidArgument, labels=["=x"])
-    await fails(errors.InvalidArgument, env=[""])
+    await fails(errors.InvalidArgument, runtime_env=[""])
 
 
 async def test_a_runtime_that_does_not_exist(session) -> None:

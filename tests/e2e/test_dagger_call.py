@@ -7,6 +7,7 @@ import secrets
 import shutil
 import subprocess
 import tarfile
+import tomllib
 from pathlib import Path
 
 import crates
@@ -70,9 +71,16 @@ def test_every_argument_has_a_description(dagger_call) -> None:
         r"^ {2,}(?:-\w, )?--([\w-]+)(.*?)(?=^ {2,}(?:-\w, )?--|^\S)", text, re.DOTALL | re.MULTILINE
     )
     described = {name: " ".join(rest.split()[1:]) for name, rest in flags}
-    assert {"platforms", "bin", "features", "profile", "labels"} <= described.keys()
+    assert {"platforms", "bin", "features", "cargo-profile", "labels"} <= described.keys()
     for name, words in described.items():
         assert len(words) > 10, name
+
+
+def test_the_options_that_dagger_takes_for_itself(dagger_call) -> None:
+    """`tests/unit/test_module.py` compares the module's arguments with this list."""
+    listed = tomllib.loads((ROOT / "tests/data/dagger_options.toml").read_text())["0.21.8"]["options"]
+    _, own = re.split(r"^OPTIONS$", dagger_call("call", "--help").stdout, maxsplit=1, flags=re.MULTILINE)
+    assert sorted(re.findall(r"^ +(?:-\w, )?--([\w-]+)", own, re.MULTILINE)) == sorted(listed)
 
 
 def test_build_report_as_data(dagger_call, tiny: Path) -> None:

@@ -2,6 +2,9 @@
 
 import dataclasses
 import inspect
+import re
+import tomllib
+from pathlib import Path
 
 import pytest
 import schema
@@ -46,13 +49,13 @@ def test_only_the_source_is_required_in_python() -> None:
 
 
 def test_pairs() -> None:
-    assert pairs("env", ["A=1", "B=x=y", "C="]) == (("A", "1"), ("B", "x=y"), ("C", ""))
+    assert pairs("runtime-env", ["A=1", "B=x=y", "C="]) == (("A", "1"), ("B", "x=y"), ("C", ""))
 
 
 @pytest.mark.parametrize("item", ["A", "", "=1"])
 def test_pairs_that_are_none(item: str) -> None:
-    with pytest.raises(errors.InvalidArgument, match="--env"):
-        pairs("env", [item])
+    with pytest.raises(errors.InvalidArgument, match="--runtime-env"):
+        pairs("runtime-env", [item])
 
 
 def test_listed_splits_at_commas_and_drops_nothing_else() -> None:
@@ -81,3 +84,19 @@ def test_the_constructor_takes_every_field() -> None:
     assert list(constructor.parameters) == ["ws", *fields]
     required = [name for name, one in constructor.parameters.items() if not one.is_optional]
     assert required == ["ws"], "which Dagger gives"
+
+
+OPTIONS = tomllib.loads((Path(__file__).parents[1] / "data/dagger_options.toml").read_text())
+
+
+@pytest.mark.parametrize("version", OPTIONS)
+@pytest.mark.parametrize("name", ["RustMultiarch", "Image", "Variant"])
+def test_no_argument_has_the_name_of_an_option_of_dagger(name: str, version: str) -> None:
+    """The command line would take it for itself: `env` and `profile` were arguments before Dagger 1.0."""
+    module = mod.default_module()
+    described = module.get_object(name)
+    if name == "RustMultiarch":
+        described.get_constructor(module._converter)
+    options = {option.replace("-", "_") for option in OPTIONS[version]["options"]}
+    for function in described.functions.values():
+        assert not options & {re.sub("(?<!^)([A-Z])", r"_\1", each).lower() for each in function.parameters}

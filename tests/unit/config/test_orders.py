@@ -20,7 +20,7 @@ SOURCE: Any = None
 def test_an_order_has_every_setting_of_a_build() -> None:
     settings = Settings(
         platforms=["linux/arm64"], package="a", bin=["x,y"], features=["f"], all_features=True,
-        no_default_features=True, profile="dev", cargo_args=["--frozen"], build_args=["A=1"],
+        no_default_features=True, cargo_profile="dev", cargo_args=["--frozen"], build_args=["A=1"],
         rust_version="1.90", libc=Libc.MUSL, glibc="2.28", target_packages=["libfoo-dev"],
         builder_packages=["git"], strategy=Strategy.EMULATED, build_platform="linux/arm64/v8",
     )  # fmt: skip

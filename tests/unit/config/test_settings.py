@@ -21,7 +21,7 @@ VALUES = {
     "features": (["x"], "x"),
     "all_features": (True, "true"),
     "no_default_features": (True, "1"),
-    "profile": ("dev", "dev"),
+    "cargo_profile": ("dev", "dev"),
     "cargo_args": (["--config", "a,b"], "--config\na,b"),
     "build_args": (["A=1,2", "B=3"], "A=1,2\nB=3"),
     "rust_version": ("1.90", "1.90"),
@@ -38,7 +38,7 @@ VALUES = {
     "working_directory": ("/srv", "/srv"),
     "entrypoint": (["/bin/a", "b,c"], "/bin/a\nb,c"),
     "args": (["--x", "1,2"], "--x\n1,2"),
-    "env": (["A=1"], "A=1"),
+    "runtime_env": (["A=1"], "A=1"),
     "labels": (["a=b,c"], "a=b,c"),
     "health_cmd": ('["app", "--check"]', '["app", "--check"]'),
     "health_interval": ("30s", "30s"),
@@ -119,6 +119,32 @@ def test_the_environment(name: str) -> None:
     layer = settings.from_environment({variable: text, "HOME": "/root"})
     assert layer == {name: Value(value, f"environment {variable}")}
     assert settings.from_environment({variable: ""}) == {}
+
+
+SHORT = [("cargo_profile", "profile"), ("runtime_env", "env")]
+
+
+@pytest.mark.parametrize(("name", "short"), SHORT)
+def test_a_shorter_name(name: str, short: str) -> None:
+    """The module's arguments cannot have these names: they are global options of Dagger 1.0."""
+    value, text = VALUES[name]
+    variable = f"RUST_MULTIARCH_{short.upper()}"
+    assert (settings.key(name), settings.variable(name)) == (short, variable)
+    assert settings.from_environment({variable: text}) == {name: Value(value, f"environment {variable}")}
+    assert settings.from_table({short: value}, "here") == {name: Value(value, "here")}
+    assert settings.to_environment(Settings(**{name: value}))[variable] == text
+
+
+@pytest.mark.parametrize(("name", "short"), SHORT)
+def test_both_names_of_a_setting_are_refused(name: str, short: str) -> None:
+    value, text = VALUES[name]
+    long = name.replace("_", "-")
+    with pytest.raises(InvalidSetting, match=f"{short} and {long} are the same setting"):
+        settings.from_table({short: value, long: value}, "here")
+    variables = [f"RUST_MULTIARCH_{each.upper()}" for each in (short, name)]
+    with pytest.raises(InvalidSetting, match=" and ".join(variables)):
+        settings.from_environment(dict.fromkeys(variables, text))
+    assert settings.from_environment({variables[0]: text, variables[1]: ""})[name].value == value
 
 
 @pytest.mark.parametrize("word", ["0", "false", "no", "OFF"])
@@ -282,8 +308,12 @@ async def merged(files: settings.Files, package: str = "") -> settings.Merged:
 async def test_the_packages_table_is_over_the_workspaces(project: settings.OnDisk) -> None:
     for package in ("", "app"):
         found = await merged(project, package)
-        assert (found.settings.profile, found.settings.user, found.settings.ports) == ("dev", "app", [80])
-        assert found.origins["profile"] == "Cargo.toml [workspace.metadata.rust-multiarch]"
+        assert (found.settings.cargo_profile, found.settings.user, found.settings.ports) == (
+            "dev",
+            "app",
+            [80],
+        )
+        assert found.origins["cargo_profile"] == "Cargo.toml [workspace.metadata.rust-multiarch]"
         assert found.origins["ports"] == "Cargo.toml [package.metadata.rust-multiarch]"
 
 
@@ -326,7 +356,7 @@ async def test_the_workspace_may_choose_the_member(project: settings.OnDisk) -> 
 
 async def test_a_package_that_there_is_not_has_the_workspaces_table(project: settings.OnDisk) -> None:
     found = await merged(project, "nowhere")
-    assert (found.settings.profile, found.settings.ports) == ("dev", [])
+    assert (found.settings.cargo_profile, found.settings.ports) == ("dev", [])
 
 
 @pytest.mark.parametrize("text", ["not toml", 'package = "x"', "", "[package]\nmetadata = 1"])
