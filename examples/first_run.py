@@ -1,17 +1,18 @@
-"""The main job on sample_app, step by step: build, publish, look at the index, ask each variant.
+"""The main job on sample_app, step by step: build and publish both platforms, then ask each for its version.
 
 Every step is a command a person could have typed, and is shown before it runs.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -22,7 +23,8 @@ from engine import build, choice, registry
 from pipeline.errors import EngineError, RustMultiarchError
 
 ROOT = Path(__file__).parents[1]
-INDEX = "application/vnd.oci.image.index.v1+json"
+COMMAND = Path(sys.executable).with_name("rust-multiarch")
+ARCHIVE = ".oci.tar"
 ANSWER_SECONDS = 60.0
 
 
@@ -72,54 +74,86 @@ def ask(url: str) -> str:
             time.sleep(0.2)
 
 
-def serve(variant: Sequence[str], platform: str) -> None:
-    """Start one variant, ask it which architecture it is, stop it."""
-    port = registry.free_port()
-    command = [*variant, "variant", "--platform", platform, "container", "as-service", "--use-entrypoint"]
-    command += ["up", "--ports", f"{port}:8080"]
+def start(variant: Sequence[str], port: int) -> subprocess.Popen[bytes]:
+    """Start a variant on a port of this machine."""
+    command = [*variant, "as-service", "--use-entrypoint", "up", "--ports", f"{port}:8080"]
     show(command)
-    service = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        print(
-            f"$ curl http://127.0.0.1:{port}/version\n" + ask(f"http://127.0.0.1:{port}/version"), flush=True
-        )
-    finally:
-        service.send_signal(signal.SIGINT)
-        service.wait(timeout=30)
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def show_index(address: str) -> None:
-    """The index as the registry has it."""
-    name, digest = address.split("@")
-    host, repository = name.split("/", 1)
-    url = f"http://{host}/v2/{repository.rsplit(':', 1)[0]}/manifests/{digest}"
-    show(["curl", "-H", f"Accept: {INDEX}", url])
-    request = urllib.request.Request(url, headers={"Accept": INDEX})
-    with urllib.request.urlopen(request) as answer:
-        print(json.dumps(json.load(answer), indent=2), flush=True)
+def serve(variants: Sequence[Sequence[str]]) -> None:
+    """Start the variants, ask each for its version, stop them."""
+    with contextlib.ExitStack() as stack:
+        ports = []
+        for variant in variants:
+            ports.append(registry.free_port())
+            stack.callback(stop, start(variant, ports[-1]))
+        for port in ports:
+            url = f"http://127.0.0.1:{port}/version"
+            show(["curl", url])
+            print(ask(url), flush=True)
+
+
+def stop(service: subprocess.Popen[bytes]) -> None:
+    """Stop a variant as Ctrl-C does."""
+    service.send_signal(signal.SIGINT)
+    service.wait(timeout=30)
+
+
+def commit() -> str:
+    """Return the commit of this checkout; empty outside of one."""
+    command = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True) if shutil.which("git") else None
+    return done.stdout.strip() if done and done.returncode == 0 else ""
+
+
+def build_words(platforms: str, revision: str) -> list[str]:
+    """Return the words after `rust-multiarch build` or `publish`; the time of the build is git's."""
+    words = ["sample_app", "--platform", platforms, "--port", "8080"]
+    return [*words, "--build-arg", f"GIT_COMMIT_SHA={revision}"] if revision else words
+
+
+def variant_words(platform: str, place: str) -> list[str]:
+    """Return the words after `dagger core` for one platform of a published image, or of an archive."""
+    source = ["import", "--source", place] if place.endswith(ARCHIVE) else ["from", "--address", place]
+    return ["container", "--platform", platform, *source]
+
+
+def summary(platforms: str, revision: str, place: str, seconds: float) -> str:
+    """Return the closing lines: what was built, where it is, how long it took, what to try next."""
+    at = f" at commit {revision[:12]}" if revision else ""
+    command = shlex.quote(os.path.relpath(COMMAND, Path.cwd()))
+    minutes, rest = divmod(round(seconds), 60)
+    return "\n".join(
+        [
+            f"built  sample_app{at} for {platforms.replace(',', ', ')}",
+            f"where  {place}",
+            f"took   {minutes} min {rest} s" if minutes else f"took   {rest} s",
+            f"next   {command} plan sample_app",
+            f"       {command} build path/to/your/project",
+        ]
+    )
 
 
 def main() -> None:
     """Build and publish for the platforms of the first argument, then try each variant."""
+    begun = time.monotonic()
     platforms = sys.argv[1]
     names = platforms.split(",")
     chosen = choice.choose(platforms=names)
     os.environ.update(chosen.environment)
-    project = [dagger(os.environ), "call", "--platforms", platforms, "--ports", "8080"]
-    run([*project, "build", "report"])
+    core = [dagger(os.environ), "core"]
+    revision = commit()
+    words = build_words(platforms, revision)
     registry_host = os.environ.get("REGISTRY") or (registry.address_of() if chosen.kind == "embedded" else "")
     if registry_host:
-        here = registry_host == registry.address_of()
-        publish = ["publish", "--address", f"{registry_host}/sample-app:dev"]
-        # A function runs in the engine: a registry on this machine it reaches only as a service.
-        publish += ["--registry", f"tcp://{registry_host}"] if here else []
-        address = run([*project, *publish]).strip()
-        if here:
-            show_index(address)
+        place = run([str(COMMAND), "publish", *words, "--tag", f"{registry_host}/sample-app:dev"]).strip()
     else:
+        place = str(Path(tempfile.gettempdir()) / f"sample-app{ARCHIVE}")
+        run([str(COMMAND), "build", *words, "--output", f"type=oci,dest={place}"])
         print("\nnot published: set REGISTRY=host/namespace to push with this engine")
-    for platform in names:
-        serve([*project, "build"], platform)
+    serve([[*core, *variant_words(platform, place)] for platform in names])
+    print("\n" + summary(platforms, revision, place, time.monotonic() - begun), flush=True)
 
 
 if __name__ == "__main__":

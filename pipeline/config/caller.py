@@ -41,9 +41,8 @@ async def find(workspace: dagger.Workspace) -> Place:
     """
     found = await workspace.find_up(MANIFEST)
     if not found:
-        here = posixpath.join("/", await workspace.path())
         raise NotACargoProject(
-            f"there is no {MANIFEST} in {here}, nor in a directory above it",
+            f"there is no {MANIFEST} in the directory of the call, nor in one above it",
             where="the caller's workspace",
             fix="call from a directory of the cargo project, or pass it: --source path/to/project",
         )
