@@ -237,11 +237,10 @@ class RustMultiarch:
         """Build a cargo project. Usual arguments: platforms, bin, features, ports and runtime_packages."""
         if source is not None:
             return cls(source=source, **given)
-        place = await caller.find(ws)
-        module = cls(source=caller.source(ws, place, IGNORED), **given)
-        if module.package is None and place.member:
-            module.package = place.member
-            module.origins = {"package": f"the directory {place.called.lstrip('/')}"}
+        module = cls(source=caller.source(ws, IGNORED), **given)
+        if module.manifest_path is None:
+            module.manifest_path = await caller.manifest_path(ws)
+            module.origins = {"manifest_path": f"the caller's {module.manifest_path}"}
         return module
 
     @function
@@ -559,16 +558,20 @@ class RustMultiarch:
         Raises:
             InvalidSetting: a table has a key or a value that no setting has.
         """
-        outright = given(vars(self), lambda name: self.origins.get(name, f"argument {name}"))
+        outright = given(vars(self), self._origin)
         location = await self._location()
         if location.package and "package" not in outright:
-            outright = {**outright, "package": Value(location.package, "argument manifest_path")}
+            outright = {**outright, "package": Value(location.package, self._origin("manifest_path"))}
         package = outright["package"].value if "package" in outright else ""
         return merge(*await from_project(self._workspace(location), package), outright)
 
     def _workspace(self, location: Location) -> InEngine:
         """The files of the workspace."""
         return InEngine(self.source.directory(location.workspace) if location.workspace else self.source)
+
+    def _origin(self, name: str) -> str:
+        """Return where an argument's value came from."""
+        return self.origins.get(name, f"argument {name}")
 
     @property
     def _directory(self) -> str:

@@ -61,23 +61,26 @@ def checkout(tmp_path: Path) -> Path:
     )
 
 
-SOURCE = ("builder", "--platform", "linux/amd64", "directory", "--path", ".")
+SOURCE = ("builder", "--platform", "linux/amd64", "directory", "--path")
 
 
 def test_the_cargo_workspace_around_a_subdirectory(call: Call, checkout: Path) -> None:
     inside = checkout / "rust/tools/hello/src"
-    entries = call(*SOURCE, "entries", cwd=inside).stdout.split()
+    entries = call(*SOURCE, "/source/rust", "entries", cwd=inside).stdout.split()
     assert entries == ["Cargo.lock", "Cargo.toml", "tools/"], "and neither output nor what git ignores"
-    main = (*SOURCE, "file", "--path", "tools/hello/src/main.rs", "contents")
+    main = (*SOURCE, ".", "file", "--path", "src/main.rs", "contents")
     assert call(*main, cwd=inside).stdout.strip() == MAIN.strip()
     (inside / "main.rs").write_text("fn main() { changed() }\n")
     assert "changed" in call(*main, cwd=inside).stdout
 
 
+ORIGIN = "the caller's rust/tools/hello/Cargo.toml"
+
+
 def test_the_member_that_is_called_in_is_built(call: Call, checkout: Path) -> None:
     shown = json.loads(call("plan", "--as-json", cwd=checkout / "rust/tools/hello/src").stdout)
     (package,) = (one for one in shown["settings"] if one["name"] == "package")
-    assert package == {"name": "package", "value": "hello", "origin": "the directory rust/tools/hello"}
+    assert package == {"name": "package", "value": "hello", "origin": ORIGIN}
 
 
 def test_an_explicit_source_wins(call: Call, checkout: Path, tmp_path: Path) -> None:
@@ -90,7 +93,7 @@ def test_an_explicit_source_wins(call: Call, checkout: Path, tmp_path: Path) -> 
             "target/debug/left": "",
         },
     )
-    shown = call("--source", str(other), *SOURCE, "entries", cwd=checkout / "rust").stdout.split()
+    shown = call("--source", str(other), *SOURCE, ".", "entries", cwd=checkout / "rust").stdout.split()
     assert "Cargo.toml" in shown and "src/" in shown and "target/" not in shown
 
 
@@ -103,7 +106,7 @@ def test_no_project_is_an_error_and_never_our_sample(call: Call, tmp_path: Path)
 
 
 def test_a_call_in_this_repository_finds_the_sample(call: Call) -> None:
-    assert "sample-app" in call(*SOURCE, "file", "--path", "Cargo.toml", "contents", cwd=ROOT).stdout
+    assert "sample-app" in call(*SOURCE, ".", "file", "--path", "Cargo.toml", "contents", cwd=ROOT).stdout
 
 
 def test_another_module_without_a_source(call: Call, checkout: Path) -> None:
