@@ -161,9 +161,9 @@ def build_request(settings: Settings, source: dagger.Directory, access: Access, 
         InvalidArgument: a build argument is not NAME=value, a profile has no name of one, or an argument
             for cargo has an option here.
     """
-    if not re.fullmatch(r"\w[\w-]*", settings.profile):
+    if not re.fullmatch(r"\w[\w-]*", settings.cargo_profile):
         raise InvalidArgument(
-            f"{settings.profile!r} is not the name of a profile",
+            f"{settings.cargo_profile!r} is not the name of a profile",
             where="--profile",
             fix="name release, dev or a profile of Cargo.toml",
         )
