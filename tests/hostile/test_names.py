@@ -78,7 +78,7 @@ def test_a_librarys_name_is_no_file_of_ours() -> None:
 @pytest.mark.parametrize("profile", ["../x", "a b", "$(id)", "", "-Z", "a/b"])
 def test_a_profile_is_a_directory_of_cargo(profile: str) -> None:
     with pytest.raises(InvalidArgument, match="profile"):
-        request.build_request(Settings(profile=profile), None, Access(), 0)  # type: ignore[arg-type]
+        request.build_request(Settings(cargo_profile=profile), None, Access(), 0)  # type: ignore[arg-type]
 
 
 def test_no_file_of_this_machine_has_a_name_of_the_projects(tmp_path: Path) -> None:
