@@ -52,10 +52,10 @@ def test_other_names_are_taken(name: str) -> None:
 
 
 def test_values_of_build_arguments_are_shown_nowhere() -> None:
-    settings = Settings(build_args=["A=v4lue", "B=x=v4lue"], env=["C=1"])
+    settings = Settings(build_args=["A=v4lue", "B=x=v4lue"], runtime_env=["C=1"])
     assert "v4lue" not in json.dumps(provenance.parameters(settings))
     assert disclosed("build_args", settings.build_args) == ["A", "B"]
-    assert disclosed("env", settings.env) == ["C=1"]
+    assert disclosed("runtime_env", settings.runtime_env) == ["C=1"]
 
 
 @pytest.mark.parametrize("item", ["API=s3cret", "API=file:s3cret", "API=env:", "s3cret"])
