@@ -70,10 +70,11 @@ def replacing(target: Path) -> Iterator[Path]:
     Raises:
         WouldOverwrite: the target is a directory with something else than an OCI layout in it.
     """
-    check_replaceable(target)
     parent = target.absolute().parent
     with beside(parent) as folder:
         made = folder / target.name
+        with locked(parent):
+            check_replaceable(target)
         yield made
         with locked(parent):
             check_replaceable(target)

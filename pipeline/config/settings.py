@@ -210,9 +210,6 @@ def from_environment(environ: Mapping[str, str]) -> Layer:
     """
     layer: dict[str, Value] = {}
     known = {_variable(name): field for field in NAMES for name in names(field)}
-    for standard, name in STANDARD.items():
-        if text := environ.get(standard):
-            layer[name] = Value(_parse(name, text, standard), f"environment {standard}")
     for name, text in environ.items():
         if not name.startswith(PREFIX) or name.removeprefix(PREFIX) in NO_SETTINGS:
             continue
@@ -222,6 +219,9 @@ def from_environment(environ: Mapping[str, str]) -> Layer:
             _only_once(name, known, layer, "the environment")
             value = _parse(known[name], text, name)
             layer[known[name]] = Value(value, f"environment {name}")
+    for standard, name in STANDARD.items():
+        if name not in layer and (given := environ.get(standard)):
+            layer[name] = Value(_parse(name, given, standard), f"environment {standard}")
     return layer
 
 

@@ -207,7 +207,7 @@ def test_the_words_of_a_command_are_kept_as_they_are(text: str, items: list[str]
 
 def test_blank_lines_between_pairs_mean_nothing() -> None:
     layer = settings.from_environment({"RUST_MULTIARCH_ENV": "A= 1\n\nB=2\n"})
-    assert layer["env"].value == ["A= 1", "B=2"]
+    assert layer["runtime_env"].value == ["A= 1", "B=2"]
 
 
 @pytest.mark.parametrize("text", ['["a"', "[a]", '["a", 1]', "[" * 100_000])
