@@ -1,7 +1,7 @@
-"""The one error tree: every failure a user can meet, its exit code and its next step.
+"""Define all errors that a user can get, each with its exit code.
 
-An error says what is wrong, where, and what to do next. Exit codes are stable across releases and are
-listed in docs/troubleshooting.md; the families are spaced so that a new member never moves an old one:
+An error says what is wrong, where, and what to do next. Exit codes are stable across releases and listed in
+docs/troubleshooting.md. Each family has a range of codes:
 
     1x platforms   2x the Cargo project   3x compiling   4x checking what was built
     5x publishing  6x the engine   7x git and attestations
@@ -16,34 +16,34 @@ from dagger import ExecError, QueryError
 
 from pipeline.printable import printable
 
-try:  # a module function that raises this one is reported without our own stack
+try:  # a module function that raises this is reported without a stack trace
     from dagger.mod._exceptions import FunctionError as _Reported
-except ImportError:  # pragma: no cover - an SDK that moved it still reports, only with the stack
+except ImportError:  # pragma: no cover - in SDKs without it, the report has a stack trace
 
     class _Reported(Exception):  # type: ignore[no-redef]
-        """Stands in where the SDK has no such class."""
+        """Replacement for SDKs without this class."""
 
 
 Self = TypeVar("Self", bound="RustMultiarchError")
 
 
 class RustMultiarchError(_Reported, QueryError):
-    """A failure with a cause, a place and a next step.
+    """An error with a cause, a place and a next step.
 
-    Raised from a module function it reaches the caller as an exec error, the one kind for which
-    `dagger call` exits with a code of the error's own and prints a captured output whole.
+    If a module function raises it, the caller gets an exec error, the only kind for which `dagger call` uses
+    the error's exit code and prints the captured output completely.
 
     Args:
         what: one sentence saying what is wrong.
-        where: the file, platform, image or command it was found in.
-        fix: the next thing to do, as an instruction.
-        output: the whole output of the command that failed, when there is one.
+        where: the file, platform, image or command with the problem.
+        fix: the next step, as an instruction.
+        output: the complete output of the failed command; may be empty.
     """
 
     exit_code: ClassVar[int] = 1
 
     def __new__(cls: type[Self], *_: object, **__: object) -> Self:
-        """A plain exception: `QueryError` would pick a class by a server's answer, and there is none."""
+        """Create a plain exception; `QueryError` would choose a class by a server's response."""
         return Exception.__new__(cls)
 
     def __init__(self, what: str, *, where: str = "", fix: str = "", output: str = "") -> None:
@@ -64,7 +64,7 @@ class RustMultiarchError(_Reported, QueryError):
         self.errors = [SimpleNamespace(message=self.message(), extensions=extensions)]  # type: ignore[list-item]
 
     def message(self) -> str:
-        """What, where and next, a line each."""
+        """Format the message: what, where and next, a line each."""
         lines = [f"{type(self).__name__}: {self.what}"]
         if self.where:
             lines.append(f"  where: {self.where}")
@@ -73,7 +73,7 @@ class RustMultiarchError(_Reported, QueryError):
         return "\n".join(lines)
 
     def render(self) -> str:
-        """Return the failing command's own output, whole, then the message, as a terminal may show them."""
+        """Return the failed command's complete output, then the message, safe for terminals."""
         return printable("\n".join(filter(None, (self.output, self.message()))))
 
     def __str__(self) -> str:
@@ -81,140 +81,140 @@ class RustMultiarchError(_Reported, QueryError):
 
 
 def first(error: BaseException) -> BaseException:
-    """The first error inside a task group's exception groups; any other error is itself."""
+    """Return the first error in a task group's nested exception groups; return other errors unchanged."""
     return first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 class NotReady(RustMultiarchError):
-    """`doctor` found something that a build would fail for."""
+    """`doctor` found a problem that makes builds fail."""
 
     exit_code = 6
 
 
 class InvalidSetting(RustMultiarchError):
-    """A setting of Cargo.toml or of the environment that does not exist, or has no value of its type."""
+    """A setting in Cargo.toml or the environment does not exist, or its value has the wrong type."""
 
     exit_code = 7
 
 
 class WouldOverwrite(RustMultiarchError):
-    """A file that exists and that would be overwritten."""
+    """A file exists already and would be overwritten."""
 
     exit_code = 8
 
 
 class InvalidArgument(RustMultiarchError):
-    """An option's value that does not have the form the option asks for."""
+    """An option's value is invalid."""
 
     exit_code = 9
 
 
 class PlatformError(RustMultiarchError):
-    """A platform that cannot be built for."""
+    """A platform is not supported."""
 
 
 class UnsupportedPlatform(PlatformError):
-    """A well-formed platform that has no row in the target table."""
+    """A valid platform is not in the target table."""
 
     exit_code = 10
 
 
 class MalformedPlatform(PlatformError):
-    """Text that is not `os/arch` or `os/arch/variant`."""
+    """A platform is not written as `os/arch` or `os/arch/variant`."""
 
     exit_code = 11
 
 
 class NoPlatforms(PlatformError):
-    """An empty platform list."""
+    """The list of platforms is empty."""
 
     exit_code = 12
 
 
 class DuplicatePlatform(PlatformError):
-    """The same platform asked for twice."""
+    """A platform is listed twice."""
 
     exit_code = 13
 
 
 class UnsupportedLibc(PlatformError):
-    """A C library, or a version of it, that a platform cannot be built with."""
+    """The C library, or its version, is not supported for a platform."""
 
     exit_code = 14
 
 
 class ProjectError(RustMultiarchError):
-    """The source is not something cargo can build as asked."""
+    """The project cannot be built with these options."""
 
 
 class NotACargoProject(ProjectError):
-    """Neither the directory of the project nor one above it has a Cargo.toml."""
+    """Neither the project's directory nor a parent of it has a Cargo.toml."""
 
     exit_code = 20
 
 
 class LockMissing(ProjectError):
-    """The source has no Cargo.lock, so a build would not be repeatable."""
+    """The project has no Cargo.lock, so builds would not be repeatable."""
 
     exit_code = 21
 
 
 class LockOutOfDate(ProjectError):
-    """Cargo.lock does not fit the manifests and `--locked` forbids changing it."""
+    """Cargo.lock does not match the manifests, and `--locked` forbids updating it."""
 
     exit_code = 22
 
 
 class BinaryNotChosen(ProjectError):
-    """Several binaries and none chosen."""
+    """The project has several binaries and none is chosen."""
 
     exit_code = 23
 
 
 class UnknownBinary(ProjectError):
-    """A binary name that no package of the workspace has."""
+    """No package of the workspace has a binary with this name."""
 
     exit_code = 24
 
 
 class UnknownPackage(ProjectError):
-    """A package name that the workspace does not have."""
+    """The workspace has no package with this name."""
 
     exit_code = 25
 
 
 class UnknownFeature(ProjectError):
-    """A cargo feature that no selected package has."""
+    """No selected package has this feature."""
 
     exit_code = 26
 
 
 class NoBinary(ProjectError):
-    """Nothing to put in an image: only libraries, or binaries that need features which are not chosen."""
+    """There is no binary to build: only libraries, or binaries whose required features are not enabled."""
 
     exit_code = 27
 
 
 class MissingCredentials(ProjectError):
-    """A private dependency that could not be fetched without credentials."""
+    """A private dependency cannot be fetched without credentials."""
 
     exit_code = 28
 
 
 class InvalidManifest(ProjectError):
-    """A Cargo.toml or Cargo.lock that cargo itself refuses."""
+    """cargo cannot read a Cargo.toml or Cargo.lock."""
 
     exit_code = 29
 
 
 class CompileError(RustMultiarchError):
-    """cargo ran and failed."""
+    """cargo failed."""
 
     exit_code = 30
 
 
 class LinkError(CompileError):
-    """The linker did not find a native library for the target."""
+    """The linker cannot find a native library for the target."""
 
     exit_code = 31
 
@@ -226,19 +226,19 @@ class BuildScriptRanTarget(CompileError):
 
 
 class ChecksFailed(RustMultiarchError):
-    """The project's own tests, clippy or formatting fail."""
+    """The project's tests, clippy or the format check failed."""
 
     exit_code = 33
 
 
 class CannotCrossCompile(CompileError):
-    """A native dependency that cannot be built for a platform as it is; found before any compile."""
+    """A native dependency cannot be cross-compiled for a platform; checked before compiling."""
 
     exit_code = 34
 
 
 class PackageUnavailable(RustMultiarchError):
-    """A Debian package that cannot be had for a platform."""
+    """A Debian package is not available for a platform."""
 
     exit_code = 35
 
@@ -250,7 +250,7 @@ class RustTooOld(CompileError):
 
 
 class VerificationError(RustMultiarchError):
-    """What was built does not fit the platform or the image it would ship in."""
+    """A binary does not match its platform or the runtime image."""
 
     exit_code = 40
 
@@ -268,61 +268,61 @@ class UnsafeOutput(VerificationError):
 
 
 class SmokeFailed(VerificationError):
-    """A variant was started and did not do what was expected of it."""
+    """The image of a platform failed its smoke test."""
 
     exit_code = 41
 
 
 class PublishError(RustMultiarchError):
-    """The image was built and could not be published; no tag was moved."""
+    """The image was built but cannot be published; no tag was moved."""
 
     exit_code = 50
 
 
 class InvalidAddress(PublishError):
-    """An image address that no registry would take."""
+    """An image address is invalid."""
 
     exit_code = 51
 
 
 class RegistryUnreachable(PublishError):
-    """The registry does not answer."""
+    """The registry does not respond."""
 
     exit_code = 52
 
 
 class RegistryDenied(PublishError):
-    """The registry answered 401 or 403."""
+    """The registry refused access (401 or 403)."""
 
     exit_code = 53
 
 
 class TagExists(PublishError):
-    """A tag names another image already and may not be moved (`--no-clobber`)."""
+    """A tag already points to another image and must not be moved (`--no-clobber`)."""
 
     exit_code = 54
 
 
 class RegistryFailed(PublishError):
-    """The registry kept failing (5xx, 429, dropped connections) through every retry."""
+    """The registry failed in every retry (5xx, 429, dropped connections)."""
 
     exit_code = 55
 
 
 class TagRefused(PublishError):
-    """The registry took the image and refused its tag."""
+    """The registry accepted the image and refused its tag."""
 
     exit_code = 56
 
 
 class NotMergeable(PublishError):
-    """An image that cannot be joined into one index: missing, or of no known platform."""
+    """An image cannot be merged into an index: it is missing, or its platform is unknown."""
 
     exit_code = 57
 
 
 class CredentialsUnavailable(PublishError):
-    """The docker configuration cannot be read, or a credential helper failed."""
+    """The docker configuration is unreadable, or a credential helper failed."""
 
     exit_code = 58
 
@@ -334,77 +334,77 @@ class EngineError(RustMultiarchError):
 
 
 class PrerequisitesMissing(EngineError):
-    """Root, Go or packages are missing on this machine; all are named at once."""
+    """Root, Go or packages are missing on this machine; the message lists all of them."""
 
     exit_code = 61
 
 
 class EngineBuildFailed(EngineError):
-    """The embedded engine did not compile."""
+    """The embedded engine cannot be compiled."""
 
     exit_code = 62
 
 
 class EngineStartFailed(EngineError):
-    """The embedded engine was started and did not come up."""
+    """The embedded engine cannot be started."""
 
     exit_code = 63
 
 
 class EngineUnreachable(EngineError):
-    """No session with the engine could be opened."""
+    """A session with the engine cannot be opened."""
 
     exit_code = 67
 
 
 class BaseImageUnavailable(EngineError):
-    """A base image cannot be pulled for a platform, nor a stand-in made."""
+    """A base image cannot be pulled for a platform, and no stand-in can be made."""
 
     exit_code = 64
 
 
 class UnusableContainer(EngineError):
-    """A container handed in as builder, runtime or variant that is not what it has to be."""
+    """A custom builder, runtime or platform container does not meet its requirements."""
 
     exit_code = 65
 
 
 class NotAGitRepository(RustMultiarchError):
-    """There is no git repository with a commit to take tags and labels from."""
+    """There is no git repository with a commit for tags and labels."""
 
     exit_code = 70
 
 
 class ShallowClone(RustMultiarchError):
-    """The clone lacks tags, so which release is the newest cannot be known."""
+    """The clone lacks tags, so the newest release is unknown."""
 
     exit_code = 71
 
 
 class DirtyTree(RustMultiarchError):
-    """The working tree differs from its commit, and `--require-clean` was given or a release is built."""
+    """The working tree has changes, and `--require-clean` is set or a release is built."""
 
     exit_code = 72
 
 
 class UnknownUnitGraph(RustMultiarchError):
-    """cargo describes its build in a form that this version does not know, so no SBOM can be made."""
+    """cargo's unit graph has an unknown format, so no SBOM can be made."""
 
     exit_code = 73
 
 
 class UnusableKey(RustMultiarchError):
-    """The signing key is not a private key, is damaged, or is of a kind that images are not signed with."""
+    """The signing key is not a private key, is damaged, or is of an unsupported kind."""
 
     exit_code = 74
 
 
 class WrongKeyPassword(RustMultiarchError):
-    """The signing key does not open with the password."""
+    """The signing key cannot be decrypted with the password."""
 
     exit_code = 75
 
 
 def printed(error: ExecError) -> str:
-    """All that a failed command printed."""
+    """Return the complete output of a failed command."""
     return "\n".join(filter(None, (error.stdout, error.stderr)))

@@ -1,4 +1,4 @@
-"""The multi-platform image: its variants, and the ways out of it."""
+"""Define the multi-platform image: its variants, exports and publishing."""
 
 import copy
 import dataclasses
@@ -37,43 +37,43 @@ from pipeline.toolchain.versions import BASE, PYTHON
 AddressArgument = Annotated[
     str,
     Doc(
-        "Where to push, for example ghcr.io/me/app:1.2.3; without a tag, git and the tag rules give them. "
-        "{bin} stands for the binary's name."
+        "Address to push to, for example ghcr.io/me/app:1.2.3; without a tag, git and the tag rules set the "
+        "tags. {bin} is replaced by the binary's name."
     ),
 ]
-UsernameArgument = Annotated[str | None, Doc("User name at the registry.")]
-TagsArgument = Annotated[list[str] | None, Doc("Further tags of the image, at every address.")]
-AlsoArgument = Annotated[list[str] | None, Doc("Further addresses to push the same image to.")]
-NoClobberArgument = Annotated[bool | None, Doc("Move no tag that names another image already.")]
-PlainHttpArgument = Annotated[list[str] | None, Doc("Registries that are spoken to without TLS.")]
+UsernameArgument = Annotated[str | None, Doc("User name for the registry.")]
+TagsArgument = Annotated[list[str] | None, Doc("Additional tags of the image, at every address.")]
+AlsoArgument = Annotated[list[str] | None, Doc("Additional addresses to push the same image to.")]
+NoClobberArgument = Annotated[bool | None, Doc("Fail if a tag already points to another image.")]
+PlainHttpArgument = Annotated[list[str] | None, Doc("Use plain HTTP for these registries.")]
 RegistryArgument = Annotated[
     dagger.Service | None,
-    Doc("What the address's registry is reached through, for one on your machine tcp://127.0.0.1:5000."),
+    Doc("Service to reach the address's registry, for example tcp://127.0.0.1:5000 on your machine."),
 ]
-# Null and not false where nothing is given: bindings for TypeScript demand every option that cannot be null.
-ByDigestArgument = Annotated[bool | None, Doc("Set no tag: what is pushed is found by its digest alone.")]
-ReceiptArgument = Annotated[bool | None, Doc("Return all that was done, as JSON, instead of the address.")]
-SbomArgument = Annotated[bool | None, Doc("Attach a CycloneDX bill of materials to each platform's image.")]
-ProvenanceArgument = Annotated[bool | None, Doc("Attach SLSA provenance: what was built from what, and how.")]
+# None instead of False by default, since TypeScript bindings require every option that cannot be null.
+ByDigestArgument = Annotated[bool | None, Doc("Push by digest only, without tags.")]
+ReceiptArgument = Annotated[bool | None, Doc("Return a receipt of all pushes as JSON.")]
+SbomArgument = Annotated[bool | None, Doc("Attach a CycloneDX SBOM to each platform's image.")]
+ProvenanceArgument = Annotated[bool | None, Doc("Attach SLSA provenance of the build.")]
 SymbolsArgument = Annotated[bool | None, Doc("Attach the debug symbols of each platform's binaries.")]
 SignKeyArgument = Annotated[
     dagger.Secret | None,
-    Doc("Private key to sign the image and what is attached with: cosign's, or an EC key on P-256 in PEM."),
+    Doc("Private key to sign the image and its attachments: a cosign key, or an EC key on P-256 in PEM."),
 ]
 SignPasswordArgument = Annotated[dagger.Secret | None, Doc("Password of the private key.")]
-PasswordArgument = Annotated[dagger.Secret | None, Doc("Password or token at the registry.")]
+PasswordArgument = Annotated[dagger.Secret | None, Doc("Password or token for the registry.")]
 
 AT_ONCE = 4
-"""Platforms that are assembled at the same time."""
+"""Number of platforms assembled in parallel."""
 
-SEAL = ("python3", "/seal.py")
+NORMALIZE = ("python3", "/normalize.py")
 PACK = ("python3", "/docker_archive.py")
 LAYOUT = "/layout"
 
 
 @object_type
 class Variant:
-    """One platform's image."""
+    """The image of a platform."""
 
     platform: Annotated[str, Doc("OCI platform, for example linux/arm64.")] = field()
     triple: Annotated[str, Doc("The rustc triple it was compiled for.")] = field()
@@ -81,12 +81,12 @@ class Variant:
     base: Annotated[dagger.Container | None, Doc("The image it starts from, if any.")] = field()
     binaries: Annotated[dagger.Directory, Doc("The stripped binaries.")] = field()
     symbols: Annotated[dagger.Directory, Doc("The debug symbols taken out of the binaries.")] = field()
-    crates: Annotated[
-        dagger.Directory, Doc("What cargo said of the build: its units, metadata and lock.")
-    ] = field()
-    size: Annotated[int, Doc("Bytes of the binaries together.")] = field()
-    # What its programs have to be, for checking a container that takes its place.
-    demand: gate.Demand = dataclasses.field(init=False, default_factory=gate.Demand)
+    crates: Annotated[dagger.Directory, Doc("The unit graphs, metadata and lock file of the build.")] = (
+        field()
+    )
+    size: Annotated[int, Doc("Total size of the binaries in bytes.")] = field()
+    # The requirements of its programs, to check a replacement of the container.
+    demand: gate.Requirements = dataclasses.field(init=False, default_factory=gate.Requirements)
 
 
 @object_type
@@ -94,32 +94,30 @@ class Image:
     """A multi-platform image that was built."""
 
     name: Annotated[str, Doc("The binary it starts.")] = field()
-    variants: Annotated[list[Variant], Doc("One image per platform, in the order asked for.")] = field()
-    verified: Annotated[str, Doc("What was verified of every program, as JSON.")] = field()
-    terms: Annotated[str, Doc("The time and the annotations it is sealed with, as JSON.")] = field()
-    tags: Annotated[list[str], Doc("What git and the tag rules call it; none without a repository.")] = field(
+    variants: Annotated[list[Variant], Doc("One image per platform, in the requested order.")] = field()
+    verified: Annotated[str, Doc("The result of the ABI check of every program, as JSON.")] = field()
+    terms: Annotated[str, Doc("The time and the annotations of the image, as JSON.")] = field()
+    tags: Annotated[list[str], Doc("Its tags by git and the tag rules; empty without a repository.")] = field(
         default=list
     )
-    origin: Annotated[str, Doc("Where it comes from: a SLSA provenance predicate, as JSON.")] = field(
-        default=str
-    )
-    # Why the tag rules give no tag, a word of theirs; no part of the interface.
+    origin: Annotated[str, Doc("Its SLSA provenance predicate, as JSON.")] = field(default=str)
+    # The reason if the tag rules give no tag; not part of the interface.
     unnamed: str = dataclasses.field(init=False, default="")
-    # State of `with_registry_auth`, no part of the interface.
+    # State of `with_registry_auth`, not part of the interface.
     logins: list[RegistryLogin] = dataclasses.field(init=False, default_factory=list)
 
     @function
     def variant(
         self, platform: Annotated[str, Doc("Platform of the variant, for example linux/arm64.")]
     ) -> Variant:
-        """One platform's variant."""
+        """Return the variant of a platform."""
         return self.of(platform)
 
     def of(self, platform: str) -> Variant:
         """Return the variant of a platform.
 
         Raises:
-            UnsupportedPlatform: the image has none.
+            UnsupportedPlatform: the image does not have it.
         """
         wanted = parse(platform).platform
         for variant in self.variants:
@@ -135,12 +133,12 @@ class Image:
     async def with_variant(
         self,
         platform: Annotated[str, Doc("Platform of the variant, for example linux/arm64.")],
-        container: Annotated[dagger.Container, Doc("The variant's container as it is to be.")],
+        container: Annotated[dagger.Container, Doc("The new container of the variant.")],
         programs: Annotated[
-            list[str] | None, Doc("Further programs in it to check, as absolute paths.")
+            list[str] | None, Doc("Additional programs in it to check, as absolute paths.")
         ] = None,
     ) -> Self:
-        """The same image with a changed container for one platform, whose programs are checked again."""
+        """Replace the container of a platform, and check its programs again."""
         before = self.of(platform)
         target = parse(before.platform)
         await custom_containers.check_platform(container, target, f"the variant of {target.platform}")
@@ -157,24 +155,26 @@ class Image:
 
     @function
     def layout(self) -> dagger.Directory:
-        """The image as an OCI layout directory, the same bytes for the same content."""
-        return self._sealed().directory(LAYOUT)
+        """Return the image as an OCI layout directory, reproducibly."""
+        return self._normalized().directory(LAYOUT)
 
     @function
     def tarball(self) -> dagger.File:
-        """The image as an OCI archive: the layout in one tar file."""
+        """Return the image as an OCI archive, a tar file of the layout."""
         pack = ["tar", "--sort=name", "--mtime=@0", "--owner=0:0", "--group=0:0", "--mode=u=rwX,go=rX"]
-        return self._sealed().with_exec([*pack, "-C", LAYOUT, "-cf", "/sealed.tar", "."]).file("/sealed.tar")
+        return (
+            self._normalized().with_exec([*pack, "-C", LAYOUT, "-cf", "/image.tar", "."]).file("/image.tar")
+        )
 
     @function
     async def docker_archive(
         self,
         platform: Annotated[
-            str, Doc("The platform; the only one, or else the engine's own, where none is given.")
+            str, Doc("The platform; by default the only one, else the engine's platform.")
         ] = "",
-        tags: Annotated[list[str] | None, Doc("What the loaded image is called, for example app:1.")] = None,
+        tags: Annotated[list[str] | None, Doc("Names of the loaded image, for example app:1.")] = None,
     ) -> dagger.File:
-        """One platform's image as a file that `docker load` and `podman load` take, under these names."""
+        """Return a platform's image as an archive for `docker load` and `podman load`."""
         if not platform and len(self.variants) == 1:
             platform = self.variants[0].platform
         variant = self.of(platform or await dag.default_platform())
@@ -184,8 +184,8 @@ class Image:
         )
 
     @function
-    async def report(self, as_json: Annotated[bool, Doc("As JSON instead of a table.")] = False) -> str:
-        """Platform, triple, sizes and digest of every variant, as a table or as JSON."""
+    async def report(self, as_json: Annotated[bool, Doc("Return JSON instead of a table.")] = False) -> str:
+        """Return platform, triple, sizes and digest of every variant, as a table or as JSON."""
         return rows_as_json(await self.rows()) if as_json else await self.table()
 
     @function
@@ -195,7 +195,7 @@ class Image:
             list[str] | None, Doc("Arguments after the entrypoint, for example --version.")
         ] = None,
     ) -> str:
-        """Start every variant once, foreign ones under the engine's emulator; says which were skipped."""
+        """Smoke-test each platform, foreign ones with the engine's emulators; list those skipped."""
         variants = [(variant.platform, variant.container) for variant in self.variants]
         return smoke_run.as_text(await smoke_run.run(variants, command or []))
 
@@ -206,7 +206,7 @@ class Image:
         username: Annotated[str, Doc("User name at the registry.")],
         password: Annotated[dagger.Secret, Doc("Password or token at the registry.")],
     ) -> Self:
-        """The same image, with credentials for one more registry."""
+        """Add credentials for a registry."""
         changed = copy.copy(self)
         changed.logins = [*self.logins, RegistryLogin(host, username, password)]
         return changed
@@ -230,7 +230,7 @@ class Image:
         as_json: ReceiptArgument = None,
         by_digest: ByDigestArgument = None,
     ) -> str:
-        """Push one OCI index with exactly these variants; returns its address with the digest."""
+        """Push an OCI index with exactly these variants; return its address with the digest."""
         addresses = [named(one, self.name) for one in (address, *(also or []))]
         if self.unnamed and not by_digest and any(map(open_to_tags, addresses)):
             raise UNNAMED[self.unnamed]()
@@ -258,21 +258,21 @@ class Image:
         print(receipt.as_text(), file=sys.stderr, flush=True)
         return receipt.as_json() if as_json else receipt.references[0]
 
-    def _sealed(self) -> dagger.Container:
-        """A container with the sealed layout in it."""
-        sealing = _sealer().with_new_file("/terms.json", self.terms)
+    def _normalized(self) -> dagger.Container:
+        """Return a container with the normalized layout."""
+        normalizing = _normalizer().with_new_file("/terms.json", self.terms)
         pairs = []
         for number, variant in enumerate(self.variants):
             image, base = f"/images/{number}.tar", f"/bases/{number}"
-            sealing = sealing.with_mounted_file(image, _tarball(variant.container))
+            normalizing = normalizing.with_mounted_file(image, _tarball(variant.container))
             if variant.base is not None:
-                sealing = sealing.with_mounted_directory(base, _sealed_base(variant.base))
+                normalizing = normalizing.with_mounted_directory(base, _normalized_base(variant.base))
                 image += f"={base}"
             pairs.append(image)
-        return sealing.with_exec([*SEAL, "image", LAYOUT, "/terms.json", *pairs])
+        return normalizing.with_exec([*NORMALIZE, "image", LAYOUT, "/terms.json", *pairs])
 
     def _parts(self) -> list[attest.BuiltPlatform]:
-        """The variants, as what is attached to them needs them."""
+        """Return the variants for `attest.attach`."""
         return [
             attest.BuiltPlatform(
                 platform=v.platform,
@@ -287,12 +287,12 @@ class Image:
         ]
 
     async def table(self) -> str:
-        """Return platform, triple, sizes and digest of every variant for people to read."""
+        """Return platform, triple, sizes and digest of every variant as a table."""
         return as_table(await self.rows())
 
     async def rows(self) -> list[ImageRow]:
-        """Platform, triple, sizes and digest of every variant, as data."""
-        events.enter("sealing")
+        """Return platform, triple, sizes and digest of every variant."""
+        events.enter("normalizing")
         found = {manifest.platform: manifest for manifest in await manifests(self.layout())}
         return [
             ImageRow(v.platform, v.triple, v.size, found[v.platform].image_bytes, found[v.platform].digest)
@@ -300,40 +300,40 @@ class Image:
         ]
 
 
-def _sealer() -> dagger.Container:
-    return _program(SEAL, normalize)
+def _normalizer() -> dagger.Container:
+    return _program(NORMALIZE, normalize)
 
 
 def _program(command: Sequence[str], module: ModuleType) -> dagger.Container:
-    """A container that has one of our modules as a program."""
-    # As a file, since the engine prints the text of a new one in its log.
+    """Return a container with a module of this package as a program."""
+    # Uploaded as a file, since the engine logs the text of `with_new_file`.
     path = Path(str(module.__file__))
     program = upload.directory(path.parent, include=[path.name]).file(path.name)
     return dag.container().from_(PYTHON).with_file(command[-1], program)
 
 
 def _tarball(container: dagger.Container) -> dagger.File:
-    """A container as the sealer reads it: a base may have layers in zstd, which its Python cannot unpack."""
+    """Export a container with gzip layers, since Python 3.11 cannot unpack zstd layers of a base."""
     return container.as_tarball(forced_compression=dagger.ImageLayerCompression.Gzip)
 
 
-def _sealed_base(base: dagger.Container) -> dagger.Directory:
-    """The layout of a base with layers that are the same bytes on every engine."""
-    sealing = _sealer().with_mounted_file("/base.tar", _tarball(base))
-    return sealing.with_exec([*SEAL, "base", LAYOUT, "/base.tar"]).directory(LAYOUT)
+def _normalized_base(base: dagger.Container) -> dagger.Directory:
+    """Return a base's normalized layout, with the same bytes on every engine."""
+    normalizing = _normalizer().with_mounted_file("/base.tar", _tarball(base))
+    return normalizing.with_exec([*NORMALIZE, "base", LAYOUT, "/base.tar"]).directory(LAYOUT)
 
 
 async def _starts_with(container: dagger.Container, base: dagger.Container) -> bool:
-    """Whether a container's first layers are those of a base."""
-    sealing = _sealer().with_mounted_file("/image.tar", _tarball(container))
-    sealing = sealing.with_mounted_directory("/base", _sealed_base(base))
-    return await sealing.with_exec([*SEAL, "compare", "/base", "/image.tar"]).stdout() == "same\n"
+    """Return True if a container's first layers are those of a base."""
+    normalizing = _normalizer().with_mounted_file("/image.tar", _tarball(container))
+    normalizing = normalizing.with_mounted_directory("/base", _normalized_base(base))
+    return await normalizing.with_exec([*NORMALIZE, "compare", "/base", "/image.tar"]).stdout() == "same\n"
 
 
 async def prepare(plan: Plan, setup: runtime.Runtime) -> None:
-    """Have the engine pull each base and bring it into the form in which it is sealed.
+    """Pull and normalize each base.
 
-    No program is needed for that, so it is done while they are compiled.
+    This does not need the programs, so it runs while they are compiled.
 
     Raises:
         BaseImageUnavailable: see `runtime.start`.
@@ -341,7 +341,7 @@ async def prepare(plan: Plan, setup: runtime.Runtime) -> None:
     for target in plan.request.targets:
         of_target, base = await runtime.start(setup, target)
         if of_target.base != runtime.SCRATCH:
-            await _sealed_base(base).sync()
+            await _normalized_base(base).sync()
 
 
 async def assemble(
@@ -352,18 +352,18 @@ async def assemble(
     tags: Sequence[str] = (),
     origin: str = "",
 ) -> Image:
-    """The image of what `build.compile` put out for a plan, every program held against its runtime.
+    """Assemble the image of a plan, and check every program against its runtime.
 
     Args:
-        plan: what was built.
-        setup: how the image is set up.
-        output: the compile's output.
+        plan: the plan.
+        setup: the settings of the image.
+        output: the output of `build.compile`.
         terms: the time and annotations of the image.
-        tags: what it is to be called where an address names no tag.
+        tags: the tags for addresses without a tag.
         origin: see `attest.origin`.
 
     Raises:
-        VerificationError: a program does not fit the root file system it would ship in.
+        VerificationError: a program does not match the root filesystem of its image.
         BaseImageUnavailable: see `runtime.assemble`.
     """
     names = [binary.name for binary in plan.binaries]
@@ -387,19 +387,17 @@ async def assemble(
 
 
 async def _warn_of_root(variants: Sequence[Variant]) -> None:
-    """Say on stderr which images run as root, in whatever spelling."""
+    """Print a warning if images run as root."""
     users = [(variant.platform, await variant.container.user()) for variant in variants]
     if roots := [platform for platform, user in users if accounts.is_root(user)]:
-        what = (
-            f"warning: the program runs as root ({', '.join(roots)}); clusters refuse that with runAsNonRoot"
-        )
-        print(f"{what}. Leave --user out, or name another user.", file=sys.stderr, flush=True)
+        what = f"warning: the program runs as root ({', '.join(roots)}); clusters with runAsNonRoot refuse it"
+        print(f"{what}. Remove --user, or choose another user.", file=sys.stderr, flush=True)
 
 
 async def _variant(
     plan: Plan, setup: runtime.Runtime, output: dagger.Directory, target: Target, needs: Needs
 ) -> Variant:
-    """One platform's image, not verified yet."""
+    """Assemble a platform's image, before the ABI check."""
     events.enter("assembling", target.platform)
     triple = target.triple(plan.request.libc)
     names = [binary.name for binary in plan.binaries]
@@ -423,6 +421,6 @@ async def _variant(
     )
     paths = tuple(f"{runtime.PROGRAMS}/{name}" for name in names)
     static = plan.request.libc is Libc.MUSL
-    variant.demand = gate.Demand(paths, of_target.base, static, plan.request.glibc)
+    variant.demand = gate.Requirements(paths, of_target.base, static, plan.request.glibc)
     events.enter(events.READY, target.platform)
     return variant

@@ -1,4 +1,4 @@
-"""The module's main object: thin functions over the core, in the order a user meets them."""
+"""Define the module's main object: its functions and settings."""
 
 import copy
 import dataclasses
@@ -46,7 +46,7 @@ from pipeline.config.workspace import Location, find, manifest_directory
 from pipeline.errors import InvalidArgument, NotACargoProject, first
 from pipeline.git import context, minimal
 from pipeline.git import tags as rules
-from pipeline.git.context import Situation
+from pipeline.git.context import BuildContext
 from pipeline.image import (
     AddressArgument,
     AlsoArgument,
@@ -85,47 +85,45 @@ class RustMultiarch:
         dagger.Directory,
         Doc("The cargo project: the directory with Cargo.toml and Cargo.lock."),
     ]
-    # None means not given: Cargo.toml decides then, else the default in `Settings`.
+    # None means not given: the value in Cargo.toml is used, else the default in `Settings`.
     platforms: Annotated[
         list[str] | None,
         Doc("OCI platforms to build for; " + ",".join(DEFAULT_PLATFORMS) + " by default."),
     ] = None
-    package: Annotated[str | None, Doc("Workspace member to build from.")] = None
+    package: Annotated[str | None, Doc("Workspace member to build.")] = None
     bin: Annotated[list[str] | None, Doc("Binaries to put into the image; the first is its entrypoint.")] = (
         None
     )
-    features: Annotated[list[str] | None, Doc("Cargo features to switch on.")] = None
-    all_features: Annotated[bool | None, Doc("Switch on every cargo feature.")] = None
-    no_default_features: Annotated[bool | None, Doc("Leave the default cargo features out.")] = None
+    features: Annotated[list[str] | None, Doc("Cargo features to enable.")] = None
+    all_features: Annotated[bool | None, Doc("Enable all cargo features.")] = None
+    no_default_features: Annotated[bool | None, Doc("Disable the default cargo features.")] = None
     cargo_profile: Annotated[
-        str | None, Doc("Cargo profile: release (the default), dev or one of the project's own.")
+        str | None, Doc("Cargo profile: release (the default), dev or a custom one.")
     ] = None
-    cargo_args: Annotated[
-        list[str] | None, Doc("Further arguments of `cargo build`, passed on as they are.")
-    ] = None
+    cargo_args: Annotated[list[str] | None, Doc("Additional arguments of `cargo build`.")] = None
     build_args: Annotated[list[str] | None, Doc("Environment of the compile, each NAME=value.")] = None
     rust_version: Annotated[
         str | None, Doc("Rust version; the project's rust-toolchain.toml decides where this is empty.")
     ] = None
-    # Text, not an enum: Dagger v0.21.8 takes an enum argument's default of None for one of its members.
+    # A string, since Dagger v0.21.8 does not support None as the default of an enum argument.
     libc: Annotated[
         str | None, Doc("C library of the binaries: gnu (the default), or musl for static ones.")
     ] = None
     glibc: Annotated[str | None, Doc("Oldest glibc the binaries run on, for example 2.17.")] = None
     target_packages: Annotated[
         list[str] | None,
-        Doc("Further Debian packages to link with, installed for each platform: libfoo-dev."),
+        Doc("Additional Debian packages to link with, installed for each platform: libfoo-dev."),
     ] = None
     builder_packages: Annotated[
         list[str] | None,
-        Doc("Further Debian packages of the builder, for programs that build scripts start: git, nodejs."),
+        Doc("Additional Debian packages of the builder, for programs that build scripts run: git, nodejs."),
     ] = None
     strategy: Annotated[
         str | None,
         Doc("cross (the default): one native compiler for all; emulated: each platform's own, under QEMU."),
     ] = None
     build_platform: Annotated[
-        str | None, Doc("Platform that the compiler runs on; the engine's own by default.")
+        str | None, Doc("Platform that the compiler runs on; the engine's platform by default.")
     ] = None
     runtime_base: Annotated[
         str | None,
@@ -133,7 +131,7 @@ class RustMultiarch:
     ] = None
     runtime_packages: Annotated[
         list[str] | None,
-        Doc("Further Debian packages of the final image, unpacked without running anything: tzdata."),
+        Doc("Additional Debian packages of the final image, unpacked without running anything: tzdata."),
     ] = None
     user: Annotated[
         str | None,
@@ -142,13 +140,13 @@ class RustMultiarch:
             "empty keeps the base's."
         ),
     ] = None
-    ports: Annotated[list[int] | None, Doc("TCP ports the image declares.")] = None
+    ports: Annotated[list[int] | None, Doc("TCP ports the image exposes.")] = None
     working_directory: Annotated[
-        str | None, Doc("Directory the program starts in; the base's where it is empty.")
+        str | None, Doc("Working directory of the program; empty keeps the base's.")
     ] = None
     entrypoint: Annotated[
         list[str] | None,
-        Doc("Command that starts the image, word by word; the first binary where it is empty."),
+        Doc("Entrypoint of the image, word by word; the first binary by default."),
     ] = None
     args: Annotated[list[str] | None, Doc("Default arguments of the program.")] = None
     runtime_env: Annotated[list[str] | None, Doc("Environment of the program, each NAME=value.")] = None
@@ -158,9 +156,9 @@ class RustMultiarch:
         Doc('Health check: a line for the image\'s shell, or a JSON list: ["/usr/local/bin/app","--check"].'),
     ] = None
     health_interval: Annotated[str | None, Doc("Time between two health checks, for example 30s.")] = None
-    health_timeout: Annotated[str | None, Doc("Time after which a health check has failed.")] = None
+    health_timeout: Annotated[str | None, Doc("Time after which a health check fails.")] = None
     health_start_period: Annotated[
-        str | None, Doc("Time after the start in which failed health checks do not count.")
+        str | None, Doc("Time after the start in which failed health checks are ignored.")
     ] = None
     health_start_interval: Annotated[
         str | None, Doc("Time between two health checks in the start period.")
@@ -168,65 +166,61 @@ class RustMultiarch:
     health_retries: Annotated[
         int | None, Doc("Failed health checks in a row that make the container unhealthy.")
     ] = None
-    no_healthcheck: Annotated[bool | None, Doc("Leave the base's health check out.")] = None
+    no_healthcheck: Annotated[bool | None, Doc("Remove the base's health check.")] = None
     stop_signal: Annotated[
-        str | None, Doc("Signal that stops the program, for example SIGINT; SIGTERM where it is empty.")
+        str | None, Doc("Signal that stops the program, for example SIGINT; SIGTERM by default.")
     ] = None
     index: Annotated[
-        bool | None, Doc("Make an index also for one platform, which otherwise gets a plain manifest.")
+        bool | None, Doc("Make an index even for a single platform, instead of a plain manifest.")
     ] = None
     source_date_epoch: Annotated[
         int | None,
-        Doc("Time of everything in the image, in seconds since 1970; the commit's where it is not given."),
+        Doc("Time of all files in the image, in seconds since 1970; the commit's by default."),
     ] = None
     ref: Annotated[
         str | None,
-        Doc("The git ref that CI builds, for example refs/tags/v1.2.3; git's own checkout if empty."),
+        Doc("The git ref that CI builds, for example refs/tags/v1.2.3; the checked out one by default."),
     ] = None
     tag_rules: Annotated[
         list[str] | None,
-        Doc("Rules of the tags, as docker's metadata action has them, for example type=sha."),
+        Doc("Tag rules in the format of docker's metadata action, for example type=sha."),
     ] = None
-    require_clean: Annotated[bool | None, Doc("Refuse a checkout with changes that are not committed.")] = (
-        None
-    )
-    allow_dirty: Annotated[bool | None, Doc("Take a release from changed files; its tags end in -dirty.")] = (
-        None
-    )
+    require_clean: Annotated[bool | None, Doc("Fail if the checkout has uncommitted changes.")] = None
+    allow_dirty: Annotated[bool | None, Doc("Release uncommitted changes; the tags end in -dirty.")] = None
     git_metadata: Annotated[
         bool | None,
         Doc("Let build scripts ask git: hand over the commit and its tags, install git."),
     ] = None
     repository: Annotated[
         dagger.Directory | None,
-        # No Ignore: the engine refuses one on what may be null, when another module is the caller.
+        # No Ignore, since the engine refuses it on optional arguments if another module is the caller.
         Doc("The git checkout with its .git, for tags, labels and the time; usually the source again."),
     ] = None
     manifest_path: Annotated[
         str | None,
-        Doc("The project's Cargo.toml in the source, where it is not at the top: services/api/Cargo.toml."),
+        Doc("The project's Cargo.toml in the source, for example services/api/Cargo.toml."),
     ] = None
-    files: Annotated[
-        dagger.Directory | None, Doc("Files to lay over the root file system of every image.")
-    ] = None
-    # State of the `with_…` functions; no argument of the constructor.
+    files: Annotated[dagger.Directory | None, Doc("Files to add to the root filesystem of every image.")] = (
+        None
+    )
+    # State of the `with_…` functions, not arguments of the constructor.
     access: Access = dataclasses.field(init=False, default_factory=Access)
     build_secrets: tuple[BuildSecret, ...] = dataclasses.field(init=False, default=())
     supplied: Supplied = dataclasses.field(init=False, default_factory=Supplied)
-    # Set where git and the environment of CI can be asked directly, which is on the command line.
-    situation: Situation | None = dataclasses.field(init=False, default=None)
+    # Set by the command line, which reads git and the environment of CI directly.
+    situation: BuildContext | None = dataclasses.field(init=False, default=None)
     # The archive of `with_cache`.
     state: dagger.File | None = dataclasses.field(init=False, default=None)
-    # The `.git` directory for build scripts, and where in the source it belongs.
+    # The `.git` directory for build scripts, and its directory in the source.
     commit: dagger.Directory | None = dataclasses.field(init=False, default=None)
     commit_place: str = dataclasses.field(init=False, default="")
-    # Where the command line got what it gives: names of options and of environment variables.
+    # Origins of the command line's values: names of options and of environment variables.
     origins: dict[str, str] = dataclasses.field(init=False, default_factory=dict)
 
     @classmethod
     async def create(
         cls,
-        ws: Annotated[dagger.Workspace, Doc("The caller's workspace; Dagger gives it.")],
+        ws: Annotated[dagger.Workspace, Doc("The caller's workspace, set by Dagger.")],
         source: Annotated[
             dagger.Directory | None,
             Doc("The cargo project; the one around the caller's directory where none is given."),
@@ -249,31 +243,31 @@ class RustMultiarch:
         name: Annotated[str, Doc("Name of the registry in the project's .cargo/config.toml.")],
         token: Annotated[dagger.Secret, Doc("Its token.")],
     ) -> Self:
-        """The same project, with a token for an alternative cargo registry."""
+        """Add a token for an alternative cargo registry."""
         registry_variable(name)
         return self._with_access(registries=(*self.access.registries, RegistryToken(name, token)))
 
     @function
     def with_git_token(
         self,
-        host: Annotated[str, Doc("Host that private git dependencies are on, for example github.com.")],
+        host: Annotated[str, Doc("Host of private git dependencies, for example github.com.")],
         token: Annotated[dagger.Secret, Doc("Password or token for it.")],
-        username: Annotated[str, Doc("User name; hosts that take tokens take any.")] = "git",
+        username: Annotated[str, Doc("User name; most hosts accept any with a token.")] = "git",
     ) -> Self:
-        """The same project, with a token for git dependencies over https."""
+        """Add a token for git dependencies over https."""
         gitconfig([(host, username)])
         return self._with_access(git=(*self.access.git, GitToken(host, token, username)))
 
     @function
     def with_build_secret(
         self,
-        name: Annotated[str, Doc("Name of the variable that the compile sees.")],
-        secret: Annotated[dagger.Secret, Doc("Its value; it gets into no image, state, plan or provenance.")],
+        name: Annotated[str, Doc("Name of the environment variable.")],
+        secret: Annotated[dagger.Secret, Doc("Its value, never part of images, state, plans or provenance.")],
     ) -> Self:
-        """The same project, with a secret in the environment of the compile alone."""
+        """Add a secret environment variable for the compilation only."""
         if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
             raise InvalidArgument(
-                f"{name!r} is not the name of a variable", where="--build-secret", fix="write it as API_TOKEN"
+                f"{name!r} is not a valid variable name", where="--build-secret", fix="write it as API_TOKEN"
             )
         changed = copy.copy(self)
         changed.build_secrets = (*self.build_secrets, BuildSecret(name, secret))
@@ -284,43 +278,43 @@ class RustMultiarch:
         self,
         agent: Annotated[dagger.Socket, Doc("Socket of an ssh agent, for example $SSH_AUTH_SOCK.")],
         known_hosts: Annotated[
-            dagger.File | None, Doc("Public keys of hosts; those of GitHub, GitLab and Bitbucket are known.")
+            dagger.File | None, Doc("Public keys of hosts; those of GitHub, GitLab and Bitbucket by default.")
         ] = None,
     ) -> Self:
-        """The same project, with an ssh agent for git dependencies over ssh."""
+        """Use an ssh agent for git dependencies over ssh."""
         return self._with_access(agent=agent, known_hosts=known_hosts)
 
     @function
     def with_cache(
-        self, archive: Annotated[dagger.File, Doc("What `export-cache` gave after an earlier build.")]
+        self, archive: Annotated[dagger.File, Doc("The output of `export-cache` after an earlier build.")]
     ) -> Self:
-        """The same project, that starts from an archive of compiled state where the engine has none."""
+        """Use an archive of compiled state if the engine has none."""
         changed = copy.copy(self)
         changed.state = archive
         return changed
 
     @function(cache="never")
     async def export_cache(self) -> dagger.File:
-        """Build, then give the compiled state as an archive, for a CI that keeps nothing between runs."""
+        """Build and return the compiled state as an archive, for CI that keeps nothing between runs."""
         settings, at = await self._asked()
         return await archive(await plan(self._request(settings, at)))
 
     @function(cache="never")
     async def reproduce(self) -> str:
-        """Compile twice from nothing and compare; says which file differs, if one does."""
+        """Compile twice without compiled state and compare the files; fail if one differs."""
         settings, at = await self._asked()
         files = await twice(await plan(self._request(settings, at)))
-        return f"reproducible: {files} files are the same in two builds that shared nothing but the sources"
+        return f"reproducible: {files} files are identical in two builds that shared only the sources"
 
     @function
     def with_builder(
         self,
         container: Annotated[
             dagger.Container,
-            Doc("Has cargo, rustc and apt-get; the standard library of every target, or rustup."),
+            Doc("A container with cargo, rustc, apt-get, and rustup or every target's standard library."),
         ],
     ) -> Self:
-        """The same project, compiled in a container of yours instead of the official Rust image."""
+        """Compile in a custom container instead of the official Rust image."""
         changed = copy.copy(self)
         changed.supplied = dataclasses.replace(self.supplied, builder=container)
         return changed
@@ -329,9 +323,9 @@ class RustMultiarch:
     async def with_runtime(
         self,
         platform: Annotated[str, Doc("Platform of the container, for example linux/arm64.")],
-        container: Annotated[dagger.Container, Doc("What the platform's image starts from.")],
+        container: Annotated[dagger.Container, Doc("The base of the platform's image.")],
     ) -> Self:
-        """The same project, with a container of yours under one platform's image; call it once for each."""
+        """Use a custom container as the base of a platform's image; call it once for each platform."""
         target = parse(platform)
         await check_platform(container, target, f"the runtime of {target.platform}")
         changed = copy.copy(self)
@@ -349,13 +343,13 @@ class RustMultiarch:
         return built
 
     async def assembled(self) -> Image:
-        """What `build` gives, without its summary."""
+        """Build without a summary."""
         (built,) = await self._build(apart=False)
         return built
 
     @function
     async def images(self) -> list[Image]:
-        """Compile every platform once and assemble an image for each binary, with nothing of the others."""
+        """Compile every platform once and assemble a separate image for each binary."""
         built = await self._build(apart=True)
         for each in built:
             print(await each.table(), file=sys.stderr, flush=True)
@@ -364,11 +358,11 @@ class RustMultiarch:
     @function
     async def plan(
         self,
-        tags: Annotated[list[str] | None, Doc("Addresses it would be pushed to.")] = None,
-        as_json: Annotated[bool, Doc("As JSON, described by docs/plan.schema.json.")] = False,
-        matrix: Annotated[bool, Doc("Only a CI matrix: a platform, triple and native runner each.")] = False,
+        tags: Annotated[list[str] | None, Doc("Addresses to push to.")] = None,
+        as_json: Annotated[bool, Doc("Return JSON, in the format of docs/plan.schema.json.")] = False,
+        matrix: Annotated[bool, Doc("Return a CI matrix of platforms, triples and native runners.")] = False,
     ) -> str:
-        """What would happen and why, without compiling anything."""
+        """Show what a build would do and why, without compiling."""
         merged = await self.merged()
         if matrix:
             return preview.as_matrix(select(merged.settings.platforms), merged.settings.libc)
@@ -385,7 +379,7 @@ class RustMultiarch:
         return preview.as_json(shown) if as_json else text.as_text(shown)
 
     async def compiled(self) -> tuple[Plan, dagger.Directory]:
-        """The plan and what `build.compile` put out for it, without any image."""
+        """Return the plan and the output of `build.compile`, without images."""
         settings, at = await self._asked()
         planned = await plan(self._request(settings, at))
         return planned, await compile(planned)
@@ -394,9 +388,9 @@ class RustMultiarch:
     async def binary(
         self,
         platform: Annotated[str, Doc("Platform of the binary, for example linux/arm64.")],
-        name: Annotated[str, Doc("Which binary, where the build has several.")] = "",
+        name: Annotated[str, Doc("Name of the binary; the first by default.")] = "",
     ) -> dagger.File:
-        """One platform's compiled binary, stripped."""
+        """Return a platform's compiled and stripped binary."""
         target = parse(platform)
         settings, at = await self._asked()
         planned = await plan(dataclasses.replace(self._request(settings, at), targets=(target,)))
@@ -423,9 +417,9 @@ class RustMultiarch:
         as_json: ReceiptArgument = None,
         by_digest: ByDigestArgument = None,
     ) -> str:
-        """Build, then push one index with exactly these platforms; returns its address with the digest."""
+        """Build and push an index with exactly these platforms; return its address with the digest."""
         destinations([named(one, "bin") for one in (address, *(also or []))], tags or [])
-        # Refused before anything is built.
+        # Check the key before building.
         await attest.options(key=sign_key, password=sign_password)
         settings, at = await self._asked()
         context.check_release(settings, at)
@@ -452,7 +446,7 @@ class RustMultiarch:
     async def merge(
         self,
         images: Annotated[
-            list[str], Doc("Images that registries have, each with a tag or a digest: host/name@sha256:….")
+            list[str], Doc("Images in registries, each with a tag or a digest: host/name@sha256:….")
         ],
         address: AddressArgument,
         tags: TagsArgument = None,
@@ -465,7 +459,7 @@ class RustMultiarch:
         registry: RegistryArgument = None,
         as_json: ReceiptArgument = None,
     ) -> str:
-        """Join images built elsewhere into one index; pulls no layer, returns its address with the digest."""
+        """Merge published images into an index without pulling layers; return its address with the digest."""
         addresses = [address, *(also or [])]
         names: tuple[str, ...] = ()
         if any(map(open_to_tags, addresses)):
@@ -487,14 +481,14 @@ class RustMultiarch:
     @function
     async def builder(
         self,
-        platform: Annotated[str, Doc("Platform it can build for; all that were asked for when empty.")] = "",
+        platform: Annotated[str, Doc("Platform it can build for; all platforms by default.")] = "",
     ) -> dagger.Container:
-        """The native build container, with the project in it and every variable set."""
+        """Return the native build container, with the project and all variables."""
         return native_builder(await self._planned(**({"targets": (parse(platform),)} if platform else {})))
 
     @function
-    async def natives(self, as_json: Annotated[bool, Doc("As JSON instead of lines.")] = False) -> str:
-        """What the native dependencies need for each platform and why, found out without compiling."""
+    async def natives(self, as_json: Annotated[bool, Doc("Return JSON instead of lines.")] = False) -> str:
+        """Show what the native dependencies need for each platform and why, without compiling."""
         planned = await self._planned()
         shown = preflight.as_json if as_json else preflight.as_text
         return shown(planned.request.targets, planned.needs)
@@ -504,11 +498,11 @@ class RustMultiarch:
         self,
         binary: Annotated[dagger.File, Doc("The program.")],
         platform: Annotated[str, Doc("Platform of program and image, for example linux/arm64.")],
-        image: Annotated[str, Doc("Image it would ship in; scratch for an empty one.")] = BASE,
-        static: Annotated[bool, Doc("The program has to be static.")] = False,
-        as_json: Annotated[bool, Doc("As JSON instead of a line.")] = False,
+        image: Annotated[str, Doc("Runtime image; scratch for an empty one.")] = BASE,
+        static: Annotated[bool, Doc("Require a static program.")] = False,
+        as_json: Annotated[bool, Doc("Return JSON instead of a line.")] = False,
     ) -> str:
-        """Check any program against any image: architecture, loader, libraries, symbol versions."""
+        """Check a program against an image: architecture, loader, libraries, symbol versions."""
         target = parse(platform)
         container = await runtime.base_image(image, target)
         verified = [await gate.verify_file(binary, container, target, image, static)]
@@ -519,10 +513,10 @@ class RustMultiarch:
     async def test(
         self,
         platforms: Annotated[
-            list[str] | None, Doc("Run the tests for these platforms under QEMU instead of natively.")
+            list[str] | None, Doc("Run the tests for these platforms with QEMU instead of natively.")
         ] = None,
     ) -> str:
-        """Run the project's own tests."""
+        """Run the project's tests."""
         if not platforms:
             return await checks.test(await self._checked())
         planned = await self._planned(targets=select(platforms), tests=True)
@@ -539,11 +533,11 @@ class RustMultiarch:
     @function
     @check
     async def fmt(self) -> str:
-        """Check the formatting of the whole workspace; changes no file."""
+        """Check the formatting of the whole workspace without changing files."""
         return await checks.fmt(await self._checked())
 
     async def _checked(self) -> Plan:
-        """The plan of the project's own checks: on the build platform, whatever is built for."""
+        """Return the plan of the project's checks, for the build platform."""
         here = parse(await dag.default_platform())
         return await self._planned(targets=(here,), libc=Libc.GNU, glibc="", tests=True)
 
@@ -553,10 +547,10 @@ class RustMultiarch:
         return changed
 
     async def merged(self) -> Merged:
-        """The settings: what was given, over the tables of the project's Cargo.toml.
+        """Merge the arguments with the settings in the project's Cargo.toml.
 
         Raises:
-            InvalidSetting: a table has a key or a value that no setting has.
+            InvalidSetting: a table has an unknown key or an invalid value.
         """
         outright = given(vars(self), self._origin)
         location = await self._location()
@@ -566,7 +560,7 @@ class RustMultiarch:
         return merge(*await from_project(self._workspace(location), package), outright)
 
     def _workspace(self, location: Location) -> InEngine:
-        """The files of the workspace."""
+        """Return the files of the workspace."""
         return InEngine(self.source.directory(location.workspace) if location.workspace else self.source)
 
     def _origin(self, name: str) -> str:
@@ -575,27 +569,27 @@ class RustMultiarch:
 
     @property
     def _directory(self) -> str:
-        """The directory in the source that cargo is run in."""
+        """Return the directory in the source to run cargo in."""
         return manifest_directory(self.manifest_path or "")
 
     async def _location(self) -> Location:
-        """Where the project is in the source; its top, where there is none."""
+        """Return the location of the project in the source; its directory if no project is found."""
         try:
             return await find(InEngine(self.source), self._directory)
         except NotACargoProject:
             return Location(self._directory, self._directory)
 
-    async def _asked(self) -> tuple[Settings, Situation | None]:
-        """The settings, and what git and CI say."""
+    async def _asked(self) -> tuple[Settings, BuildContext | None]:
+        """Return the settings, and the state of git and CI."""
         settings = (await self.merged()).settings
         return settings, await self._situation(settings)
 
-    async def _situation(self, settings: Settings) -> Situation | None:
+    async def _situation(self, settings: Settings) -> BuildContext | None:
         crates = await crates_of(self._workspace(await self._location()), settings)
         return await context.situation(settings, self.situation, self.repository, crates)
 
     async def _build(self, *, apart: bool) -> list[Image]:
-        """The image of all binaries, or one of each."""
+        """Build an image of all binaries, or one of each."""
         settings, at = await self._asked()
         request = self._request(settings, at)
         choice = dataclasses.replace(request.choice, every=apart)
@@ -611,7 +605,7 @@ class RustMultiarch:
                 print(f"warning: {warning}", file=sys.stderr, flush=True)
         try:
             async with anyio.create_task_group() as group:
-                # The bases are the same for all parts.
+                # All parts have the same bases.
                 group.start_soon(image.prepare, planned, setups[0])
                 output = await compile(planned)
         except BaseExceptionGroup as errors:
@@ -632,17 +626,17 @@ class RustMultiarch:
             built.append(made)
         return built
 
-    async def _setup(self, settings: Settings, plan: Plan, at: Situation | None) -> runtime.Runtime:
-        """How the final image is set up, with what only a caller in Dagger can hand in."""
+    async def _setup(self, settings: Settings, plan: Plan, at: BuildContext | None) -> runtime.Runtime:
+        """Return the settings of the final image, with the caller's files."""
         found = await runtime.setup(settings, plan, at, self.supplied)
         return dataclasses.replace(found, files=self.files)
 
     async def _planned(self, **changes: Any) -> Plan:
-        """The plan of what is not shipped: git is not asked; some of the order's fields may be changed."""
+        """Plan a build that is not published, without git; `changes` replace fields of the request."""
         settings = (await self.merged()).settings
         return await plan(dataclasses.replace(self._request(settings, None), **changes))
 
-    def _request(self, settings: Settings, at: Situation | None) -> BuildRequest:
+    def _request(self, settings: Settings, at: BuildContext | None) -> BuildRequest:
         requested = request.build_request(settings, self.source, self.access, context.time_of(settings, at))
         requested = dataclasses.replace(
             requested,
@@ -658,15 +652,15 @@ class RustMultiarch:
         return requested if commit is None else requested.with_commit(commit, self.commit_place)
 
 
-def _of_part(at: Situation | None, part: Plan) -> Situation | None:
-    """What git and CI say, where a git tag may be that of the package of a plan's first binary."""
+def _of_part(at: BuildContext | None, part: Plan) -> BuildContext | None:
+    """Return the state of git and CI, with the package of the plan's first binary as a prefix of tags."""
     return at and dataclasses.replace(at, crates=metadata.crates_of(part.project, part.binaries[0].package))
 
 
 def _spell_out(constructor: Any, fields: Sequence[dataclasses.Field[Any]]) -> None:
-    """Give a constructor that takes any further arguments the fields' names, types and descriptions.
+    """Set the signature of a constructor with **arguments to the fields' names, types and descriptions.
 
-    Dagger reads them off the signature.
+    Dagger reads arguments from the signature.
     """
     function = constructor.__func__
     signature = inspect.signature(function)

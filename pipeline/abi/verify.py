@@ -27,7 +27,7 @@ AT_ONCE = 4
 
 
 @dataclass(frozen=True)
-class Demand:
+class Requirements:
     """Requirements on the programs of an image.
 
     Attributes:
@@ -49,7 +49,7 @@ class VerifyRequest:
 
     container: dagger.Container
     target: Target
-    demand: Demand
+    demand: Requirements
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ async def verify_file(
         VerificationError: it does not fit.
     """
     path = f"{PROGRAMS}/{re.sub(r'[^A-Za-z0-9_.+-]', '_', await binary.name())}"
-    subject = VerifyRequest(container.with_file(path, binary), target, Demand((path,), runtime, static))
+    subject = VerifyRequest(container.with_file(path, binary), target, Requirements((path,), runtime, static))
     return (await verify([subject]))[0]
 
 

@@ -25,7 +25,7 @@ from pipeline.attestation.signing import Signer
 from pipeline.build.plan import Plan
 from pipeline.config.settings import Settings
 from pipeline.errors import UnusableKey
-from pipeline.git.context import Situation
+from pipeline.git.context import BuildContext
 from pipeline.git.metadata import OCI, Base
 from pipeline.oci.layout import Descriptor, Layout, walk
 from pipeline.oci.normalize import Terms
@@ -105,7 +105,11 @@ async def _text(secret: dagger.Secret, what: str, option: str) -> str:
 
 
 async def origin(
-    plan: Plan, output: dagger.Directory, at: Situation | None, settings: Settings, labels: Mapping[str, str]
+    plan: Plan,
+    output: dagger.Directory,
+    at: BuildContext | None,
+    settings: Settings,
+    labels: Mapping[str, str],
 ) -> str:
     """Return the SLSA predicate of a build as JSON, for `attach`.
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.attestation import sbom
 from pipeline.config.settings import Settings, disclosed
-from pipeline.git.context import Situation
+from pipeline.git.context import BuildContext
 from pipeline.git.metadata import Base
 from pipeline.project import unit_graph
 from pipeline.project.unit_graph import Graph
@@ -59,7 +59,7 @@ class Build:
     """
 
     parameters: Mapping[str, Any]
-    situation: Situation | None = None
+    situation: BuildContext | None = None
     images: Sequence[Base] = ()
     graphs: Sequence[Graph] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -108,7 +108,7 @@ def provenance(build: Build) -> Document:
     }
 
 
-def _source(at: Situation | None) -> list[Document]:
+def _source(at: BuildContext | None) -> list[Document]:
     if at is None:
         return []
     address = at.event.repository or at.facts.remote

@@ -19,7 +19,7 @@ from pipeline.attestation import dpkg
 from pipeline.git.facts import browsable
 from pipeline.git.metadata import timestamp
 from pipeline.project import unit_graph
-from pipeline.project.unit_graph import Crate, Graph, Kind
+from pipeline.project.unit_graph import Graph, GraphCrate, Kind
 
 MEDIA_TYPE = "application/vnd.cyclonedx+json"
 PREDICATE_TYPE = "https://cyclonedx.org/bom"
@@ -65,7 +65,7 @@ def purl(kind: str, name: str, version: str, **qualifiers: str) -> str:
     )
 
 
-def crate_purl(crate: Crate) -> str:
+def crate_purl(crate: GraphCrate) -> str:
     """Return a crate's package URL; empty for packages of the project, which are in no registry."""
     scheme, _, place = crate.source.partition("+")
     if not place:
@@ -165,7 +165,7 @@ def _compiler(version: str) -> list[Document]:
     ]
 
 
-def _crate(crate: Crate, references: dict[str, str]) -> Document:
+def _crate(crate: GraphCrate, references: dict[str, str]) -> Document:
     entry: Document = {
         "type": "library",
         "bom-ref": references[crate.id],

@@ -1,8 +1,8 @@
-"""The dependency list inside a binary, which scanners read: the `.dep-v0` section of `cargo auditable`.
+"""Embed the dependency list in a binary for scanners: the `.dep-v0` section of `cargo auditable`.
 
-The section holds zlib data whose content is a JSON document: the packages, each with the indices of those
-it depends on. Source: the format's schema in github.com/rust-secure-code/cargo-auditable, PARSING.md, and
-crate `auditable-serde` 0.9. Written with objcopy while the binary is stripped, it needs no plugin of cargo's.
+The section contains a zlib-compressed JSON document: the packages, each with the indices of its dependencies.
+Source: the format's schema in github.com/rust-secure-code/cargo-auditable, PARSING.md, and crate
+`auditable-serde` 0.9. It is added with objcopy when the binary is stripped, without a cargo plugin.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ import dagger
 from dagger import dag
 
 from pipeline import upload
-from pipeline.project.unit_graph import CRATES_IO, Crate, Graph, Kind
+from pipeline.project.unit_graph import CRATES_IO, Graph, GraphCrate, Kind
 
 FOLDER = "/auditable"
 SECTION = ".dep-v0"
 FORMAT = 1
-"""Proc-macros and what they depend on count as build dependencies."""
+"""Format 1: proc-macros and their dependencies are build dependencies."""
 
 _STORED = 0xFFFF
 
 
 def document(graph: Graph) -> dict[str, Any]:
-    """The dependency list of one binary; optional parts that say nothing are left out, as the schema asks."""
+    """Return the dependency list of a binary, without empty optional parts, as the schema requires."""
     position = {crate.id: index for index, crate in enumerate(graph.crates)}
     return {"packages": [_package(crate, position, graph.root) for crate in graph.crates], "format": FORMAT}
 
 
-def _package(crate: Crate, position: dict[str, int], root: str) -> dict[str, Any]:
+def _package(crate: GraphCrate, position: dict[str, int], root: str) -> dict[str, Any]:
     entry: dict[str, Any] = {"name": crate.name, "version": crate.version, "source": source(crate)}
     if crate.kind is Kind.BUILD:
         entry["kind"] = crate.kind.value
@@ -43,19 +43,19 @@ def _package(crate: Crate, position: dict[str, int], root: str) -> dict[str, Any
     return entry | ({"root": True} if crate.id == root else {})
 
 
-def source(crate: Crate) -> str:
-    """Where a crate comes from, in the format's four words."""
-    if crate.source == CRATES_IO:  # cargo's name for it, whichever protocol it is asked by
+def source(crate: GraphCrate) -> str:
+    """Return the source of a crate, one of the format's four values."""
+    if crate.source == CRATES_IO:  # cargo's id for it, for both index protocols
         return "crates.io"
     scheme = crate.source.partition("+")[0]
     return {"": "local", "git": "git"}.get(scheme, "registry")
 
 
 def section(graph: Graph) -> bytes:
-    """The content of the section.
+    """Return the content of the section.
 
-    The zlib stream is of stored blocks: compressed ones differ between the zlibs of different Pythons, and
-    then so would the binary. A hundred bytes a crate are not worth that.
+    The zlib stream has stored blocks: compressed blocks depend on Python's zlib version, and the binary would
+    not be reproducible. Compression would save about a hundred bytes per crate.
     """
     content = json.dumps(document(graph), separators=(",", ":")).encode()
     pieces = [content[start : start + _STORED] for start in range(0, len(content), _STORED)]
@@ -63,7 +63,7 @@ def section(graph: Graph) -> bytes:
 
 
 def _blocks(pieces: list[bytes]) -> Iterable[bytes]:
-    """Stored blocks of a deflate stream (RFC 1951, 3.2.4)."""
+    """Yield stored blocks of a deflate stream (RFC 1951, 3.2.4)."""
     for number, piece in enumerate(pieces, 1):
         length = len(piece)
         yield bytes([number == len(pieces)])
@@ -71,10 +71,10 @@ def _blocks(pieces: list[bytes]) -> Iterable[bytes]:
 
 
 async def directory(graphs: Iterable[Graph]) -> dagger.Directory:
-    """The sections as files `<triple>/<binary>`.
+    """Return the sections as files `<triple>/<binary>`.
 
-    They go to the engine by way of this process's own disk: the content of a new file has to be text there,
-    and the engine's log would have all of it.
+    They are uploaded from this process's disk, since the content of `with_new_file` must be text, and would
+    be in the engine's log.
     """
     with tempfile.TemporaryDirectory() as name:
         places = write(graphs, Path(name))
@@ -85,10 +85,10 @@ async def directory(graphs: Iterable[Graph]) -> dagger.Directory:
 
 
 def write(graphs: Iterable[Graph], folder: Path) -> dict[str, str]:
-    """Write the sections as numbered files to a folder: no name on this machine is a project's choice.
+    """Write the sections as numbered files to a folder, so that no file name depends on the project.
 
     Returns:
-        The place `<triple>/<binary>` of each file, by its name.
+        The path `<triple>/<binary>` of each file, by its name.
     """
     places = {}
     for number, graph in enumerate(graphs):
@@ -98,5 +98,5 @@ def write(graphs: Iterable[Graph], folder: Path) -> dict[str, str]:
 
 
 def add(triple: str, binary: str) -> str:
-    """The argument with which objcopy adds its section to a binary."""
+    """Return objcopy's argument that adds the section to a binary."""
     return f"--add-section {SECTION}={FOLDER}/{triple}/{binary}"

@@ -1,9 +1,8 @@
-"""Compiled state as an archive, for runners on which nothing survives between runs.
+"""Save and restore compiled state as an archive, for CI runners that keep nothing between runs.
 
-The archive has what the cache volumes of a project have after a build: cargo's downloads, and its target
-directory with the sources that it was compiled from. A build that is given one starts from it where this
-engine has nothing of its own, and cargo then judges, as always, what of it is still fresh: there are no
-stub crates, and whatever the archive holds, what ships is compiled from the sources at hand.
+The archive has the content of a project's cache volumes after a build: cargo's downloads, and its target
+directory with the compiled sources. A build uses it if the engine has no compiled state, and cargo then
+compiles everything that is out of date, as usual.
 """
 
 from __future__ import annotations
@@ -19,25 +18,25 @@ ARCHIVE = "/state.tar.zst"
 PACKAGE = "zstd"
 
 DOWNLOADS = ("registry/index", "registry/cache", "git/db")
-"""Of cargo's home; what is unpacked from these is left out."""
+"""The parts of cargo's home in the archive, without what cargo unpacks from them."""
 
 COMPILED = ("target", "src", "state")
-"""Of the volume with compiled state: what is compiled, from which sources, and what was noted about both."""
+"""The parts of the compiled state's volume: the target directory, its sources, and the inputs of both."""
 
 
 def mount(container: dagger.Container, archive: dagger.File) -> dagger.Container:
-    """A container that can unpack an archive."""
+    """Return a container that can unpack an archive."""
     container = toolchain.with_packages(scripts.added(container), [PACKAGE])
     return container.with_mounted_file(ARCHIVE, archive)
 
 
 def fetch(command: Sequence[str]) -> list[str]:
-    """The command that unpacks cargo's downloads where there are none, and runs another."""
+    """Return a command that unpacks cargo's downloads if they are missing, and runs another command."""
     return scripts.command("fetch.sh", ARCHIVE, *command)
 
 
 def pack(built: dagger.Container) -> dagger.File:
-    """The archive of a container in which a build has just run."""
+    """Return the archive of a container that has just run a build."""
     home, build = toolchain.CARGO_HOME.strip("/"), toolchain.BUILD.strip("/")
     paths = [*(f"{home}/{name}" for name in DOWNLOADS), *(f"{build}/{name}" for name in COMPILED)]
     packing = scripts.command("pack.sh", ARCHIVE, *paths)

@@ -1,4 +1,4 @@
-"""The project's own checks in the builder: tests, clippy and formatting, natively or for a target."""
+"""Run the project's checks in the builder: tests, clippy and formatting, natively or for a target."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from pipeline.errors import ChecksFailed, printed
 from pipeline.native import natives
 from pipeline.progress import events
 from pipeline.project import diagnostics, packages, selection
-from pipeline.project.diagnostics import Failure
+from pipeline.project.diagnostics import KnownMessage
 from pipeline.project.metadata import relocated
 from pipeline.targets import Target
 from pipeline.toolchain import builder as toolchain
 
-# Each with what shows that the project's own text is in the output, where words of cargo's mean nothing.
-# What cargo says of the compiler ("Running `rustc …`") does not: that is a build that tells more of itself.
+# Each pattern shows that the output contains text of the project, in which cargo's messages have no meaning.
+# cargo's own "Running `rustc …`" in a verbose build does not match.
 _TESTED = r"(?m)^(?: {5}Running (?!`)| {3}Doc-tests |running \d+ tests?$|test result: )"
-TESTS = Failure(_TESTED, ChecksFailed, "the project's tests fail", "correct the tests that cargo names above")
-LINTS = Failure("", ChecksFailed, "clippy has objections", "correct what clippy names above")
-FORMAT = Failure("(?m)^Diff in ", ChecksFailed, "the sources are not formatted", "run `cargo fmt --all`")
+TESTS = KnownMessage(_TESTED, ChecksFailed, "the project's tests failed", "fix the failed tests above")
+LINTS = KnownMessage("", ChecksFailed, "clippy failed", "fix the warnings and errors of clippy above")
+FORMAT = KnownMessage("(?m)^Diff in ", ChecksFailed, "the sources are not formatted", "run `cargo fmt --all`")
 
 
 def test_command(plan: Plan, triple: str = "") -> list[str]:
-    """`cargo test` over the chosen packages, or those cargo chooses, for the build platform or a triple."""
+    """Return the `cargo test` command for the chosen packages, for the build platform or a triple."""
     choice = plan.request.choice
     packages = selection.chosen_package(plan.project, choice, plan.lock)
     packages = packages or selection.package_arguments(plan.binaries, plan.lock)
@@ -45,23 +45,23 @@ def test_command(plan: Plan, triple: str = "") -> list[str]:
 
 
 def lint_command(plan: Plan, deny_warnings: bool) -> list[str]:
-    """`cargo clippy` over every target of the workspace."""
+    """Return the `cargo clippy` command for all targets of the workspace."""
     command = ["cargo", "clippy", "--locked", "--workspace", "--all-targets"]
     command += [*selection.feature_arguments(plan.request.choice), *plan.request.choice.everywhere]
     return command + (["--", "--deny", "warnings"] if deny_warnings else [])
 
 
 def format_command() -> list[str]:
-    """`cargo fmt` that only looks."""
+    """Return the `cargo fmt` command that checks the formatting."""
     return ["cargo", "fmt", "--all", "--check"]
 
 
 async def test(plan: Plan, targets: Sequence[Target] = ()) -> str:
-    """Run the project's tests natively, or for each target under QEMU; what they printed.
+    """Run the project's tests natively, or for each target with QEMU, and return their output.
 
     Raises:
-        ChecksFailed: a test fails; its output is carried whole.
-        CompileError and its kin: see `diagnostics.explain`.
+        ChecksFailed: a test failed; the error has the complete output.
+        CompileError and its subclasses: see `diagnostics.explain`.
         PackageUnavailable, BaseImageUnavailable, RustMultiarchError: see `build.ready`.
     """
     container = build.builder(plan)
@@ -69,7 +69,7 @@ async def test(plan: Plan, targets: Sequence[Target] = ()) -> str:
         return await _run(plan, container, test_command(plan), TESTS)
     printed = []
     for target in targets:
-        # The emulator looks for the target's loader and libraries below this directory.
+        # QEMU looks for the target's loader and libraries in this directory.
         emulated = container.with_env_variable("QEMU_LD_PREFIX", f"/usr/{target.tools}")
         triple = target.triple(plan.request.libc)
         printed.append(await _run(plan, emulated, test_command(plan, triple), TESTS, target))
@@ -77,17 +77,17 @@ async def test(plan: Plan, targets: Sequence[Target] = ()) -> str:
 
 
 async def lint(plan: Plan, deny_warnings: bool = False) -> str:
-    """Run clippy; what it said.
+    """Run clippy and return its output.
 
     Raises:
-        ChecksFailed: clippy finds an error, or anything at all with `deny_warnings`.
+        ChecksFailed: clippy found an error, or a warning with `deny_warnings`.
     """
     container = build.builder(plan).with_exec(["rustup", "component", "add", "clippy"])
     return await _run(plan, container, lint_command(plan, deny_warnings), LINTS)
 
 
 async def fmt(plan: Plan) -> str:
-    """Check the formatting without changing a file; what rustfmt would change.
+    """Check the formatting without changing files, and return rustfmt's output.
 
     Raises:
         ChecksFailed: a file is not formatted.
@@ -100,21 +100,21 @@ async def _run(
     plan: Plan,
     container: dagger.Container,
     command: Sequence[str],
-    otherwise: Failure,
+    otherwise: KnownMessage,
     target: Target | None = None,
 ) -> str:
-    """Run a check's command once its container is ready, so that what makes that fail is no failed check.
+    """Prepare the container, then run a check's command, so that only its own failure is a failed check.
 
     Raises:
-        ChecksFailed: the check fails.
-        CompileError and its kin: see `diagnostics.explain`.
+        ChecksFailed: the check failed.
+        CompileError and its subclasses: see `diagnostics.explain`.
         PackageUnavailable, BaseImageUnavailable, RustMultiarchError: see `build.ready`.
     """
     events.enter(f"running {shlex.join(command[:2])}")
     await build.ready(container, plan)
     try:
         described = (
-            await build.builder(plan, plan.outline)
+            await build.builder(plan, plan.skeleton)
             .with_exec([*packages.COMMAND, *plan.request.choice.everywhere])
             .stdout()
         )
@@ -123,8 +123,8 @@ async def _run(
         return await checking.with_exec(scripts.command("check.sh", *build.PLACES)).combined_output()
     except dagger.ExecError as error:
         output = printed(error)
-        theirs = otherwise.pattern and re.search(otherwise.pattern, output)
-        rows = () if theirs else diagnostics.FAILURES
+        is_projects = otherwise.pattern and re.search(otherwise.pattern, output)
+        rows = () if is_projects else diagnostics.KNOWN_MESSAGES
         raise diagnostics.explain(
             output, shlex.join(command), otherwise=otherwise, suggest=natives.suggest, rows=rows
         ) from error

@@ -1,7 +1,7 @@
-"""From a plan to one directory of binaries per triple.
+"""Compile a plan into a directory of binaries per triple.
 
-Compiled state lives in a cache volume of the project. What makes that safe is state.sh: the volume knows what
-all that is compiled in it was made of, and what was made of anything else is dropped before cargo runs.
+Compiled state is kept in a cache volume of the project. The volume records the inputs of everything compiled
+in it, and state.sh removes results of other inputs before cargo runs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pipeline.toolchain import zig
 
 OUTPUT = "/output"
 LISTED = "programs"
-"""Below it, a file for each triple, which `programs` reads."""
+"""The directory below it with a file per triple, for `programs`."""
 
 
 SAFE = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
@@ -36,24 +36,24 @@ SAFE = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONF
 
 @dataclass(frozen=True)
 class Program:
-    """A finished program: its size in bytes, and the Debian packages with the libraries that it links."""
+    """A compiled program: its size in bytes, and the Debian packages of its shared libraries."""
 
     size: int
     packages: tuple[str, ...]
 
 
 def programs(listed: str) -> dict[str, Program]:
-    """The programs of one triple by name, from the lines that compile.sh writes."""
+    """Parse the output of compile.sh: the programs of a triple, by name."""
     rows = [line.split() for line in listed.splitlines()]
     return {name: Program(int(size), tuple(packages)) for name, size, *packages in rows}
 
 
 def builder(plan: Plan, source: dagger.Directory | None = None) -> dagger.Container:
-    """The builder of a plan, ready to run cargo.
+    """Return the builder of a plan, prepared for cargo.
 
     Args:
-        plan: what is to be built.
-        source: what it is run on; the plan's source where it is left out.
+        plan: the plan.
+        source: the source to mount; the plan's source by default.
     """
     request = plan.request
     native = plan.native
@@ -68,34 +68,34 @@ def builder(plan: Plan, source: dagger.Directory | None = None) -> dagger.Contai
     state = with_compiled_state(container, plan)
     container = toolchain.with_source(state, source or request.source, request.directory)
     if request.git_metadata:
-        # The files are root's, and the program may not run as root in a supplied builder.
+        # The files belong to root, and a custom builder may run as another user.
         container = toolchain.with_variables(container, SAFE.items())
     return toolchain.with_variables(container, request.build_args)
 
 
 def with_secrets(container: dagger.Container, plan: Plan) -> dagger.Container:
-    """Return a container with the secrets of the compile in its environment, for one command."""
+    """Add the build secrets to a container's environment, for one command."""
     for secret in plan.request.build_secrets:
         container = container.with_secret_variable(secret.name, secret.value)
     return container
 
 
 async def ready(container: dagger.Container, plan: Plan) -> None:
-    """Have the engine make a plan's builder, so that what makes that fail is not taken for a failing command.
+    """Make a plan's builder in the engine, so that its failures differ from those of a later command.
 
     Raises:
-        PackageUnavailable: Debian has no package that the builder is to have.
-        BaseImageUnavailable: no builder image for the Rust version.
-        RustMultiarchError: anything else failed on the way, such as the download of a standard library.
+        PackageUnavailable: Debian does not have a package of the builder.
+        BaseImageUnavailable: the Rust version has no image.
+        RustMultiarchError: another step failed, such as the download of a standard library.
     """
     try:
         await container.sync()
     except dagger.ExecError as error:
         output = printed(error)
         raise debian.unavailable(output, "the builder") or RustMultiarchError(
-            "the builder could not be made ready",
+            "the builder cannot be prepared",
             where="the builder",
-            fix="see above what failed; where it is a download, try again or check the network",
+            fix="see the output above; if a download failed, check the network and try again",
             output=output,
         ) from error
     except dagger.QueryError as error:
@@ -103,27 +103,27 @@ async def ready(container: dagger.Container, plan: Plan) -> None:
 
 
 def with_compiled_state(container: dagger.Container, plan: Plan) -> dagger.Container:
-    """A container with a project's compiled state, for one at a time.
+    """Mount a project's compiled state in a container, locked.
 
-    To the engine a volume of another sharing mode is another volume, whatever its name.
+    The engine has a separate volume for each sharing mode of a name.
     """
     volume, locked = dag.cache_volume(cache_volume(plan)), dagger.CacheSharingMode.LOCKED
     return container.with_mounted_cache(toolchain.BUILD, volume, sharing=locked)
 
 
 def cache_volume(plan: Plan) -> str:
-    """The name of the volume with a project's compiled state."""
+    """Return the name of the volume with a project's compiled state."""
     return f"rust-multiarch-build-{cache_key(plan)}"
 
 
 def cache_key(plan: Plan) -> str:
-    """Return the key of a project's compiled state: its repository, place in it, members and toolchain.
+    """Return the key of a project's compiled state: its repository, directory, members and toolchain.
 
-    Profiles and triples have their own directories inside. Different sources, even of different projects, may
-    share a volume: state.sh drops what does not fit.
+    Profiles and triples have separate directories in the volume. Different sources, even of different
+    projects, may share a volume, since state.sh removes results of other inputs.
     """
     chosen = [toolchain.compilers(target, plan.request.libc, plan.request.glibc) for target in TARGETS]
-    # What build scripts compiled with other flags would be linked again: cargo looks at names alone.
+    # The compilers are included, since cargo would link C code that was compiled with other flags.
     request = plan.request
     project = [plan.project.identity, request.origin, request.directory]
     names = [*project, plan.rust, zig.VERSION, request.build_platform, request.apart]
@@ -136,18 +136,18 @@ PLACES = (toolchain.SOURCE, toolchain.BUILD, plan_file.PATH)
 
 
 def with_plan(container: dagger.Container, text: str) -> dagger.Container:
-    """A container with the shell programs and the file that tells them what to do."""
+    """Add the shell programs and their plan file to a container."""
     return scripts.added(container).with_new_file(plan_file.PATH, text)
 
 
 async def compile(plan: Plan) -> dagger.Directory:
-    """Compile and collect: `<triple>/<binary>`, `symbols/<triple>/<binary>.debug`, `programs/`, `crates/`.
+    """Compile a plan into `<triple>/<binary>`, `symbols/<triple>/<binary>.debug`, `programs/` and `crates/`.
 
-    `crates/` is what cargo said of the build before it, which `crates.load` reads.
+    `crates/` has cargo's unit graphs, for `unit_graph.load`.
 
     Raises:
-        CompileError, LinkError, BuildScriptRanTarget: cargo failed; its output is carried whole.
-        PackageUnavailable: Debian has no package that the builder is to have.
+        CompileError, LinkError, BuildScriptRanTarget: cargo failed; the error has its complete output.
+        PackageUnavailable: Debian does not have a package of the builder.
         ProjectError: see `diagnostics.explain`.
     """
     output = dag.directory()
@@ -157,15 +157,15 @@ async def compile(plan: Plan) -> dagger.Directory:
 
 
 async def archive(plan: Plan) -> dagger.File:
-    """The compiled state after a build of a plan, for `BuildRequest.state` elsewhere.
+    """Return the compiled state after a build of a plan, for `BuildRequest.state` on another engine.
 
     Raises:
-        InvalidArgument: the plan compiles each target apart, so there is no one state.
-        CompileError and its kin: see `compile`.
+        InvalidArgument: the plan compiles each target separately, with separate states.
+        CompileError and its subclasses: see `compile`.
     """
     if plan.request.strategy is Strategy.EMULATED:
         raise InvalidArgument(
-            "the emulated strategy has a state for each platform",
+            "the emulated strategy has a separate compiled state for each platform",
             where="--strategy",
             fix="leave the strategy out, or build one platform at a time with --build-platform",
         )
@@ -173,7 +173,7 @@ async def archive(plan: Plan) -> dagger.File:
 
 
 def legs(plan: Plan) -> list[Plan]:
-    """The parts of a plan that are compiled apart: one, or one for each target on the target's platform."""
+    """Split a plan into separate compilations: one, or one per target on the target's platform."""
     request = plan.request
     if request.strategy is Strategy.CROSS:
         return [plan]
@@ -193,8 +193,8 @@ async def _compile(plan: Plan) -> dagger.Container:
     counts = {triple: needs.crates for triple, needs in zip(plan.request.triples, plan.needs, strict=True)}
     platforms = [target.platform for target in plan.request.targets]
     events.enter(events.COMPILING, platforms[0] if len(platforms) == 1 else "", counts)
-    # A change of code leaves the outline as it is, and with it the answer.
-    asking = await unit_graph.with_stable(builder(plan, plan.outline), plan.outline, toolchain.SOURCE)
+    # The skeleton does not change with the code, so the result is cached.
+    asking = await unit_graph.with_stable(builder(plan, plan.skeleton), plan.skeleton, toolchain.SOURCE)
     everywhere = plan.request.choice.everywhere
     commands = [relocated(words, toolchain.WORK, toolchain.SOURCE) for words in plan.commands]
     asked = unit_graph.ask(asking, commands, plan.request.triples[0], everywhere)

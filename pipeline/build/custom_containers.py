@@ -1,14 +1,14 @@
-"""Containers that the caller supplies in place of ours: what they have to be, and its check.
+"""Check and adopt custom containers: builders and runtimes given by the caller.
 
-A runtime is any container of the platform it is for. A builder is a container of the build platform with
+A runtime can be any container of its platform. A builder is a container of the build platform with
 
 * `cargo` and `rustc` on PATH,
-* `apt-get`, for the cross compilers and what native libraries need,
-* `rustup`, or the standard library of every target already there.
+* `apt-get`, for the cross compilers and native libraries,
+* `rustup`, or the standard library of every target.
 
-Its user, its working directory and its `CARGO_HOME` are replaced; a `config.toml` in that home keeps
-counting, so a builder may bring registries and mirrors of its own. Whether its C library fits the runtime is
-for the ABI gate to say.
+Its user, its working directory and its `CARGO_HOME` are replaced. A `config.toml` in that home still applies,
+so a builder may configure registries and mirrors. The ABI check verifies that its C library matches the
+runtime.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from pipeline.toolchain import builder as toolchain
 
 BUILDER = "the supplied builder"
 CARGO_CONFIG = "/.cargo/config.toml"
-"""Where cargo looks last before its home, so that the project's own configuration still wins."""
+"""The path that cargo reads last before its home, so the project's configuration takes precedence."""
 
 
 @dataclass(frozen=True)
 class SuppliedRuntime:
-    """What one platform's image starts from."""
+    """A custom runtime container of a platform."""
 
     platform: str
     container: dagger.Container
@@ -40,38 +40,38 @@ class SuppliedRuntime:
 
 @dataclass(frozen=True)
 class Supplied:
-    """Every container that the caller supplies.
+    """All custom containers.
 
     Attributes:
-        builder: what to compile in; None means the official Rust image.
-        runtimes: what images start from; platforms that are not in here start from the usual base.
+        builder: the container to compile in; None means the official Rust image.
+        runtimes: the bases of images; other platforms use the default base.
     """
 
     builder: dagger.Container | None = None
     runtimes: tuple[SuppliedRuntime, ...] = ()
 
     def with_runtime(self, platform: str, container: dagger.Container) -> Supplied:
-        """The same with a platform's runtime, in place of one it may have."""
+        """Add or replace a platform's runtime."""
         others = tuple(runtime for runtime in self.runtimes if runtime.platform != platform)
         return replace(self, runtimes=(*others, SuppliedRuntime(platform, container)))
 
     def runtime(self, target: Target) -> dagger.Container | None:
-        """What the image of a platform starts from, where it was supplied."""
+        """Return the custom runtime of a platform; None if there is none."""
         return next((one.container for one in self.runtimes if one.platform == target.platform), None)
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a builder says of itself.
+    """The properties of a builder.
 
     Attributes:
-        missing: programs that it lacks.
-        version: of rustc, for example 1.96.0.
+        missing: missing programs.
+        version: the version of rustc, for example 1.96.0.
         system: the distribution, for example debian 12.
-        toolchain: the name rustup has for the compiler; empty without rustup.
-        cargo_home: where cargo's own configuration lies.
-        without_std: triples it has no standard library for; empty with rustup, which adds them.
-        certificates: whether root certificates are there.
+        toolchain: rustup's name of the toolchain; empty without rustup.
+        cargo_home: the directory of cargo's configuration.
+        without_std: triples without a standard library; empty with rustup, which installs them.
+        certificates: true if it has root certificates.
     """
 
     missing: tuple[str, ...]
@@ -84,12 +84,12 @@ class Found:
 
 
 async def check_platform(container: dagger.Container, target: Target, what: str) -> None:
-    """Refuse a container of another platform.
+    """Check the platform of a custom container.
 
     Args:
-        container: what was supplied.
-        target: the platform it has to have.
-        what: what it is, for the message.
+        container: the container.
+        target: the required platform.
+        what: a description for the message.
 
     Raises:
         UnusableContainer: it has another platform.
@@ -97,7 +97,7 @@ async def check_platform(container: dagger.Container, target: Target, what: str)
     found = await container.platform()
     if _normal(found) != target.platform:
         raise UnusableContainer(
-            f"{what} is a container of {found}, not of {target.platform}",
+            f"{what} has the platform {found} instead of {target.platform}",
             where=what,
             fix=f"make it with dag.container(platform={target.platform!r})",
         )
@@ -106,24 +106,24 @@ async def check_platform(container: dagger.Container, target: Target, what: str)
 def _normal(platform: str) -> str:
     try:
         return parse(platform).platform
-    except PlatformError:  # not a target of ours, so not the one that was wanted either
+    except PlatformError:  # not a supported platform, so not the required one
         return platform
 
 
 async def adopt(
     container: dagger.Container, triples: Sequence[str], rust: str = "", platform: str = ""
 ) -> tuple[str, dagger.Container]:
-    """A supplied builder as `toolchain.native` would give it: what it is, and the container.
+    """Check a custom builder and prepare it like `toolchain.native`; return its version and the container.
 
     Args:
         container: the builder.
-        triples: what it is to build for.
-        rust: the Rust version that was asked for; empty for whatever the builder has.
-        platform: what it has to run on; the engine's own where it is empty.
+        triples: the triples to build for.
+        rust: the required Rust version; empty for any.
+        platform: the required platform; the engine's platform if empty.
 
     Raises:
-        UnusableContainer: it lacks something; all of it is named.
-        InvalidArgument: it has another version of Rust than was asked for.
+        UnusableContainer: it lacks something; the message lists everything.
+        InvalidArgument: it has another Rust version.
     """
     await check_platform(container, parse(platform or await dag.default_platform()), BUILDER)
     container = container.with_user("0").with_workdir("/")
@@ -131,7 +131,7 @@ async def adopt(
         found = read(await container.with_exec(["sh", "-c", inspection(triples)]).stdout(), triples)
     except dagger.ExecError as error:
         raise UnusableContainer(
-            "the supplied builder has no shell to run commands with",
+            "the supplied builder has no shell",
             where=BUILDER,
             fix="start from an image such as " + toolchain.rust_image(toolchain.RUST),
             output=error.stderr,
@@ -148,16 +148,16 @@ async def adopt(
 
 
 def not_emulated() -> InvalidArgument:
-    """The error for one builder where every platform was to have one of its own."""
+    """Return the error for a custom builder with the emulated strategy."""
     return InvalidArgument(
-        "a supplied builder is of one platform, and the emulated strategy wants one of each",
+        "the emulated strategy needs a builder for each platform, and a custom builder has only one",
         where="strategy",
-        fix="leave the strategy out, or the builder",
+        fix="remove --strategy, or the custom builder",
     )
 
 
 def inspection(triples: Sequence[str]) -> str:
-    """The shell program whose output `read` understands; it succeeds whatever is missing."""
+    """Return the shell program that inspects a builder, for `read`; it always succeeds."""
     return f"""
     for program in cargo rustc apt-get; do command -v $program >/dev/null || echo "missing $program"; done
     echo "home ${{CARGO_HOME:-${{HOME:-/root}}/.cargo}}"
@@ -165,7 +165,7 @@ def inspection(triples: Sequence[str]) -> str:
     rustc --version
     (. /etc/os-release && echo "system $ID $VERSION_ID")
     if command -v rustup >/dev/null; then
-        # RUST_VERSION is what the base image was made with, whatever `rustup default` chose after that.
+        # RUST_VERSION is the base image's version; `rustup default` may have changed it since.
         active=$(rustup show active-toolchain 2>/dev/null | head -n 1 | cut -d ' ' -f 1 || :)
         echo "toolchain ${{RUSTUP_TOOLCHAIN:-${{active:-$RUST_VERSION}}}}"
     else
@@ -178,7 +178,7 @@ def inspection(triples: Sequence[str]) -> str:
 
 
 def read(output: str, triples: Sequence[str]) -> Found:
-    """What `inspection` printed, as data."""
+    """Parse the output of `inspection`."""
     said: dict[str, list[str]] = {}
     for line in output.splitlines():
         name, _, value = line.partition(" ")
@@ -196,15 +196,15 @@ def read(output: str, triples: Sequence[str]) -> Found:
 
 
 def accept(found: Found, rust: str) -> None:
-    """Refuse a builder that does not keep the contract.
+    """Check the properties of a builder.
 
     Args:
-        found: what it says of itself.
-        rust: the Rust version that was asked for, or nothing.
+        found: its properties.
+        rust: the required Rust version; empty for any.
 
     Raises:
-        UnusableContainer: it lacks programs or standard libraries; all of them are named.
-        InvalidArgument: it has another version of Rust than was asked for.
+        UnusableContainer: it lacks programs or standard libraries; the message lists all of them.
+        InvalidArgument: it has another Rust version.
     """
     lacking = [f"no {program} on PATH" for program in found.missing]
     lacking += [f"no standard library for {triple}" for triple in found.without_std if not found.missing]
@@ -212,11 +212,11 @@ def accept(found: Found, rust: str) -> None:
         raise UnusableContainer(
             f"the supplied builder has {', '.join(lacking)}",
             where=BUILDER,
-            fix="install it there; a builder needs cargo, rustc and apt-get, and rustup or each target's std",
+            fix="install it; a builder needs cargo, rustc and apt-get, and rustup or each target's std",
         )
     if rust and not f"{found.version}.".startswith(f"{rust}."):
         raise InvalidArgument(
-            f"Rust {rust} was asked for and the supplied builder has {found.version}",
+            f"--rust-version is {rust}, and the supplied builder has Rust {found.version}",
             where="--rust-version",
-            fix="leave the version out, or supply a builder that has it",
+            fix="remove --rust-version, or use a builder with this version",
         )

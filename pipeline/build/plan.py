@@ -1,7 +1,7 @@
-"""What a build amounts to, known before any compiler starts: an order becomes a plan.
+"""Plan a build before compiling: turn a build request into a plan.
 
-Three commands run for it, each with only what it needs, so each is cached by itself: describe the project,
-fetch its dependencies, resolve them. They see the project's outline, which a change of code leaves as it is.
+Three commands run with minimal inputs, so that each is cached separately: describe the project, fetch its
+dependencies, resolve them. They use the project's skeleton, which does not change with the code.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from pipeline.project import diagnostics, metadata, rust_version, selection, tre
 from pipeline.project.diagnostics import Phase
 from pipeline.project.metadata import Binary, Project
 from pipeline.project.rust_version import Declared
-from pipeline.project.skeleton import outline
+from pipeline.project.skeleton import skeleton
 from pipeline.targets import Strategy
 from pipeline.toolchain import builder as toolchain
 from pipeline.toolchain import channel, zig
@@ -44,33 +44,33 @@ from pipeline.toolchain.channel import DEFAULT, Toolchain
 
 MADE = ("debug", "release", "doc", "*-*-*", ".rustc_info.json")
 OUTPUT = ["target", *(f"**/target/{name}" for name in MADE)]
-"""What cargo writes: all of it at the top, and elsewhere what has a name that cargo gave it, for `target` is
-a good name for a module too."""
+"""cargo's output: `target` at the top, and in other directories only cargo's own names below `target`, which
+may also be the name of a module."""
 
 IGNORED = [*OUTPUT, "**/node_modules", "**/.venv", *private.PATTERNS]
-"""Left out of the source: build output, history and keys, which no compile reads."""
+"""Patterns of files left out of the source: build output, history and keys."""
 
 FETCH = ["cargo", "fetch", "--locked"]
-"""The download of everything the lock file names, once, before anything else asks for it."""
+"""The command that downloads everything in the lock file."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a build will do, known before any compiler starts."""
+    """The plan of a build, made before compiling."""
 
     request: BuildRequest
     rust: str
-    """The version of Rust, and of a supplied builder its system too: what compiled state depends on."""
+    """The Rust version, with a custom builder's system: compiled state depends on it."""
     native: dagger.Container
-    """Rust on the build platform, as `toolchain.native` gives it or as it was supplied."""
-    outline: dagger.Directory
-    """No more of the source than cargo needs before a compile."""
+    """A container with Rust on the build platform: from `toolchain.native`, or a custom builder."""
+    skeleton: dagger.Directory
+    """The files of the source that cargo needs before compiling."""
     project: Project
     binaries: tuple[Binary, ...]
     commands: tuple[tuple[str, ...], ...]
-    """The cargo calls: one, unless targets disagree about a variable that all of one call read."""
+    """The cargo commands: one, unless targets need different values of a variable without a triple."""
     needs: tuple[Needs, ...] = ()
-    """What the native dependencies imply, in the order of the targets."""
+    """The needs of the native dependencies, in the order of the targets."""
     pinned: Toolchain = DEFAULT
     """What the project's toolchain file asks for, as far as it is followed."""
     warnings: tuple[str, ...] = ()
@@ -80,23 +80,23 @@ class Plan:
 
     @property
     def image(self) -> str:
-        """What the builder starts from: an image's name, or that it was supplied."""
+        """Return the name of the builder's image, or a description of a custom builder."""
         return (
             custom_containers.BUILDER if self.request.builder is not None else toolchain.rust_image(self.rust)
         )
 
 
 async def plan(request: BuildRequest) -> Plan:
-    """What an order amounts to, from the manifests and the lock file; its dependencies are fetched for that.
+    """Plan a build from the manifests and the lock file, and fetch its dependencies.
 
     Raises:
-        UnsupportedLibc: a target cannot be built with the C library, or a package not linked with it.
-        CannotCrossCompile: a native dependency that cannot be built; all are named at once.
-        NotACargoProject, LockMissing: a file that every build needs is not there.
+        UnsupportedLibc: a target cannot be built, or a package cannot be linked, with the C library.
+        CannotCrossCompile: native dependencies cannot be built; the message lists all of them.
+        NotACargoProject, LockMissing: a required file is missing.
         ProjectError: see `selection.choose` and `diagnostics.explain`.
-        MissingCredentials: a private dependency; see `diagnostics.explain`.
-        BaseImageUnavailable: no builder image for the Rust version.
-        UnusableContainer: a supplied builder; see `supplied.adopt`.
+        MissingCredentials: see `diagnostics.explain`.
+        BaseImageUnavailable: the Rust version has no image.
+        UnusableContainer: see `custom_containers.adopt`.
     """
     zig.check(request.targets, request.libc, request.glibc)
     _check_target_packages(request)
@@ -216,7 +216,7 @@ async def _not_followed(request: BuildRequest, rust: str) -> tuple[str, ...]:
 def build_commands(
     request: BuildRequest, binaries: Sequence[Binary], needs: Sequence[Needs], lock: str = ""
 ) -> tuple[tuple[str, ...], ...]:
-    """One `cargo build` for all targets, or one for each set of targets that agree on `Needs.common`."""
+    """Return one `cargo build` for all targets, or one per group of targets with the same `Needs.common`."""
 
     def command(triples: Sequence[str]) -> tuple[str, ...]:
         words = selection.build_command(request.choice, binaries, triples, lock)
@@ -248,8 +248,8 @@ async def _read_lock(files: Files, location: Location) -> str:
         raise LockMissing(
             f"the source has no {lock}, so two builds of it could differ",
             where="source",
-            fix="run `cargo generate-lockfile` and commit Cargo.lock; a lock file that is there is named by "
-            ".gitignore: take it out of it",
+            fix="run `cargo generate-lockfile` and commit Cargo.lock; if it exists already, remove it from "
+            ".gitignore",
         )
     return text
 
@@ -265,12 +265,12 @@ async def _pinned(request: BuildRequest) -> Toolchain:
 
 
 async def _described(request: BuildRequest, native: dagger.Container) -> tuple[Project, BuildRequest]:
-    """The project, and the order with no more of its source than cargo needs before a compile."""
-    outlined = replace(request, source=await outline(request.source, native))
+    """Return the project, and the request with the skeleton as its source."""
+    reduced = replace(request, source=await skeleton(request.source, native))
     try:
-        return await _describe(outlined, native), outlined
+        return await _describe(reduced, native), reduced
     except InvalidManifest:
-        # It may be the outline that is at fault, or a supplied builder without Debian's tools.
+        # The cause may be the skeleton, or a custom builder without Debian's tools.
         return await _describe(request, native), request
 
 
@@ -288,7 +288,7 @@ async def _describe(request: BuildRequest, native: dagger.Container) -> Project:
 async def _fetch(
     request: BuildRequest, native: dagger.Container, lock: str, configured: Mapping[str, Any]
 ) -> None:
-    """Have all dependencies in cargo's home, which every builder shares; only this sees the credentials."""
+    """Fetch all dependencies to cargo's home, shared by all builders; only this step has the credentials."""
     container = _with_project(native, request)
     needed = credentials.programs(lock, configured)
     container = toolchain.with_packages(container, needed) if needed else container
@@ -312,7 +312,7 @@ def _with_project(container: dagger.Container, request: BuildRequest) -> dagger.
 
 
 async def _build_scripts(request: BuildRequest, project: Project) -> dict[str, str]:
-    """The text of the build script of each package that has one, by the package's name."""
+    """Return the text of each build script, by package name."""
     files = InEngine(request.source)
     paths = metadata.build_scripts(project.metadata)
     return {

@@ -1,19 +1,19 @@
-"""The file that tells compile.sh and check.sh what to do.
+"""Write the plan file, the input of compile.sh and check.sh.
 
-It has a line for each thing to know: a word for its kind, a tab, and its fields with tabs between.
+Each line has a kind and its fields, separated by tabs.
 
-    place      where in the source cargo runs
+    place      the directory in the source that cargo runs in
     package    a package of the project: name, directory, whether it `runs` at compile time or is `plain`
     variable   the name of a build argument
-    argument   a further argument of cargo
-    linker     a variable of cargo's, and the linker it is set to where there is one
+    argument   an additional argument of cargo
+    linker     a variable of cargo, and the linker it is set to if that exists
     target     triple, prefix of its binutils, architecture of its Debian packages
     binary     a program to collect
-    sections   the directory of the sections that programs get
+    sections   the directory of the sections to add to programs
     libraries  the directory with the lists of shared libraries and their packages
     archive    compiled state to start from
-    command    begins a command, whose words follow
-    word       a word of a command, with line breaks and tabs as in C
+    command    the start of a command; its words follow
+    word       a word of a command, with line breaks and tabs escaped as in C
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\t": "\\t"})
 
 
 def compiling(plan: Plan, packages: Iterable[Local]) -> str:
-    """What compile.sh reads."""
+    """Return the plan file for compile.sh."""
     request = plan.request
     rows = [*_common(plan, packages), ("sections", auditable.FOLDER), ("libraries", debian.SONAMES)]
     if request.state is not None:
@@ -49,7 +49,7 @@ def compiling(plan: Plan, packages: Iterable[Local]) -> str:
 def checking(
     plan: Plan, packages: Iterable[Local], words: Sequence[str], target: Target | None = None
 ) -> str:
-    """What check.sh reads: a command, for a target or the build platform."""
+    """Return the plan file for check.sh: a command, for a target or the build platform."""
     rows = [*_common(plan, packages), *([_target(plan, target)] if target else []), *_command(words)]
     return _text(rows)
 
@@ -74,7 +74,7 @@ def _command(words: Iterable[str]) -> list[tuple[str, ...]]:
 
 
 def escaped(text: str) -> str:
-    """A text as the shell's `printf %b` reads it, in one line."""
+    """Escape a text into one line, for the shell's `printf %b`."""
     return text.translate(_ESCAPES)
 
 

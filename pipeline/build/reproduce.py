@@ -1,4 +1,4 @@
-"""Whether a build is reproducible: made twice with nothing shared but the downloads, and compared."""
+"""Check that a build is reproducible: build twice, sharing only the downloads, and compare."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ AT_ONCE = 8
 
 
 async def twice(plan: Plan) -> int:
-    """Compile a plan twice, each time from nothing; how many files are the same.
+    """Compile a plan twice without compiled state, and return the number of identical files.
 
     Raises:
-        NotReproducible: the two differ; the message names each file that does.
-        CompileError and its kin: see `build.compile`.
+        NotReproducible: the builds differ; the message lists the files.
+        CompileError and its subclasses: see `build.compile`.
     """
     outputs = []
     for _ in range(2):
-        # A name that no build had before: its volume of compiled state is empty.
+        # A unique name, so that the volume of compiled state is empty.
         request = replace(plan.request, apart=secrets.token_hex(8))
         outputs.append(await compile(replace(plan, request=request)))
     first, second = [await digests(output) for output in outputs]
@@ -34,13 +34,13 @@ async def twice(plan: Plan) -> int:
             "two builds of the same sources differ in " + ", ".join(different),
             where="reproduce",
             fix="look for times, random numbers and absolute paths in build scripts and macros; "
-            "SOURCE_DATE_EPOCH is set for those that heed it",
+            "SOURCE_DATE_EPOCH is set for programs that support it",
         )
     return len(first)
 
 
 async def digests(directory: dagger.Directory) -> dict[str, str]:
-    """The digest of every file's content, by path."""
+    """Return the digest of every file's content, by path."""
 
     async def read(path: str) -> str:
         return await directory.file(path).digest(exclude_metadata=True)
@@ -50,5 +50,5 @@ async def digests(directory: dagger.Directory) -> dict[str, str]:
 
 
 def differing(first: Mapping[str, str], second: Mapping[str, str]) -> list[str]:
-    """The paths that only one has, or that differ, in order."""
+    """Return the sorted paths that differ or are missing on one side."""
     return sorted(path for path in first.keys() | second.keys() if first.get(path) != second.get(path))

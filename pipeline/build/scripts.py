@@ -1,4 +1,4 @@
-"""The shell programs beside this module, in a container."""
+"""Run the shell programs beside this module in a container."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ FOLDER = "/opt/rust-multiarch/programs"
 
 
 def added(container: dagger.Container) -> dagger.Container:
-    """A container with the programs in `FOLDER`."""
+    """Add the programs to a container, in `FOLDER`."""
     for path in sorted(Path(__file__).parent.glob("*.sh")):
         container = container.with_new_file(f"{FOLDER}/{path.name}", path.read_text())
     return container
 
 
 def command(name: str, *arguments: str) -> list[str]:
-    """The command that runs a program."""
+    """Return the command that runs a program."""
     return ["bash", f"{FOLDER}/{name}", *arguments]

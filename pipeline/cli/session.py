@@ -27,7 +27,7 @@ from pipeline.config.workspace import MANIFEST
 from pipeline.errors import InvalidArgument, NotAGitRepository
 from pipeline.git import ci
 from pipeline.git import facts as git
-from pipeline.git.context import Situation
+from pipeline.git.context import BuildContext
 from pipeline.main import RustMultiarch
 from pipeline.printable import printable
 from pipeline.progress.view import Mode
@@ -188,20 +188,20 @@ async def _module(
 
 def situation(
     source: Path, ref: str, environ: Mapping[str, str] = os.environ, crates: tuple[str, ...] = ()
-) -> Situation | None:
+) -> BuildContext | None:
     """What git and the environment say of the source; None outside a repository.
 
     Args:
         source: the project.
         ref: a git reference in place of what CI says.
         environ: the environment variables.
-        crates: see `Situation`.
+        crates: see `BuildContext`.
 
     Raises:
         NotAGitRepository: there is one, and git cannot read it.
     """
     facts = git.read_if_any(source)
-    return Situation(facts, ci.of_ref(ref) if ref else ci.event(environ), crates) if facts else None
+    return BuildContext(facts, ci.of_ref(ref) if ref else ci.event(environ), crates) if facts else None
 
 
 def answer(

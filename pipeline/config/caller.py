@@ -1,4 +1,4 @@
-"""The caller's workspace: the cargo project around the directory that a Dagger function is called in."""
+"""Find the cargo project around the directory that a Dagger function is called from."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ async def manifest_path(workspace: dagger.Workspace) -> str:
     """Return the path of the nearest Cargo.toml, from the root of the caller's workspace.
 
     Raises:
-        NotACargoProject: there is no Cargo.toml in the caller's directory, nor in one above it.
+        NotACargoProject: neither the caller's directory nor a parent has a Cargo.toml.
     """
     found = await workspace.find_up(MANIFEST)
     if not found:
         raise NotACargoProject(
-            f"there is no {MANIFEST} in the directory of the call, nor in one above it",
+            f"there is no {MANIFEST} in the caller's directory or its parents",
             where="the caller's workspace",
             fix="call from a directory of the cargo project, or pass it: --source path/to/project",
         )
@@ -27,5 +27,5 @@ async def manifest_path(workspace: dagger.Workspace) -> str:
 
 
 def source(workspace: dagger.Workspace, exclude: Sequence[str]) -> dagger.Directory:
-    """Return the workspace's files without those that .gitignore names, nor those of the patterns."""
+    """Return the workspace's files, without those in .gitignore or matching the patterns."""
     return workspace.directory("/", exclude=list(exclude), gitignore=True)

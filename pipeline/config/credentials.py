@@ -1,8 +1,8 @@
-"""Access to private dependencies: what `cargo fetch` may use, and nothing after it sees.
+"""Give `cargo fetch`, and no later step, access to private dependencies.
 
-Sources of the rules: the cargo book, "Git Authentication" and "Registry Authentication"; gitcredentials(7)
-for the helper. Git dependencies are fetched by git itself, not by cargo's own library: it reads the same
-configuration as on a laptop, and works where a distribution's cargo and libgit2 do not fit together.
+Sources: the cargo book, "Git Authentication" and "Registry Authentication"; gitcredentials(7) for the helper.
+Git dependencies are fetched with git instead of cargo's library, since it uses the same configuration as on a
+developer's machine, and works if a distribution's cargo and libgit2 are incompatible.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KNOWN_HOSTS = "/etc/ssh/ssh_known_hosts"
 AGENT = "/run/ssh-agent.sock"
 
 # Published by each host: GitHub, "GitHub's SSH key fingerprints"; GitLab, "GitLab.com settings"; Bitbucket,
-# "Configure SSH". Whoever passes known hosts of their own replaces all of them.
+# "Configure SSH". --ssh-known-hosts replaces all of them.
 PUBLIC_HOSTS = """\
 github.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl
 gitlab.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAfuCHKVTjquxvt6CM6tdG4SLp1Btn/nOeHHE5UOzRdf
@@ -30,20 +30,20 @@ bitbucket.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIazEu89wgQZ4bqs3d63QSMzYVa0Mu
 """
 
 _PROVIDERS = "CARGO_REGISTRY_GLOBAL_CREDENTIAL_PROVIDERS"
-"""Without it cargo takes no token from the environment for a registry that wants one for reading."""
+"""Required for cargo to use a token in the environment for reading from a registry."""
 
 _OTHER_INDEX = r"registry\+(?!sparse\+|https://github\.com/rust-lang/crates\.io-index$)"
-"""A registry whose index is a git repository; of crates.io's own, cargo takes files over https instead."""
+"""A registry with a git index; for crates.io, cargo uses the sparse index instead."""
 
 PROGRAMS = ((rf"git\+|{_OTHER_INDEX}", "git"), (r"(?:git|registry)\+ssh:", "openssh-client"))
-"""What a source in Cargo.lock starts with, and the Debian package that it is fetched with."""
+"""Prefixes of sources in Cargo.lock, and the Debian packages needed to fetch them."""
 
 REPLACEMENTS = (
     ("source", "registry", "registry+"),
     ("source", "git", "git+"),
     ("registries", "index", "registry+"),
 )
-"""What may take a source's place: table and key that hold its address, and what Cargo.lock puts before it."""
+"""Source replacements: table and key of the address, and the prefix of such sources in Cargo.lock."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class RegistryToken:
 
 @dataclass(frozen=True)
 class BuildSecret:
-    """A secret variable of the compile."""
+    """A secret environment variable of the compilation."""
 
     name: str
     value: dagger.Secret
@@ -64,7 +64,7 @@ class BuildSecret:
 
 @dataclass(frozen=True)
 class GitToken:
-    """A user name and a password or token for git over https at one host."""
+    """A user name and a password or token of a host, for git over https."""
 
     host: str
     token: dagger.Secret
@@ -73,7 +73,7 @@ class GitToken:
 
 @dataclass(frozen=True)
 class Access:
-    """Everything private dependencies are fetched with.
+    """The credentials for private dependencies.
 
     Attributes:
         registries: tokens of alternative registries.
@@ -88,7 +88,7 @@ class Access:
     known_hosts: dagger.File | None = None
 
     def grant(self, container: dagger.Container) -> dagger.Container:
-        """A container whose cargo can fetch what these open; only secrets and sockets are added to it."""
+        """Add the credentials to a container, as secrets and sockets."""
         for registry in self.registries:
             container = container.with_secret_variable(registry_variable(registry.name), registry.token)
             container = container.with_env_variable(_PROVIDERS, "cargo:token")
@@ -104,25 +104,25 @@ class Access:
                 container = container.with_new_file(KNOWN_HOSTS, PUBLIC_HOSTS)
             else:
                 container = container.with_file(KNOWN_HOSTS, self.known_hosts)
-        # No question is ever asked: nobody is there to answer it.
+        # Never prompt, since nobody can answer.
         return container.with_env_variable("CARGO_NET_GIT_FETCH_WITH_CLI", "true").with_env_variable(
             "GIT_TERMINAL_PROMPT", "0"
         )
 
 
 def programs(lock: str, configuration: Mapping[str, Any] | None = None) -> list[str]:
-    """The Debian packages that fetch what a Cargo.lock names; none where cargo itself does all of it.
+    """Return the Debian packages needed to fetch the sources in a Cargo.lock; [] if cargo is enough.
 
     Args:
         lock: the lock file.
-        configuration: cargo's of the project, which may replace what the lock file names.
+        configuration: the project's cargo configuration, which may replace sources.
     """
     sources = [*re.findall(r'^source = "([^"]+)"', lock, re.MULTILINE), *_replacements(configuration or {})]
     return [package for start, package in PROGRAMS if any(re.match(start, source) for source in sources)]
 
 
 def _replacements(document: Mapping[str, Any]) -> list[str]:
-    """What takes a source's place, as Cargo.lock would name it (the cargo book, "Source Replacement")."""
+    """Return the replacements of sources as in Cargo.lock (the cargo book, "Source Replacement")."""
     defined = cargo_toml.table(document, "source")
     names = [str(cargo_toml.table(defined, name).get("replace-with", "")) for name in defined]
     return [
@@ -134,10 +134,10 @@ def _replacements(document: Mapping[str, Any]) -> list[str]:
 
 
 def registry_variable(name: str) -> str:
-    """The variable in which cargo looks for a registry's token, for example CARGO_REGISTRIES_MY_CORP_TOKEN.
+    """Return cargo's variable for a registry's token, for example CARGO_REGISTRIES_MY_CORP_TOKEN.
 
     Raises:
-        InvalidArgument: cargo takes no registry of that name.
+        InvalidArgument: the name is invalid for cargo.
     """
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
         raise InvalidArgument(
@@ -149,13 +149,13 @@ def registry_variable(name: str) -> str:
 
 
 def gitconfig(hosts: list[tuple[str, str]]) -> str:
-    """A git configuration that answers for some hosts with what is in the environment; no secret is in it.
+    """Return a git configuration with a credential helper that reads the tokens from the environment.
 
     Args:
-        hosts: name of the host, with its port if it has one, and user name.
+        hosts: host names, each with an optional port, and user names.
 
     Raises:
-        InvalidArgument: a host or user name with characters that none has.
+        InvalidArgument: a host or user name is invalid.
     """
     sections = []
     for number, (host, username) in enumerate(hosts):
@@ -167,9 +167,9 @@ def gitconfig(hosts: list[tuple[str, str]]) -> str:
             raise InvalidArgument(
                 f"{username!r} is not a user name",
                 where="--git-token",
-                fix="most hosts take any, for example git",
+                fix="use letters, digits and `.@+-_`; most hosts accept any name, for example git",
             )
-        # In git's own quoting, inside of which the shell's keeps every byte of the token.
+        # Quoted for git, and for the shell that git runs.
         answer = rf"printf 'username=%s\\npassword=%s\\n' '{username}' \"${_git_variable(number)}\""
         for scheme in ("https", "http"):
             sections.append(f'[credential "{scheme}://{host}"]\n\thelper = "!f() {{ {answer}; }}; f"\n')

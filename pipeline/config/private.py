@@ -1,7 +1,7 @@
-"""Files that are not handed to an engine: git's own, and private keys and credentials.
+"""List files that are not uploaded to an engine: .git, private keys and credentials.
 
-CI systems leave credentials in the checkout. What an engine gets it keeps in its cache, and every build
-script can read it. A key that git tracks is a part of the project, as those of tests are, unless it signs.
+CI systems leave credentials in the checkout. The engine caches uploaded files, and build scripts can read
+them. A key tracked by git is part of the project, for example for tests, unless it is a signing key.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Private:
-    """A row: a file or directory by its name, with its parent's where that alone says enough.
+    """A private file or directory.
 
     Attributes:
-        pattern: the last parts of a path; `*` stands for any text.
-        what: what it holds.
-        source: the page that says so.
-        never: it is left out even where git tracks it.
+        pattern: the last parts of its path; `*` matches any text.
+        what: a description of the content.
+        source: the documentation of the file.
+        never: leave it out even if git tracks it.
     """
 
     pattern: str
@@ -54,15 +54,15 @@ PRIVATE = (
 # fmt: on
 
 PATTERNS = [f"**/{row.pattern}" for row in PRIVATE]
-"""All of them as patterns of Dagger."""
+"""All patterns, in Dagger's format."""
 
 NEVER = [f"**/{row.pattern}" for row in PRIVATE if row.never]
-"""Those that are left out even where git tracks them."""
+"""The patterns of files left out even if git tracks them."""
 
 _NAMES = "|".join(re.escape(row.pattern).replace(r"\*", "[^/]*") for row in PRIVATE)
 _ANY = re.compile(f"(?:.*/)?(?:{_NAMES})(?:/.*)?", re.DOTALL)
 
 
 def is_private(path: str) -> bool:
-    """Tell whether a path, relative to a project, is or lies in one of them."""
+    """Return True if a path, relative to a project, is private or in a private directory."""
     return _ANY.fullmatch(path) is not None

@@ -1,4 +1,4 @@
-"""The build request: the merged settings as one frozen record, made once at each entrance."""
+"""Make the build request, a frozen record of the merged settings, once per command or function call."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ CREDENTIAL = re.compile(
     r"(?:^|_)(?:TOKEN|SECRETS?|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|(?:API|PRIVATE|ACCESS|SECRET)_?KEY)(?:_|$)",
     re.IGNORECASE,
 )
-"""Names of variables that hold secrets: as build arguments they would be in the engine's log and cache."""
+"""Names of variables with secrets, which as build arguments would be in the engine's log and cache."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What of a project to build, in cargo's own words; empty means cargo's own default.
+    """The parts of a project to build, in cargo's terms; empty values mean cargo's default.
 
     Attributes:
-        package: workspace member to build from.
-        bins: binaries to build.
-        features: cargo features to switch on.
-        all_features: switch on every feature.
-        no_default_features: leave the default features out.
-        profile: cargo profile (`release`, `dev` or one of the project's own).
-        arguments: further arguments of `cargo build`, passed on as they are.
-        every: where no binary is named, all that the features allow instead of the one cargo would run.
+        package: the workspace member to build.
+        bins: the binaries to build.
+        features: the cargo features to enable.
+        all_features: enable all features.
+        no_default_features: disable the default features.
+        profile: the cargo profile (`release`, `dev` or a custom one).
+        arguments: additional arguments of `cargo build`.
+        every: without named binaries, build all that the features allow, instead of the default binary.
     """
 
     package: str = ""
@@ -78,29 +78,29 @@ CARGO_READS = re.compile(
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """A build as it was requested.
+    """A request for a build.
 
     Attributes:
-        source: the project and what it uses of its repository.
-        targets: what to build for.
-        choice: which binaries and how.
-        libc: C library of the binaries.
-        glibc: oldest glibc they run on; empty means the distribution's.
-        rust: Rust version; empty means the project's own, else this module's.
-        build_args: environment of the compile, `NAME=value`.
-        build_secrets: secrets in the environment of the compile, and nowhere else.
-        packages: further Debian packages of the builder.
-        access: what private dependencies are fetched with.
-        target_packages: further Debian packages to link with, installed for each target.
-        tests: the builder is for the whole workspace and its tests too.
-        build_platform: what the compiler runs on; the engine's own where it is empty.
-        strategy: one compiler for every target, or for each target one on its own platform.
-        state: an archive of compiled state to start from, where the engine has none.
-        apart: a word that keeps the compiled state from that of every other build.
+        source: the project, with the files of its repository that it needs.
+        targets: the targets to build for.
+        choice: the binaries to build, and how.
+        libc: the C library of the binaries.
+        glibc: the oldest glibc they run on; empty means the distribution's.
+        rust: the Rust version; empty means the project's, else the default.
+        build_args: environment variables of the compilation, `NAME=value`.
+        build_secrets: secret environment variables of only the compilation.
+        packages: additional Debian packages of the builder.
+        access: the credentials for private dependencies.
+        target_packages: additional Debian packages to link with, installed for each target.
+        tests: prepare the builder for the tests of the whole workspace.
+        build_platform: the platform of the compiler; the engine's platform if empty.
+        strategy: cross-compile all targets, or run a compiler on each target's platform.
+        state: an archive of compiled state to use if the engine has none.
+        apart: a unique word for separate compiled state.
         git_metadata: the source has a git directory for build scripts.
-        directory: where in the source cargo is run, as POSIX writes it; its top where it is empty.
-        origin: address of the project's repository; empty where git does not tell.
-        builder: the container to compile in, where one is supplied; see `pipeline.build.custom_containers`.
+        directory: the directory in the source to run cargo in; empty for the source itself.
+        origin: the address of the project's repository; empty if unknown.
+        builder: a custom container to compile in; see `pipeline.build.custom_containers`.
     """
 
     source: dagger.Directory
@@ -129,7 +129,7 @@ class BuildRequest:
 
         Args:
             commit: see `pipeline.git.minimal`.
-            place: the directory of the source that it belongs to; its top where it is empty.
+            place: the directory in the source to add it to; empty for the source itself.
         """
         source = self.source.with_directory(posixpath.join(place, ".git"), commit)
         return replace(
@@ -138,7 +138,7 @@ class BuildRequest:
 
     @property
     def triples(self) -> list[str]:
-        """The rustc triple of every target, in order."""
+        """Return the rustc triple of every target, in order."""
         return [target.triple(self.libc) for target in self.targets]
 
     @property
@@ -163,9 +163,9 @@ def build_request(settings: Settings, source: dagger.Directory, access: Access, 
     """
     if not re.fullmatch(r"\w[\w-]*", settings.cargo_profile):
         raise InvalidArgument(
-            f"{settings.cargo_profile!r} is not the name of a profile",
+            f"{settings.cargo_profile!r} is not a valid profile name",
             where="--profile",
-            fix="name release, dev or a profile of Cargo.toml",
+            fix="use release, dev or a profile of Cargo.toml",
         )
     passed = _passed(settings.cargo_args)
     return BuildRequest(
@@ -174,7 +174,7 @@ def build_request(settings: Settings, source: dagger.Directory, access: Access, 
         choice=Choice(
             package=settings.package,
             bins=listed(settings.bin),
-            # Cargo takes spaces between features too.
+            # cargo also accepts features separated by spaces.
             features=tuple(
                 name for item in listed([*settings.features, *passed.features]) for name in item.split()
             ),

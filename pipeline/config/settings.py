@@ -1,8 +1,8 @@
-"""The project's settings: defaults, then Cargo.toml, then the environment, then what was given outright.
+"""Merge the settings: defaults, then Cargo.toml, then the environment, then options and arguments.
 
-`Settings` is the one list of settings, with their types and defaults; the module's constructor arguments and
-the command line's options are the same names. Each layer says where its values came from, so the merged
-settings can say it of every field.
+`Settings` lists all settings with their types and defaults. The module's constructor arguments and the
+command line's options have the same names. Each value has its origin, so the merged settings show where each
+came from.
 """
 
 from __future__ import annotations
@@ -29,24 +29,21 @@ from pipeline.targets import DEFAULT_PLATFORMS, Libc, Strategy
 TABLE = "rust-multiarch"
 
 USER = "10001:10001"
-"""The user that the program runs as by default, as a number: clusters see then that it is not root."""
+"""The default user of the program, as a number, so that clusters can check that it is not root."""
 
 DEFAULT = "default"
-"""The origin of what nothing sets."""
+"""The origin of default values."""
 
 PREFIX = "RUST_MULTIARCH_"
 
 NO_SETTINGS = ("SOURCE", "INSTALL_FROM", "INCLUDE_IGNORED", "WHOLE_REPOSITORY")
-"""Variables with our prefix that are not settings: the module's source in a caller's `.env`, the place that
-`install.sh` installs from, and options of the command about its source."""
+"""Variables with the prefix that are not settings: the module's source in a caller's `.env`, the source of
+`install.sh`, and options of the command line for its source."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that can be set, with the value it has where nothing sets it.
-
-    What each means stands beside the constructor arguments of `RustMultiarch`.
-    """
+    """All settings with their defaults; they are documented as constructor arguments of `RustMultiarch`."""
 
     platforms: list[str] = field(default_factory=lambda: list(DEFAULT_PLATFORMS))
     package: str = ""
@@ -105,37 +102,37 @@ WORDS = frozenset({"cargo_args", "args", "entrypoint"})
 """Lists of the words of a command line, any of which may be empty."""
 
 BY_LINE = frozenset({"cargo_args", "build_args", "args", "entrypoint", "runtime_env", "labels", "tag_rules"})
-"""Lists whose items may hold a comma, so that in the environment each item has a line of its own."""
+"""Lists whose items may contain a comma; in the environment they have one item per line."""
 
 STANDARD = {"SOURCE_DATE_EPOCH": "source_date_epoch"}
 """Variables that other tools read too, and the setting each is, where our own variable does not set it."""
 
 PAIRS = frozenset({"build_args", "runtime_env", "labels"})
-"""Lists of NAME=value, which in Cargo.toml may be written as a table."""
+"""Lists of NAME=value, which may be tables in Cargo.toml."""
 
 
 @dataclass(frozen=True)
 class Value:
-    """A setting's value and where it came from."""
+    """A setting's value and its origin."""
 
     value: Any
     origin: str
 
 
 Layer = Mapping[str, Value]
-"""Values of some settings, by their names as fields of `Settings`."""
+"""Values of some settings, by field name of `Settings`."""
 
 
 @dataclass(frozen=True)
 class Merged:
-    """The settings of all layers, and where each came from (`default` for those that no layer has)."""
+    """The merged settings, and the origin of each (`default` if no layer has it)."""
 
     settings: Settings
     origins: Mapping[str, str]
 
 
 def merge(*layers: Layer) -> Merged:
-    """One set of settings from several layers, the later ones over the earlier."""
+    """Merge layers of settings; later ones take precedence."""
     chosen: dict[str, Value] = {}
     for layer in layers:
         chosen |= layer
@@ -144,14 +141,14 @@ def merge(*layers: Layer) -> Merged:
 
 
 def given(values: Mapping[str, Any], origin: Callable[[str], str]) -> Layer:
-    """The layer of arguments or options; those that are None were not given.
+    """Return the layer of arguments or options; None means not given.
 
     Args:
-        values: by field name; names that are no settings are passed over.
-        origin: what to call the place a field's value came from.
+        values: the values by field name; names that are not settings are ignored.
+        origin: returns the origin of a field's value.
 
     Raises:
-        InvalidSetting: text that is no value of an enum.
+        InvalidSetting: a text is not a value of an enum.
     """
     present = [name for name in NAMES if values.get(name) is not None]
     return {name: Value(_outright(name, values[name], origin(name)), origin(name)) for name in present}
@@ -164,7 +161,7 @@ def _outright(name: str, value: Any, where: str) -> Any:
 
 
 def disclosed(name: str, value: Any) -> Any:
-    """Return a setting as plans and provenance show it: of build arguments the names alone."""
+    """Return a setting's value for plans and provenance: of build arguments, only the names."""
     return [item.partition("=")[0] for item in value] if name == "build_args" else value
 
 
@@ -226,7 +223,7 @@ def from_environment(environ: Mapping[str, str]) -> Layer:
 
 
 def to_environment(settings: Settings) -> dict[str, str]:
-    """The variables that `from_environment` reads as these settings; what is empty is left out."""
+    """Return the environment variables of these settings, without empty ones."""
     found = {name: _text(name, getattr(settings, name)) for name in NAMES}
     return {variable(name): text for name, text in found.items() if text}
 
@@ -244,7 +241,7 @@ def _text(name: str, value: Any) -> str:
 
 
 def _parse(name: str, text: str, where: str) -> Any:
-    """A setting's value out of text."""
+    """Parse a setting's value."""
     kind = TYPES[name]
     if typing.get_origin(kind) is not list:
         return _scalar(kind, text, where)
@@ -304,14 +301,14 @@ def _member(kind: type[enum.Enum], text: object, where: str) -> enum.Enum:
 
 
 def from_table(table: Mapping[str, Any], where: str) -> Layer:
-    """The layer of a `rust-multiarch` table of Cargo.toml.
+    """Return the layer of a `rust-multiarch` table in Cargo.toml.
 
     Args:
-        table: keys as `key` spells them.
-        where: what to call the table.
+        table: the values by key.
+        where: the name of the table, for origins and messages.
 
     Raises:
-        InvalidSetting: a key that no setting has, a value of another type, or both names of a setting.
+        InvalidSetting: a key is unknown, a value has the wrong type, or both names of a setting are used.
     """
     known = {_key(name): field for field in NAMES for name in names(field)}
     layer: dict[str, Value] = {}
@@ -368,14 +365,14 @@ def _one_of(values: Iterable[object]) -> str:
 
 
 class Files(Protocol):
-    """The files of a project, wherever they are."""
+    """The files of a project."""
 
     async def read(self, path: str) -> str | None:
-        """A file's text; None if there is no such file."""
+        """Return a file's text; None if it does not exist."""
         ...
 
     async def glob(self, pattern: str) -> list[str]:
-        """The paths that match a pattern."""
+        """Return the paths that match a pattern."""
         ...
 
 
@@ -386,7 +383,7 @@ class OnDisk:
     root: Path
 
     async def read(self, path: str) -> str | None:
-        """A file's text; None if there is no such file."""
+        """Return a file's text; None if it does not exist."""
         file = anyio.Path(self.root / path)
         return await file.read_text(errors="replace") if await file.is_file() else None
 
@@ -401,27 +398,27 @@ class OnDisk:
 
 @dataclass(frozen=True)
 class InEngine:
-    """A project that the engine holds."""
+    """A project in the engine."""
 
     root: dagger.Directory
 
     async def read(self, path: str) -> str | None:
-        """A file's text; None if there is no such file."""
+        """Return a file's text; None if it does not exist."""
         return await self.root.file(path).contents() if await self.root.exists(path) else None
 
     async def glob(self, pattern: str) -> list[str]:
-        """The paths that match a pattern."""
+        """Return the paths that match a pattern."""
         return sorted(await self.root.glob(pattern))
 
 
 async def from_project(files: Files, package: str = "") -> tuple[Layer, ...]:
-    """The layers of a project's manifests: the workspace's table, then the chosen package's own.
+    """Return the layers of a project's manifests: the workspace's table, then the chosen package's.
 
-    A manifest that is no TOML has no settings: cargo explains it better than we could.
+    Invalid TOML is ignored, since cargo reports it later with a better message.
 
     Args:
         files: the project.
-        package: the package that was chosen outright; empty leaves it to the workspace's table.
+        package: the chosen package; empty means the one in the workspace's table.
 
     Raises:
         InvalidSetting: see `from_table`.
@@ -438,9 +435,9 @@ async def from_project(files: Files, package: str = "") -> tuple[Layer, ...]:
 
 
 async def crates_of(files: Files, settings: Settings) -> tuple[str, ...]:
-    """Return the name of the package that is built, and its directory where that is not the project's own.
+    """Return the name of the package to build, and its directory if it is not the root package.
 
-    Without a choice it is the root package, else the only member that has binaries; empty where several have.
+    Without a choice it is the root package, else the only member with binaries; () if several have some.
     """
     root = await _manifest(files, "Cargo.toml")
     name = cargo_toml.package(root)
@@ -462,10 +459,10 @@ async def _has_binary(files: Files, folder: str, manifest: dict[str, Any]) -> bo
 
 
 async def _members(files: Files, root: dict[str, Any]) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-    """Path and content of the members' manifests: those of the workspace's patterns, then path dependencies.
+    """Yield path and content of the members' manifests: by the workspace's patterns, then path dependencies.
 
     Source: the cargo book, "Workspaces": "All path dependencies residing in the workspace directory
-    automatically become members". What lies outside of the project is not looked at.
+    automatically become members". Directories outside the project are ignored.
     """
     seen = {"."}
     members = cargo_toml.strings(cargo_toml.table(root, "workspace"), "members")

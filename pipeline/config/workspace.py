@@ -1,4 +1,4 @@
-"""Find a project's place in a source as cargo does: manifest, workspace root and configuration lie above.
+"""Find a project's manifest, workspace root and configuration in a source, like cargo.
 
 Source: the cargo book, "Workspaces" and "Configuration".
 """
@@ -16,20 +16,20 @@ from pipeline.errors import NotACargoProject
 
 MANIFEST, LOCK = "Cargo.toml", "Cargo.lock"
 CONFIGURATIONS = (".cargo/config", ".cargo/config.toml")
-"""Where a directory has cargo's configuration; of two, cargo reads the first."""
+"""Paths of cargo's configuration in a directory; cargo uses the first that exists."""
 
 TOOLCHAINS = ("rust-toolchain", "rust-toolchain.toml")
-"""Where a directory has rustup's choice; of two, rustup reads the first."""
+"""Names of rustup's toolchain file; rustup uses the first that exists."""
 
 
 @dataclass(frozen=True)
 class Location:
-    """Where a project is in a source; paths are POSIX and relative to the source's top, which is empty.
+    """The location of a project in a source; paths are POSIX paths relative to the source, "" for itself.
 
     Attributes:
-        directory: where cargo is run.
-        workspace: the directory of the workspace root's manifest, and of the lock file.
-        package: the member that cargo builds there; empty for the workspace's own choice.
+        directory: the directory to run cargo in.
+        workspace: the directory of the workspace root's manifest and the lock file.
+        package: the member that cargo builds there; empty means the workspace's default.
     """
 
     directory: str = ""
@@ -38,10 +38,10 @@ class Location:
 
 
 def manifest_directory(manifest_path: str) -> str:
-    """Return the directory of a Cargo.toml that is named relative to a source's top; empty for the top.
+    """Return the directory of a Cargo.toml, relative to the source; "" for the source itself.
 
     Raises:
-        NotACargoProject: the path is not that of a Cargo.toml in the source.
+        NotACargoProject: the path is not a Cargo.toml in the source.
     """
     path = posixpath.normpath(manifest_path or MANIFEST)
     if posixpath.basename(path) != MANIFEST or path.startswith((posixpath.sep, posixpath.pardir)):
@@ -54,7 +54,7 @@ def manifest_directory(manifest_path: str) -> str:
 
 
 def upward(directory: str) -> Iterator[str]:
-    """Yield a directory and those above it, the top of the source last."""
+    """Yield a directory and its parents, up to the source itself."""
     while directory:
         yield directory
         directory = posixpath.dirname(directory)
@@ -62,14 +62,14 @@ def upward(directory: str) -> Iterator[str]:
 
 
 async def find(files: Files, directory: str) -> Location:
-    """Return the place of the project that cargo finds in a directory.
+    """Return the location of the project that cargo finds from a directory.
 
     Args:
         files: the source.
-        directory: where cargo is run.
+        directory: the directory to run cargo in.
 
     Raises:
-        NotACargoProject: neither the directory nor one above it has a manifest.
+        NotACargoProject: neither the directory nor a parent has a manifest.
     """
     for folder in upward(directory):
         text = await files.read(posixpath.join(folder, MANIFEST))
@@ -90,7 +90,7 @@ async def find(files: Files, directory: str) -> Location:
 
 
 async def _root(files: Files, member: str, own: Mapping[str, Any]) -> str | None:
-    """The workspace root's directory; None for a package that is its own."""
+    """Return the workspace root's directory; None if the package has no other root."""
     for folder in upward(member):
         document = (
             own
@@ -107,7 +107,7 @@ async def _root(files: Files, member: str, own: Mapping[str, Any]) -> str | None
 
 
 def _excluded(root: Mapping[str, Any], folder: str, member: str) -> bool:
-    """Tell whether a workspace leaves a directory out: by `exclude`, unless `members` names it too."""
+    """Return True if a workspace excludes a directory: by `exclude`, unless it is also in `members`."""
     table = cargo_toml.table(root, "workspace")
 
     def named(key: str) -> bool:
@@ -119,12 +119,12 @@ def _excluded(root: Mapping[str, Any], folder: str, member: str) -> bool:
 
 
 async def texts(files: Files, directory: str, names: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Return path and text of a file in a directory and in those above it, the nearest first.
+    """Return path and text of a file in a directory and its parents, the nearest first.
 
     Args:
         files: the source.
-        directory: where the search begins.
-        names: what the file may be called; of two in one directory only the first counts.
+        directory: the directory to start from.
+        names: the possible names of the file; in each directory, the first that exists is used.
     """
     found = []
     for folder in upward(directory):
@@ -138,12 +138,12 @@ async def texts(files: Files, directory: str, names: tuple[str, ...]) -> list[tu
 
 
 def merged(configurations: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """Return cargo's configuration of several files as one.
+    """Merge cargo's configuration files.
 
-    The nearest value counts; tables are joined, and so are lists, where the nearest comes last.
+    The nearest value takes precedence. Tables and lists are merged; in lists, the nearest items come last.
 
     Args:
-        configurations: path and text of each file, the nearest first; one that is no TOML is empty.
+        configurations: path and text of each file, the nearest first; invalid TOML counts as empty.
     """
     found: dict[str, Any] = {}
     for _, text in reversed(configurations):

@@ -30,7 +30,7 @@ def shallow() -> ShallowClone:
 
 
 @dataclass(frozen=True)
-class Situation:
+class BuildContext:
     """The facts of git and the event of CI, and what follows from both.
 
     Attributes:
@@ -103,17 +103,17 @@ LAST_SECOND = 253402300799
 
 async def situation(
     settings: Settings,
-    known: Situation | None,
+    known: BuildContext | None,
     repository: dagger.Directory | None,
     crates: tuple[str, ...] = (),
-) -> Situation | None:
+) -> BuildContext | None:
     """What git and CI say, checked; None where nothing can be asked.
 
     Args:
         settings: what was set.
         known: what was found out already.
         repository: the git checkout to ask otherwise.
-        crates: see `Situation`.
+        crates: see `BuildContext`.
 
     Raises:
         InvalidArgument: a time before 1970, or after the year 9999.
@@ -128,7 +128,7 @@ async def situation(
         )
     at = known
     if at is None and repository is not None:
-        at = Situation(await git.read(repository), of_ref(settings.ref))
+        at = BuildContext(await git.read(repository), of_ref(settings.ref))
     if at is not None and crates:
         at = replace(at, crates=crates)
     if settings.require_clean:
@@ -144,7 +144,7 @@ async def situation(
     return at
 
 
-def check_release(settings: Settings, at: Situation | None) -> None:
+def check_release(settings: Settings, at: BuildContext | None) -> None:
     """Refuse a release that is built from changed files, unless that is allowed.
 
     Raises:
@@ -155,7 +155,7 @@ def check_release(settings: Settings, at: Situation | None) -> None:
         git.require_release(at.facts, released)
 
 
-def time_of(settings: Settings, at: Situation | None) -> int:
+def time_of(settings: Settings, at: BuildContext | None) -> int:
     """The time of everything that is built, in seconds since 1970."""
     if settings.source_date_epoch is not None:
         return settings.source_date_epoch

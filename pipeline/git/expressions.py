@@ -8,7 +8,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pipeline.errors import InvalidArgument
-from pipeline.git.context import Situation
+from pipeline.git.context import BuildContext
 
 OPTION = "--tag-rule"
 
@@ -32,7 +32,7 @@ _EXPRESSION = re.compile(
 _DATE = {"YYYY": "%Y", "MM": "%m", "DD": "%d", "HH": "%H", "mm": "%M", "ss": "%S"}
 
 
-def is_branch(at: Situation, name: str = "") -> bool:
+def is_branch(at: BuildContext, name: str = "") -> bool:
     """Check whether a branch is being built, by default the default branch; tags and pull requests are not.
 
     Raises:
@@ -41,7 +41,7 @@ def is_branch(at: Situation, name: str = "") -> bool:
     return bool(at.branch) and at.branch == (name or _default_branch(at))
 
 
-def _default_branch(at: Situation) -> str:
+def _default_branch(at: BuildContext) -> str:
     if not at.default_branch:
         # An error and not a guess: otherwise `latest` or `edge` would silently be missing.
         raise invalid(
@@ -52,7 +52,7 @@ def _default_branch(at: Situation) -> str:
     return at.default_branch
 
 
-EXPRESSIONS: Mapping[str, Callable[[Situation], str]] = {
+EXPRESSIONS: Mapping[str, Callable[[BuildContext], str]] = {
     "branch": lambda at: at.branch,
     "tag": lambda at: next(iter(at.tags), ""),
     "sha": lambda at: at.facts.short,
@@ -61,7 +61,7 @@ EXPRESSIONS: Mapping[str, Callable[[Situation], str]] = {
 """The expressions besides the commit's date."""
 
 
-def filled(text: str, at: Situation) -> str:
+def expand(text: str, at: BuildContext) -> str:
     """Replace the expressions in a text.
 
     Raises:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pipeline.git.context import Situation
+from pipeline.git.context import BuildContext
 from pipeline.git.facts import browsable
 from pipeline.project.metadata import spdx
 
@@ -73,7 +73,7 @@ def describe(metadata: str, package: str) -> Description:
     )
 
 
-def version(description: Description, at: Situation | None) -> str:
+def version(description: Description, at: BuildContext | None) -> str:
     """Return the version of an image, a semantic version.
 
     For a commit with a version tag it is that version. For other commits it is the package's version with the
@@ -90,7 +90,7 @@ def version(description: Description, at: Situation | None) -> str:
 
 def labels(
     description: Description,
-    at: Situation | None,
+    at: BuildContext | None,
     base: Base | None = None,
     more: Mapping[str, str] | None = None,
     epoch: int | None = None,

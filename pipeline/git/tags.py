@@ -22,8 +22,8 @@ from dataclasses import dataclass, field
 
 from pipeline.errors import InvalidArgument, RustMultiarchError, ShallowClone
 from pipeline.git import semver
-from pipeline.git.context import Read, Situation, shallow
-from pipeline.git.expressions import filled, invalid, is_branch
+from pipeline.git.context import BuildContext, Read, shallow
+from pipeline.git.expressions import expand, invalid, is_branch
 from pipeline.git.semver import Version
 
 DEFAULT = (
@@ -70,12 +70,12 @@ class Rule:
 Found = Iterable[str]
 
 
-def _schedule(rule: Rule, at: Situation) -> Found:
+def _schedule(rule: Rule, at: BuildContext) -> Found:
     if at.event.schedule:
         yield rule.get("pattern", "nightly")
 
 
-def _reader(rule: Rule, at: Situation) -> Read:
+def _reader(rule: Rule, at: BuildContext) -> Read:
     """Which version a git tag names to a rule: by the rule's own expression where it has one."""
     if not rule.get("match"):
         return at.read
@@ -87,7 +87,7 @@ def _reader(rule: Rule, at: Situation) -> Read:
     return read
 
 
-def _semver(rule: Rule, at: Situation) -> Found:
+def _semver(rule: Rule, at: BuildContext) -> Found:
     version = _version(rule, at)
     pattern = rule.get("pattern")
     if version is None:
@@ -104,7 +104,7 @@ def _semver(rule: Rule, at: Situation) -> Found:
             yield _render_version(rule, version, at)
 
 
-def _version(rule: Rule, at: Situation) -> Version | None:
+def _version(rule: Rule, at: BuildContext) -> Version | None:
     if not rule.get("value"):
         return at.version_by(_reader(rule, at))
     version = semver.of_tag(rule.get("value"))
@@ -113,7 +113,7 @@ def _version(rule: Rule, at: Situation) -> Version | None:
     return version
 
 
-def _render_version(rule: Rule, version: Version, at: Situation) -> str:
+def _render_version(rule: Rule, version: Version, at: BuildContext) -> str:
     read = _reader(rule, at)
     raw = at.event.tag or next((t for t in at.facts.tags if read(t) == version), str(version))
     values = {"version": str(version), "raw": raw}
@@ -121,24 +121,24 @@ def _render_version(rule: Rule, version: Version, at: Situation) -> str:
     return re.sub(r"\{\{(\w+)\}\}", lambda match: values.get(match[1], match[0]), rule.get("pattern"))
 
 
-def _match(rule: Rule, at: Situation) -> Found:
+def _match(rule: Rule, at: BuildContext) -> Found:
     for tag in at.tags:
         if match := re.search(rule.get("pattern"), tag):
             yield match[int(rule.get("group", "0"))]
             return
 
 
-def _newest(read: Read, at: Situation) -> bool:
+def _newest(read: Read, at: BuildContext) -> bool:
     """Whether the version that is built is the newest release."""
     version = at.version_by(read)
     return version is not None and version.stable and version >= at.releases_by(read)[-1]
 
 
-def _newest_version(rule: Rule, at: Situation) -> bool:
+def _newest_version(rule: Rule, at: BuildContext) -> bool:
     return _newest(_reader(rule, at), at)
 
 
-def _newest_match(rule: Rule, at: Situation) -> bool:
+def _newest_match(rule: Rule, at: BuildContext) -> bool:
     def read(tag: str) -> Version | None:
         match = re.search(rule.get("pattern"), tag)
         return semver.of_tag(match[int(rule.get("group", "0"))] or "") if match else None
@@ -148,29 +148,29 @@ def _newest_match(rule: Rule, at: Situation) -> bool:
     return found and (at.version_by(read) is None or _newest(read, at))
 
 
-def _newest_ref(rule: Rule, at: Situation) -> bool:
+def _newest_ref(rule: Rule, at: BuildContext) -> bool:
     if rule.get("event") != "tag" or not at.tags:
         return False
     return at.version is None or _newest(at.read, at)
 
 
-def _edge(rule: Rule, at: Situation) -> Found:
+def _edge(rule: Rule, at: BuildContext) -> Found:
     if is_branch(at, rule.get("branch")):
         yield "edge"
 
 
-def _ref(rule: Rule, at: Situation) -> Found:
+def _ref(rule: Rule, at: BuildContext) -> Found:
     said = {"branch": at.branch, "tag": next(iter(at.tags), ""), "pr": at.event.pull_request}[
         rule.get("event")
     ]
     yield said
 
 
-def _sha(rule: Rule, at: Situation) -> Found:
+def _sha(rule: Rule, at: BuildContext) -> Found:
     yield at.facts.revision if rule.get("format") == "long" else at.facts.short
 
 
-def _raw(rule: Rule, at: Situation) -> Found:
+def _raw(rule: Rule, at: BuildContext) -> Found:
     yield rule.get("value")
 
 
@@ -187,12 +187,12 @@ class Type:
         newest: whether what a rule found is also `latest`; None where it never is.
     """
 
-    find: Callable[[Rule, Situation], Found]
+    find: Callable[[Rule, BuildContext], Found]
     priority: int
     needs: tuple[str, ...] = ()
     takes: tuple[str, ...] = ()
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    newest: Callable[[Rule, Situation], bool] | None = None
+    newest: Callable[[Rule, BuildContext], bool] | None = None
 
 
 COMMON = ("enable", "priority", "prefix", "suffix")
@@ -269,7 +269,7 @@ def _parse_rule(line: str) -> Rule:
     return Rule(name, attributes)
 
 
-def tags(rules: Rules, at: Situation) -> tuple[str, ...]:
+def tags(rules: Rules, at: BuildContext) -> tuple[str, ...]:
     """The tags of an image, each once, the one that names its version first.
 
     Raises:
@@ -282,7 +282,7 @@ def tags(rules: Rules, at: Situation) -> tuple[str, ...]:
             continue
         dirty = "-dirty" if at.facts.dirty and rule.type != "raw" else ""
         for name in filter(None, TYPES[rule.type].find(rule, at)):
-            found.append(sanitized(filled(f"{rule.prefix}{name}{rule.get('suffix')}", at), dirty))
+            found.append(sanitized(expand(f"{rule.prefix}{name}{rule.get('suffix')}", at), dirty))
     if rules.latest and not at.facts.dirty:
         asked = [(TYPES[rule.type].newest, rule) for rule in rules.rules if _enabled(rule, at)]
         found += ["latest"] * any(newest(rule, at) for newest, rule in asked if newest)
@@ -298,20 +298,20 @@ def sanitized(text: str, suffix: str = "") -> str:
     return name[: LONGEST - len(suffix)] + suffix if name else ""
 
 
-def _enabled(rule: Rule, at: Situation) -> bool:
-    value = filled(rule.get("enable", "true"), at)
+def _enabled(rule: Rule, at: BuildContext) -> bool:
+    value = expand(rule.get("enable", "true"), at)
     if value not in ("true", "false"):
         fix = "write true, false or {{is_default_branch}}"
         raise invalid(f"enable={value} is neither true nor false", fix)
     return value == "true"
 
 
-def from_text(lines: Sequence[str], at: Situation) -> tuple[str, ...]:
+def from_text(lines: Sequence[str], at: BuildContext) -> tuple[str, ...]:
     """The tags that rules written as text give, or the default rules where there are none."""
     return tags(parse(lines or DEFAULT), at)
 
 
-def unread(lines: Sequence[str], at: Situation) -> str:
+def unread(lines: Sequence[str], at: BuildContext) -> str:
     """Return what to do about a git tag that no rule understands; empty where one does."""
     if not at.tags or at.version:
         return ""
@@ -347,12 +347,12 @@ UNNAMED: Mapping[str, Callable[[], RustMultiarchError]] = {"shallow": shallow, "
 """Why an image in a repository has no tag, and the error for who needs one."""
 
 
-def needed(lines: Sequence[str], at: Situation) -> tuple[str, ...]:
+def needed(lines: Sequence[str], at: BuildContext) -> tuple[str, ...]:
     """What `from_text` gives, where there has to be a tag.
 
     Raises:
         InvalidArgument: the rules give none, or cannot be followed.
-        ShallowClone: see `Situation.releases`.
+        ShallowClone: see `BuildContext.releases`.
     """
     found = from_text(lines, at)
     if not found:
@@ -360,7 +360,7 @@ def needed(lines: Sequence[str], at: Situation) -> tuple[str, ...]:
     return found
 
 
-def known(lines: Sequence[str], at: Situation) -> tuple[tuple[str, ...], str]:
+def known(lines: Sequence[str], at: BuildContext) -> tuple[tuple[str, ...], str]:
     """What `from_text` gives, for who may not need a tag, and the word in `UNNAMED` where there is none.
 
     Raises:

@@ -1,7 +1,7 @@
-"""What a project's own cargo configuration asks of the builder: a linker by its name, a processor.
+"""Find the requirements of a project's cargo configuration: a linker, a processor.
 
-Cargo's linkers are set by us for every target, so a `linker` of the project's does not count; the flags for
-rustc that stand beside it do.
+The builder sets the linker of every target, so the project's `linker` keys have no effect; its rustc flags
+do.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ PLACE = ".cargo/config.toml"
 
 @dataclass(frozen=True)
 class Flag:
-    """A row: a flag for rustc, and what it implies.
+    """A rustc flag and its consequences.
 
     Attributes:
-        pattern: regular expression that finds it among the flags, which are joined with spaces.
-        why: what it does.
+        pattern: a regular expression that matches the flag in all flags, joined with spaces.
+        why: the effect of the flag.
         host: Debian packages of the build platform.
-        linker: program in /usr/bin that links; the C compiler of a target looks for it by its own prefix.
-        warning: what a person may want to know; empty for nothing.
-        impossible: why it cannot work; empty if it can.
-        advice: what to do where it cannot.
+        linker: the linker's program in /usr/bin; a target's C compiler looks for it with a prefix.
+        warning: a warning for the user; may be empty.
+        impossible: the reason if the flag cannot work; may be empty.
+        advice: the next step if the flag cannot work.
     """
 
     pattern: str

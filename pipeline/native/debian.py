@@ -1,12 +1,12 @@
-"""Debian packages of a target, got by the build platform's own apt and unpacked without running them.
+"""Download a target's Debian packages with the build platform's apt, and unpack them without running them.
 
-A foreign architecture is never added to the builder's dpkg: packages that are not `Multi-Arch: same` could
-then be installed for one target alone, and maintainer scripts would run. Instead apt resolves in a state of
-its own for the target's architecture, and what it downloads is unpacked. Debian keeps libraries of each
-architecture in a directory of their own, where the cross compilers and pkg-config look for them.
+Foreign architectures are not added to the builder's dpkg: packages that are not `Multi-Arch: same` could then
+be installed for only one target, and maintainer scripts would run. Instead apt has a separate state for each
+architecture, and its downloads are unpacked. Debian's library directories are separate for each architecture,
+and the cross compilers and pkg-config look there.
 
-Maintainer scripts do not run. What only they create (links of update-alternatives, users, caches) is not
-there; the loader needs no cache for Debian's library directories.
+Maintainer scripts do not run, so what they create (links of update-alternatives, users, caches) is missing.
+The loader needs no cache for Debian's library directories.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from pipeline.errors import PackageUnavailable, VerificationError, printed
 from pipeline.targets import Target
 
 SONAMES = "/opt/rust-multiarch/sonames"
-"""Per architecture, in the builder: which package has which shared library."""
+"""Directory in the builder with a file per architecture, mapping shared libraries to packages."""
 
 DPKG = "/var/lib/dpkg"
 
-# ARCHITECTURE: have its package lists, in an apt of their own. A command by itself, so that every project
-# shares its result.
+# ARCHITECTURE: download its package lists, with a separate apt state. A separate command, so that all
+# projects share its result in the engine's cache.
 _LISTS = r"""
 set -eu
 state=/opt/rust-multiarch/apt/$1
@@ -45,8 +45,8 @@ APT_CONFIG=$state/apt.conf apt-get update -qq ||
     echo "warning: not every package list for $1 could be had" >&2
 """
 
-# fetch ARCHITECTURE PACKAGE...: have the packages and all they depend on in $tmp/archives; $tmp/status says
-# what is there already. Lists of another day may name packages that are gone, so it tries anew with new ones.
+# fetch ARCHITECTURE PACKAGE...: download packages with their dependencies to $tmp/archives, without those in
+# $tmp/status. Old lists may name packages that no longer exist, so it updates them after a failure.
 _FETCH = r"""
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
@@ -62,7 +62,7 @@ fetch() {
 }
 """
 
-# ARCHITECTURE PACKAGE...: into the builder, for compilers and linkers alone: no programs, no configuration.
+# ARCHITECTURE PACKAGE...: unpack into the builder, for compiling and linking: no programs, no configuration.
 _DEVELOPMENT = (
     "set -eu\n"
     + _FETCH
@@ -95,7 +95,7 @@ done >"$names"
 """
 )
 
-# ARCHITECTURE PACKAGE...: into /packages, what the base described by /base lacks of them.
+# ARCHITECTURE PACKAGE...: unpack into /packages, without those of the base whose dpkg state is in /base.
 _RUNTIME = (
     "set -eu\n"
     + _FETCH
@@ -125,7 +125,7 @@ mkdir -p "$root"
 """
 )
 
-# What apt says (apt-pkg/cacheset.cc).
+# Messages of apt (apt-pkg/cacheset.cc).
 _MISSING = re.compile(r"Unable to locate package (\S+)|Package '?([^\s']+)'? has no installation candidate")
 _PACKAGE = re.compile(r"^Package:[ \t]*(\S+)[ \t]*$", re.MULTILINE)
 _STATUS = re.compile(r"^Status:[ \t]*(.*?)[ \t]*$", re.MULTILINE)
@@ -134,34 +134,34 @@ _STATUS = re.compile(r"^Status:[ \t]*(.*?)[ \t]*$", re.MULTILINE)
 def with_development(
     container: dagger.Container, target: Target, packages: Sequence[str]
 ) -> dagger.Container:
-    """A builder with packages of a target's architecture to compile and link with."""
+    """Return a builder with development packages of a target's architecture."""
     if not packages:
         return container
     return container.with_exec(["sh", "-c", _DEVELOPMENT, "packages", target.debian, *packages])
 
 
 def with_lists(container: dagger.Container, target: Target) -> dagger.Container:
-    """A Debian of the build platform that knows the packages of a target's architecture."""
+    """Return a Debian container with the package lists of a target's architecture."""
     return container.with_exec(["sh", "-c", _LISTS, "lists", target.debian])
 
 
 async def runtime_files(
     base: dagger.Container, native: dagger.Container, target: Target, packages: Iterable[str]
 ) -> dagger.Directory | None:
-    """What a base image lacks of some packages, as files to lay over it; None if it lacks nothing.
+    """Return the files of packages that a base image lacks; None if it has all of them.
 
-    Resolved against the base's own record of what it has. Each package is recorded in
-    `/var/lib/dpkg/status.d`, as distroless images do, so that scanners see it.
+    Dependencies are resolved with the base's dpkg status. Each package is recorded in
+    `/var/lib/dpkg/status.d`, as in distroless images, for scanners.
 
     Args:
-        base: the image of the target's platform; nothing of it runs.
-        native: a Debian of the build platform, whose apt does the work.
+        base: the base image for the target; nothing in it runs.
+        native: a Debian container of the build platform, whose apt is used.
         target: the platform.
-        packages: what is needed, without architectures.
+        packages: the required packages, without architectures.
 
     Raises:
-        VerificationError: the base is some other system than Debian.
-        PackageUnavailable: Debian has no such package for the target.
+        VerificationError: the base is not Debian.
+        PackageUnavailable: Debian does not have a package for the target.
     """
     present = await _present(base)
     missing = sorted(set(packages) - present)
@@ -169,9 +169,9 @@ async def runtime_files(
         return None
     if not present and await base.exists("/etc/os-release"):
         raise VerificationError(
-            f"the base image is not Debian, so it cannot be given {', '.join(missing)}",
+            f"the base image is not Debian, so {', '.join(missing)} cannot be added",
             where=f"runtime base, {target.platform}",
-            fix="use a Debian base, or switch on the crates' vendored or bundled features",
+            fix="use a Debian base, or enable the crates' vendored or bundled features",
         )
     described = base.directory(DPKG) if present else dag.directory()
     command = ["sh", "-c", _RUNTIME, "packages", target.debian, *missing]
@@ -184,11 +184,11 @@ async def runtime_files(
 
 
 def unavailable(output: str, where: str) -> PackageUnavailable | None:
-    """The error for packages that apt does not find; None where its output tells of none.
+    """Return the error for packages that apt does not find; None if its output has no such message.
 
     Args:
-        output: what apt printed.
-        where: what they were for.
+        output: the output of apt.
+        where: the place, for the message.
     """
     names = dict.fromkeys(name for found in _MISSING.findall(output) for name in found if name)
     if not names:
@@ -202,7 +202,7 @@ def unavailable(output: str, where: str) -> PackageUnavailable | None:
 
 
 async def _present(base: dagger.Container) -> set[str]:
-    """The packages a base image says it has, in dpkg's way or in distroless images'."""
+    """Return the installed packages of a base image, from dpkg's or a distroless image's status files."""
     texts = []
     if await base.exists(f"{DPKG}/status"):
         texts.append(await base.file(f"{DPKG}/status").contents())
@@ -215,8 +215,8 @@ async def _present(base: dagger.Container) -> set[str]:
 def installed(status: str) -> set[str]:
     """Return the names of the packages that status files (dpkg(1), deb822 paragraphs) record as installed.
 
-    A removed package whose configuration stayed has a paragraph too (`deinstall ok config-files`).
-    A file of a distroless image's `status.d` has no status: it is there because the package is.
+    Removed packages with configuration files have a paragraph too (`deinstall ok config-files`). Files in a
+    distroless image's `status.d` have no status field; their packages are installed.
     """
     paragraphs = re.split(r"\n[ \t]*\n", status)
     return {

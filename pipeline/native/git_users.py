@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pipeline.project.tree import Crate
+from pipeline.project.tree import TreeCrate
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ _STARTS = re.compile(r'Command::new\s*\(\s*"git"\s*,?\s*\)|\bgit2::|\bgix::|Repo
 ADVICE = "--git-metadata hands over the commit and its tags; or pass the value with --build-arg"
 
 
-def crates(found: Iterable[Crate]) -> list[str]:
+def crates(found: Iterable[TreeCrate]) -> list[str]:
     """Return the names of the crates that ask git."""
     rows = [(crate, _BY_NAME[crate.name]) for crate in found if crate.name in _BY_NAME]
     return sorted({crate.name for crate, row in rows if not row.features or row.features & crate.features})
@@ -56,7 +56,7 @@ def starts_git(build_script: str) -> bool:
     return _STARTS.search(build_script) is not None
 
 
-def warnings(found: Iterable[Crate], scripts: Mapping[str, str]) -> list[str]:
+def warnings(found: Iterable[TreeCrate], scripts: Mapping[str, str]) -> list[str]:
     """Return sentences about what asks git and will not find a commit.
 
     Args:

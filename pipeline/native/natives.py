@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pipeline.native.native_table import LINKER_NAMES, NATIVES, Native
-from pipeline.project.tree import Crate
+from pipeline.project.tree import TreeCrate
 from pipeline.targets import Libc, Target
 from pipeline.toolchain.compilers import Compilers
 
@@ -89,7 +89,7 @@ class Needs:
     linkers: tuple[str, ...] = ()
 
 
-def needs(crates: Iterable[Crate], target: Target, libc: Libc, compilers: Compilers) -> Needs:
+def needs(crates: Iterable[TreeCrate], target: Target, libc: Libc, compilers: Compilers) -> Needs:
     """Return the needs of the crates in one target's graph.
 
     Args:
@@ -123,7 +123,7 @@ _NOT_NATIVE = {
 }
 
 
-def _applies(row: Native, crate: Crate, names: set[str], target: Target, libc: Libc) -> bool:
+def _applies(row: Native, crate: TreeCrate, names: set[str], target: Target, libc: Libc) -> bool:
     if row.generic and crate.users and {name for name, _ in crate.users} <= _WITH_ROWS:
         return False
     return (
@@ -156,7 +156,7 @@ class _Collected:
     reasons: dict[Reason, None] = field(default_factory=dict)
     problems: dict[Problem, None] = field(default_factory=dict)
 
-    def add(self, row: Native, crate: Crate) -> None:
+    def add(self, row: Native, crate: TreeCrate) -> None:
         """Add a row that applies to a crate."""
         # A build tool is built for the build platform; its output belongs to its users.
         places = {host for _, host in crate.users} if row.tool and crate.users else {crate.host}
@@ -176,7 +176,7 @@ class _Collected:
         if not any((reason.crate, reason.why) == (crate.name, row.why) for reason in self.reasons):
             self.reasons[Reason(crate.name, crate.version, "nothing to install", row.why)] = None
 
-    def _for_target(self, row: Native, crate: Crate) -> None:
+    def _for_target(self, row: Native, crate: TreeCrate) -> None:
         self._want(self.target, row.target, row, crate, "of the target, to link with")
         if row.cxx:
             self._want(self.host, self.compilers.cxx_packages, row, crate, "on the build platform")
@@ -188,7 +188,7 @@ class _Collected:
             self.reasons[Reason(crate.name, crate.version, f"{name} set", row.why)] = None
 
     def _want(
-        self, into: dict[str, None], packages: Iterable[str], row: Native, crate: Crate, where: str
+        self, into: dict[str, None], packages: Iterable[str], row: Native, crate: TreeCrate, where: str
     ) -> None:
         names = list(packages)
         into.update(dict.fromkeys(names))
@@ -196,7 +196,7 @@ class _Collected:
             reason = Reason(crate.name, crate.version, f"{' '.join(names)} {where}", row.why)
             self.reasons[reason] = None
 
-    def _problem(self, row: Native, crate: Crate, what: str, fix: str) -> None:
+    def _problem(self, row: Native, crate: TreeCrate, what: str, fix: str) -> None:
         self.problems[Problem(crate.name, crate.version, self.place.platform, what, fix)] = None
 
     def needs(self, unknown: tuple[str, ...], crates: int) -> Needs:

@@ -1,4 +1,4 @@
-"""What a build needs besides Rust, found out before any compile, and a builder made ready for it."""
+"""Find the native dependencies of a build before compiling, and prepare the builder for them."""
 
 from __future__ import annotations
 
@@ -51,22 +51,22 @@ async def examine(
     everywhere: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
 ) -> Examined:
-    """What the crates that will really be built need, for each target.
+    """Return what the crates of the build need, for each target.
 
     Args:
-        container: has cargo, the source and the dependencies.
+        container: a container with cargo, the source and the dependencies.
         commands: `tree.command` for each target.
-        targets: what is built for.
+        targets: the targets of the build.
         libc: the C library of all targets.
         glibc: oldest glibc the programs run on; empty means the distribution's.
         configured: cargo's configurations, those that count more last.
         scripts: the text of each package's build script, by the package's name.
-        git_metadata: whether git can be asked in the builder.
+        git_metadata: true if the builder has git and the commit.
         everywhere: arguments that every command of cargo's gets.
         environment: variables of the compile.
 
     Raises:
-        CannotCrossCompile: crates that cannot be built; all are named at once.
+        CannotCrossCompile: some crates cannot be built; the message lists all of them.
         dagger.ExecError: cargo failed.
     """
     lines = [
@@ -114,13 +114,13 @@ async def examine(
 def prepared(
     container: dagger.Container, targets: Sequence[Target], found: Sequence[Needs], extra: Sequence[str]
 ) -> dagger.Container:
-    """A builder with everything the native dependencies need; what changes least is installed first.
+    """Return a builder with everything that the native dependencies need, what changes least first.
 
     Args:
         container: the builder, with the cross compilers.
-        targets: what is built for.
-        found: what each of them needs.
-        extra: further packages to link with, for each target.
+        targets: the targets of the build.
+        found: the needs of each target.
+        extra: additional packages to link with, for each target.
     """
     wanted = [
         (target, list(dict.fromkeys([*needs.target, *extra])))
@@ -146,15 +146,15 @@ def prepared(
 
 
 def agree(found: Sequence[Needs]) -> bool:
-    """Whether all targets want the same of the variables that name no target, so one cargo call will do."""
+    """Return True if the targets agree on all variables without a triple, so one cargo call is enough."""
     return all(needs.common == found[0].common for needs in found)
 
 
 def as_text(targets: Sequence[Target], found: Sequence[Needs]) -> str:
-    """What the native dependencies imply and why, one line for each want; empty if there are none."""
+    """Explain the needs of the native dependencies, one per line; "" if there are none."""
     lines: dict[str, list[str]] = {}
     for target, needs in zip(targets, found, strict=True):
-        unknown = [f"{name}: not in the table of native crates, tried as it is" for name in needs.unknown]
+        unknown = [f"{name}: not in the table of native crates, built as it is" for name in needs.unknown]
         for line in (*map(str, needs.reasons), *unknown):
             lines.setdefault(line, []).append(target.platform)
     return "\n".join(
@@ -164,6 +164,6 @@ def as_text(targets: Sequence[Target], found: Sequence[Needs]) -> str:
 
 
 def as_json(targets: Sequence[Target], found: Sequence[Needs]) -> str:
-    """The same as a JSON document: `{"natives": {platform: fields of Needs}}`."""
+    """Return the needs as a JSON document: `{"natives": {platform: fields of Needs}}`."""
     by_platform = {t.platform: asdict(needs) for t, needs in zip(targets, found, strict=True)}
     return json.dumps({"natives": by_platform}, indent=2)

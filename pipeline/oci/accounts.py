@@ -1,4 +1,4 @@
-"""The user of the final image, as a number: clusters that refuse root read the config alone."""
+"""Resolve the image's user to a number, since clusters that refuse root check only the config."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pipeline.config.settings import USER
 from pipeline.errors import InvalidArgument
 
 ACCOUNT, UID = "app", USER.partition(":")[0]
-"""The account that is added to an image, and its number."""
+"""Name and number of the account added to images."""
 
 OWN = frozenset({USER, UID, ACCOUNT, f"{ACCOUNT}:{ACCOUNT}"})
-"""The spellings of the account that is added."""
+"""The spellings of the added account."""
 
 PASSWD, GROUP = "/etc/passwd", "/etc/group"
 
@@ -23,27 +23,27 @@ FILES = {
     ),
     GROUP: ("root:x:0:\n", f"{ACCOUNT}:x:{UID}:\n"),
 }
-"""Account files: root's line, for a base that has none, and the line of the account that is added."""
+"""Account files: root's line, for bases without the file, and the line of the added account."""
 
 HIGHEST = 2**31 - 1
-"""The highest number that container runtimes take for a user or a group."""
+"""The highest user or group number that container runtimes accept."""
 
 _NUMBER = re.compile(r"\+?\d+", re.ASCII)
 
 
 def is_numeric(user: str) -> bool:
-    """Whether a user is written in numbers alone: `10001` or `10001:10001`."""
+    """Return True if a user is numeric: `10001` or `10001:10001`."""
     return all(_NUMBER.fullmatch(part) for part in user.split(":", 1))
 
 
 def numeric(user: str, files: Mapping[str, str]) -> str:
-    """Return a user in numbers: `UID`, or `UID:GID` where a group is named.
+    """Return a user in numbers: `UID`, or `UID:GID` if a group is given.
 
-    A user without a group keeps that form, because runtimes then give it the groups of its account.
+    No group is added, because runtimes then use the groups of the account.
 
     Args:
         user: a name or a number, and after a colon a group; empty means root, as in an image's config.
-        files: the contents of the image's account files, by path; one that is missing has no accounts.
+        files: the contents of the image's account files, by path; a missing file has no accounts.
 
     Raises:
         InvalidArgument: the image has no such user or group, or a number is too high.
@@ -63,24 +63,24 @@ def _number(name: str, files: Mapping[str, str], path: str, kind: str) -> str:
         )
     if int(number) > HIGHEST:
         raise InvalidArgument(
-            f"{number} is too high for a {kind}", where="--user", fix=f"use a number up to {HIGHEST}"
+            f"{number} is too high for a {kind} number", where="--user", fix=f"use a number up to {HIGHEST}"
         )
     return str(int(number))
 
 
 def _looked_up(name: str, text: str) -> str:
-    """The number of a name in an account file; the first line counts, as for the C library."""
+    """Look up a name's number in an account file; the first match is used, as in the C library."""
     rows = (line.split(":") for line in text.splitlines())
     found = next((row[2] for row in rows if row[0] == name and len(row) > 2), "")
     return found if _NUMBER.fullmatch(found) else ""
 
 
 def is_root(user: str) -> bool:
-    """Whether a user is root in any spelling: `root`, `0`, `00:5`, `root:app`, or empty."""
+    """Return True if a user is root in any spelling: `root`, `0`, `00:5`, `root:app`, or empty."""
     name = user.partition(":")[0]
     return name in ("", "root") or bool(re.fullmatch(r"[+-]?0+", name))
 
 
 def extended(present: str, own: str) -> str:
-    """Return a file of lines with another line at its end, also where its last one has no newline."""
+    """Append a line to a file's text, whose last line may have no newline."""
     return present + ("\n" if present and not present.endswith("\n") else "") + own

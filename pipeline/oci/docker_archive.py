@@ -1,10 +1,10 @@
-"""A Docker archive: one platform of a sealed image, as every `docker load` and `podman load` reads it.
+"""Write a platform of a normalized image as a Docker archive, for `docker load` and `podman load`.
 
-OCI archives are loaded by Docker 25 and later only, and without a name. The form written here is that of
-https://github.com/moby/docker-image-spec (v1.2, "Combined Image JSON + Filesystem Changeset Format"), whose
-layers and config are the sealed ones: a loaded image has the ID that the pushed one has.
+OCI archives are loaded only by Docker 25 and later, and without a name. The format is defined in
+https://github.com/moby/docker-image-spec (v1.2, "Combined Image JSON + Filesystem Changeset Format"). Layers
+and config are the normalized ones, so a loaded image has the same ID as the pushed one.
 
-It needs the standard library only, because it runs as a program in a container of the engine:
+This file runs as a program in a container of the engine and needs only the standard library:
 `python docker_archive.py LAYOUT ARCHIVE PLATFORM [NAME …]`.
 """
 
@@ -20,18 +20,18 @@ from typing import Any
 
 
 def tagged(name: str) -> str:
-    """A name as the archive has it, which knows no default tag: `me/app` is `me/app:latest`."""
+    """Return a name with a tag, since the archive has no default tag: `me/app` is `me/app:latest`."""
     return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
 
 
 def write(layout: Path, archive: Path, platform: str, names: Sequence[str]) -> None:
-    """Write one platform of a layout's image as a Docker archive, the same bytes for the same image.
+    """Write a platform of a layout's image as a Docker archive, reproducibly.
 
     Args:
-        layout: an OCI layout with one index of images, or with one image.
+        layout: an OCI layout with an index of images, or with one image.
         archive: the file to write.
         platform: the OCI platform, for example linux/arm64.
-        names: what the image is called once it is loaded; nothing if empty.
+        names: the names of the loaded image; may be empty.
 
     Raises:
         StopIteration: the layout has no such platform.

@@ -1,4 +1,4 @@
-"""The health check and the stop signal of an image's config, by the options that `docker run` has."""
+"""Set the health check and the stop signal of an image, with the options of `docker run`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ DETAILS = (*DURATIONS, "health_retries")
 
 @dataclass(frozen=True)
 class Health:
-    """How a container is checked while it runs.
+    """The health check of a running container.
 
     Attributes:
-        command: the command, word by word; one element where `shell` is set.
-        shell: the command is a line for the image's shell.
+        command: the words of the command; a single line if `shell` is set.
+        shell: run the command in the image's shell.
         interval: time between two checks, as docker writes durations (`1m30s`).
-        timeout: time after which a check has failed.
-        start_period: time in which failures do not count.
+        timeout: time after which a check fails.
+        start_period: time after the start in which failures are ignored.
         start_interval: time between two checks in the start period.
         retries: failures in a row that make the container unhealthy.
     """
@@ -53,29 +53,29 @@ class Health:
 
 
 def health(settings: Settings, has_shell: bool) -> Health | None:
-    """Return the health check of the settings; None where there is no command.
+    """Return the health check of the settings; None if there is no command.
 
     Args:
         settings: the merged settings.
-        has_shell: whether the base may have a shell: an empty one has none.
+        has_shell: false if the base is empty and has no shell.
 
     Raises:
-        InvalidArgument: a command that the image cannot run, a duration that docker does not take, options
-            that contradict each other.
+        InvalidArgument: the image cannot run the command, a duration is invalid, or options contradict
+            each other.
     """
     given = [name for name in DETAILS if getattr(settings, name)]
     command = settings.health_cmd
     if settings.no_healthcheck and (command or given):
         option = _option("health_cmd" if command else given[0])
         raise InvalidArgument(
-            "a health check is set and switched off",
+            "a health check is both set and disabled",
             where=option,
             fix=f"leave out {option} or --no-healthcheck",
         )
     if not command:
         if given:
             fix = f"add --health-cmd, or leave {_option(given[0])} out"
-            raise InvalidArgument("there is no command to check with", where=_option(given[0]), fix=fix)
+            raise InvalidArgument("the health check has no command", where=_option(given[0]), fix=fix)
         return None
     for name in DURATIONS:
         value = getattr(settings, name)
@@ -88,7 +88,7 @@ def health(settings: Settings, has_shell: bool) -> Health | None:
     words = _words(command)
     if not words and not has_shell:
         raise InvalidArgument(
-            "the image has no shell, and the health check is a line for one",
+            "the health check needs a shell, and the image has none",
             where="--health-cmd",
             fix='write it as a JSON list, for example ["/usr/local/bin/app","--check"]',
         )
@@ -97,7 +97,7 @@ def health(settings: Settings, has_shell: bool) -> Health | None:
 
 
 def _words(command: str) -> tuple[str, ...]:
-    """The words of a command that is a JSON list, as in a Dockerfile; none for a line of shell."""
+    """Parse a command that is a JSON list, as in a Dockerfile; return () for a line of shell."""
     if not command.lstrip().startswith("["):
         return ()
     try:
@@ -115,10 +115,10 @@ SIGNALS = frozenset(item.name for item in signal.Signals)
 
 
 def stop_signal(text: str) -> str:
-    """Return a signal as an image's config has it: `SIGINT`, `SIGRTMIN+3` or a number; empty for none.
+    """Return a signal as in an image's config: `SIGINT`, `SIGRTMIN+3` or a number; "" for none.
 
     Raises:
-        InvalidArgument: there is no such signal.
+        InvalidArgument: the signal does not exist.
     """
     if not text:
         return ""
@@ -128,5 +128,7 @@ def stop_signal(text: str) -> str:
     if name in SIGNALS or re.fullmatch(r"SIGRT(?:MIN\+|MAX-)\d{1,2}", name):
         return name
     raise InvalidArgument(
-        f"there is no signal {text!r}", where="--stop-signal", fix="name one, for example SIGINT or SIGTERM"
+        f"the signal {text!r} does not exist",
+        where="--stop-signal",
+        fix="use a signal's name, for example SIGINT or SIGTERM",
     )

@@ -1,7 +1,4 @@
-"""What an image consists of: descriptors, manifests and blobs, and an OCI layout that holds them.
-
-Everything is named by the digest of its bytes. The shapes are those of the OCI image specification.
-"""
+"""Read OCI layouts and their descriptors, manifests and blobs, as in the OCI image specification."""
 
 from __future__ import annotations
 
@@ -24,12 +21,12 @@ DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 INDEXES = (INDEX, DOCKER_INDEX)
 
 READ_BYTES = 1 << 20
-"""How much of a blob is in memory at a time."""
+"""The size of the pieces that a blob is read in."""
 
 
 @dataclass(frozen=True)
 class Descriptor:
-    """What names a piece of content. Sizes are bytes; `platform` is `os/arch[/variant]`, or empty."""
+    """A reference to content. Sizes are in bytes; `platform` is `os/arch[/variant]`, or empty."""
 
     media_type: str
     digest: str
@@ -40,16 +37,16 @@ class Descriptor:
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> Descriptor:
-        """A descriptor out of an index or a manifest.
+        """Parse a descriptor of an index or a manifest.
 
         Raises:
-            PublishError: it has no digest or size, or a digest that this program cannot check.
+            PublishError: it has no size, or no sha256 digest.
         """
         if not isinstance(document, Mapping):
             raise damaged("a descriptor is no object")
         digest, size = document.get("digest"), document.get("size")
         if not isinstance(digest, str) or not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
-            raise damaged(f"{digest!r} is no sha256 digest")
+            raise damaged(f"{digest!r} is not a sha256 digest")
         if not isinstance(size, int) or isinstance(size, bool) or size < 0:
             raise damaged("a descriptor has no size", digest)
         annotations, platform = document.get("annotations") or {}, document.get("platform") or {}
@@ -61,7 +58,7 @@ class Descriptor:
         return cls(texts[0], digest, size, platform_name(platform), texts[1], annotations)
 
     def as_json(self) -> dict[str, Any]:
-        """The descriptor as an index or a manifest has it, without empty parts."""
+        """Return the descriptor as JSON, without empty fields."""
         os, _, rest = self.platform.partition("/")
         architecture, _, variant = rest.partition("/")
         platform = {"architecture": architecture, "os": os} | ({"variant": variant} if variant else {})
@@ -78,11 +75,11 @@ class Descriptor:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A manifest or an index: its exact bytes, and what it names.
+    """A manifest or an index: its exact bytes and its descriptors.
 
     Attributes:
-        children: manifests, where it is an index.
-        blobs: config and layers, where it is not.
+        children: the manifests of an index.
+        blobs: the config and the layers of a manifest.
     """
 
     descriptor: Descriptor
@@ -92,10 +89,10 @@ class Manifest:
 
     @classmethod
     def parse(cls, descriptor: Descriptor, body: bytes) -> Manifest:
-        """A manifest out of its bytes.
+        """Parse a manifest or an index.
 
         Raises:
-            PublishError: the bytes are not those the digest names, or no manifest.
+            PublishError: the digest does not match, or the content is not a manifest.
         """
         if digest_of(body) != descriptor.digest:
             raise damaged("the content does not have the digest it is stored under", descriptor.digest)
@@ -110,28 +107,28 @@ class Manifest:
 
     @property
     def layer_bytes(self) -> int:
-        """Bytes of the compressed layers together, as a registry stores them."""
+        """Return the total size of the compressed layers, as a registry stores them."""
         return sum(blob.size for blob in self.blobs[1:])
 
 
 class Store(Protocol):
-    """Where an image comes from: a directory, or other repositories."""
+    """The source of an image: a directory, or other repositories."""
 
     @property
     def root(self) -> Descriptor:
-        """The index, or the manifest of an image of one platform."""
+        """Return the index, or the manifest of an image with one platform."""
         ...
 
     async def manifest(self, descriptor: Descriptor) -> bytes:
-        """The bytes of a manifest or an index."""
+        """Return the bytes of a manifest or an index."""
         ...
 
     def blob(self, descriptor: Descriptor) -> AsyncGenerator[bytes, None]:
-        """The bytes of a config or a layer, piece by piece."""
+        """Yield the bytes of a config or a layer in pieces."""
         ...
 
     def repository(self, host: str, digest: str) -> str:
-        """A repository of a registry that has this blob; empty where none is known."""
+        """Return a repository of a registry that has this blob; "" if none is known."""
         ...
 
 
@@ -144,10 +141,10 @@ class Layout:
 
     @classmethod
     async def open(cls, path: str | Path) -> Layout:
-        """The layout in a directory.
+        """Open the layout in a directory.
 
         Raises:
-            PublishError: the directory is no layout, or its index.json does not name exactly one image.
+            PublishError: the directory is not a layout, or its index.json does not have exactly one image.
         """
         try:
             document = json.loads(await (anyio.Path(path) / "index.json").read_bytes())
@@ -155,22 +152,22 @@ class Layout:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise damaged(f"this is not an OCI layout ({error!r})", str(path)) from error
         if len(entries) != 1:
-            raise damaged(f"index.json names {len(entries)} images instead of one", str(path))
+            raise damaged(f"index.json has {len(entries)} images instead of one", str(path))
         return cls(Path(path), Descriptor.parse(entries[0]))
 
     async def manifest(self, descriptor: Descriptor) -> bytes:
-        """The bytes of a manifest or an index."""
+        """Return the bytes of a manifest or an index."""
         path = await self._file(descriptor)
         return await path.read_bytes()
 
     async def blob(self, descriptor: Descriptor) -> AsyncGenerator[bytes, None]:
-        """The bytes of a config or a layer, piece by piece."""
+        """Yield the bytes of a config or a layer in pieces."""
         async with await (await self._file(descriptor)).open("rb") as file:
             while piece := await file.read(READ_BYTES):
                 yield piece
 
     def repository(self, host: str, digest: str) -> str:
-        """A directory knows of no repository."""
+        """Return "", since a directory has no repository."""
         return ""
 
     async def _file(self, descriptor: Descriptor) -> anyio.Path:
@@ -178,14 +175,14 @@ class Layout:
         try:
             size = (await path.stat()).st_size
         except OSError as error:
-            raise damaged("the layout lacks content that it names", str(path)) from error
+            raise damaged("the layout lacks content that it refers to", str(path)) from error
         if size != descriptor.size:
-            raise damaged(f"it has {size} bytes where {descriptor.size} are named", str(path))
+            raise damaged(f"the file has {size} bytes instead of {descriptor.size}", str(path))
         return path
 
 
 async def walk(store: Store) -> tuple[Manifest, ...]:
-    """Every manifest of an image, each after what it names; the image's own is the last."""
+    """Return all manifests of an image, each after its children; the root is the last."""
     found: dict[str, Manifest] = {}
 
     async def visit(descriptor: Descriptor) -> None:
@@ -200,23 +197,23 @@ async def walk(store: Store) -> tuple[Manifest, ...]:
 
 
 def platform_name(document: Mapping[str, Any]) -> str:
-    """`os/arch[/variant]` of a descriptor's platform or of an image config; empty when it names none."""
+    """Return `os/arch[/variant]` of a descriptor's platform or an image config; "" if it has none."""
     return "/".join(str(document[key]) for key in ("os", "architecture", "variant") if document.get(key))
 
 
 def digest_of(content: bytes) -> str:
-    """The digest that names these bytes."""
+    """Return the digest of some bytes."""
     return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
 def digest_of_file(path: Path) -> str:
-    """The digest that names a file's bytes, which are read piece by piece."""
+    """Return the digest of a file, reading it in pieces."""
     with path.open("rb") as file:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def compact(document: Mapping[str, Any]) -> bytes:
-    """A JSON document as bytes that only depend on what it says."""
+    """Encode a JSON document in a canonical form, keeping the order of keys."""
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 
 
@@ -236,5 +233,5 @@ def parsed(body: bytes, where: str = "") -> dict[str, Any]:
 
 
 def damaged(what: str, where: str = "layout") -> PublishError:
-    """The error for an image that cannot be what it says."""
+    """Return the error for a damaged image."""
     return PublishError(what, where=where, fix="build the image again; nothing was tagged")

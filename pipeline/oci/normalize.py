@@ -1,17 +1,16 @@
-"""Sealing: an image as the engine exports it, made into the same bytes for the same content.
+"""Normalize images exported by the engine, so that the same content gives the same bytes.
 
-The engine stamps what it exports: layers carry the time their directories were made, configs the time their
-snapshots were; and once it was restarted it makes the layers of a base anew, with other bytes than the base
-has in its registry. Two builds of one commit then differ, and so do two exports of one build. This module
-rewrites exported OCI archives into an OCI layout in which layers, configs, manifests and the index depend on
-nothing but the files, the settings and one given time (SOURCE_DATE_EPOCH, as
-https://reproducible-builds.org/specs/source-date-epoch/ defines it). Files of the base keep their own times;
-everything added to it gets the given one.
+The engine's exports contain times: of directories in layers, of snapshots in configs. After a restart it also
+compresses the layers of a base again, with other bytes than in the base's registry. So two builds of a commit
+differ, and so do two exports of a build. This module rewrites exported OCI archives into an OCI layout whose
+layers, configs, manifests and index depend only on the files, the settings and a given time
+(SOURCE_DATE_EPOCH, see https://reproducible-builds.org/specs/source-date-epoch/). Files of the base keep
+their times; everything added gets the given time.
 
-It needs the standard library only, because it runs as a program in a container of the engine:
-`python seal.py base LAYOUT BASE.tar` once for each base, which takes seconds and stays in the engine's cache,
-then `python seal.py image LAYOUT TERMS.json IMAGE.tar[=BASE LAYOUT] …`; `python seal.py compare BASE-LAYOUT
-IMAGE.tar` tells whether an image starts with a base.
+This file runs as a program in a container of the engine and needs only the standard library: `python
+normalize.py base LAYOUT BASE.tar` once for each base, cached by the engine, then `python normalize.py image
+LAYOUT TERMS.json IMAGE.tar[=BASE LAYOUT] …`. `python normalize.py compare BASE-LAYOUT IMAGE.tar` prints
+`same` if an image starts with a base.
 """
 
 from __future__ import annotations
@@ -38,24 +37,24 @@ CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 _SYNTHESISED = "buildkit.exporter.image.v0"
-"""The comment of history entries that the engine makes up, with its own clock, where none is known."""
+"""The comment of history entries that the engine generates, with the current time."""
 
 _ATTRIBUTE = "SCHILY.xattr."
-"""The prefix of extended attributes, such as a program's capabilities, among a tar's records."""
+"""The prefix of extended attributes, such as capabilities, in PAX headers."""
 
 Document = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What a sealed image is given besides its content.
+    """The settings of a normalized image.
 
     Attributes:
         epoch: seconds since 1970, UTC: the time in layers, configs and annotations.
         index: annotations of the index.
         manifests: annotations of each manifest, by platform (`linux/arm64`).
-        config: fields that are added to the settings in every image's config, for example `StopSignal`.
-        always_index: make an index also for one image, which otherwise gets a plain manifest.
+        config: fields added to the `config` section of every image's config, for example `StopSignal`.
+        always_index: make an index even for a single image, instead of a plain manifest.
     """
 
     epoch: int = 0
@@ -65,17 +64,17 @@ class Terms:
     always_index: bool = False
 
     def as_json(self) -> str:
-        """The terms as the document that `terms` reads."""
+        """Return the terms as JSON, for `terms`."""
         return json.dumps(asdict(self))
 
 
 def terms(document: str) -> Terms:
-    """The terms that `Terms.as_json` wrote."""
+    """Parse terms from the JSON of `Terms.as_json`."""
     return Terms(**json.loads(document))
 
 
 class LayoutWriter:
-    """An OCI image layout being written to a directory."""
+    """A writer of an OCI image layout in a directory."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -83,54 +82,54 @@ class LayoutWriter:
         (path / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
 
     def add(self, media_type: str, content: bytes) -> Document:
-        """Store a blob; its descriptor."""
+        """Store a blob and return its descriptor."""
         hexadecimal = hashlib.sha256(content).hexdigest()
         (self.path / "blobs/sha256" / hexadecimal).write_bytes(content)
         return {"mediaType": media_type, "digest": f"sha256:{hexadecimal}", "size": len(content)}
 
     def add_json(self, media_type: str, document: Document) -> Document:
-        """Store a document, its keys in the order given and no space between; its descriptor."""
+        """Store a document as compact JSON, keeping the order of keys, and return its descriptor."""
         return self.add(media_type, json.dumps(document, separators=(",", ":")).encode())
 
     def finish(self, top: Document) -> None:
-        """Write index.json, which names the one index or manifest."""
+        """Write index.json, which refers to the index or the only manifest."""
         document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [top]}
         (self.path / "index.json").write_text(json.dumps(document, separators=(",", ":")))
 
 
 class ImageReader:
-    """An image in an OCI archive or layout, read blob by blob."""
+    """A reader of an image in an OCI archive or layout."""
 
     def __init__(self, read: Callable[[str], bytes]) -> None:
         self._read = read
 
     @classmethod
     def archived(cls, path: Path, opened: ExitStack) -> ImageReader:
-        """The image of an OCI archive, which can be read until `opened` is closed."""
+        """Open the image of an OCI archive, until `opened` is closed."""
         tar = opened.enter_context(tarfile.open(path))  # noqa: SIM115  closed by the stack
 
         def read(name: str) -> bytes:
             stream = tar.extractfile(name)
-            assert stream is not None, f"{name} is no file"
+            assert stream is not None, f"{name} is not a file"
             return stream.read()
 
         return cls(read)
 
     @classmethod
     def laid_out(cls, path: Path) -> ImageReader:
-        """The image of an OCI layout."""
+        """Open the image of an OCI layout."""
         return cls(lambda name: (path / name).read_bytes())
 
     def blob(self, digest: str) -> bytes:
-        """The content of a blob."""
+        """Read a blob."""
         return self._read(f"blobs/{digest.replace(':', '/')}")
 
     def document(self, digest: str) -> Any:
-        """A blob that is JSON."""
+        """Read a JSON blob."""
         return json.loads(self.blob(digest))
 
     def manifest(self) -> Document:
-        """The manifest of the image, which is one platform's."""
+        """Read the manifest of the image, which has one platform."""
         entries = json.loads(self._read("index.json"))["manifests"]
         while "index" in entries[0]["mediaType"]:
             entries = self.document(entries[0]["digest"])["manifests"]
@@ -138,26 +137,26 @@ class ImageReader:
         return dict(self.document(entry["digest"]))
 
     def config(self) -> Document:
-        """The image's config."""
+        """Read the image's config."""
         return dict(self.document(self.manifest()["config"]["digest"]))
 
 
 def timestamp(epoch: int) -> str:
-    """Seconds since 1970 as RFC 3339 in UTC, for example 1970-01-01T00:00:00Z."""
+    """Format seconds since 1970 as RFC 3339 in UTC, for example 1970-01-01T00:00:00Z."""
     return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def platform(config: Mapping[str, Any]) -> Document:
-    """The platform of an index entry, as an image's config states it."""
+    """Return the platform for an index entry, from an image's config."""
     return {key: config[key] for key in ("architecture", "os", "variant") if config.get(key)}
 
 
-def sealed_layer(layer: IO[bytes], epoch: int | None = None) -> bytes:
-    """A layer as an uncompressed tar that depends on its files alone: sorted, without user names.
+def normalized_layer(layer: IO[bytes], epoch: int | None = None) -> bytes:
+    """Return a normalized layer as an uncompressed tar: sorted, without user names.
 
     Args:
-        layer: the tar as the engine made it, compressed or not.
-        epoch: seconds since 1970 that every time is set to; each keeps its own if None.
+        layer: the engine's tar, compressed or not.
+        epoch: the time of all files, in seconds since 1970; None keeps the times.
     """
     out = io.BytesIO()
     with (
@@ -173,7 +172,7 @@ def sealed_layer(layer: IO[bytes], epoch: int | None = None) -> bytes:
             if member.isreg():
                 stream = before.extractfile(member)
                 contents[name] = stream.read() if stream else b""
-                # Read, a sparse file of GNU tar's is one like others; PAX has no type for it.
+                # A sparse file of GNU tar becomes a regular file; PAX has no type for it.
                 member.type, member.size = tarfile.REGTYPE, len(contents[name])
             members[name] = member
         for name, member in _links_to_the_first(members, contents):
@@ -188,20 +187,20 @@ def sealed_layer(layer: IO[bytes], epoch: int | None = None) -> bytes:
 def _links_to_the_first(
     members: dict[str, tarfile.TarInfo], contents: dict[str, bytes]
 ) -> list[tuple[str, tarfile.TarInfo]]:
-    """The members by name, each group of hard links with its file under the first of its names."""
+    """Return the sorted members; in each group of hard links, the first name has the file."""
     groups: dict[str, list[str]] = {}
     for name, member in members.items():
         if member.islnk():
             groups.setdefault(_linked(members, name), []).append(name)
     for file, links in groups.items():
         whole = members.get(file)
-        if whole is None or whole.islnk():  # a file of a lower layer, or links that lead in a circle
+        if whole is None or whole.islnk():  # a file of a lower layer, or a cycle of links
             for name in links:
                 members[name] = link = copy.copy(members[name])
                 link.linkname, link.size = file, 0
             continue
         first, *others = sorted([file, *links])
-        if file in contents:  # what is no file, such as a symbolic link, has names too, and no content
+        if file in contents:  # other members, such as symbolic links, have hard links but no content
             contents[first] = contents.pop(file)
         members[first] = copy.copy(whole)
         for name in others:
@@ -211,7 +210,7 @@ def _links_to_the_first(
 
 
 def _linked(members: Mapping[str, tarfile.TarInfo], name: str) -> str:
-    """Return the name of what a hard link is another name of, through links to links."""
+    """Return the target of a hard link, following links to links."""
     seen = set()
     while name in members and members[name].islnk() and name not in seen:
         seen.add(name)
@@ -220,18 +219,18 @@ def _linked(members: Mapping[str, tarfile.TarInfo], name: str) -> str:
 
 
 def compressed(content: bytes) -> bytes:
-    """Gzip without a name or a time in it."""
+    """Compress with gzip, without a name or time in the header."""
     return gzip.compress(content, compresslevel=6, mtime=0)
 
 
-def sealed_config(
+def normalized_config(
     config: Document, diff_ids: Sequence[str], epoch: int, added: Mapping[str, str] | None = None
 ) -> Document:
-    """An image's config with one time, the layers it has now, and a history without the engine's clock.
+    """Return a config with the given time and layers, and a history without the engine's times.
 
     Args:
-        config: as the engine exported it.
-        diff_ids: what its layers are called.
+        config: the config exported by the engine.
+        diff_ids: the diff IDs of its layers.
         epoch: the time, in seconds since 1970.
         added: see `Terms.config`.
     """
@@ -251,19 +250,19 @@ def _history(entry: Document, epoch: int) -> Document:
     return made | {"empty_layer": True} if entry.get("empty_layer") else made
 
 
-def seal(
+def normalize(
     image: ImageReader, base: ImageReader | None, terms: Terms, layout: LayoutWriter
 ) -> tuple[Document, Document]:
-    """Write one platform's sealed layers and config to a layout.
+    """Write the normalized layers and config of a platform to a layout.
 
     Args:
-        image: as the engine exported it, alone: exported with others it may get other layers.
-        base: the sealed image that its first layers come from, or None.
-        terms: the time, and what is added to the config.
-        layout: where to write.
+        image: the image exported by the engine, alone, since exports with other images may have other layers.
+        base: the normalized base with its first layers, or None.
+        terms: the time and the additions to the config.
+        layout: the layout to write to.
 
     Returns:
-        Its manifest, not written yet, and the platform of its entry in an index.
+        Its manifest, not written yet, and the platform for its entry in an index.
     """
     config = image.config()
     layers: list[Document] = []
@@ -277,56 +276,56 @@ def seal(
     manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
-        "config": layout.add_json(CONFIG, sealed_config(config, diff_ids, terms.epoch, terms.config)),
+        "config": layout.add_json(CONFIG, normalized_config(config, diff_ids, terms.epoch, terms.config)),
         "layers": layers,
     }
     return manifest, platform(config)
 
 
-def seal_base(image: ImageReader, layout: LayoutWriter) -> None:
-    """Write a base with layers that depend on its files alone, whose times it keeps."""
+def normalize_base(image: ImageReader, layout: LayoutWriter) -> None:
+    """Write a base with normalized layers, keeping the times of its files."""
     layers: list[Document] = []
     diff_ids: list[str] = []
     for descriptor in image.manifest()["layers"]:
         _add_layer(image.blob(descriptor["digest"]), None, layout, layers, diff_ids)
-    config = sealed_config(image.config(), diff_ids, 0)
+    config = normalized_config(image.config(), diff_ids, 0)
     manifest = {"schemaVersion": 2, "config": layout.add_json(CONFIG, config), "layers": layers}
     layout.finish(layout.add_json(MANIFEST, manifest))
 
 
 def starts_with(image: ImageReader, base: ImageReader) -> bool:
-    """Whether the first layers of an image, as the engine exported it, are those of a sealed base."""
+    """Return True if the first layers of an exported image are those of a normalized base."""
     expected: list[str] = base.config()["rootfs"]["diff_ids"]
     layers = image.manifest()["layers"][: len(expected)]
     blobs = (image.blob(layer["digest"]) for layer in layers)
-    return [diff_id(sealed_layer(io.BytesIO(blob))) for blob in blobs] == expected
+    return [diff_id(normalized_layer(io.BytesIO(blob))) for blob in blobs] == expected
 
 
 def diff_id(tar: bytes) -> str:
-    """What a config calls a layer: the digest of its uncompressed tar."""
+    """Return a layer's diff ID, the digest of its uncompressed tar."""
     return f"sha256:{hashlib.sha256(tar).hexdigest()}"
 
 
 def _add_layer(
     content: bytes, epoch: int | None, layout: LayoutWriter, layers: list[Document], diff_ids: list[str]
 ) -> None:
-    tar = sealed_layer(io.BytesIO(content), epoch)
+    tar = normalized_layer(io.BytesIO(content), epoch)
     layers.append(layout.add(LAYER, compressed(tar)))
     diff_ids.append(diff_id(tar))
 
 
-def seal_index(
+def normalize_index(
     images: Iterable[tuple[ImageReader, ImageReader | None]], terms: Terms, layout: LayoutWriter
 ) -> str:
-    """Write sealed images, each with its base, and the index of them; the digest of the layout's image.
+    """Write normalized images, each with its base, and their index; return the digest of the root.
 
-    One image alone is not put into an index: services that deploy one platform refuse an index.
+    A single image gets no index by default, since some services for one platform do not accept an index.
     """
-    # Hashing and compressing, which is what takes time, hold no lock of Python's.
+    # Most time is spent on hashing and compressing, which release Python's global lock.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        sealed = list(pool.map(lambda pair: seal(pair[0], pair[1], terms, layout), images))
+        normalized = list(pool.map(lambda pair: normalize(pair[0], pair[1], terms, layout), images))
     entries = []
-    for manifest, described in sealed:
+    for manifest, described in normalized:
         name = "/".join(described[key] for key in ("os", "architecture", "variant") if key in described)
         if annotations := terms.manifests.get(name):
             manifest["annotations"] = dict(sorted(annotations.items()))
@@ -343,7 +342,7 @@ def seal_index(
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Seal as the command line of this program asks, which the module's docstring shows."""
+    """Run the command line described in the module's docstring."""
     what, path, *rest = arguments
     with ExitStack() as opened:
         if what == "compare":
@@ -352,7 +351,7 @@ def main(arguments: Sequence[str]) -> None:
             return
         layout = LayoutWriter(Path(path))
         if what == "base":
-            seal_base(ImageReader.archived(Path(rest[0]), opened), layout)
+            normalize_base(ImageReader.archived(Path(rest[0]), opened), layout)
             return
         images = []
         for pair in rest[1:]:
@@ -362,7 +361,7 @@ def main(arguments: Sequence[str]) -> None:
                 ImageReader.laid_out(Path(base)) if base else None,
             )
             images.append(pair_of)
-        print(seal_index(images, terms(Path(rest[0]).read_text()), layout))
+        print(normalize_index(images, terms(Path(rest[0]).read_text()), layout))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What was built, as rows: for a person as a table, for a program as JSON."""
+"""Report the built images as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pipeline.text_table import columns, mebibytes
 
 @dataclass(frozen=True)
 class ImageRow:
-    """One variant of an image.
+    """The image of a platform.
 
     Attributes:
         platform: OCI platform.
         triple: rustc triple.
-        binary_bytes: bytes of the stripped binaries together.
-        image_bytes: bytes of the compressed layers together, as a registry stores them.
-        digest: digest of the variant's manifest.
+        binary_bytes: total size of the stripped binaries.
+        image_bytes: total size of the compressed layers, as a registry stores them.
+        digest: digest of the platform's manifest.
     """
 
     platform: str
@@ -34,7 +34,7 @@ class ImageRow:
 
 @dataclass(frozen=True)
 class VariantManifest:
-    """A variant's manifest in an OCI layout."""
+    """A platform's manifest in an OCI layout."""
 
     platform: str
     digest: str
@@ -42,7 +42,7 @@ class VariantManifest:
 
 
 async def manifests(layout: dagger.Directory) -> list[VariantManifest]:
-    """The image manifests of an OCI layout: those of its one index, in its order, or the only one."""
+    """Return the image manifests of an OCI layout: those of its index, in order, or its only manifest."""
 
     async def blob(digest: str) -> Any:
         return json.loads(await layout.file(f"blobs/{digest.replace(':', '/')}").contents())
@@ -53,7 +53,7 @@ async def manifests(layout: dagger.Directory) -> list[VariantManifest]:
     found = []
     for entry in index["manifests"]:
         manifest = await blob(entry["digest"])
-        # An archive of one image names no platform in its index: the image's own config does.
+        # In an archive of one image, the platform is only in the image's config.
         described = entry.get("platform") or await blob(manifest["config"]["digest"])
         names = (described.get(key) for key in ("os", "architecture", "variant"))
         size = sum(layer["size"] for layer in manifest["layers"])
@@ -62,16 +62,16 @@ async def manifests(layout: dagger.Directory) -> list[VariantManifest]:
 
 
 def as_json(rows: Sequence[ImageRow]) -> str:
-    """The rows as a JSON document: `{"variants": [...]}` with the fields of `ImageRow`."""
+    """Return the rows as a JSON document: `{"variants": [...]}` with the fields of `ImageRow`."""
     return json.dumps({"variants": [asdict(row) for row in rows]}, indent=2)
 
 
 def as_table(rows: Sequence[ImageRow], seconds: Mapping[str, float] | None = None) -> str:
-    """The rows as aligned columns, sizes in MiB.
+    """Return the rows as aligned columns, with sizes in MiB.
 
     Args:
-        rows: the variants.
-        seconds: how long each platform took, where it is known.
+        rows: the platforms.
+        seconds: the build time of each platform, if known.
     """
     cells = [("PLATFORM", "TRIPLE", "BINARY", "IMAGE", *(("TIME",) if seconds else ()), "DIGEST")]
     for row in rows:

@@ -1,4 +1,4 @@
-"""The runtime: the base of the final image and what is set on it, without running anything of it."""
+"""Assemble the final image from its base and settings, without running anything in it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.config.request import pairs
 from pipeline.config.settings import USER, Settings
 from pipeline.errors import BaseImageUnavailable
 from pipeline.git import metadata
-from pipeline.git.context import Situation
+from pipeline.git.context import BuildContext
 from pipeline.oci import accounts
 from pipeline.oci.health import Health, health, stop_signal
 from pipeline.targets import Libc, Target
@@ -22,36 +22,36 @@ from pipeline.toolchain import builder as toolchain
 from pipeline.toolchain.versions import BASE, LATER
 
 SCRATCH = "scratch"
-"""Not an image: a base without any file."""
+"""The name of the empty base, which is not an image."""
 
 SUPPLIED = "the supplied runtime"
-"""Not an image either: what the caller gave for the platform."""
+"""The name shown for a custom runtime container."""
 
 BASES = {Libc.GNU: BASE, Libc.MUSL: SCRATCH}
-"""What the final image starts from where nothing else is asked."""
+"""The default base of the final image, by C library."""
 
 PROGRAMS = "/usr/local/bin"
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """How the final image is set up.
+    """The settings of the final image.
 
     Attributes:
-        base: image to start from; pulled for each target platform. `scratch` starts from nothing.
+        base: the base image, pulled for each target platform; `scratch` is empty.
         packages: Debian packages to add, besides those that the programs need.
-        user: who the process runs as; the default is an account without any rights, empty keeps the base's.
-        ports: TCP ports the image declares.
+        user: the user of the process; by default an unprivileged account, empty keeps the base's user.
+        ports: TCP ports that the image exposes.
         args: default arguments after the entrypoint.
-        env: environment of the process.
+        env: environment variables of the process.
         labels: labels of the image's config.
-        workdir: where the process starts; empty means the base's.
-        entrypoint: the command; empty means the first program.
+        workdir: the working directory; empty keeps the base's.
+        entrypoint: the command; by default the first program.
         health: the health check to set; None leaves the base's.
-        no_healthcheck: take the base's health check away.
-        stop_signal: what stops the process; empty leaves the base's.
-        files: laid over the base's root file system.
-        supplied: containers that platforms start from instead of `base`.
+        no_healthcheck: remove the base's health check.
+        stop_signal: the signal that stops the process; empty keeps the base's.
+        files: files to add over the base's root filesystem.
+        supplied: custom containers that replace `base`, by platform.
     """
 
     base: str = BASE
@@ -70,12 +70,12 @@ class Runtime:
     supplied: Supplied = field(default_factory=Supplied)
 
     def base_of(self, target: Target) -> str:
-        """The name of what a platform's image starts from."""
+        """Return the name of a platform's base."""
         return SUPPLIED if self.supplied.runtime(target) else base_for(self.base, target)
 
 
 def base_for(base: str, target: Target) -> str:
-    """A base's name on a platform: the default one's is another where it has no such platform."""
+    """Return a base's name for a platform, since the default base does not have all platforms."""
     return LATER.get(target.platform, base) if base == BASE else base
 
 
@@ -86,17 +86,17 @@ async def assemble(
     host: dagger.Container,
     added: dagger.Directory | None = None,
 ) -> dagger.Container:
-    """One platform's image: the base with root certificates, a user and the programs added.
+    """Assemble a platform's image: the base with root certificates, a user and the programs.
 
-    Two layers are added, so that a change of the code uploads the programs alone; the caller's own files are
-    one more between them.
+    The programs are a separate layer, so that a change of the code uploads only this layer. The caller's
+    files are another layer.
 
     Args:
-        runtime: how it is set up.
-        base: the image it starts from, of its platform.
-        programs: the files to put on PATH, by name; the first is the entrypoint.
-        host: a native container, for the files that are the same on every platform.
-        added: Debian packages that the programs need, as `debian.runtime_files` gives them.
+        runtime: the settings of the image.
+        base: the base image of this platform.
+        programs: the files to put on PATH, by name; the first is the default entrypoint.
+        host: a native container, for files that are the same on every platform.
+        added: Debian packages that the programs need, from `debian.runtime_files`.
     """
     bare = runtime.base == SCRATCH
     system = _ordinary(host) if bare else dag.directory()
@@ -117,7 +117,7 @@ async def assemble(
 
 
 async def _numeric(user: str, container: dagger.Container) -> str:
-    """A user in numbers, by the account files of the finished image."""
+    """Resolve a user to numbers with the account files of the finished image."""
     if accounts.is_numeric(user) or not user:
         return accounts.numeric(user, {}) if user else ""
     names = [path for path in accounts.FILES if await container.exists(path)]
@@ -143,7 +143,7 @@ def _configured(container: dagger.Container, runtime: Runtime, program: str) -> 
 
 
 async def start(runtime: Runtime, target: Target) -> tuple[Runtime, dagger.Container]:
-    """The container that a platform's image starts from, and the runtime with the base said that it has.
+    """Return a platform's base container, and the runtime with the base's name.
 
     Raises:
         BaseImageUnavailable: see `base_image`.
@@ -153,7 +153,7 @@ async def start(runtime: Runtime, target: Target) -> tuple[Runtime, dagger.Conta
 
 
 async def base_image(image: str, target: Target) -> dagger.Container:
-    """An image for a platform; `scratch` is an empty one.
+    """Pull an image for a platform; `scratch` is an empty container.
 
     Raises:
         BaseImageUnavailable: the engine cannot pull it for the platform.
@@ -167,14 +167,14 @@ async def base_image(image: str, target: Target) -> dagger.Container:
             f"the engine cannot pull {image} for {target.platform}",
             where="the runtime",
             fix="check the name and the network; on the embedded engine run "
-            f"`rust-multiarch engine start --platform {target.platform}` once; where the base has no image "
-            "of the platform at all, choose another or build with libc musl, which starts from nothing",
+            f"`rust-multiarch engine start --platform {target.platform}` once; if the base has no image "
+            "for the platform, choose another base or build with --libc musl, which needs none",
             output=str(error),
         ) from error
 
 
 async def resolved(image: str, target: Target) -> str:
-    """The full name of a base with the digest that its tag has now; empty for `scratch`.
+    """Return the full name of a base with the current digest of its tag; "" for `scratch`.
 
     Raises:
         BaseImageUnavailable: see `base_image`.
@@ -183,7 +183,7 @@ async def resolved(image: str, target: Target) -> str:
 
 
 def _ordinary(host: dagger.Container) -> dagger.Directory:
-    """What a program may expect of any system and an empty base lacks: time zones and `/tmp`."""
+    """Return the files that an empty base lacks: time zones and `/tmp`."""
     script = """
     apt-get update -q && apt-get install -y --no-install-recommends tzdata
     mkdir -p /system/usr/share /system/tmp
@@ -197,22 +197,22 @@ def _ordinary(host: dagger.Container) -> dagger.Directory:
 
 
 async def _with_accounts(system: dagger.Directory, base: dagger.Container) -> dagger.Directory:
-    """The base's account files, or root's lines alone, with our own user added: files to lay over it."""
+    """Add the base's account files, or root's lines if it has none, with the line of the added account."""
     for path, (root, own) in accounts.FILES.items():
         present = await base.file(path).contents() if await base.exists(path) else root
         system = system.with_new_file(path, accounts.extended(present, own), permissions=0o644)
     return system
 
 
-async def setup(settings: Settings, plan: Plan, at: Situation | None, supplied: Supplied) -> Runtime:
-    """How the final image is set up; its labels are its annotations too.
+async def setup(settings: Settings, plan: Plan, at: BuildContext | None, supplied: Supplied) -> Runtime:
+    """Return the settings of the final image, whose labels are also its annotations.
 
     Raises:
         BaseImageUnavailable: the engine cannot pull the base.
         InvalidArgument: a label or variable is not NAME=value.
     """
     base = settings.runtime_base or BASES[settings.libc]
-    # Labels are the same for all platforms, and of a supplied container no image's name is known.
+    # Labels are the same for all platforms, and the image name of a custom container is unknown.
     names = {base_for(base, target) for target in plan.request.targets}
     same = len(names) == 1 and not supplied.runtimes
     found = await resolved(names.pop(), plan.request.targets[0]) if same else ""

@@ -1,4 +1,4 @@
-"""The smoke run: every variant started once, foreign ones under whatever emulator the engine has."""
+"""Smoke-test images: start each platform once, foreign ones with the engine's emulators."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pipeline.progress import events
 
 AT_ONCE = 2
 
-# What a kernel without an emulator, runc and Dagger's init say when asked to start a foreign program.
+# Messages of runc and Dagger's init for a foreign program without an emulator.
 _NO_EMULATOR = ("exec format error", "Exec format error")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one variant: `ok`, `skipped` or `failed`, and what it printed."""
+    """The result of a platform's smoke test: `ok`, `skipped` or `failed`, and the output."""
 
     platform: str
     state: str
@@ -28,14 +28,14 @@ class Outcome:
 
 
 async def run(variants: Sequence[tuple[str, dagger.Container]], command: Sequence[str]) -> list[Outcome]:
-    """Start every variant with a command after its entrypoint.
+    """Start the image of every platform.
 
     Args:
         variants: platform and image of each.
         command: arguments of the entrypoint, for example `--version`.
 
     Raises:
-        SmokeFailed: a variant ended with an error; the message names each and carries its output.
+        SmokeFailed: a platform failed; the error has the output of each.
     """
 
     async def start(variant: tuple[str, dagger.Container]) -> Outcome:
@@ -62,15 +62,15 @@ def _raise_failures(outcomes: Sequence[Outcome], command: Sequence[str]) -> None
     failed = [outcome for outcome in outcomes if outcome.state == "failed"]
     if failed:
         raise SmokeFailed(
-            "a variant does not run: " + ", ".join(outcome.platform for outcome in failed),
+            "the smoke test failed for " + ", ".join(outcome.platform for outcome in failed),
             where=shlex.join(command) or "the entrypoint",
-            fix="read what it printed above; `build variant --platform … container terminal` steps into it",
+            fix="see the output above; `build variant --platform … container terminal` opens a shell",
             output="\n".join(f"{outcome.platform}:\n{outcome.output}" for outcome in failed),
         )
 
 
 def as_text(outcomes: Sequence[Outcome]) -> str:
-    """A line per variant, its output indented below."""
+    """Return a line per platform, with its output indented below."""
     lines = []
     for outcome in outcomes:
         lines.append(f"{outcome.platform}: {outcome.state}")

@@ -1,1 +1,1 @@
-"""Progress of a build: events, the state they add up to, and how it is shown."""
+"""Progress of a build: events, the state they result in, and its display."""

@@ -1,4 +1,4 @@
-"""Events of a build, and the listener that hears of them; inside an engine there is none."""
+"""Events of a build and their listener; inside an engine there is no listener."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 COMPILING = "compiling"
 READY = "ready"
-"""The two stages that the model treats apart; all others are only shown."""
+"""The two stages with a meaning to the model; all others are only shown."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Stage:
     """The start of a step.
 
     Attributes:
-        name: shown to people, for example `compiling`.
+        name: the name shown to the user, for example `compiling`.
         platform: the platform it concerns; empty for all.
         crates: the number of crates to compile, by triple.
     """
@@ -28,12 +28,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class CrateReady:
-    """A crate that is compiled for a target.
+    """The end of a crate's compilation for a target.
 
     Attributes:
         triple: the target's triple.
-        id: cargo's package id; a package with a library and a program has one.
-        fresh: whether it was compiled before.
+        id: cargo's package id, shared by a package's library and binaries.
+        fresh: true if it was compiled before.
     """
 
     triple: str
@@ -43,7 +43,7 @@ class CrateReady:
 
 @dataclass(frozen=True)
 class Working:
-    """A line of cargo's own.
+    """A line of cargo's output.
 
     Attributes:
         crate: name and version of the crate that cargo starts to compile; empty for any other line.

@@ -1,6 +1,6 @@
-"""The state of a build that its events add up to, and the lines that show it.
+"""Compute the state of a build from its events, and the lines that show it.
 
-Nothing here reads, waits or prints. Times are in seconds of one monotonic clock.
+All functions are pure. Times are in seconds of a monotonic clock.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from pipeline.text_table import columns
 
 STARTING, DONE, FAILED, INTERRUPTED = "starting", "done", "failed", "interrupted"
 PREPARING = "preparing the builder"
-"""What compiling is called until cargo says something: the builder's packages are installed before."""
+"""The name of the compiling stage until cargo's first output, while the builder's packages are installed."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One platform, or a whole command where platforms do not matter.
+    """The state of a platform, or of a command that is not split by platform.
 
     Attributes:
         name: the platform.
         triple: rustc triple; empty for a whole command.
-        stage: what is being done.
-        total: crates to compile, as far as it is known.
-        crates: those that are ready.
-        fresh: of those, the ones that were there before.
-        ready: when its image was assembled.
+        stage: the current stage.
+        total: the number of crates to compile; 0 if unknown.
+        crates: the compiled crates.
+        fresh: the crates among them that were cached.
+        ready: the time its image was assembled.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Row:
 
     @property
     def shown(self) -> str:
-        """How many crates are ready, in words; empty while that is not known."""
+        """Return the number of compiled crates, in words; "" if it is not known."""
         if not self.crates:
             return ""
         known = max(self.total, len(self.crates))
@@ -50,16 +50,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Board:
-    """Where everything stands.
+    """The state of a build.
 
     Attributes:
-        rows: the platforms, in the order asked for.
-        began: when the command began.
-        compiled: whether there was something to compile, as the stages have it.
-        working: whether cargo was heard; what the engine has cached is not run again, and says nothing.
-        changed: when the last event came.
-        started: the crate that cargo started last, and when.
-        ended: when the command ended.
+        rows: the platforms, in the order of the command.
+        began: the start time of the command.
+        compiled: true if a compiling stage was entered.
+        working: true if cargo printed something; it does not run if the engine has the result cached.
+        changed: the time of the last event.
+        started: the crate that cargo started last, and the time.
+        ended: the end time of the command; None while it runs.
     """
 
     rows: tuple[Row, ...]
@@ -71,7 +71,7 @@ class Board:
     ended: float | None = None
 
     def elapsed(self, now: float) -> float:
-        """How long it has taken."""
+        """Return the time since the start of the command."""
         return (now if self.ended is None else self.ended) - self.began
 
 
@@ -106,33 +106,33 @@ def _counted(row: Row, crate: CrateReady) -> Row:
 
 
 def stage(board: Board, row: Row) -> str:
-    """What is being done for a row, in words."""
+    """Return the stage of a row, in words."""
     return PREPARING if row.stage == COMPILING and not board.working else row.stage
 
 
 def crates(board: Board, row: Row) -> str:
-    """How far a row's crates are, in words."""
+    """Return the progress of a row's crates, in words."""
     all_cached = board.ended is not None and board.compiled and not board.working and row.triple
     return "cached" if all_cached and row.stage == DONE else row.shown
 
 
 def number(count: int) -> str:
-    """A number of crates, in words."""
+    """Format a number of crates."""
     return f"{count} crate" if count == 1 else f"{count} crates"
 
 
 def clock(seconds: float) -> str:
-    """A duration: `0:07`, `12:34`, `1:02:03`."""
+    """Format a duration: `0:07`, `12:34`, `1:02:03`."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def frame(board: Board, now: float, width: int) -> list[str]:
-    """The board for a terminal: a line for each row, none wider than the terminal.
+    """Return the board's lines for a terminal, one per row, cut to the terminal's width.
 
     Args:
-        board: where everything stands.
+        board: the state of the build.
         now: the time.
         width: columns of the terminal.
     """
@@ -142,7 +142,7 @@ def frame(board: Board, now: float, width: int) -> list[str]:
 
 
 def changes(before: Board, after: Board, now: float) -> list[str]:
-    """What is new of the stages, for a log: rows that entered the same stage share a line."""
+    """Return log lines for changed stages; rows that entered the same stage share a line."""
     entered: dict[str, list[str]] = {}
     for old, new in zip(before.rows, after.rows, strict=True):
         if stage(before, old) != stage(after, new):
@@ -151,7 +151,7 @@ def changes(before: Board, after: Board, now: float) -> list[str]:
 
 
 def _entering(board: Board, row: Row) -> str:
-    """The stage a row is in now, with what there is to say of its crates."""
+    """Return the stage that a row entered, with the number of its crates."""
     words = stage(board, row)
     if words == COMPILING and row.total:
         return f"{words} {number(row.total)}"
@@ -159,17 +159,17 @@ def _entering(board: Board, row: Row) -> str:
 
 
 def counts(board: Board) -> str:
-    """How far the crates are, for a log; empty if nothing is known."""
+    """Return the progress of all crates, for a log; "" if nothing is known."""
     return ", ".join(f"{row.name} {row.shown}" for row in board.rows if row.shown)
 
 
 def logged(board: Board, now: float, text: str) -> str:
-    """A line for a log, with the time that has passed."""
+    """Format a log line with the elapsed time."""
     return f"{clock(board.elapsed(now)):>7}  {text}"
 
 
 def waiting(board: Board, now: float) -> str:
-    """Return what is being waited for and since when, for a log in which nothing changes."""
+    """Return the current operation and its duration, for a log without other changes."""
     if board.working and board.started:
         crate, since = board.started
         return f"compiling; the last crate started is {crate}, {clock(now - since)} ago"
@@ -178,20 +178,20 @@ def waiting(board: Board, now: float) -> str:
 
 
 def kept(board: Board) -> list[str]:
-    """What an interrupted build leaves for the next one, in words."""
+    """Describe the results of an interrupted build that the next one reuses."""
     ready = [f"{number(len(row.crates))} for {row.name}" for row in board.rows if row.crates]
     compiled = ["compiled: " + ", ".join(ready)] if ready else []
-    return ["kept: downloaded dependencies and the builder", *compiled, "the same command goes on from there"]
+    return ["kept: downloaded dependencies and the builder", *compiled, "run the same command to continue"]
 
 
 def seconds(board: Board) -> dict[str, float]:
-    """How long each row took until its image was assembled, or the whole command."""
+    """Return the seconds until each row's image was assembled, or the command ended."""
     end = board.began if board.ended is None else board.ended
     return {row.name: (end if row.ready is None else row.ready) - board.began for row in board.rows}
 
 
 def board(platforms: Sequence[tuple[str, str]], now: float) -> Board:
-    """The board at the start.
+    """Return the board at the start of a command.
 
     Args:
         platforms: name and triple of each row.

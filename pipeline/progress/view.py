@@ -1,4 +1,4 @@
-"""Putting progress on the screen: a board that stands still on a terminal, lines in a log, or nothing."""
+"""Show progress: a board that is updated in place on a terminal, lines in a log, or nothing."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pipeline.progress import model
 from pipeline.progress.model import Board
 
 SILENT_SECONDS = 30.0
-"""The longest that a log stays without a line."""
+"""The maximum time between two lines of a log."""
 
 WIDTH = 80
-"""Columns of a terminal that does not say how many it has."""
+"""The width if the terminal does not report it."""
 
 
 class Mode(enum.Enum):
-    """How progress is shown."""
+    """The display of progress."""
 
     AUTO = "auto"
     TTY = "tty"
@@ -29,7 +29,7 @@ class Mode(enum.Enum):
 
 
 class Painter(Protocol):
-    """Something that shows a board.
+    """A display of a board.
 
     Attributes:
         tick: seconds between two calls of `ticked`.
@@ -38,20 +38,20 @@ class Painter(Protocol):
     tick: float
 
     def changed(self, before: Board, after: Board, now: float) -> None:
-        """Something happened."""
+        """Show the change of an event."""
         ...
 
     def ticked(self, board: Board, now: float) -> None:
-        """Time has passed."""
+        """Update the display after `tick` seconds."""
         ...
 
     def note(self, line: str) -> None:
-        """A line that stays."""
+        """Print a permanent line."""
         ...
 
 
 class Lines:
-    """For a log: a line for each stage, and now and then how far the crates are; no control characters."""
+    """Display for logs: a line per stage, and regularly the number of crates; no control characters."""
 
     tick = 15.0
 
@@ -61,12 +61,12 @@ class Lines:
         self._noted = 0.0
 
     def changed(self, before: Board, after: Board, now: float) -> None:
-        """A line for each stage that rows entered."""
+        """Print a line for each stage that rows entered."""
         for line in model.changes(before, after, now):
             self._log(line, now)
 
     def ticked(self, board: Board, now: float) -> None:
-        """Print the number of crates if it changed, else what the build waits for, after `SILENT_SECONDS`."""
+        """Print the number of crates if it changed; after `SILENT_SECONDS`, print the current operation."""
         if board.ended is not None:
             return
         shown = model.counts(board)
@@ -81,12 +81,12 @@ class Lines:
         self.note(line)
 
     def note(self, line: str) -> None:
-        """The line."""
+        """Print a permanent line."""
         print(printable(line), file=self._out, flush=True)
 
 
 class Screen:
-    """For a terminal: the board is painted over itself, and lines that stay go above it."""
+    """Display for terminals: the board is updated in place, below the permanent lines."""
 
     tick = 0.2
 
@@ -96,7 +96,7 @@ class Screen:
         self._pending: list[str] = []
 
     def changed(self, before: Board, after: Board, now: float) -> None:
-        """Paint what is final at once; all else at the next tick."""
+        """Paint the final state at once; other changes are painted at the next tick."""
         if after.ended is not None:
             self.ticked(after, now)
 
@@ -121,7 +121,7 @@ class Screen:
 
 
 class Silence:
-    """Nothing but the lines that stay."""
+    """Display of permanent lines only."""
 
     tick = 60.0
 
@@ -129,18 +129,18 @@ class Silence:
         self._out = out
 
     def changed(self, before: Board, after: Board, now: float) -> None:
-        """Nothing."""
+        """Ignore it."""
 
     def ticked(self, board: Board, now: float) -> None:
-        """Nothing."""
+        """Ignore it."""
 
     def note(self, line: str) -> None:
-        """The line."""
+        """Print a permanent line."""
         print(printable(line), file=self._out, flush=True)
 
 
 def painter(mode: Mode, out: TextIO, environ: Mapping[str, str] = os.environ) -> Painter:
-    """What shows progress in a mode; `auto` looks whether the output is a terminal that can be painted on."""
+    """Return the display for a mode; `auto` chooses by the capabilities of the output."""
     if mode is Mode.AUTO:
         capable = out.isatty() and environ.get("TERM", "dumb") != "dumb"
         mode = Mode.TTY if capable else Mode.PLAIN

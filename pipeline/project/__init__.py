@@ -1,1 +1,1 @@
-"""The project as cargo describes it."""
+"""Read projects with cargo: metadata, features, dependencies, messages."""

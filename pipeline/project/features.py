@@ -1,4 +1,4 @@
-"""Which cargo features are on (the cargo book, "Features")."""
+"""Resolve the enabled cargo features (the cargo book, "Features")."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 
 def enabled(declared: Mapping[str, Sequence[str]], asked: Iterable[str]) -> frozenset[str]:
-    """The features that are on: those asked for, and all that these switch on.
+    """Return all enabled features: the requested ones, and those that they enable.
 
     Args:
-        declared: a package's features, each with what it switches on, as `cargo metadata` has them.
-        asked: names, or `crate/feature` of a dependency, which stands in the answer as it is written.
+        declared: a package's features, each with those it enables, as in `cargo metadata`.
+        asked: the requested features; `crate/feature` of a dependency is returned unchanged.
     """
     found: set[str] = set()
     waiting = list(asked)
@@ -23,6 +23,6 @@ def enabled(declared: Mapping[str, Sequence[str]], asked: Iterable[str]) -> froz
         if not slash:
             waiting += declared.get(name, ())
         elif not crate.endswith("?"):
-            # An optional dependency is switched on as well, unless a question mark stands behind it.
+            # This also enables an optional dependency, unless its name ends with a question mark.
             waiting.append(crate)
     return frozenset(found)

@@ -1,4 +1,4 @@
-"""The project as `cargo metadata` describes it."""
+"""Read a project from the output of `cargo metadata`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pipeline.errors import InvalidManifest
 
 @dataclass(frozen=True)
 class Package:
-    """One workspace member, as `cargo metadata` describes it.
+    """A workspace member in the output of `cargo metadata`.
 
     Attributes:
-        bins: its binaries, each with the features without which cargo leaves it out.
-        features: its features, each with what it switches on.
+        bins: its binaries, each with its required features.
+        features: its features, each with the features it enables.
         directory: where its manifest is.
     """
 
@@ -35,14 +35,14 @@ class Package:
 
 @dataclass(frozen=True)
 class Project:
-    """The workspace: its members in cargo's order, and all that cargo says of them as JSON."""
+    """A workspace: its members in cargo's order, and the complete JSON of `cargo metadata`."""
 
     packages: tuple[Package, ...]
     metadata: str = field(default="", repr=False)
 
     @property
     def identity(self) -> str:
-        """What names the project in a cache key: its members, whatever folder they lie in."""
+        """Return the project's part of a cache key: the names of its members."""
         return "+".join(sorted(package.name for package in self.packages))
 
 
@@ -64,7 +64,7 @@ class Binary:
 
 
 def crates_of(project: Project, package: str) -> tuple[str, ...]:
-    """Return the name of a package and its directory in the project, which git tags may have in front."""
+    """Return a package's name and its directory in the project, the possible prefixes of its git tags."""
     document = json.loads(project.metadata)
     entry = next(entry for entry in document["packages"] if entry["name"] == package)
     folder = posixpath.relpath(posixpath.dirname(entry["manifest_path"]), document["workspace_root"])
@@ -72,28 +72,28 @@ def crates_of(project: Project, package: str) -> tuple[str, ...]:
 
 
 NAME = re.compile(r"\w[\w.+-]*")
-"""Names of packages, programs and features: they become file names, and words of commands."""
+"""Valid names of packages, programs and features, which are used in file names and commands."""
 
 LONGEST_NAME = 200
-"""Characters of a name; file systems take 255 bytes, and something is added."""
+"""Maximum length of a name, below the 255 bytes of filesystems, since suffixes are added."""
 
 
 def check_names(entry: Mapping[str, Any]) -> None:
-    """Refuse names that could leave a directory, or mean something to a shell or a terminal.
+    """Reject names with path separators or special characters of shells and terminals.
 
-    Cargo itself lets a program be called `/etc/cron.d/x`.
+    Cargo itself accepts a program named `/etc/cron.d/x`.
 
     Raises:
-        InvalidManifest: a package, a program, an example or a feature has such a name.
+        InvalidManifest: the name of a package, a program, an example or a feature is invalid.
     """
     built = [each["name"] for each in entry["targets"] if {"bin", "example"} & set(each["kind"])]
     for kind, names in (("package", [entry["name"]]), ("program", built), ("feature", entry["features"])):
         for name in names:
             if not NAME.fullmatch(name) or len(name) > LONGEST_NAME:
                 raise InvalidManifest(
-                    f"the name of a {kind} is {name!r}",
+                    f"the name of a {kind} is invalid: {name!r}",
                     where=str(entry.get("manifest_path", "Cargo.toml")),
-                    fix="use letters, digits, `_`, `-`, `.` and `+` in it, a letter or digit first",
+                    fix="use letters, digits, `_`, `-`, `.` and `+`, with a letter or digit first",
                 )
 
 
@@ -125,7 +125,7 @@ def _package(entry: dict[str, Any], is_default: bool) -> Package:
 
 
 def build_scripts(metadata: str) -> dict[str, str]:
-    """Return the path of the build script of each package that has one, by name, from cargo's JSON."""
+    """Return the paths of the build scripts in cargo's JSON, by package name."""
     return {
         package["name"]: target["src_path"]
         for package in json.loads(metadata)["packages"]
@@ -163,5 +163,5 @@ def relocated(command: Sequence[str], place: str, other: str) -> tuple[str, ...]
 
 
 def spdx(license: str | None) -> str:
-    """A manifest's license as an SPDX expression; old ones write MIT/Apache-2.0 for a choice (cargo book)."""
+    """Return a manifest's license as an SPDX expression; old manifests write MIT/Apache-2.0 (cargo book)."""
     return re.sub(r"\s*/\s*", " OR ", license or "")

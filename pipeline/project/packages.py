@@ -1,4 +1,4 @@
-"""The packages of a project that lie in its source, and which of them run while it is compiled."""
+"""Find the packages in a project's source, and those whose code runs at compile time."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _RUN = {"custom-build", "proc-macro"}
 
 @dataclass(frozen=True)
 class Local:
-    """A package of the project, member of the workspace or path dependency.
+    """A package of the project: a workspace member or a path dependency.
 
     Attributes:
-        folder: its directory, below the top of the source; `.` is the top.
-        runs: it is a macro, has a build script, or is compiled into one of them: at compile time it may read
-            files and variables that cargo is not told of.
+        folder: its directory, relative to the source; `.` is the source itself.
+        runs: true for macros, packages with a build script, and their dependencies: they may read files and
+            variables at compile time that cargo does not track.
     """
 
     name: str
@@ -28,11 +28,11 @@ class Local:
 
 
 def read(metadata: str, top: str) -> tuple[Local, ...]:
-    """The packages of a project.
+    """Return the packages in a project's source.
 
     Args:
-        metadata: what `COMMAND` prints.
-        top: the directory of the source in it.
+        metadata: the output of `COMMAND`.
+        top: the source's directory in the container.
     """
     document = json.loads(metadata)
     packages = {package["id"]: package for package in document["packages"]}

@@ -17,14 +17,14 @@ from pipeline.project.metadata import Binary, Package, Project, specification
 
 
 def choose(project: Project, choice: Choice) -> tuple[Binary, ...]:
-    """The binaries a choice names, as `cargo run` would choose where it names none.
+    """Return the chosen binaries; without a choice, the one that `cargo run` would run.
 
     Raises:
-        UnknownPackage, UnknownBinary, UnknownFeature: a name the project does not have; the message
-            lists those it has.
-        NoBinary: the packages are libraries, or a binary needs features that are not chosen.
-        BinaryNotChosen: several binaries and none chosen, unless it is to be every one; the message lists
-            them. Two of one name, which cargo puts into one file.
+        UnknownPackage, UnknownBinary, UnknownFeature: the project has no such name; the message lists the
+            valid ones.
+        NoBinary: the packages are libraries, or a binary needs features that are not enabled.
+        BinaryNotChosen: there are several binaries and none is chosen, or two with the same name; the message
+            lists them.
     """
     chosen, packages = named(project, choice), _selected(project, choice)
     lacking = {binary: names for package in packages for binary, names in _lacking(package, choice).items()}
@@ -39,7 +39,7 @@ def choose(project: Project, choice: Choice) -> tuple[Binary, ...]:
             where="Cargo.toml",
             fix="add src/main.rs or a [[bin]] section, or choose a package that has one",
         )
-    # As cargo does: a binary whose features are not on is not there, unless it is named.
+    # As in cargo, binaries without their required features are skipped unless they are named.
     found = [binary for binary, names in lacking.items() if not names]
     if not found:
         raise _needing(*next(iter(lacking.items())))
@@ -56,7 +56,7 @@ def choose(project: Project, choice: Choice) -> tuple[Binary, ...]:
 
 
 def named(project: Project, choice: Choice) -> tuple[Binary, ...]:
-    """The binaries a choice names; none where it names none, as for checks, which need none.
+    """Return only the named binaries, possibly none, for checks, which need no binary.
 
     Raises:
         UnknownPackage, UnknownBinary, UnknownFeature, BinaryNotChosen: see `choose`.
@@ -70,7 +70,7 @@ def named(project: Project, choice: Choice) -> tuple[Binary, ...]:
 def _selected(project: Project, choice: Choice) -> list[Package]:
     if not choice.package:
         wanted = [p for p in project.packages if p.is_default]
-        # A binary named outright may live outside the default members.
+        # A named binary may be outside the default members.
         return list(project.packages) if choice.bins else wanted
     packages = [p for p in project.packages if choice.package in (p.name, f"{p.name}@{p.version}")]
     if not packages:
@@ -83,7 +83,7 @@ def _selected(project: Project, choice: Choice) -> list[Package]:
 
 
 def _lacking(package: Package, choice: Choice) -> dict[Binary, list[str]]:
-    """The binaries of a package, each with the features that it needs and that are not on."""
+    """Return the binaries of a package, each with the required features that are not enabled."""
     asked = [name.removeprefix(f"{package.name}/") for name in choice.features]
     asked += package.features if choice.all_features else []
     asked += [] if choice.no_default_features else ["default"]
@@ -99,7 +99,7 @@ def _lacking(package: Package, choice: Choice) -> dict[Binary, list[str]]:
 def _needing(binary: Binary, lacking: Sequence[str]) -> NoBinary:
     return NoBinary(
         f"the binary {binary.name} needs {'features that are' if lacking[1:] else 'a feature that is'} "
-        f"not chosen: {', '.join(lacking)}",
+        f"not enabled: {', '.join(lacking)}",
         where="Cargo.toml",
         fix=f"pass --features {','.join(lacking)}",
     )
@@ -109,7 +109,7 @@ def _check_features(packages: Sequence[Package], choice: Choice) -> None:
     for feature in choice.features:
         package, _, name = feature.rpartition("/")
         if package and all(p.name != package for p in packages):
-            continue  # a feature of a dependency: cargo's to judge
+            continue  # a feature of a dependency, checked by cargo
         if not any(name in p.features for p in packages):
             known = sorted({f for p in packages for f in p.features} - {"default"})
             raise UnknownFeature(
@@ -120,10 +120,10 @@ def _check_features(packages: Sequence[Package], choice: Choice) -> None:
 
 
 def named_one(found: Sequence[Binary], name: str) -> Binary:
-    """The only one of some binaries that has a name.
+    """Return the only binary with a name.
 
     Raises:
-        UnknownBinary, BinaryNotChosen: none has it, or binaries of several packages.
+        UnknownBinary, BinaryNotChosen: no package or several packages have it.
     """
     matches = [binary for binary in found if binary.name == name]
     if len(matches) == 1:
@@ -137,7 +137,7 @@ def named_one(found: Sequence[Binary], name: str) -> Binary:
     raise UnknownBinary(
         f"there is no binary {name!r}",
         where="Cargo.toml",
-        fix=("choose one of " + _listing(found)) if found else "the selected packages are libraries",
+        fix=("choose one of " + _listing(found)) if found else "choose a package that is not only a library",
     )
 
 
@@ -148,7 +148,7 @@ def _listing(binaries: Iterable[Binary]) -> str:
 
 
 def feature_arguments(choice: Choice) -> list[str]:
-    """The feature flags of a choice, the same for every cargo command."""
+    """Return the feature flags of a choice, for any cargo command."""
     flags = [("--all-features", choice.all_features), ("--no-default-features", choice.no_default_features)]
     chosen = [flag for flag, wanted in flags if wanted]
     return chosen + (["--features", ",".join(choice.features)] if choice.features else [])
@@ -178,10 +178,10 @@ def chosen_package(project: Project, choice: Choice, lock: str = "") -> list[str
 def build_command(
     choice: Choice, binaries: Sequence[Binary], triples: Sequence[str], lock: str = ""
 ) -> list[str]:
-    """The one `cargo build` that makes every binary for every triple.
+    """Return the `cargo build` command for all binaries and triples.
 
-    A single call with several `--target`s compiles proc-macros and build scripts once and keeps every
-    core busy over all the targets.
+    One command with several `--target`s compiles proc-macros and build scripts once, and uses all cores for
+    all targets.
 
     Args:
         choice: how they are built.

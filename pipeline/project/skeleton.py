@@ -1,8 +1,8 @@
-"""A project's outline: all that cargo reads to describe it, to fetch its dependencies, to resolve features.
+"""Make a project's skeleton: the files that cargo needs before compiling.
 
-Cargo reads manifests, lock files and its own configuration; of code it only asks whether the files that
-become targets are there. The outline has those files empty, so a change of code leaves it as it is, and what
-the engine found out about it before is found again.
+Cargo reads manifests, lock files and its configuration, and checks that the source files of targets exist. In
+the skeleton, source files are empty. So it does not change with the code, and the engine's cached results
+stay valid.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ READ = (
     "**/rust-toolchain",
     "**/rust-toolchain.toml",
 )
-"""What keeps its content: manifests, cargo's configuration, what vouches for vendored crates, and a registry
-that lies in the project (the cargo book, "Local Registry Sources")."""
+"""The files with content: manifests, cargo's configuration, checksums of vendored crates, and registries in
+the project (the cargo book, "Local Registry Sources")."""
 
 CODE = ".rs"
 
-_TOP, _NAMES = "/outline", "/code"
-# As many names at once as a command line takes; `--` since a name may begin with a dash.
+_TOP, _NAMES = "/skeleton", "/code"
+# xargs splits long lists of names; `--` allows names that begin with a dash.
 _EMPTY = (
     f"cd {_TOP}\n"
     f"tr '\\n' '\\0' <{_NAMES} | xargs -0r dirname -z -- | xargs -0r mkdir -p --\n"
@@ -39,22 +39,23 @@ _PLAIN = re.compile(r"(?!\.git/)(?:[\w. +@-]+/)*[\w +@-]+")
 
 
 def _may_link(name: str) -> bool:
-    """Return whether a name may be that of a link to a directory of code; few other files have such names.
+    """Return True if a name may be a link to a directory of code; few other files have such names.
 
-    The engine does not tell links from files. One that ends in `.rs` stands in the outline as an empty file.
+    The engine's API does not distinguish links from files. A link that ends in `.rs` becomes an empty file.
     """
     return bool(_PLAIN.fullmatch(name))
 
 
-async def outline(source: dagger.Directory, image: dagger.Container) -> dagger.Directory:
-    """The outline of a project.
+async def skeleton(source: dagger.Directory, image: dagger.Container) -> dagger.Directory:
+    """Return the skeleton of a project.
 
-    Files with a line break in their name are not understood: where cargo does not take an outline, it has to
-    be given the project itself.
+    Files with a line break in their names are left out. If cargo does not accept a skeleton, use the complete
+    project.
 
     Args:
         source: the project.
-        image: has a shell and Debian's coreutils and findutils; nothing of the project runs in it.
+        image: a container with a shell and Debian's coreutils and findutils; no code of the project runs in
+        it.
     """
     there = await source.glob("**/*")
     names = [name for name in there if name.endswith(CODE)]

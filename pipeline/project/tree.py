@@ -1,4 +1,4 @@
-"""The crates of a build and where each is built for, as `cargo tree` tells it."""
+"""Read the crates of a build, for the target or the build platform, from `cargo tree`."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _INDENT = 4
 
 
 @dataclass(frozen=True)
-class Crate:
-    """One crate as cargo will build it.
+class TreeCrate:
+    """A crate in the output of `cargo tree`.
 
     Attributes:
         name: its name.
         version: its version.
-        features: the features that are on.
-        host: whether it is built for the build platform: a build dependency or a proc-macro's.
-        users: the crates that depend on it, each with its own `host`.
+        features: the enabled features.
+        host: true if it is built for the build platform: proc-macros, build dependencies and theirs.
+        users: the crates that depend on it, each with its `host`.
     """
 
     name: str
@@ -36,24 +36,23 @@ class Crate:
 
 
 def command(selection: Sequence[str], triple: str, tests: bool = False) -> list[str]:
-    """The `cargo tree` whose output `read` reads, features as they resolve.
+    """Return the `cargo tree` command for `read`.
 
     Args:
-        selection: the package and feature arguments that `cargo build` gets.
-        triple: what is built for.
-        tests: with the dev-dependencies.
+        selection: the package and feature arguments of `cargo build`.
+        triple: the target's triple.
+        tests: include dev-dependencies.
     """
     edges = "normal,build,dev" if tests else "normal,build"
     return ["cargo", "tree", *ARGUMENTS, "--edges", edges, *selection, "--target", triple, *FORMAT]
 
 
-def read(text: str) -> tuple[Crate, ...]:
-    """The crates in the output of `command`, each once per place it is built for, sorted.
+def read(text: str) -> tuple[TreeCrate, ...]:
+    """Parse the output of `command`: sorted crates, each once for the target and once for the build platform.
 
-    The indented form is the one that shows where build dependencies begin, and so what is built for the
-    build platform.
+    Only the indented format shows build dependencies, and so the crates for the build platform.
     """
-    found: dict[tuple[str, str, bool], Crate] = {}
+    found: dict[tuple[str, str, bool], TreeCrate] = {}
     path: list[tuple[str, bool]] = []
     building: dict[int, bool] = {}
     for line in text.splitlines():
@@ -70,7 +69,7 @@ def read(text: str) -> tuple[Crate, ...]:
         host = inherited or building.get(depth, False) or "(proc-macro)" in node["notes"]
         building[depth + 1] = False
         path.append((node["name"], host))
-        crate = Crate(
+        crate = TreeCrate(
             node["name"],
             node["version"],
             frozenset(filter(None, node["features"].split(","))),
@@ -82,5 +81,5 @@ def read(text: str) -> tuple[Crate, ...]:
     return tuple(found[key] for key in sorted(found))
 
 
-def _joined(one: Crate, other: Crate) -> Crate:
+def _joined(one: TreeCrate, other: TreeCrate) -> TreeCrate:
     return replace(one, features=one.features | other.features, users=one.users | other.users)

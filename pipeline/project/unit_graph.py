@@ -33,21 +33,21 @@ CRATES_IO = "registry+https://github.com/rust-lang/crates.io-index"
 
 
 class Kind(enum.Enum):
-    """Whether a crate's code is in the binary, or only ran to build it (build scripts, proc-macros)."""
+    """The use of a crate: its code is in the binary, or only ran to build it (build scripts, proc-macros)."""
 
     RUNTIME = "runtime"
     BUILD = "build"
 
 
 @dataclass(frozen=True)
-class Crate:
-    """One package of a binary.
+class GraphCrate:
+    """A package of a binary.
 
     Attributes:
-        id: cargo's id, which may hold a path of the builder and is not for publishing.
-        source: cargo's source id, empty for a package of the project itself.
+        id: cargo's id, which may contain a path of the builder and must not be published.
+        source: cargo's source id, empty for packages of the project.
         license: SPDX expression, empty if the manifest has none.
-        checksum: SHA-256 of the `.crate` file in hexadecimal; empty where the lock file has none.
+        checksum: SHA-256 of the `.crate` file in hexadecimal; empty if the lock file has none.
         features: the features it was compiled with, sorted.
         dependencies: ids of the crates it was compiled with.
     """
@@ -64,18 +64,18 @@ class Crate:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What names it wherever it was built, and the order of lists."""
+        """Return the identity of a crate on any machine, also used for sorting."""
         return self.name, self.version, self.source
 
 
 @dataclass(frozen=True)
 class Graph:
-    """The crates of one binary for one triple, sorted by name and version, and which of them has it."""
+    """The crates of a binary for a triple, sorted by name and version; `root` is the id of its package."""
 
     binary: str
     triple: str
     root: str
-    crates: tuple[Crate, ...]
+    crates: tuple[GraphCrate, ...]
 
 
 FOLDER = "/crates"
@@ -89,16 +89,16 @@ ELSEWHERE = ("/.cargo/config.toml",)
 
 
 def script(commands: Sequence[Sequence[str]], everywhere: Sequence[str] = ()) -> str:
-    """The shell program that asks cargo, for `sh -e` in the project; the answers are files in `FOLDER`.
+    """Return a shell program for `sh -e` in the project, which writes cargo's output to files in `FOLDER`.
 
     Args:
-        commands: the `cargo build` commands of the build; each is asked for its plan instead of run.
+        commands: the `cargo build` commands of the build; each is run with `--unit-graph`.
     """
     lines = [
         f"mkdir -p {FOLDER}",
-        # Away from the build's own state: cargo notes there what it learned of the compiler.
+        # Separate from the build's target directory, where cargo caches information about the compiler.
         "export CARGO_TARGET_DIR=/tmp/crates",
-        # With all features, for else it leaves out crates that only one of them needs.
+        # With all features, since crates of disabled features are left out otherwise.
         f"{shlex.join([*packages.COMMAND, *everywhere])} > {FOLDER}/{METADATA}",
         f"rustc --version > {FOLDER}/rustc.txt",
         "workspace=$(cargo locate-project --workspace --message-format plain)",
@@ -118,13 +118,13 @@ def script(commands: Sequence[Sequence[str]], everywhere: Sequence[str] = ()) ->
 
 @dataclass(frozen=True)
 class Answer:
-    """What cargo said of a build: a graph for each binary and triple, and the compiler's version."""
+    """The unit graphs of a build, by binary and triple, and the compiler's version."""
 
     graphs: tuple[Graph, ...]
     rust: str
 
     def of(self, triple: str) -> tuple[Graph, ...]:
-        """The graphs of one triple's binaries."""
+        """Return the graphs of a triple's binaries."""
         return tuple(graph for graph in self.graphs if graph.triple == triple)
 
 
@@ -158,12 +158,12 @@ async def with_stable(container: dagger.Container, folder: dagger.Directory, pla
 def ask(
     container: dagger.Container, commands: Sequence[Sequence[str]], name: str, everywhere: Sequence[str] = ()
 ) -> dagger.Directory:
-    """What cargo says of a build, as a directory `name` of files.
+    """Run cargo for the unit graphs of a build, and return its output in a directory `name`.
 
     Args:
         container: the builder, with all dependencies fetched.
         commands: the commands of the build.
-        name: tells it from what other builders of the same image say.
+        name: a name that is unique among the builders of an image.
         everywhere: arguments that every command of cargo's gets.
     """
     asked = container.with_exec(["sh", "-ec", script(commands, everywhere)]).directory(FOLDER)
@@ -171,10 +171,10 @@ def ask(
 
 
 async def load(directory: dagger.Directory) -> Answer:
-    """The answers in a directory that `ask` made, or in several of them joined.
+    """Load the output of `ask`, or of several of them.
 
     Raises:
-        dagger.ExecError: cargo failed; `diagnostics.explain` tells what it means.
+        dagger.ExecError: cargo failed; see `diagnostics.explain`.
         UnknownUnitGraph: see `read`.
     """
     answers = [await _load(directory.directory(name)) for name in sorted(await directory.entries())]
@@ -191,7 +191,7 @@ async def _load(directory: dagger.Directory) -> Answer:
 
 
 def read(units: Iterable[str], metadata: str, lock: str) -> tuple[Graph, ...]:
-    """The graph of every binary and triple that some commands build.
+    """Return the graph of every binary and triple of some commands.
 
     Args:
         units: the unit graph of each command, as JSON.
@@ -199,7 +199,7 @@ def read(units: Iterable[str], metadata: str, lock: str) -> tuple[Graph, ...]:
         lock: Cargo.lock.
 
     Raises:
-        UnknownUnitGraph: cargo wrote a version of the format that is not known here.
+        UnknownUnitGraph: the version of cargo's format is unknown.
     """
     packages = {package["id"]: package for package in json.loads(metadata)["packages"]}
     checksums = read_checksums(lock)
@@ -207,7 +207,7 @@ def read(units: Iterable[str], metadata: str, lock: str) -> tuple[Graph, ...]:
     for document in map(json.loads, units):
         if document.get("version") != VERSION:
             raise UnknownUnitGraph(
-                f"cargo describes its build in version {document.get('version')}, not {VERSION}",
+                f"the version of cargo's unit graph is {document.get('version')} instead of {VERSION}",
                 where="cargo build --unit-graph",
                 fix="build with an older Rust, or a newer rust-multiarch",
             )
@@ -230,12 +230,12 @@ def _graph(
     for identifier, indices in by_package.items():
         package = packages[identifier]
         linked = [index for index in indices if _is_linked(units[index], triple)]
-        # A crate in the binary may also serve a build script, with other features: those are not in it.
+        # If a crate in the binary is also used by a build script, the script's features are left out.
         features = {feature for index in linked or indices for feature in units[index]["features"]}
         needed = {units[other]["pkg_id"] for index in indices for other in _needed(units, index)}
         source = package["source"] or ""
         crates.append(
-            Crate(
+            GraphCrate(
                 id=identifier,
                 name=package["name"],
                 version=package["version"],
@@ -261,21 +261,21 @@ def _reached(units: Sequence[Mapping[str, Any]], root: int) -> list[int]:
 
 
 def _needed(units: Sequence[Mapping[str, Any]], index: int) -> set[int]:
-    """The units that one is compiled with, but for those of the standard library."""
+    """Return the dependencies of a unit, without the standard library."""
     needed = {dependency["index"] for dependency in units[index]["dependencies"]}
     return {other for other in needed if not _is_std(units[other])}
 
 
 def _is_std(unit: Mapping[str, Any]) -> bool:
-    """Whether a unit is of a standard library that is built along (`build-std`), as part of the compiler.
+    """Return True if a unit belongs to the standard library, compiled by `build-std`.
 
-    `cargo metadata` and the lock file do not know its packages; cargo leaves the mark out where it is false.
+    Its packages are not in `cargo metadata` and the lock file. cargo omits the field if it is false.
     """
     return bool(unit.get("is_std"))
 
 
 def _is_linked(unit: Mapping[str, Any], triple: str) -> bool:
-    """Whether a unit's code is in the binary: compiled for its platform, and no build script."""
+    """Return True if a unit's code is in the binary: it is for its platform and not a build script."""
     return (
         unit["platform"] == triple
         and unit["mode"] == "build"
@@ -284,26 +284,26 @@ def _is_linked(unit: Mapping[str, Any], triple: str) -> bool:
 
 
 def read_checksums(lock: str) -> dict[tuple[str, str, str], str]:
-    """The checksums of a Cargo.lock of any version, by name, version and source."""
+    """Read the checksums of a Cargo.lock of any version, by name, version and source."""
     document = tomllib.loads(lock)
     found = {
         (package["name"], package["version"], package.get("source", "")): package["checksum"]
         for package in document.get("package", ())
         if "checksum" in package
     }
-    for key, value in document.get("metadata", {}).items():  # version 1 kept them apart
+    for key, value in document.get("metadata", {}).items():  # in version 1, they are in a separate table
         _, name, version, source = key.split(" ", 3)
         found[name, version, source.strip("()")] = value
     return found
 
 
-def union(graphs: Iterable[Graph]) -> tuple[Crate, ...]:
-    """The crates of several binaries of one image, each once; in one of them at runtime is at runtime."""
-    found: dict[str, Crate] = {}
+def union(graphs: Iterable[Graph]) -> tuple[GraphCrate, ...]:
+    """Merge the crates of binaries; a crate that is at runtime in one of them is so in the result."""
+    found: dict[str, GraphCrate] = {}
     for crate in (crate for graph in graphs for crate in graph.crates):
         other = found.get(crate.id, crate)
         runtime = [one for one in (other, crate) if one.kind is Kind.RUNTIME]
-        found[crate.id] = Crate(
+        found[crate.id] = GraphCrate(
             id=crate.id,
             name=crate.name,
             version=crate.version,

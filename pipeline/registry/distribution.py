@@ -21,7 +21,7 @@ from pipeline.oci.layout import (
     parsed,
 )
 from pipeline.registry.address import DOCKER_HUB
-from pipeline.registry.retry import Passing
+from pipeline.registry.retry import TransientError
 from pipeline.registry.transport import Registry
 
 ACCEPT = {"Accept": ", ".join((INDEX, MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST))}
@@ -155,7 +155,7 @@ class Repository:
             # docker-registry 2.8 says so, too, where another push of the same content is writing at the
             # moment; that the digest is right is known here.
             if "DIGEST_INVALID" in answer.text:
-                raise Passing("it answered 400 DIGEST_INVALID to a manifest with the right digest")
+                raise TransientError("it answered 400 DIGEST_INVALID to a manifest with the right digest")
             raise self.registry.refusal(answer)
         return str(answer.headers.get("OCI-Subject", ""))
 

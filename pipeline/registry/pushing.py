@@ -41,7 +41,7 @@ PUT_BACK_SECONDS = 10
 
 
 @dataclass
-class Target:
+class PushTarget:
     """One destination while it is being pushed to."""
 
     destination: Destination
@@ -76,7 +76,7 @@ async def push(
     """
     manifests = await walk(store)
     targets = [
-        Target(where, Repository(await registries.registry(where.host), where.repository))
+        PushTarget(where, Repository(await registries.registry(where.host), where.repository))
         for where in destinations
     ]
     try:
@@ -100,13 +100,13 @@ async def push(
     )
 
 
-async def _look_everywhere(targets: Sequence[Target], digest: str, clobber: bool) -> None:
+async def _look_everywhere(targets: Sequence[PushTarget], digest: str, clobber: bool) -> None:
     async with anyio.create_task_group() as group:
         for target in targets:
             group.start_soon(_look, target, digest, clobber)
 
 
-async def _look(target: Target, digest: str, clobber: bool) -> None:
+async def _look(target: PushTarget, digest: str, clobber: bool) -> None:
     for tag in target.destination.tags:
         found = await target.repository.manifest(tag)
         if found and found.descriptor.digest != digest and not clobber:
@@ -122,7 +122,7 @@ async def _send_to_host(
     store: Store,
     manifests: Sequence[Manifest],
     artifacts: Sequence[Artifact],
-    targets: Sequence[Target],
+    targets: Sequence[PushTarget],
     limit: anyio.CapacityLimiter,
 ) -> None:
     """Send everything to the repositories of one registry; the later ones mount what the first got."""
@@ -138,7 +138,7 @@ async def _send_to_host(
 
 
 async def _send_blobs(
-    store: Store, manifests: Sequence[Manifest], target: Target, done: str, limit: anyio.CapacityLimiter
+    store: Store, manifests: Sequence[Manifest], target: PushTarget, done: str, limit: anyio.CapacityLimiter
 ) -> None:
     async def send(blob: Descriptor) -> None:
         async with limit:
@@ -151,7 +151,7 @@ async def _send_blobs(
             group.start_soon(send, blob)
 
 
-async def _send_artifact(target: Target, artifact: Artifact, done: str) -> None:
+async def _send_artifact(target: PushTarget, artifact: Artifact, done: str) -> None:
     for blob, content in artifact.blobs:
 
         async def whole(content: bytes = content) -> AsyncGenerator[bytes, None]:
@@ -167,8 +167,8 @@ async def _send_artifact(target: Target, artifact: Artifact, done: str) -> None:
         await target.repository.put_manifest(artifact.tag, artifact.descriptor.media_type, artifact.body)
 
 
-async def _tag(targets: Sequence[Target], root: Manifest) -> None:
-    touched: list[tuple[Target, str]] = []
+async def _tag(targets: Sequence[PushTarget], root: Manifest) -> None:
+    touched: list[tuple[PushTarget, str]] = []
     try:
         for target in targets:
             for tag, before in target.before.items():
@@ -180,7 +180,9 @@ async def _tag(targets: Sequence[Target], root: Manifest) -> None:
         raise
 
 
-async def _set(target: Target, tag: str, root: Manifest, touched: Sequence[tuple[Target, str]]) -> None:
+async def _set(
+    target: PushTarget, tag: str, root: Manifest, touched: Sequence[tuple[PushTarget, str]]
+) -> None:
     """Set a tag, the last of those that were touched; where that fails, all of them are put back."""
     try:
         await target.repository.put_manifest(tag, root.descriptor.media_type, root.body)
@@ -189,7 +191,7 @@ async def _set(target: Target, tag: str, root: Manifest, touched: Sequence[tuple
         raise await _refused(target, tag, error, moved) from error
 
 
-async def _interrupted(touched: Sequence[tuple[Target, str]]) -> None:
+async def _interrupted(touched: Sequence[tuple[PushTarget, str]]) -> None:
     """Put tags back for who does not want to wait, and say which may be left."""
     left = [_address(target, tag) for target, tag in touched]
     with anyio.move_on_after(PUT_BACK_SECONDS, shield=True):
@@ -200,7 +202,7 @@ async def _interrupted(touched: Sequence[tuple[Target, str]]) -> None:
 
 
 async def _refused(
-    target: Target, tag: str, error: PublishError, moved: Sequence[tuple[Target, str]]
+    target: PushTarget, tag: str, error: PublishError, moved: Sequence[tuple[PushTarget, str]]
 ) -> PublishError:
     """The error for a tag that could not be set, after those that moved were put back."""
     left = await _put_all_back(moved)
@@ -217,12 +219,12 @@ async def _refused(
     )
 
 
-async def _put_all_back(moved: Sequence[tuple[Target, str]]) -> list[str]:
+async def _put_all_back(moved: Sequence[tuple[PushTarget, str]]) -> list[str]:
     """Have tags as they were before; the names of those where that did not work."""
     return [name for target, tag in moved if (name := await _put_back(target, tag))]
 
 
-async def _put_back(target: Target, tag: str) -> str:
+async def _put_back(target: PushTarget, tag: str) -> str:
     """Have a tag as it was before; its name where that did not work."""
     before = target.before[tag]
     try:
@@ -237,7 +239,7 @@ async def _put_back(target: Target, tag: str) -> str:
     return _address(target, tag)
 
 
-def _address(target: Target, tag: str) -> str:
+def _address(target: PushTarget, tag: str) -> str:
     return f"{target.destination.name}:{tag}"
 
 

@@ -31,7 +31,7 @@ class Retry:
         return max(asked or 0.0, own)
 
 
-class Passing(Exception):
+class TransientError(Exception):
     """A transient error."""
 
     def __init__(self, what: str, *, after: float | None = None, contact: bool = True) -> None:

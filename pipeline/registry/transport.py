@@ -17,7 +17,7 @@ from pipeline.errors import PublishError, RegistryFailed, RegistryUnreachable
 from pipeline.registry.authorization import basic, parse_challenge, token_of, token_request
 from pipeline.registry.credentials import Keychain
 from pipeline.registry.refusals import explain
-from pipeline.registry.retry import PASSING, Passing, Retry, retry_after
+from pipeline.registry.retry import PASSING, Retry, TransientError, retry_after
 
 USER_AGENT = "rust-multiarch (+https://github.com/rust-multiarch/rust-multiarch)"
 TIMEOUT = httpx.Timeout(60, connect=15, pool=None)
@@ -62,7 +62,7 @@ class Registry:
         while True:
             try:
                 return await action()
-            except Passing as error:
+            except TransientError as error:
                 failures += 1
                 wait = self.retry.wait(failures, error.after)
                 if wait is None:
@@ -70,7 +70,7 @@ class Registry:
                 self.say(f"{self.host}: {error}; trying again in {wait:g} s")
             await anyio.sleep(wait)
 
-    def _given_up(self, error: Passing, failures: int) -> PublishError:
+    def _given_up(self, error: TransientError, failures: int) -> PublishError:
         if not error.contact and not self.contacted:
             return RegistryUnreachable(
                 f"the registry cannot be reached: {error}",
@@ -122,7 +122,7 @@ class Registry:
         content: bytes | Body | None = None,
         accept: frozenset[int] = frozenset({200}),
     ) -> httpx.Response:
-        """As `send`, and with a body that is made anew for each try; raises `Passing` where `send` waits."""
+        """Send a request once, with a new body; raise `TransientError` if `send` should retry."""
         for last in (False, True):
             used = self._tokens.get(scope, "")
             async with _made(content) as body:
@@ -149,7 +149,7 @@ class Registry:
             async for piece in response.aiter_raw():
                 yield piece
         except httpx.TransportError as error:
-            raise Passing(f"{self.host}: {_told(error)}") from error
+            raise TransientError(f"{self.host}: {_told(error)}") from error
 
     def _request(
         self,
@@ -245,9 +245,9 @@ class Registry:
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             if fault := _tls_fault(error):
                 raise RegistryUnreachable(fault.what, where=self.host, fix=fault.fix) from error
-            raise Passing(_told(error), contact=False) from error
+            raise TransientError(_told(error), contact=False) from error
         except httpx.TransportError as error:
-            raise Passing(_told(error)) from error
+            raise TransientError(_told(error)) from error
         self.contacted = True
         return response
 
@@ -256,7 +256,7 @@ class Registry:
         if status in accept:
             return response
         if status in PASSING:
-            raise Passing(
+            raise TransientError(
                 f"it answered {status} {response.reason_phrase}",
                 after=retry_after(response.headers.get("Retry-After", ""), time.time()),
             )

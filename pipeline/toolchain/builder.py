@@ -1,8 +1,8 @@
-"""The builder: the official Rust image on the engine's own platform, made able to build for every target.
+"""Make the builder: the official Rust image on the engine's platform, with cross compilers for every target.
 
-The compiler always runs natively. What changes per target is the linker, the C toolchain and the standard
-library, and all of that is told to cargo and to build scripts through variables that carry the target's
-triple in their name, so the build platform's own proc-macros and build scripts see none of it.
+The compiler runs natively. Linker, C toolchain and standard library depend on the target, and are set by
+variables whose names contain the target's triple, so they do not affect proc-macros and build scripts of the
+build platform.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from pipeline.toolchain.compilers import FILES, Compilers, gnu
 
 RUST = "1.96"
 DISTRIBUTION = "bookworm"
-"""Builder and runtime are one distribution pair: a newer builder links symbols an older glibc lacks."""
+"""Builder and runtime have the same release: a newer builder links symbols that an older glibc lacks."""
 
 HOST_PACKAGES = ("ca-certificates", "pkgconf")
 CARGO_HOME = "/cargo"
 WRAPPERS = ("RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER")
-"""Empty, they take precedence over a project's own (sccache, as a rule), which the builder does not have."""
+"""Set to empty values, which override a project's wrapper (usually sccache) that the builder lacks."""
 
 CHANNEL = "__CARGO_TEST_CHANNEL_OVERRIDE_DO_NOT_USE_THIS"
 """Cargo's channel. The official image's is stable; a distribution's, compiled from a source tarball, may have
@@ -35,7 +35,7 @@ none, and takes unstable options as a nightly does."""
 
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 SOURCE = "/source"
-"""Where the source is mounted, whatever directory of it cargo is run in."""
+"""Mount point of the source; cargo may run in a directory below it."""
 
 BUILD = "/build"
 WORK = f"{BUILD}/src"
@@ -43,7 +43,7 @@ WORK = f"{BUILD}/src"
 
 
 def with_source(container: dagger.Container, source: dagger.Directory, directory: str) -> dagger.Container:
-    """Return a container with a source mounted, in the directory of it that cargo is run in."""
+    """Mount a source in a container, and set the working directory for cargo."""
     mounted = container.with_mounted_directory(SOURCE, source)
     return mounted.with_workdir(posixpath.normpath(posixpath.join(SOURCE, directory)))
 
@@ -58,7 +58,7 @@ def rust_image(version: str) -> str:
 
 
 def compilers(target: Target, libc: Libc = Libc.GNU, glibc: str = "") -> Compilers:
-    """The C toolchain of a target: Debian's gcc, or zig for musl and for a glibc older than Debian's."""
+    """Return the C toolchain of a target: Debian's gcc, or zig for musl and older versions of glibc."""
     return zig.compilers(target, libc, glibc) if _needs_zig(libc, glibc) else gnu(target)
 
 
@@ -67,13 +67,13 @@ def _needs_zig(libc: Libc, glibc: str) -> bool:
 
 
 def cross_packages(targets: Sequence[Target], libc: Libc = Libc.GNU, glibc: str = "") -> list[str]:
-    """Debian packages with what every builder needs and the C toolchain of each target."""
+    """Return the Debian packages of every builder and of each target's C toolchain."""
     chosen = [compilers(target, libc, glibc) for target in targets]
     return [*HOST_PACKAGES, *(package for one in chosen for package in one.packages)]
 
 
 def environment(target: Target, libc: Libc = Libc.GNU, glibc: str = "") -> dict[str, str]:
-    """Every variable that points cargo, `cc`, `pkg-config`, `bindgen` and `cmake` at a target.
+    """Return the variables that configure cargo, `cc`, `pkg-config`, `bindgen` and `cmake` for a target.
 
     Names follow the cargo book (`CARGO_TARGET_<TRIPLE>_LINKER`) and the crates' own documentation
     (`<NAME>_<triple>` with underscores: cc, pkg-config, bindgen, cmake).
@@ -98,16 +98,16 @@ def environment(target: Target, libc: Libc = Libc.GNU, glibc: str = "") -> dict[
 
 
 def linker(triple: str) -> str:
-    """The variable that names a triple's linker (the cargo book, "Environment Variables")."""
+    """Return the variable for a triple's linker (the cargo book, "Environment Variables")."""
     return f"CARGO_TARGET_{triple.replace('-', '_').upper()}_LINKER"
 
 
 def cmake_toolchain(target: Target, libc: Libc = Libc.GNU, glibc: str = "") -> str:
-    """The text of a CMake toolchain file (cmake-toolchains(7)) for a target."""
+    """Return the text of a CMake toolchain file (cmake-toolchains(7)) for a target."""
     chosen = compilers(target, libc, glibc)
     lines = {
         "CMAKE_SYSTEM_NAME": "Linux",
-        # As uname(1) has it, which knows no `riscv64gc`.
+        # As in uname(1), which has riscv64 instead of riscv64gc.
         "CMAKE_SYSTEM_PROCESSOR": target.gnu.split("-")[0].removesuffix("gc"),
         "CMAKE_C_COMPILER": chosen.cc,
         "CMAKE_CXX_COMPILER": chosen.cxx,
@@ -163,13 +163,13 @@ def with_variables(container: dagger.Container, variables: Iterable[tuple[str, s
 
 
 def with_cargo_home(container: dagger.Container) -> dagger.Container:
-    """A container with cargo's home in the cache volume that every builder shares."""
+    """Return a container with cargo's home in the cache volume shared by all builders."""
     volume = dag.cache_volume("rust-multiarch-cargo-home")
     return container.with_env_variable("CARGO_HOME", CARGO_HOME).with_mounted_cache(CARGO_HOME, volume)
 
 
 def with_packages(container: dagger.Container, packages: Sequence[str]) -> dagger.Container:
-    """A container with Debian packages installed, and no package lists left in it."""
+    """Return a container with Debian packages installed, without package lists."""
     install = "apt-get install -y --no-install-recommends " + shlex.join(packages)
     return (
         container.with_env_variable("DEBIAN_FRONTEND", "noninteractive")
@@ -186,20 +186,20 @@ def builder(
     glibc: str = "",
     platform: str = "",
 ) -> dagger.Container:
-    """The builder container for some targets.
+    """Return the builder container for some targets.
 
     Args:
-        base: a container with cargo, as `native` gives it.
-        targets: what it can build for.
-        libc: C library of every target.
-        packages: further Debian packages, for native libraries.
-        glibc: oldest glibc the programs run on; empty means the distribution's.
-        platform: what the compiler runs on; the engine's own where it is empty.
+        base: a container with cargo, from `native`.
+        targets: the targets to build for.
+        libc: the C library of every target.
+        packages: additional Debian packages, for native libraries.
+        glibc: the oldest glibc the programs run on; empty means the distribution's.
+        platform: the platform of the compiler; the engine's platform if empty.
     """
     needed = [*cross_packages(targets, libc, glibc), *packages]
     container = with_packages(base, needed)
     add = shlex.join(["rustup", "target", "add", *(t.triple(libc) for t in targets)])
-    # Without rustup the container was supplied, and has what it needs.
+    # A container without rustup is a custom builder, which has all standard libraries.
     container = container.with_exec(["sh", "-ec", f"! command -v rustup || {add}"])
     if _needs_zig(libc, glibc):
         container = zig.install(container, targets, libc, platform)
@@ -214,7 +214,7 @@ def builder(
 
 
 def unavailable(version: str, cause: str, platform: str = "") -> BaseImageUnavailable:
-    """The error for a Rust version whose image the engine cannot pull for a platform."""
+    """Return the error for a Rust image that the engine cannot pull for a platform."""
     fix = f"check the version and the network, or pass --rust-version {RUST}"
     if platform:
         fix += f"; on the embedded engine run `rust-multiarch engine start --builder {platform}` once"

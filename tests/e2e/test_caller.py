@@ -101,7 +101,7 @@ def test_no_project_is_an_error_and_never_our_sample(call: Call, tmp_path: Path)
     """The default source of this repository's .env counts for calls in this repository alone."""
     (tmp_path / "empty").mkdir()
     done = call("natives", cwd=write(tmp_path, {}) / "empty", code=errors.NotACargoProject.exit_code)
-    assert "there is no Cargo.toml in the directory of the call, nor in one above it" in done.stderr
+    assert "there is no Cargo.toml in the caller's directory or its parents" in done.stderr
     assert "--source path/to/project" in done.stderr
 
 

@@ -97,6 +97,6 @@ async def test_a_builder_that_cannot_be_made_ready_is_no_failed_check(session) -
     builder = dag.container().from_(toolchain.rust_image(toolchain.RUST))
     builder = builder.with_new_file("/usr/local/cargo/bin/rustup", rustup, permissions=0o755)
     module = project().with_builder(builder)
-    with pytest.raises(errors.RustMultiarchError, match="could not be made ready") as raised:
+    with pytest.raises(errors.RustMultiarchError, match="cannot be prepared") as raised:
         await module.lint()
     assert "no network today" in raised.value.output and type(raised.value) is errors.RustMultiarchError

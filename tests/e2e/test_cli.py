@@ -328,8 +328,8 @@ def test_without_a_terminal_there_are_lines_without_control_characters(project: 
     said = run("build", "--platform", "linux/amd64", cwd=project, DAGGER_PROGRESS="dots").stderr
     assert not re.search(r"[\x00-\x08\x0b-\x1f]", said)
     stages = [line.partition("linux/amd64: ")[2] for line in said.splitlines() if "linux/amd64: " in line]
-    assert [stage for stage in stages if stage in ("compiling 1 crate", "ready", "sealing")] == [
-        "compiling 1 crate", "ready", "sealing",
+    assert [stage for stage in stages if stage in ("compiling 1 crate", "ready", "normalizing")] == [
+        "compiling 1 crate", "ready", "normalizing",
     ]  # fmt: skip
     assert stages[-1] == "done, 1 of 1 crate"
     assert (

@@ -91,7 +91,7 @@ def test_what_is_handed_back_is_checked_again(call: Call) -> None:
 
 def test_a_variant_of_another_platform_is_refused(call: Call) -> None:
     done = call("swapped", code=errors.UnusableContainer.exit_code)
-    assert "is a container of linux/amd64, not of linux/arm64" in done.stderr
+    assert "has the platform linux/amd64 instead of linux/arm64" in done.stderr
 
 
 def test_a_runtime_of_ones_own_for_each_platform(call: Call, loopback: str) -> None:

@@ -85,7 +85,7 @@ async def test_a_good_build_fits_on_every_platform(service_image) -> None:
         verify.VerifyRequest(
             variant.container,
             parse(variant.platform),
-            verify.Demand(("/usr/local/bin/service",), BASE),
+            verify.Requirements(("/usr/local/bin/service",), BASE),
         )
         for variant in service_image.variants
     ]
@@ -218,7 +218,7 @@ async def test_static(compiler, platform: str) -> None:
 async def test_what_is_not_a_program(session) -> None:
     script = dag.directory().with_new_file("run", "#!/bin/sh\n", permissions=0o755).file("run")
     assert "run is not an ELF file" in (await fails(script, base("linux/amd64"), "linux/amd64")).what
-    demand = verify.Demand(("/usr/local/bin/gone",), BASE)
+    demand = verify.Requirements(("/usr/local/bin/gone",), BASE)
     subject = verify.VerifyRequest(base("linux/amd64"), parse("linux/amd64"), demand)
     with pytest.raises(VerificationError, match=f"/usr/local/bin/gone is not in {BASE}"):
         await verify.verify([subject])
@@ -229,7 +229,7 @@ async def test_every_images_trouble_at_once(hello) -> None:
         verify.VerifyRequest(
             variant.container.without_file(f"/usr/lib/{parse(variant.platform).multiarch}/libgcc_s.so.1"),
             parse(variant.platform),
-            verify.Demand(("/usr/local/bin/hello",), BASE),
+            verify.Requirements(("/usr/local/bin/hello",), BASE),
         )
         for variant in hello.variants
     ]

@@ -22,7 +22,7 @@ from pipeline.config.settings import NAMES, Settings
 from pipeline.errors import RustMultiarchError
 from pipeline.git import tags
 from pipeline.git.ci import Event
-from pipeline.git.context import Situation
+from pipeline.git.context import BuildContext
 from pipeline.git.facts import Facts
 from pipeline.native import configuration
 from pipeline.project import unit_graph
@@ -36,7 +36,7 @@ FUZZ = settings(
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-AT = Situation(
+AT = BuildContext(
     Facts(revision="a" * 40, time=0, branch="main", tags=("v1.2.3",), all_tags=("v1.2.3",)), Event()
 )
 

@@ -13,7 +13,7 @@ from pipeline.attestation.provenance import (
 )
 from pipeline.config.settings import Settings
 from pipeline.git.ci import Event
-from pipeline.git.context import Situation
+from pipeline.git.context import BuildContext
 from pipeline.git.facts import Facts
 from pipeline.git.metadata import Base
 from pipeline.targets import Libc
@@ -22,9 +22,9 @@ REVISION = "abc1234def5678abc1234def5678abc1234def56"
 DIGEST = "sha256:" + "ab" * 32
 
 
-def at(event: Event | None = None, **facts: object) -> Situation:
+def at(event: Event | None = None, **facts: object) -> BuildContext:
     known = {"remote": "https://git.example/me/app"} | facts
-    return Situation(Facts(REVISION, 0, **known), event or Event())  # type: ignore[arg-type]
+    return BuildContext(Facts(REVISION, 0, **known), event or Event())  # type: ignore[arg-type]
 
 
 def test_statement_format() -> None:
@@ -87,7 +87,7 @@ def test_resolved_dependencies() -> None:
 
 
 def test_source_from_ci_and_source_without_a_url() -> None:
-    def source(situation: Situation) -> dict[str, object]:
+    def source(situation: BuildContext) -> dict[str, object]:
         return provenance(Build({}, situation))["buildDefinition"]["resolvedDependencies"][0]
 
     named = source(at(Event(repository="https://ci.example/me/app")))

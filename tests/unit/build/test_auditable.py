@@ -7,7 +7,7 @@ import pytest
 from graphs import AMD64, PRIVATE, graphs
 
 from pipeline.build import auditable
-from pipeline.project.unit_graph import CRATES_IO, Crate, Graph, Kind
+from pipeline.project.unit_graph import CRATES_IO, Graph, GraphCrate, Kind
 
 
 def test_the_document_of_a_binary() -> None:
@@ -47,7 +47,8 @@ def test_sources(source: str, word: str) -> None:
 
 def test_content_longer_than_one_block() -> None:
     many = tuple(
-        Crate(str(n), f"crate-{n:05}", "1.0.0", CRATES_IO, "", "", Kind.RUNTIME, (), ()) for n in range(3000)
+        GraphCrate(str(n), f"crate-{n:05}", "1.0.0", CRATES_IO, "", "", Kind.RUNTIME, (), ())
+        for n in range(3000)
     )
     section = auditable.section(Graph("app", AMD64, "0", many))
     assert len(json.loads(zlib.decompress(section))["packages"]) == 3000

@@ -29,9 +29,9 @@ def plan(project: Project = PROJECT, rust: str = "1.96", libc: Libc = Libc.GNU, 
         libc=libc,
     )
     needs = (Needs(), Needs())
-    native = outline = SimpleNamespace()
+    native = skeleton = SimpleNamespace()
     commands = planning.build_commands(request, BINARIES, needs)
-    return Plan(request, rust, native, outline, project, BINARIES, commands, needs)
+    return Plan(request, rust, native, skeleton, project, BINARIES, commands, needs)
 
 
 TRIPLE = "aarch64-unknown-linux-gnu"

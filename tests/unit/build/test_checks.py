@@ -102,7 +102,7 @@ def test_what_a_check_prints_is_returned(ran, check) -> None:
 def test_a_builder_that_cannot_be_made_is_not_a_check_that_failed(ran, check) -> None:
     """Found with a component of Rust that could not be had: clippy was said to have objections."""
     offline = failed("error: component download failed for clippy: error sending request")
-    with pytest.raises(errors.RustMultiarchError, match="could not be made ready") as raised:
+    with pytest.raises(errors.RustMultiarchError, match="cannot be prepared") as raised:
         ran(check, Container(unready=offline))
     assert "component download failed" in raised.value.output
     assert type(raised.value) is errors.RustMultiarchError
@@ -139,7 +139,7 @@ SAID = [
 )
 def test_what_a_failing_test_prints_does_not_explain_it(ran, stderr: str, stdout: str, said: str) -> None:
     """Found with a test of a client that expects to be refused: credentials were said to be missing."""
-    with pytest.raises(errors.ChecksFailed, match="tests fail") as raised:
+    with pytest.raises(errors.ChecksFailed, match="tests failed") as raised:
         ran(checks.test, Container(failing=failed(stderr.format(said), stdout.format(said))))
     assert said in raised.value.output
 

@@ -79,7 +79,7 @@ def test_debians_packages_are_linked_by_debians_compilers() -> None:
 
 
 def test_one_builder_is_not_one_for_each_platform() -> None:
-    assert "one of each" in custom_containers.not_emulated().what
+    assert "needs a builder for each platform" in custom_containers.not_emulated().what
 
 
 def test_features_are_separated_by_commas_and_spaces_as_cargo_takes_them() -> None:

@@ -4,17 +4,17 @@ from dataclasses import replace
 import pytest
 
 from pipeline.git.ci import Event
-from pipeline.git.context import Situation
+from pipeline.git.context import BuildContext
 from pipeline.git.facts import Facts
 from pipeline.git.metadata import Base, Description, describe, labels, version
 
 REVISION = "abc1234def5678abc1234def5678abc1234def56"
-AT = Situation(Facts(REVISION, 1_700_000_000, branch="main", remote="https://git.example/me/app"))
+AT = BuildContext(Facts(REVISION, 1_700_000_000, branch="main", remote="https://git.example/me/app"))
 APP = Description("app", "0.1.0")
 
 
-def at(event: Event | None = None, **facts: object) -> Situation:
-    return Situation(replace(AT.facts, **facts), event or Event())
+def at(event: Event | None = None, **facts: object) -> BuildContext:
+    return BuildContext(replace(AT.facts, **facts), event or Event())
 
 
 def test_labels_with_all_sources() -> None:
@@ -88,7 +88,7 @@ def test_source_label(event: str, remote: str, manifest: str, source: str) -> No
         (at(tags=("v1.2.3+5",), changed=("src/main.rs",)), "1.2.3+5.dirty"),
     ],
 )
-def test_version_label(situation: Situation | None, text: str) -> None:
+def test_version_label(situation: BuildContext | None, text: str) -> None:
     assert version(APP, situation) == text
 
 

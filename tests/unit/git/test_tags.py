@@ -5,7 +5,7 @@ import pytest
 from pipeline import errors
 from pipeline.git import semver
 from pipeline.git.ci import Event
-from pipeline.git.context import Situation
+from pipeline.git.context import BuildContext
 from pipeline.git.facts import Facts
 from pipeline.git.tags import TYPES, UNNAMED, from_text, known, needed, parse, sanitized, unread
 
@@ -15,7 +15,7 @@ RELEASES = ("v1.0.0", "v1.1.0", "v1.1.1", "v1.2.0", "v2.0.0-rc.1")
 
 
 def tags(*rules: str, event: Event | None = None, **facts: object) -> tuple[str, ...]:
-    return from_text(rules, Situation(replace(AT, **facts), event or Event()))
+    return from_text(rules, BuildContext(replace(AT, **facts), event or Event()))
 
 
 def released(tag: str, *others: str, **facts: object) -> tuple[str, ...]:
@@ -178,7 +178,7 @@ RELEASES_ALONE = ["type=semver,pattern={{version}}"]
 
 def test_rules_that_give_no_tag_are_an_error_for_who_needs_one() -> None:
     """Found with rules for releases alone: a push to a branch moved `latest`."""
-    branch, release = Situation(AT), Situation(replace(AT, tags=("v1.0.0",), all_tags=("v1.0.0",)))
+    branch, release = BuildContext(AT), BuildContext(replace(AT, tags=("v1.0.0",), all_tags=("v1.0.0",)))
     assert needed(RELEASES_ALONE, release) == known(RELEASES_ALONE, release)[0] == ("1.0.0", "latest")
     assert known(RELEASES_ALONE, release)[1] == known([], branch)[1] == ""
     with pytest.raises(errors.InvalidArgument, match="give no tag for what is built"):
@@ -188,7 +188,7 @@ def test_rules_that_give_no_tag_are_an_error_for_who_needs_one() -> None:
 
 
 def test_a_clone_too_shallow_to_know_is_one_for_who_does_not_need_to() -> None:
-    at = Situation(replace(AT, tags=("v1.0.0",), all_tags=("v1.0.0",), shallow=True))
+    at = BuildContext(replace(AT, tags=("v1.0.0",), all_tags=("v1.0.0",), shallow=True))
     names, why = known([], at)
     assert names == () and isinstance(UNNAMED[why](), errors.ShallowClone)
     with pytest.raises(errors.ShallowClone):
@@ -323,7 +323,7 @@ SERVER = ("server", "services/server")
 def of_server(*rules: str, tag: str, others: tuple[str, ...] = (), **more: object) -> tuple[str, ...]:
     """The tags of the package `server` of a monorepo, where CI builds a git tag."""
     facts = replace(AT, all_tags=(tag, *others), branch="")
-    return from_text(rules, Situation(facts, Event(tag=tag), crates=SERVER, **more))  # type: ignore[arg-type]
+    return from_text(rules, BuildContext(facts, Event(tag=tag), crates=SERVER, **more))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -359,9 +359,9 @@ def test_another_packages_release_is_not_taken_for_it(tag: str) -> None:
 
 def test_a_laptop_on_the_commit_of_two_packages_releases() -> None:
     facts = replace(AT, tags=("client-v9.0.0", "server-v1.4.2"), all_tags=("client-v9.0.0", "server-v1.4.2"))
-    assert Situation(facts, crates=SERVER).version == semver.of_tag("1.4.2")
-    assert str(Situation(facts, crates=("client",)).version) == "9.0.0"
-    assert Situation(facts).version is None
+    assert BuildContext(facts, crates=SERVER).version == semver.of_tag("1.4.2")
+    assert str(BuildContext(facts, crates=("client",)).version) == "9.0.0"
+    assert BuildContext(facts).version is None
 
 
 @pytest.mark.parametrize(
@@ -380,19 +380,19 @@ def test_a_laptop_on_the_commit_of_two_packages_releases() -> None:
 def test_a_tag_that_no_rule_reads_is_said_with_a_rule_that_works(
     tag: str, rule: str, found: tuple[str, ...]
 ) -> None:
-    at = Situation(replace(AT, all_tags=(tag,), branch=""), Event(tag=tag), crates=SERVER)
+    at = BuildContext(replace(AT, all_tags=(tag,), branch=""), Event(tag=tag), crates=SERVER)
     assert f"--tag-rules '{rule}'" in unread([], at) and tag in unread([], at)
     assert unread([rule], at) == ""
     assert from_text([rule], at) == found
 
 
 def test_nothing_is_said_where_there_is_nothing_to_say() -> None:
-    assert unread([], Situation(AT)) == ""
-    assert unread([], Situation(AT, Event(branch="main"))) == ""
-    assert unread([], Situation(AT, Event(tag="server-v1.4.2"), crates=SERVER)) == ""
-    assert unread(["type=match,pattern=^x-(.*)$,group=1"], Situation(AT, Event(tag="x-1"))) == ""
-    assert unread(["type=match,pattern=^x-(.*)$,enable=false"], Situation(AT, Event(tag="x-1"))) != ""
-    assert unread(["type=raw,value=next"], Situation(AT, Event(tag="x-1"))) != ""
+    assert unread([], BuildContext(AT)) == ""
+    assert unread([], BuildContext(AT, Event(branch="main"))) == ""
+    assert unread([], BuildContext(AT, Event(tag="server-v1.4.2"), crates=SERVER)) == ""
+    assert unread(["type=match,pattern=^x-(.*)$,group=1"], BuildContext(AT, Event(tag="x-1"))) == ""
+    assert unread(["type=match,pattern=^x-(.*)$,enable=false"], BuildContext(AT, Event(tag="x-1"))) != ""
+    assert unread(["type=raw,value=next"], BuildContext(AT, Event(tag="x-1"))) != ""
 
 
 MATCH = "type=match,pattern=^app-(.*)$,group=1"
@@ -434,6 +434,6 @@ def test_latest_goes_with_every_rule_that_reads_git_tags(
 ) -> None:
     """As the metadata action gives it for `match` and `ref`, but never back to an older release."""
     facts = replace(AT, all_tags=(tag, *others), branch="")
-    assert from_text(rules, Situation(facts, Event(tag=tag))) == found
+    assert from_text(rules, BuildContext(facts, Event(tag=tag))) == found
     dirty = replace(facts, changed=("src/main.rs",))
-    assert "latest" not in from_text(rules, Situation(dirty, Event(tag=tag)))
+    assert "latest" not in from_text(rules, BuildContext(dirty, Event(tag=tag)))

@@ -1,21 +1,21 @@
 import pytest
 
 from pipeline.native import git_users
-from pipeline.project.tree import Crate
+from pipeline.project.tree import TreeCrate
 
 
 @pytest.mark.parametrize(
     ("crate", "asks"),
     [
-        (Crate("vergen", "8.3.1", frozenset({"git", "gitcl"})), True),
-        (Crate("vergen", "9.0.0", frozenset({"build"})), False),
-        (Crate("vergen-gix", "1.0.0"), True),
-        (Crate("built", "0.7.0"), False),
-        (Crate("built", "0.7.0", frozenset({"git2"})), True),
-        (Crate("serde", "1.0.0", frozenset({"git"})), False),
+        (TreeCrate("vergen", "8.3.1", frozenset({"git", "gitcl"})), True),
+        (TreeCrate("vergen", "9.0.0", frozenset({"build"})), False),
+        (TreeCrate("vergen-gix", "1.0.0"), True),
+        (TreeCrate("built", "0.7.0"), False),
+        (TreeCrate("built", "0.7.0", frozenset({"git2"})), True),
+        (TreeCrate("serde", "1.0.0", frozenset({"git"})), False),
     ],
 )
-def test_crates_that_ask_git(crate: Crate, asks: bool) -> None:
+def test_crates_that_ask_git(crate: TreeCrate, asks: bool) -> None:
     assert bool(git_users.warnings([crate], {})) is asks
 
 

@@ -13,7 +13,7 @@ from pipeline.native import debian, natives, preflight
 from pipeline.native.native_table import LINKER_NAMES, NATIVES
 from pipeline.native.natives import Needs, suggest
 from pipeline.project import diagnostics, tree
-from pipeline.project.tree import Crate
+from pipeline.project.tree import TreeCrate
 from pipeline.targets import TARGETS, Libc, parse
 from pipeline.toolchain import builder as toolchain
 
@@ -48,8 +48,10 @@ def needs(crates, target, libc=Libc.GNU, glibc="") -> Needs:
     return natives.needs(crates, target, libc, toolchain.compilers(target, libc, glibc))
 
 
-def crate(name: str, *features: str, host: bool = False, users: tuple[tuple[str, bool], ...] = ()) -> Crate:
-    return Crate(name, "1.0.0", frozenset(features), host, frozenset(users))
+def crate(
+    name: str, *features: str, host: bool = False, users: tuple[tuple[str, bool], ...] = ()
+) -> TreeCrate:
+    return TreeCrate(name, "1.0.0", frozenset(features), host, frozenset(users))
 
 
 def test_parses_the_tree_with_features_and_places() -> None:
@@ -162,7 +164,7 @@ def test_needs_are_shown_with_their_platforms() -> None:
     lines = preflight.as_text(targets, found).splitlines()
     assert "openssl-sys 1.0.0: libssl3 in the image (links the system's OpenSSL)" in lines
     assert "ring 1.0.0: nothing to install (compiles its bundled C and assembly)" in lines
-    assert "frobnicate-sys: not in the table of native crates, tried as it is" in lines
+    assert "frobnicate-sys: not in the table of native crates, built as it is" in lines
     page = "tikv-jemalloc-sys 1.0.0: AARCH64_UNKNOWN_LINUX_GNU_JEMALLOC_SYS_WITH_LG_PAGE set"
     assert [line for line in lines if line.startswith(page)] == [
         f"{page} (pages of up to 64 KiB) [linux/arm64]"

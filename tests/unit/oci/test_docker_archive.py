@@ -33,7 +33,7 @@ def test_a_layout_of_one_manifest(tmp_path: Path) -> None:
     assert json.loads(read(tmp_path / "image.tar")["manifest.json"])[0]["RepoTags"] == ["app:latest"]
 
 
-def test_the_same_image_is_the_same_bytes(tmp_path: Path) -> None:
+def test_the_archive_is_reproducible(tmp_path: Path) -> None:
     layout = layouts.sample(tmp_path / "layout")
     for name in ("a.tar", "b.tar"):
         docker_archive.write(layout, tmp_path / name, "linux/amd64", [])
@@ -41,6 +41,6 @@ def test_the_same_image_is_the_same_bytes(tmp_path: Path) -> None:
     assert json.loads(read(tmp_path / "a.tar")["manifest.json"])[0]["RepoTags"] == []
 
 
-def test_a_platform_it_does_not_have(tmp_path: Path) -> None:
+def test_a_missing_platform_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StopIteration):
         docker_archive.write(layouts.sample(tmp_path / "l"), tmp_path / "a.tar", "linux/s390x", [])

@@ -1,4 +1,4 @@
-"""The health check and the stop signal, from the settings to the call of the engine."""
+"""Test the health check and the stop signal, from the settings to the engine's API."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALL: dict[str, Any] = {
 
 
 class Container:
-    """A container, as far as a health check is set on it."""
+    """A fake container that records the health check."""
 
     def with_docker_healthcheck(self, args: list[str], **given: Any) -> Any:
         return args, {name: value for name, value in given.items() if value is not None}
@@ -47,7 +47,7 @@ def test_every_detail_reaches_the_engine() -> None:
     assert found and found.on(Container()) == (["x"], {"shell": True, **details})  # type: ignore[arg-type]
 
 
-def test_nothing_is_set_where_nothing_is_given() -> None:
+def test_without_settings_there_is_no_health_check() -> None:
     assert health(Settings(), has_shell=False) is None
     assert health(Settings(no_healthcheck=True), has_shell=False) is None
 
@@ -55,23 +55,23 @@ def test_nothing_is_set_where_nothing_is_given() -> None:
 @pytest.mark.parametrize(
     ("settings", "what"),
     [
-        (Settings(health_interval="30s"), "no command to check with"),
-        (Settings(health_retries=2), "no command to check with"),
-        (Settings(health_cmd="x", no_healthcheck=True), "set and switched off"),
-        (Settings(health_timeout="1s", no_healthcheck=True), "set and switched off"),
+        (Settings(health_interval="30s"), "has no command"),
+        (Settings(health_retries=2), "has no command"),
+        (Settings(health_cmd="x", no_healthcheck=True), "both set and disabled"),
+        (Settings(health_timeout="1s", no_healthcheck=True), "both set and disabled"),
         (Settings(health_cmd="x", health_interval="30"), "'30' is not a duration"),
         (Settings(health_cmd="x", health_start_period="soon"), "'soon' is not a duration"),
         (Settings(health_cmd="x", health_retries=-1), "cannot be negative"),
     ],
 )
-def test_what_cannot_be_checked(settings: Settings, what: str) -> None:
+def test_invalid_health_checks_are_refused(settings: Settings, what: str) -> None:
     with pytest.raises(InvalidArgument, match=what):
         health(settings, has_shell=True)
 
 
-def test_a_line_of_shell_needs_a_shell() -> None:
-    """An image from scratch has none: the container would be unhealthy for ever."""
-    with pytest.raises(InvalidArgument, match="no shell") as raised:
+def test_a_shell_command_needs_a_shell() -> None:
+    """An image from scratch has none, so the container would always be unhealthy."""
+    with pytest.raises(InvalidArgument, match="needs a shell") as raised:
         health(Settings(health_cmd="true"), has_shell=False)
     assert "JSON list" in raised.value.fix
     assert health(Settings(health_cmd='["/app"]'), has_shell=False) == Health(("/app",))
@@ -81,11 +81,11 @@ def test_a_line_of_shell_needs_a_shell() -> None:
     ("text", "found"),
     [("", ""), ("SIGINT", "SIGINT"), ("int", "SIGINT"), ("9", "9"), ("sigrtmin+3", "SIGRTMIN+3")],
 )
-def test_a_signal_is_one_that_the_runtime_knows(text: str, found: str) -> None:
+def test_signals_are_normalized(text: str, found: str) -> None:
     assert stop_signal(text) == found
 
 
 @pytest.mark.parametrize("text", ["SIGNOTHING", "0", "65", "-9", "SIGINT; reboot"])
-def test_no_signal(text: str) -> None:
-    with pytest.raises(InvalidArgument, match="there is no signal"):
+def test_an_unknown_signal_is_refused(text: str) -> None:
+    with pytest.raises(InvalidArgument, match="does not exist"):
         stop_signal(text)

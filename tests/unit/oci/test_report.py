@@ -31,7 +31,7 @@ def test_json() -> None:
 
 
 class Layout:
-    """An OCI layout in memory, with the one part of `dagger.Directory` that is used."""
+    """An OCI layout in memory, with the methods of `dagger.Directory` that are used."""
 
     def __init__(self, files: dict[str, object]) -> None:
         self.files = files
@@ -67,7 +67,7 @@ async def test_manifests_of_an_index_inside_the_layouts_index() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_lone_manifest_is_named_by_its_config() -> None:
+async def test_the_platform_of_a_single_manifest_is_in_its_config() -> None:
     layout = Layout(
         {
             "index.json": {"manifests": [{"mediaType": IMAGE, "digest": "sha256:m"}]},

@@ -1,4 +1,4 @@
-"""The account files of a final image; a base is a dict of files here."""
+"""Test the account files of the final image; a base is a dict of files here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = {path: root for path, (root, _) in accounts.FILES.items()}
 
 
 class Base(dict[str, str]):
-    """A container, as far as its files are asked for."""
+    """A fake container with files."""
 
     async def exists(self, path: str) -> bool:
         return path in self
@@ -30,7 +30,7 @@ class Base(dict[str, str]):
 
 
 class Laid(dict[str, str]):
-    """A directory, as far as files are put into it."""
+    """A fake directory that files are added to."""
 
     def with_new_file(self, path: str, contents: str, permissions: int) -> Laid:
         return Laid({**self, path: contents})
@@ -45,8 +45,8 @@ class Laid(dict[str, str]):
         (dict.fromkeys(ROOT, ""), dict.fromkeys(ROOT, "")),
     ],
 )
-async def test_our_user_has_a_line_of_its_own(present: dict[str, str], before: dict[str, str]) -> None:
-    """Found with a base whose last line had no newline: two accounts became one that was neither."""
+async def test_the_account_is_added_on_a_new_line(present: dict[str, str], before: dict[str, str]) -> None:
+    """With a base whose last line had no newline, the two last accounts were joined into one line."""
     laid: Any = await runtime._with_accounts(Laid(), Base(present))  # type: ignore[arg-type]
     assert laid == {path: before[path] + OWN[path] for path in OWN}
 
@@ -71,7 +71,7 @@ FILES = {accounts.PASSWD: PASSWD, accounts.GROUP: "root:x:0:\nwww-data:x:33:\n"}
     ],
 )
 def test_a_user_is_written_as_a_number(user: str, number: str) -> None:
-    """Kubernetes cannot tell that a name is not root's, and does not start such an image (case 30)."""
+    """Kubernetes cannot check that a named user is not root, and does not start such an image (case 30)."""
     assert accounts.numeric(user, FILES) == number
 
 
@@ -85,7 +85,7 @@ def test_a_user_is_written_as_a_number(user: str, number: str) -> None:
         ("-1", "no user '-1'"),
     ],
 )
-def test_a_user_that_the_image_does_not_have(user: str, what: str) -> None:
+def test_an_unknown_user_is_refused(user: str, what: str) -> None:
     with pytest.raises(InvalidArgument, match=what):
         accounts.numeric(user, FILES)
     with pytest.raises(InvalidArgument):
@@ -103,5 +103,5 @@ def test_a_user_that_the_image_does_not_have(user: str, what: str) -> None:
         *(dict.fromkeys((accounts.USER, "app", "1000", "10:0", "rooty", "100"), False).items()),
     ],
 )
-def test_root_is_known_in_any_spelling(user: str, root: bool) -> None:
+def test_root_is_recognized_in_any_spelling(user: str, root: bool) -> None:
     assert accounts.is_root(user) is root

@@ -10,7 +10,7 @@ COUNTS = {AMD64: 3, ARM64: 3}
 
 
 def board(*events: Event, rows=ROWS) -> Board:
-    """A board that began at 100 and had an event a second since."""
+    """Return a board that began at 100, with one event per second."""
     current = model.board(rows, 100.0)
     for passed, event in enumerate(events, start=1):
         current = model.advance(current, event, 100.0 + passed)
@@ -21,7 +21,7 @@ def stages_of(current: Board) -> list[str]:
     return [model.stage(current, row) for row in current.rows]
 
 
-def test_stages_concern_one_row_or_all() -> None:
+def test_a_stage_is_for_one_row_or_all() -> None:
     assert stages_of(board()) == ["starting", "starting"]
     assert stages_of(board(Stage("fetching"))) == ["fetching", "fetching"]
     assert stages_of(board(Stage("fetching"), Stage("assembling", "linux/arm64"))) == [
@@ -30,7 +30,7 @@ def test_stages_concern_one_row_or_all() -> None:
     ]
 
 
-def test_compiling_is_preparing_until_cargo_is_heard() -> None:
+def test_compiling_is_shown_as_preparing_until_cargos_first_output() -> None:
     compiling = Stage(COMPILING, crates=COUNTS)
     assert stages_of(board(compiling)) == [model.PREPARING] * 2
     assert stages_of(board(compiling, Working())) == [COMPILING] * 2
@@ -56,13 +56,13 @@ def test_a_package_with_a_library_and_a_program_is_cached_only_if_both_are() -> 
     assert shown == ["1 of 1 crate", "1 of 1 crate", "1 of 1 crate, 1 cached"]
 
 
-def test_more_crates_than_expected_are_no_nonsense() -> None:
+def test_more_crates_than_expected_raise_the_total() -> None:
     crates = [CrateReady(AMD64, f"a@{number}", False) for number in range(5)]
     assert board(Stage(COMPILING, crates=COUNTS), *crates).rows[0].shown == "5 of 5 crates"
 
 
-def test_a_compile_that_cargo_was_not_needed_for_is_cached() -> None:
-    events = [Stage(COMPILING, crates=COUNTS), Stage("sealing")]
+def test_a_compile_without_output_of_cargo_is_cached() -> None:
+    events = [Stage(COMPILING, crates=COUNTS), Stage("normalizing")]
     done = board(*events, Ended(DONE))
     assert [model.crates(done, row) for row in done.rows] == ["cached", "cached"]
     assert model.crates(board(*events), board(*events).rows[0]) == ""
@@ -82,7 +82,7 @@ def test_clock(seconds: float, shown: str) -> None:
     assert model.clock(seconds) == shown
 
 
-def test_a_frame_has_a_line_for_each_row_and_none_is_too_wide() -> None:
+def test_a_frame_has_a_line_per_row_within_the_width() -> None:
     current = board(Stage(COMPILING, crates=COUNTS), CrateReady(AMD64, "a@1", False))
     assert model.frame(current, 165.0, 80) == [
         "linux/amd64  compiling  1 of 3 crates  1:05",
@@ -92,7 +92,7 @@ def test_a_frame_has_a_line_for_each_row_and_none_is_too_wide() -> None:
     assert all(len(line) == 1 for line in model.frame(current, 165.0, 0))
 
 
-def test_the_time_stands_still_at_the_end() -> None:
+def test_the_time_stops_at_the_end() -> None:
     assert model.frame(board(Ended(DONE)), 1000.0, 80)[0].endswith("0:01")
 
 
@@ -100,14 +100,14 @@ def changes(before: Board, event: Event) -> list[str]:
     return model.changes(before, model.advance(before, event, 130.0), 130.0)
 
 
-def test_a_log_has_a_line_for_rows_that_enter_the_same_stage() -> None:
+def test_rows_that_enter_the_same_stage_share_a_log_line() -> None:
     start = board()
     assert changes(start, Stage("fetching")) == ["   0:30  linux/amd64, linux/arm64: fetching"]
     assert changes(start, Stage("assembling", "linux/arm64")) == ["   0:30  linux/arm64: assembling"]
     assert changes(board(Stage("fetching")), Stage("fetching")) == []
 
 
-def test_a_log_says_how_many_crates_there_are_when_cargo_begins() -> None:
+def test_a_log_has_the_number_of_crates_when_compiling_starts() -> None:
     start = board(Stage(COMPILING, crates={AMD64: 3, ARM64: 1}))
     assert changes(start, Working()) == [
         "   0:30  linux/amd64: compiling 3 crates",
@@ -116,7 +116,7 @@ def test_a_log_says_how_many_crates_there_are_when_cargo_begins() -> None:
     assert changes(board(Stage(COMPILING), rows=[("lint", "")]), Working()) == ["   0:30  lint: compiling"]
 
 
-def test_a_log_ends_with_what_became_of_the_crates() -> None:
+def test_a_log_ends_with_the_number_of_crates() -> None:
     start = board(Stage(COMPILING, crates=COUNTS), CrateReady(AMD64, "a@1", True))
     assert changes(start, Ended(FAILED)) == [
         "   0:30  linux/amd64: failed, 1 of 3 crates, 1 cached",
@@ -139,16 +139,16 @@ def test_what_an_interrupted_build_keeps() -> None:
     assert len(model.kept(board(Ended(INTERRUPTED)))) == 2
     kept = model.kept(board(CrateReady(AMD64, "a@1", False), Ended(INTERRUPTED)))
     assert kept[1] == "compiled: 1 crate for linux/amd64"
-    assert kept[-1] == "the same command goes on from there"
+    assert kept[-1] == "run the same command to continue"
 
 
 def test_how_long_each_platform_took() -> None:
-    events = [Stage(COMPILING), Stage(READY, "linux/arm64"), Stage("sealing")]
+    events = [Stage(COMPILING), Stage(READY, "linux/arm64"), Stage("normalizing")]
     assert model.seconds(board(*events, Ended(DONE))) == {"linux/amd64": 4.0, "linux/arm64": 2.0}
     assert model.seconds(board(*events)) == {"linux/amd64": 0.0, "linux/arm64": 2.0}
 
 
-def test_stages_are_told_to_who_listens_and_to_nobody_else() -> None:
+def test_stages_are_sent_only_to_the_listener() -> None:
     events.enter("unheard")
     heard: list[Stage] = []
     token = events.LISTENER.set(heard.append)
@@ -159,7 +159,7 @@ def test_stages_are_told_to_who_listens_and_to_nobody_else() -> None:
     assert heard == [Stage("fetching"), Stage(COMPILING, "linux/arm64", {ARM64: 1})]
 
 
-def test_a_log_names_the_crate_that_it_waits_for() -> None:
+def test_a_log_names_the_crate_being_compiled() -> None:
     compiling = board(Stage(COMPILING, crates=COUNTS), Working("openssl-sys v0.9.1"))
     assert (
         model.waiting(compiling, 162.0) == "compiling; the last crate started is openssl-sys v0.9.1, 1:00 ago"

@@ -116,7 +116,7 @@ def test_an_unknown_binary_lists_the_known() -> None:
 
 
 def test_a_library_is_not_a_binary() -> None:
-    with pytest.raises(errors.UnknownBinary, match="libraries"):
+    with pytest.raises(errors.UnknownBinary, match="not only a library"):
         choose(LIB, bins=("core",))
     with pytest.raises(errors.NoBinary, match="core"):
         choose(LIB)
@@ -148,12 +148,12 @@ def test_a_binary_whose_features_are_not_on_is_not_there() -> None:
 def test_a_binary_that_is_named_says_which_features_it_lacks() -> None:
     named = ("make-completions",)
     assert choose(HELPED, bins=named, features=("app/cli",))[0].name == "make-completions"
-    with pytest.raises(errors.NoBinary, match=r"make-completions needs a feature that is not chosen: cli\b"):
+    with pytest.raises(errors.NoBinary, match=r"make-completions needs a feature that is not enabled: cli\b"):
         choose(HELPED, bins=named)
-    with pytest.raises(errors.NoBinary, match="needs features that are not chosen: cli, help") as raised:
+    with pytest.raises(errors.NoBinary, match="needs features that are not enabled: cli, help") as raised:
         choose(HELPED, bins=named, no_default_features=True)
     assert raised.value.fix == "pass --features cli,help"
-    with pytest.raises(errors.NoBinary, match="not chosen: cli"):
+    with pytest.raises(errors.NoBinary, match="not enabled: cli"):
         choose({**HELPED, "bins": ["make-completions"]})
 
 

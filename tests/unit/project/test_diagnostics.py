@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import errors
 from pipeline.project import diagnostics
-from pipeline.project.diagnostics import FAILURES, Failure, Phase
+from pipeline.project.diagnostics import KNOWN_MESSAGES, KnownMessage, Phase
 
 MERGE = (
     "error: failed to parse lock file at: /source/Cargo.lock\n\nCaused by:\n  TOML parse error at line 9, column 9\n"
@@ -61,9 +61,9 @@ DEPENDENCY = (
 # wrong and of what to do.
 SAID: list[tuple[Phase, str, type[errors.RustMultiarchError], str, str]] = [
     (Phase.FETCH, "error: the lock file /s/Cargo.lock needs to be updated but --locked was passed to prevent this",
-     errors.LockOutOfDate, "does not fit the manifests", "commit Cargo.lock"),
+     errors.LockOutOfDate, "does not match the manifests", "commit Cargo.lock"),
     (Phase.FETCH, "error: cannot update the lock file /s/Cargo.lock because --locked was passed",
-     errors.LockOutOfDate, "does not fit", "commit"),
+     errors.LockOutOfDate, "does not match", "commit"),
     (Phase.FETCH, NEWER, errors.InvalidManifest, "it has version 99", "--rust-version"),
     (Phase.FETCH, MERGE, errors.InvalidManifest, "Cargo.lock has the markers of a merge in it, in line 9", "keep the lines of one side"),
     (Phase.FETCH, TORN, errors.InvalidManifest, "Cargo.lock cannot be read: line 3 is no TOML", "generate-lockfile"),
@@ -135,15 +135,16 @@ def test_what_is_said_becomes_an_error_and_a_next_step(
     assert output.strip() in error.render() and error.where == "cargo build"
 
 
-def row_of(phase: Phase, output: str) -> Failure | None:
+def row_of(phase: Phase, output: str) -> KnownMessage | None:
     text = diagnostics.said(output)
     return next(
-        (row for row in FAILURES if phase in row.phases and re.search(row.pattern, text, re.MULTILINE)), None
+        (row for row in KNOWN_MESSAGES if phase in row.phases and re.search(row.pattern, text, re.MULTILINE)),
+        None,
     )
 
 
 def test_every_row_is_tried() -> None:
-    assert {row_of(phase, output) for phase, output, *_ in SAID} == set(FAILURES)
+    assert {row_of(phase, output) for phase, output, *_ in SAID} == set(KNOWN_MESSAGES)
 
 
 @pytest.mark.parametrize("phase", Phase)
@@ -198,7 +199,7 @@ def test_the_projects_own_code_is_no_dependency() -> None:
     "otherwise",
     [diagnostics.DESCRIBING, diagnostics.FETCHING, diagnostics.RESOLVING, diagnostics.COMPILING],
 )
-def test_what_no_row_knows_is_told_by_the_command_that_failed(otherwise: Failure) -> None:
+def test_what_no_row_knows_is_told_by_the_command_that_failed(otherwise: KnownMessage) -> None:
     error = diagnostics.explain("error: key with no value", "cargo metadata", otherwise=otherwise)
     assert (type(error), error.what, error.fix) == (otherwise.error, otherwise.what, otherwise.fix)
     assert "on your machine" not in error.fix

@@ -22,7 +22,7 @@ from pipeline.registry.distribution import (
     fallback_tag,
     upload_url,
 )
-from pipeline.registry.retry import Passing
+from pipeline.registry.retry import TransientError
 
 pytestmark = pytest.mark.anyio
 
@@ -76,9 +76,9 @@ def test_bytes_have_to_be_those_asked_for_and_no_more_than_a_manifest_has() -> N
 
 
 def test_a_failure_that_may_pass_says_when_to_come_back() -> None:
-    error = Passing("busy", after=3.0, contact=False)
+    error = TransientError("busy", after=3.0, contact=False)
     assert (str(error), error.after, error.contact) == ("busy", 3.0, False)
-    assert (Passing("busy").after, Passing("busy").contact) == (None, True)
+    assert (TransientError("busy").after, TransientError("busy").contact) == (None, True)
 
 
 async def test_a_file_as_an_artifact(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 DIGEST = "sha256:" + "0a" * 32
 
 
-def test_a_descriptor_there_and_back() -> None:
+def test_a_descriptor_is_read_as_written() -> None:
     document = {
         "mediaType": MANIFEST,
         "digest": DIGEST,
@@ -37,7 +37,7 @@ def test_a_descriptor_without_the_optional_parts() -> None:
     [{}, {"digest": "sha256:0a", "size": 1}, {"digest": "sha256:../../etc/passwd", "size": 1},
      {"digest": DIGEST}, {"digest": DIGEST, "size": "1"}],
 )  # fmt: skip
-def test_a_descriptor_that_is_none(document: dict) -> None:
+def test_an_invalid_descriptor_is_refused(document: dict) -> None:
     with pytest.raises(PublishError):
         Descriptor.parse(document)
 
@@ -47,22 +47,22 @@ def manifest(body: bytes, media_type: str = MANIFEST) -> Manifest:
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"config": {}}', b'{"manifests": 1}'])
-def test_a_manifest_that_is_none(body: bytes) -> None:
+def test_an_invalid_manifest_is_refused(body: bytes) -> None:
     with pytest.raises(PublishError):
         manifest(body)
 
 
-def test_an_index_is_known_by_its_media_type_or_its_content() -> None:
+def test_an_index_is_recognized_by_media_type_or_content() -> None:
     assert manifest(b'{"manifests": []}', INDEX).children == ()
     assert manifest(b'{"manifests": []}', "").blobs == ()
 
 
-def test_a_manifest_has_to_have_its_digest() -> None:
+def test_a_manifest_must_match_its_digest() -> None:
     with pytest.raises(PublishError, match="does not have the digest"):
         Manifest.parse(Descriptor(MANIFEST, DIGEST, 2), b"{}")
 
 
-async def test_walk_gives_every_manifest_after_what_it_names(tmp_path: Path) -> None:
+async def test_walk_returns_manifests_after_their_children(tmp_path: Path) -> None:
     layout = await Layout.open(layouts.sample(tmp_path))
     found = await walk(layout)
     assert [m.descriptor.platform for m in found] == ["linux/amd64", "linux/arm64", ""]
@@ -75,7 +75,7 @@ async def test_walk_gives_every_manifest_after_what_it_names(tmp_path: Path) -> 
     ]
 
 
-async def test_the_config_says_the_platform_where_nothing_else_does(tmp_path: Path) -> None:
+async def test_the_platform_is_read_from_the_config_if_needed(tmp_path: Path) -> None:
     one = layouts.image(tmp_path, "linux/s390x", [b"layer"])
     layout = await Layout.open(layouts.layout(tmp_path, Descriptor(MANIFEST, one.digest, one.size)))
     (found,) = await platforms(layout, await walk(layout))
@@ -86,7 +86,7 @@ async def test_the_config_says_the_platform_where_nothing_else_does(tmp_path: Pa
     )
 
 
-async def test_a_blob_comes_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_blob_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.oci.layout.READ_BYTES", 4)
     layout = await Layout.open(layouts.sample(tmp_path))
     blob = layouts.store(tmp_path, b"0123456789", layouts.LAYER)
@@ -95,7 +95,7 @@ async def test_a_blob_comes_in_pieces(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("text", [None, "", "{}", "[]", '{"manifests": []}', '{"manifests": [1, 2]}'])
-async def test_no_layout(tmp_path: Path, text: str | None) -> None:
+async def test_a_directory_without_a_layout_is_refused(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "index.json").write_text(text)
     with pytest.raises(PublishError) as raised:
@@ -103,19 +103,19 @@ async def test_no_layout(tmp_path: Path, text: str | None) -> None:
     assert raised.value.where == str(tmp_path)
 
 
-async def test_a_layout_with_less_than_it_names(tmp_path: Path) -> None:
+async def test_a_layout_with_missing_content_is_refused(tmp_path: Path) -> None:
     path = layouts.sample(tmp_path)
     layout = await Layout.open(path)
     blob = (await walk(layout))[0].blobs[1]
     file = path / "blobs" / blob.digest.replace(":", "/")
     file.write_bytes(b"short")
-    with pytest.raises(PublishError, match=f"5 bytes where {blob.size}"):
+    with pytest.raises(PublishError, match=f"5 bytes instead of {blob.size}"):
         await anext(layout.blob(blob))
     file.unlink()
     with pytest.raises(PublishError, match="lacks content"):
         await anext(layout.blob(blob))
 
 
-def test_compact_keeps_order_and_characters() -> None:
+def test_compact_keeps_the_order_and_characters() -> None:
     assert compact({"b": "ü", "a": [1]}) == '{"b":"ü","a":[1]}'.encode()
     assert json.loads(compact({"x": None})) == {"x": None}

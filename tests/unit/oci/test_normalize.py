@@ -15,7 +15,7 @@ EPOCH = 1_700_000_000
 
 
 def layer(*members: tarfile.TarInfo, contents: dict[str, bytes] | None = None) -> bytes:
-    """A tar of the members, whose files have the contents given."""
+    """Return a tar of the members, with the contents of files."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for member in members:
@@ -48,54 +48,54 @@ def read(content: bytes, name: str) -> bytes:
 
 def test_a_layer_is_sorted_and_has_one_time() -> None:
     made = layer(member("b"), member("a", uname="me", gname="us"), contents={"a": b"A", "b": b"B"})
-    sealed = normalize.sealed_layer(io.BytesIO(made), EPOCH)
-    assert [(m.name, m.mtime, m.uname, m.gname) for m in members(sealed)] == [
+    normalized = normalize.normalized_layer(io.BytesIO(made), EPOCH)
+    assert [(m.name, m.mtime, m.uname, m.gname) for m in members(normalized)] == [
         ("a", EPOCH, "", ""),
         ("b", EPOCH, "", ""),
     ]
-    assert (read(sealed, "a"), read(sealed, "b")) == (b"A", b"B")
+    assert (read(normalized, "a"), read(normalized, "b")) == (b"A", b"B")
 
 
 def test_a_bases_files_keep_their_time_to_the_second() -> None:
-    (only,) = members(normalize.sealed_layer(io.BytesIO(layer(member("a")))))
+    (only,) = members(normalize.normalized_layer(io.BytesIO(layer(member("a")))))
     assert only.mtime == 1234
     assert "mtime" not in only.pax_headers
 
 
-def test_the_order_the_root_and_the_spelling_of_names_do_not_matter() -> None:
+def test_the_order_and_spelling_of_names_do_not_matter() -> None:
     one = layer(member("./", tarfile.DIRTYPE), member("./b/", tarfile.DIRTYPE), member("./a"))
     two = layer(member("a"), member("b", tarfile.DIRTYPE))
-    assert normalize.sealed_layer(io.BytesIO(one), 0) == normalize.sealed_layer(io.BytesIO(two), 0)
+    assert normalize.normalized_layer(io.BytesIO(one), 0) == normalize.normalized_layer(io.BytesIO(two), 0)
 
 
-def test_hard_links_point_at_the_first_name_whichever_had_the_file() -> None:
+def test_hard_links_refer_to_the_first_name() -> None:
     one = layer(member("b", mode=0o755), member("a", tarfile.LNKTYPE, linkname="b"), contents={"b": b"same"})
     two = layer(
         member("a", mode=0o755), member("b", tarfile.LNKTYPE, linkname="./a"), contents={"a": b"same"}
     )
-    sealed = normalize.sealed_layer(io.BytesIO(one), 0)
-    assert sealed == normalize.sealed_layer(io.BytesIO(two), 0)
-    assert [(m.name, m.islnk(), m.linkname, m.mode) for m in members(sealed)] == [
+    normalized = normalize.normalized_layer(io.BytesIO(one), 0)
+    assert normalized == normalize.normalized_layer(io.BytesIO(two), 0)
+    assert [(m.name, m.islnk(), m.linkname, m.mode) for m in members(normalized)] == [
         ("a", False, "", 0o755),
         ("b", True, "a", 0o755),
     ]
-    assert read(sealed, "b") == b"same"
+    assert read(normalized, "b") == b"same"
 
 
-def test_a_hard_link_to_a_file_of_a_lower_layer_stays_one() -> None:
+def test_a_hard_link_to_a_lower_layer_is_kept() -> None:
     made = layer(member("b", tarfile.LNKTYPE, linkname="./usr/lower"), member("a"))
-    sealed = normalize.sealed_layer(io.BytesIO(made), 0)
-    assert [(m.name, m.islnk(), m.linkname) for m in members(sealed)] == [
+    normalized = normalize.normalized_layer(io.BytesIO(made), 0)
+    assert [(m.name, m.islnk(), m.linkname) for m in members(normalized)] == [
         ("a", False, ""),
         ("b", True, "usr/lower"),
     ]
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.FIFOTYPE])
-def test_a_hard_link_to_what_is_no_file(kind: bytes) -> None:
+def test_a_hard_link_to_a_special_file(kind: bytes) -> None:
     named = {"linkname": "where"} if kind == tarfile.SYMTYPE else {}
     made = layer(member("b", kind, **named), member("a", tarfile.LNKTYPE, linkname="b"))
-    first, second = members(normalize.sealed_layer(io.BytesIO(made), 0))
+    first, second = members(normalize.normalized_layer(io.BytesIO(made), 0))
     assert (first.name, first.type, first.linkname) == ("a", kind, named.get("linkname", ""))
     assert (second.name, second.islnk(), second.linkname) == ("b", True, "a")
 
@@ -107,19 +107,19 @@ def test_a_hard_link_to_a_hard_link() -> None:
         member("a", tarfile.LNKTYPE, linkname="b"),
         contents={"c": b"same"},
     )
-    sealed = normalize.sealed_layer(io.BytesIO(one), 0)
-    assert [(m.name, m.linkname) for m in members(sealed)] == [("a", ""), ("b", "a"), ("c", "a")]
-    assert read(sealed, "c") == b"same"
+    normalized = normalize.normalized_layer(io.BytesIO(one), 0)
+    assert [(m.name, m.linkname) for m in members(normalized)] == [("a", ""), ("b", "a"), ("c", "a")]
+    assert read(normalized, "c") == b"same"
 
 
-def test_hard_links_in_a_circle_are_left_alone() -> None:
+def test_a_cycle_of_hard_links_is_kept() -> None:
     made = layer(member("a", tarfile.LNKTYPE, linkname="b"), member("b", tarfile.LNKTYPE, linkname="a"))
-    assert [m.name for m in members(normalize.sealed_layer(io.BytesIO(made), 0))] == ["a", "b"]
+    assert [m.name for m in members(normalize.normalized_layer(io.BytesIO(made), 0))] == ["a", "b"]
 
 
 @pytest.mark.parametrize("form", ["gnu", "posix"])
-def test_a_sparse_file_is_a_file(tmp_path: Path, form: str) -> None:
-    """GNU tar's own type of member means nothing in a PAX archive: Go's reader refuses the layer."""
+def test_a_sparse_file_becomes_a_regular_file(tmp_path: Path, form: str) -> None:
+    """GNU tar's sparse member type is invalid in a PAX archive, and Go's reader refuses the layer."""
     content = bytes(1 << 20) + b"end"
     with (tmp_path / "holes").open("wb") as file:
         file.seek(1 << 20)
@@ -127,21 +127,21 @@ def test_a_sparse_file_is_a_file(tmp_path: Path, form: str) -> None:
     command = ["tar", f"--format={form}", "--sparse", "--hole-detection=raw", "-cf", "x.tar", "holes"]
     subprocess.run(command, cwd=tmp_path, check=True)
     with (tmp_path / "x.tar").open("rb") as file:
-        sealed = normalize.sealed_layer(file, 0)
-    (only,) = members(sealed)
+        normalized = normalize.normalized_layer(file, 0)
+    (only,) = members(normalized)
     assert (only.name, only.type, only.size) == ("holes", tarfile.REGTYPE, len(content))
     assert not any("sparse" in key.lower() for key in only.pax_headers)
-    assert read(sealed, "holes") == content
+    assert read(normalized, "holes") == content
 
 
-def test_capabilities_stay_and_other_records_go() -> None:
+def test_only_extended_attributes_are_kept_in_pax_headers() -> None:
     kept = {"SCHILY.xattr.security.capability": "x"}
     made = layer(member("ping", pax_headers=kept | {"comment": "made by me"}))
-    (only,) = members(normalize.sealed_layer(io.BytesIO(made), 0))
+    (only,) = members(normalize.normalized_layer(io.BytesIO(made), 0))
     assert only.pax_headers == kept
 
 
-def test_compression_has_no_clock() -> None:
+def test_compression_is_reproducible() -> None:
     packed = normalize.compressed(b"content")
     assert packed[4:8] == bytes(4), "gzip's own time field"
     assert gzip.decompress(packed) == b"content"
@@ -152,7 +152,7 @@ def test_times_are_rfc_3339(epoch: int, text: str) -> None:
     assert normalize.timestamp(epoch) == text
 
 
-def test_a_config_without_the_engines_clock() -> None:
+def test_a_config_has_only_the_given_time() -> None:
     debian = {"created": "2024-01-02T00:00:00Z", "created_by": "# debian.sh", "comment": "debuerreotype 0.16"}
     made_up = {
         "created": "2026-11-24T10:26:00.02Z",
@@ -167,7 +167,7 @@ def test_a_config_without_the_engines_clock() -> None:
         "history": [debian, made_up, made_up | {"empty_layer": True}],
         "rootfs": {"type": "layers", "diff_ids": ["sha256:old"]},
     }
-    after = normalize.sealed_config(before, ["sha256:new"], 0)
+    after = normalize.normalized_config(before, ["sha256:new"], 0)
     assert after["created"] == "1970-01-01T00:00:00Z"
     assert after["rootfs"]["diff_ids"] == ["sha256:new"]
     made = {"created": "1970-01-01T00:00:00Z", "created_by": "rust-multiarch"}
@@ -176,7 +176,7 @@ def test_a_config_without_the_engines_clock() -> None:
     assert before["rootfs"] == {"type": "layers", "diff_ids": ["sha256:old"]}, "the argument is left alone"
 
 
-def test_terms_travel_as_json() -> None:
+def test_terms_are_read_as_written() -> None:
     asked = Terms(7, {"a": "b"}, {"linux/arm64": {"c": "d"}})
     assert normalize.terms(asked.as_json()) == asked
 
@@ -186,7 +186,7 @@ def digest(content: bytes) -> str:
 
 
 def archive(path: Path, architecture: str, layers: list[bytes], clock: str = "2026-01-01T00:00:00Z") -> Path:
-    """An OCI archive of one image as the engine exports it: an index in index.json, uncompressed layers."""
+    """Write an OCI archive like the engine's: an index in index.json, uncompressed layers."""
     blobs: dict[str, bytes] = {}
 
     def add(content: bytes, media_type: str) -> dict[str, object]:
@@ -230,8 +230,8 @@ REMADE = layer(member("./"), member("./etc/passwd"), contents={"./etc/passwd": b
 PROGRAM = layer(member("app"), contents={"app": b"program"})
 
 
-def sealed(tmp_path: Path, name: str, base: bytes, clock: str, terms: Terms) -> Path:
-    """A layout of one arm image over a base, sealed by the program as the engine runs it."""
+def normalized(tmp_path: Path, name: str, base: bytes, clock: str, terms: Terms) -> Path:
+    """Run the program like the engine, and return the layout of an arm image with a base."""
     folder = tmp_path / name
     folder.mkdir()
     normalize.main(["base", str(folder / "base"), str(archive(folder / "base.tar", "arm", [base], clock))])
@@ -245,15 +245,15 @@ def contents(layout: Path) -> dict[str, bytes]:
     return {str(f.relative_to(layout)): f.read_bytes() for f in layout.rglob("*") if f.is_file()}
 
 
-def test_the_same_bytes_whenever_and_however_the_engine_made_the_layers(tmp_path: Path) -> None:
+def test_the_result_does_not_depend_on_the_engines_times(tmp_path: Path) -> None:
     terms = Terms(EPOCH)
-    one = sealed(tmp_path, "one", BASE, "2026-01-01T00:00:00Z", terms)
-    two = sealed(tmp_path, "two", REMADE, "2026-02-02T00:00:00Z", terms)
+    one = normalized(tmp_path, "one", BASE, "2026-01-01T00:00:00Z", terms)
+    two = normalized(tmp_path, "two", REMADE, "2026-02-02T00:00:00Z", terms)
     assert contents(one) == contents(two)
 
 
-def test_every_blob_is_what_its_digest_says_and_is_used(tmp_path: Path) -> None:
-    layout = sealed(
+def test_every_blob_matches_its_digest_and_is_used(tmp_path: Path) -> None:
+    layout = normalized(
         tmp_path,
         "one",
         BASE,
@@ -314,7 +314,7 @@ def test_an_image_without_a_base_and_without_annotations(
 def test_one_platform_is_a_plain_manifest(
     tmp_path: Path, platforms: list[str], always: bool, kind: str
 ) -> None:
-    """Lambda and others that deploy one platform refuse an index (case 31)."""
+    """Lambda and similar services for one platform refuse an index (case 31)."""
     images = [str(archive(tmp_path / f"{name}.tar", name, [PROGRAM])) for name in platforms]
     (tmp_path / "terms.json").write_text(Terms(EPOCH, always_index=always).as_json())
     normalize.main(["image", str(tmp_path / "out"), str(tmp_path / "terms.json"), *images])
@@ -324,7 +324,7 @@ def test_one_platform_is_a_plain_manifest(
 
 
 def test_settings_are_added_to_the_config(tmp_path: Path) -> None:
-    layout = sealed(tmp_path, "one", BASE, "x", Terms(EPOCH, config={"StopSignal": "SIGINT"}))
+    layout = normalized(tmp_path, "one", BASE, "x", Terms(EPOCH, config={"StopSignal": "SIGINT"}))
     (top,) = json.loads((layout / "index.json").read_text())["manifests"]
     blobs = layout / "blobs"
     manifest = json.loads((blobs / top["digest"].replace(":", "/")).read_bytes())
@@ -337,7 +337,7 @@ def test_settings_are_added_to_the_config(tmp_path: Path) -> None:
     [([BASE], "same"), ([BASE, PROGRAM], "same"), ([PROGRAM, BASE], "different"), ([], "different")],
     ids=["itself", "more", "other", "less"],
 )
-def test_whether_an_image_starts_with_a_base(
+def test_compare_checks_that_an_image_starts_with_a_base(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], layers: list[bytes], answer: str
 ) -> None:
     normalize.main(["base", str(tmp_path / "base"), str(archive(tmp_path / "base.tar", "amd64", [BASE]))])

@@ -11,7 +11,7 @@ from dagger import dag
 from pipeline.build import compile as build
 from pipeline.build import plan
 from pipeline.config.request import BuildRequest, Choice
-from pipeline.project.skeleton import outline
+from pipeline.project.skeleton import skeleton
 from pipeline.targets import select
 from pipeline.toolchain import builder as toolchain
 from pipeline.toolchain.versions import BASE
@@ -22,11 +22,11 @@ TARGETS = select(["linux/amd64"])
 
 
 async def digest(source: dagger.Directory) -> str:
-    made = await outline(source, toolchain.native(toolchain.RUST))
+    made = await skeleton(source, toolchain.native(toolchain.RUST))
     return await made.digest()
 
 
-async def test_a_change_of_code_leaves_the_outline_as_it_is(session: dagger.Client) -> None:
+async def test_a_change_of_code_does_not_change_the_skeleton(session: dagger.Client) -> None:
     before = await digest(hello())
     assert await digest(hello().with_new_file("src/main.rs", "fn main() {}")) == before
     assert await digest(hello().with_new_file("README.md", "text")) == before
@@ -49,7 +49,7 @@ async def test_code_is_there_and_empty(session: dagger.Client) -> None:
     source = hello()
     for path, text in odd.items():
         source = source.with_new_file(path, text)
-    made = await outline(source, toolchain.native(toolchain.RUST))
+    made = await skeleton(source, toolchain.native(toolchain.RUST))
     assert set(await made.glob("**/*.rs")) == {"src/main.rs", *odd}
     for path in ("src/main.rs", *odd):
         assert await made.file(path).size() == 0
