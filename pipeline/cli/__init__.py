@@ -1,6 +1,6 @@
-"""The command line: options in, the same core as the module's, results and exit codes out.
+"""Run the command line: parse options, run the module's functions, print results and set exit codes.
 
-Only this package knows typer and `dagger.connection` (which the SDK inside an engine does not have).
+Only this package imports typer and `dagger.connection`, which the SDK inside an engine lacks.
 A new command is one line in `COMMANDS`, a new group of commands one in `GROUPS`.
 """
 
@@ -16,7 +16,7 @@ from pipeline.cli import ci, doctor, engine, merge, project
 from pipeline.errors import RustMultiarchError, first
 
 INTERRUPTED = 130
-"""What a shell reports for a program that Ctrl-C ended."""
+"""The exit code of a program ended by Ctrl-C."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,20 +30,20 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "merge": merge.merge,
     "doctor": doctor.examine,
 }
-"""In the order in which help lists them."""
+"""All commands, in the order of the help."""
 
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
 
 GROUPS: dict[str, typer.Typer] = {"ci": ci.app, "engine": engine.app}
-"""Commands with commands of their own, by name."""
+"""Groups of commands, by name."""
 
 for _name, _group in GROUPS.items():
     app.add_typer(_group, name=_name)
 
 
 def main() -> None:
-    """Run the command line; an error of ours ends in its message and its exit code."""
+    """Run the command line; print an error's message and use its exit code."""
     try:
         app(prog_name="rust-multiarch")
     except (RustMultiarchError, BaseExceptionGroup) as error:
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def as_json(error: RustMultiarchError) -> str:
-    """An error as a JSON document, for a program that asked for JSON and has to know why there is none."""
+    """Return an error as a JSON document, for commands with --json."""
     fields = {
         "type": type(error).__name__,
         "exit_code": error.exit_code,

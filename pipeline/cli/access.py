@@ -1,4 +1,4 @@
-"""Options for private dependencies: names of variables that hold secrets, never the secrets themselves."""
+"""Define the options for private dependencies, which take names of variables with secrets, not secrets."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def _parameter(name: str, kind: Any, default: object, flag: str, text: str) -> i
 
 PARAMETERS = (
     _parameter("registry_tokens", list[str] | None, None, "--registry-token",
-               "Registry of .cargo/config.toml and the variable with its token, NAME=VARIABLE; repeatable."),
+               "Registry in .cargo/config.toml and the variable with its token, NAME=VARIABLE; repeatable."),
     _parameter("git_tokens", list[str] | None, None, "--git-token",
                "Git host and the variable with its token, HOST=VARIABLE; repeatable."),
     _parameter("build_secrets", list[str] | None, None, "--build-secret",
-               "Secret of the compile and the variable that has it, NAME=env:VARIABLE; repeatable."),
+               "Secret of the compilation and the variable with its value, NAME=env:VARIABLE; repeatable."),
     _parameter("ssh", bool, False, "--ssh", f"Fetch git dependencies with the ssh agent of {AGENT}."),
 )  # fmt: skip
 
@@ -41,7 +41,7 @@ def check(
     environ: Mapping[str, str] = os.environ,
     build_secrets: Sequence[str] | None = None,
 ) -> None:
-    """Refuse what names no secret.
+    """Check the options before an engine is started.
 
     Raises:
         InvalidArgument: an option is not NAME=VARIABLE, or a variable is not set.
@@ -50,10 +50,12 @@ def check(
     named += secrets(build_secrets)
     for _, variable in named:
         if variable not in environ:
-            fix = "give the name of the variable that has the token, not the token"
+            fix = "pass the name of the variable with the token, not the token"
             raise InvalidArgument("no environment variable has this name", where=variable, fix=fix)
     if ssh and AGENT not in environ:
-        raise InvalidArgument("there is no ssh agent", where=AGENT, fix="start one with `eval $(ssh-agent)`")
+        raise InvalidArgument(
+            "no ssh agent is running", where=AGENT, fix="start one with `eval $(ssh-agent)`"
+        )
 
 
 def words(
@@ -61,14 +63,14 @@ def words(
     git_tokens: Sequence[str] | None,
     ssh: bool,
 ) -> list[str]:
-    """The options again, as another command of ours is given them."""
+    """Return the options as arguments for another command."""
     named = (("--registry-token", registry_tokens), ("--git-token", git_tokens))
     found = [word for option, given in named for one in given or () for word in (option, one)]
     return [*found, *(["--ssh"] if ssh else [])]
 
 
 def secrets(items: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
-    """Return the variables of the compile, each with the variable here that has its secret.
+    """Return the secret variables of the compilation, each with the local variable that has its value.
 
     Raises:
         InvalidArgument: an option is not NAME=env:VARIABLE.
@@ -78,7 +80,7 @@ def secrets(items: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
         scheme, _, variable = place.partition(":")
         if scheme != "env" or not variable:
             fix = f"write --build-secret {name}=env:VARIABLE, with the name of a variable here"
-            # What was written may be the secret itself.
+            # The message does not quote the value, which may be the secret itself.
             raise InvalidArgument(
                 f"{name} is not of the form NAME=env:VARIABLE", where="--build-secret", fix=fix
             )
@@ -93,7 +95,7 @@ def grant(
     ssh: bool,
     build_secrets: Sequence[str] | None = None,
 ) -> RustMultiarch:
-    """The module with what the options open."""
+    """Add the credentials to the module."""
     for name, variable in secrets(build_secrets):
         module = module.with_build_secret(name, dag.secret(f"env://{variable}"))
     for name, variable in pairs("registry-token", list(registry_tokens or ())):

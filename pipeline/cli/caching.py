@@ -1,4 +1,4 @@
-"""`--cache-from` and `--cache-to`: compiled state, in a file or a registry, which a CI keeps between runs."""
+"""Implement `--cache-from` and `--cache-to`: compiled state in a file or a registry, kept between CI runs."""
 
 from __future__ import annotations
 
@@ -26,29 +26,27 @@ From = Annotated[
     str,
     typer.Option(
         "--cache-from",
-        help="What --cache-to wrote, read where the engine has no compiled state of the project; "
-        f"there may be none yet: {WRITTEN}.",
+        help="Compiled state written by --cache-to, used if the engine has none of the project; "
+        f"it may not exist yet: {WRITTEN}.",
     ),
 ]
 To = Annotated[
     str,
-    typer.Option(
-        "--cache-to", help=f"Where compiled state is written to, as export-cache gives it: {WRITTEN}."
-    ),
+    typer.Option("--cache-to", help=f"Write compiled state, like export-cache, to {WRITTEN}."),
 ]
 
 
 def place(option: str, text: str, parse: Callable[[str], Address]) -> Path | Address | None:
-    """Where an archive is kept: a file here, or an address; None where none was asked for.
+    """Parse the location of an archive: a local file or an address; None if empty.
 
     Args:
-        option: what it is an argument of.
-        text: as it was written.
-        parse: takes an address apart.
+        option: the option, for messages.
+        text: its value.
+        parse: parses an address.
 
     Raises:
-        InvalidArgument: a type or key of buildx's that there is not here, or no address.
-        InvalidAddress: an address that no registry would take.
+        InvalidArgument: a type or key of buildx that is not supported, or no address.
+        InvalidAddress: the address is invalid.
     """
     if "=" not in text:
         return Path(text) if text else None
@@ -56,7 +54,7 @@ def place(option: str, text: str, parse: Callable[[str], Address]) -> Path | Add
     address = keys.pop("ref", "")
     if keys != {"type": "registry"} or not address:
         raise InvalidArgument(
-            "compiled state is kept in a file or a registry",
+            "compiled state can only be in a file or a registry",
             where=f"{option} {text}",
             fix=f"write {option} state.tar.zst, or {option} type=registry,ref=ghcr.io/me/app:buildcache",
         )
@@ -65,13 +63,13 @@ def place(option: str, text: str, parse: Callable[[str], Address]) -> Path | Add
 
 @dataclass(frozen=True)
 class Caches:
-    """Where compiled state comes from and goes to, and how registries are reached.
+    """The source and target of compiled state, and the access to their registries.
 
     Attributes:
-        source: what is read before a build.
-        target: what is written after it.
-        logins: credentials besides docker's own.
-        plain_http: hosts that are spoken to without TLS.
+        source: the archive to read before a build.
+        target: the archive to write after it.
+        logins: credentials besides those of docker.
+        plain_http: hosts to use plain HTTP for.
     """
 
     source: Path | Address | None = None
@@ -89,9 +87,9 @@ class Caches:
         password: str = "",
         plain_http: Sequence[str] = (),
     ) -> Caches:
-        """What the options of a command ask for.
+        """Parse the options of a command.
 
-        User name and password are those of the first tag's registry; without a tag, of the caches' own.
+        User name and password are for the first tag's registry; without a tag, for those of the caches.
 
         Raises:
             InvalidArgument, InvalidAddress: see `place`.
@@ -105,9 +103,9 @@ class Caches:
 
     @asynccontextmanager
     async def read(self, module: RustMultiarch) -> AsyncIterator[RustMultiarch]:
-        """The project that starts from the archive, if there is one, for the length of the block.
+        """Add the archive, if it exists, to the project during the block.
 
-        A build needs no archive, so a registry that does not give it is told of, and no error.
+        A build does not need the archive, so a failure to read it is only a warning.
         """
         with tempfile.TemporaryDirectory(prefix="rust-multiarch-") as folder:
             path = await self._brought(Path(folder) / "state.tar.zst")
@@ -126,7 +124,7 @@ class Caches:
         return path if there else None
 
     async def write(self, module: RustMultiarch) -> None:
-        """Write the archive of a project that was just built.
+        """Write the archive of a project after its build.
 
         Raises:
             PublishError: see `archive.push`.

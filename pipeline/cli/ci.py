@@ -1,4 +1,4 @@
-"""`rust-multiarch ci …`: writes CI configurations."""
+"""Implement `rust-multiarch ci`: write CI configurations."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ app = typer.Typer(no_args_is_help=True, help="Configurations for CI systems.")
 
 @app.callback()
 def _group() -> None:
-    """Keeps `init` a command of its own: typer drops the name of an only command."""
+    """Keep `init` a subcommand, since typer drops the name of a single command."""
 
 
 @app.command("init")
@@ -33,19 +33,21 @@ def init(
     ],
     *,
     image: Annotated[
-        str, typer.Option(help="Image address without a tag; by default the one of the git remote.")
+        str, typer.Option(help="Image address without a tag; by default derived from the git remote.")
     ] = "",
     platform: Annotated[
         list[str] | None,
-        typer.Option("--platform", help="Platforms to build for; those of Cargo.toml when left out."),
+        typer.Option("--platform", help="Platforms to build for; by default those in Cargo.toml."),
     ] = None,
     branch: Annotated[str, typer.Option(help="Branch whose pushes are published.")] = "main",
     matrix: Annotated[
-        bool, typer.Option("--matrix", help="A native runner per platform, and a job that merges.")
+        bool, typer.Option("--matrix", help="Use a native runner per platform, and a job that merges.")
     ] = False,
     directory: Annotated[Path, typer.Option(help="The repository's directory.")] = Path(),
-    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
-    stdout: Annotated[bool, typer.Option("--stdout", help="Print the configuration, write nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
+    stdout: Annotated[
+        bool, typer.Option("--stdout", help="Print the configuration instead of writing it.")
+    ] = False,
     json: JSON = False,
 ) -> None:
     """Write a CI configuration: pull requests build, the main branch and tags publish."""
@@ -70,7 +72,7 @@ def init(
 
 
 def _platforms(given: list[str] | None, directory: Path, matrix: bool) -> tuple[str, ...]:
-    """The platforms to write down: those given; for a matrix, which needs some, those that are set."""
+    """Return the platforms to write: the given ones; for a matrix, those in the settings by default."""
     if not given and not matrix:
         return ()
     layers = anyio.run(settings.from_project, settings.OnDisk(directory))
@@ -78,35 +80,35 @@ def _platforms(given: list[str] | None, directory: Path, matrix: bool) -> tuple[
 
 
 def _without_tag(address: str) -> str:
-    """An address that is given its tags later, by git and for compiled state.
+    """Check an address without a tag; tags are added later, from git and for compiled state.
 
     Raises:
-        InvalidAddress, InvalidArgument: it is none, or has one already.
+        InvalidAddress, InvalidArgument: the address is invalid, or has a tag.
     """
-    address = lowered(address)  # GitHub's owners have capitals, and repositories have none
+    address = lowered(address)  # GitHub owners may have capitals, image repositories may not
     named = named_somehow([address])
     destinations(named)
     if not open_to_tags(*named):
         raise InvalidArgument(
-            f"{address} names a tag, and the tags come from git",
+            f"{address} has a tag, and the tags come from git",
             where="--image",
-            fix="leave the tag out; the tag-rules setting says which there are to be",
+            fix="remove the tag, and set the tags with the tag-rules setting",
         )
     return address
 
 
 def _image(directory: Path) -> str:
-    """The image address of a repository's git remote.
+    """Derive the image address from a repository's git remote.
 
     Raises:
-        InvalidArgument: it has none, or its host has no registry that is known.
+        InvalidArgument: it has no remote, or the registry of its host is unknown.
     """
     top = command.top(directory)
     remote = command.run(["git", "remote", "get-url", "origin"], top).stdout.strip() if top else ""
     address = ci_config.image_of(remote)
     if not address:
         raise InvalidArgument(
-            "no image address is given, and the git remote names no known registry",
+            "no image address is given, and the git remote has no known registry",
             where=remote or str(directory.resolve()),
             fix="pass --image, for example ghcr.io/me/app",
         )

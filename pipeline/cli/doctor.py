@@ -1,4 +1,4 @@
-"""`rust-multiarch doctor`: what a build needs, looked at before it fails for it."""
+"""Implement `rust-multiarch doctor`: check the prerequisites of a build."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def examine(
     *,
     platform: Platforms = None,
     tag: Annotated[
-        list[str] | None, typer.Option("--tag", "-t", help="Where it will be pushed; repeatable.")
+        list[str] | None, typer.Option("--tag", "-t", help="Address that will be pushed to; repeatable.")
     ] = None,
     json: JSON = False,
 ) -> None:
-    """Check engine, project, git, registries, emulators, disk and clock; say what to do about each."""
+    """Check engine, project, git, registries, emulators, disk and clock, and print fixes."""
     here = source_files.find(source)
     place = here.workspace
     platforms, outcome = _configured(place, platform or [], here.package)
@@ -42,7 +42,7 @@ def examine(
 
 
 def _configured(source: Path, platforms: list[str], package: str = "") -> tuple[list[str], CheckOutcome]:
-    """The platforms that are set, and whether all settings are well formed."""
+    """Return the platforms in the settings, and the result of the settings' check."""
     try:
         layers = anyio.run(settings.from_project, settings.OnDisk(source), package)
         merged = settings.merge(*layers, settings.from_environment(os.environ))

@@ -1,4 +1,4 @@
-"""`rust-multiarch engine …`: the embedded Dagger engine, for machines without Docker."""
+"""Implement `rust-multiarch engine`: the embedded Dagger engine, for machines without Docker."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def start(
         list[str] | None,
         typer.Option(
             "--builder",
-            help="Platforms besides this machine's own that the compiler will run on, under QEMU.",
+            help="Other platforms that the compiler will run on, with QEMU.",
         ),
     ] = None,
     json: JSON = False,
 ) -> None:
-    """Build the engine once, make the base images that are needed, and start it."""
+    """Build the engine if needed, make the base images, and start it."""
     platforms = [target.platform for target in select(platform or DEFAULT_PLATFORMS)]
     builders = [target.platform for target in select(builder)] if builder else []
     status = lifecycle.start(platforms, say, builders=builders)
@@ -48,7 +48,7 @@ def start(
 
 @app.command("stop")
 def stop(json: JSON = False) -> None:
-    """Stop the engine; its cache is kept."""
+    """Stop the engine and keep its cache."""
     stopped = lifecycle.stop(say)
     if json:
         typer.echo(_as_json({"stopped": stopped}))
@@ -56,7 +56,7 @@ def stop(json: JSON = False) -> None:
 
 @app.command("status")
 def status(json: JSON = False) -> None:
-    """Whether the engine runs, since when, and what it keeps."""
+    """Show the state of the engine."""
     found = lifecycle.status()
     typer.echo(_as_json(dataclasses.asdict(found)) if json else _as_lines(found))
     if not found.running:
@@ -65,16 +65,16 @@ def status(json: JSON = False) -> None:
 
 @app.command("logs")
 def logs(
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as the log grows.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow the log.")] = False,
     json: JSON = False,
 ) -> None:
-    """The engine's own log; as JSON, a string a line."""
+    """Print the engine's log; with --json, each line as a string."""
     for line in lifecycle.logs(follow=follow):
         typer.echo(json_module.dumps(line.rstrip("\n")) if json else line, nl=json)
 
 
 @app.command("env")
 def env(json: JSON = False) -> None:
-    """Shell exports that point `dagger` at the engine this machine has; use with eval."""
+    """Print shell commands that make `dagger` use this machine's engine; use with eval."""
     variables = choice.choose(say).environment
     typer.echo(_as_json(variables) if json else lifecycle.export_lines(variables))

@@ -1,4 +1,4 @@
-"""The address of an engine, as `--engine` takes it."""
+"""Parse and check the address of `--engine`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from engine import choice
 from pipeline.errors import EngineUnreachable, InvalidArgument
 
 SCHEMES = ("unix", "tcp", "kube-pod", "ssh", "docker-container", "podman-container", "docker-image")
-"""The schemes that Dagger v0.21.8 connects to."""
+"""The address schemes of Dagger v0.21.8."""
 
 ANSWER_SECONDS = 10.0
-"""How long an engine may take to accept a connection."""
+"""Time limit for an engine to accept a connection."""
 
 
 def parse(name: str) -> str:
     """Return the engine's address; `embedded` stands for the embedded engine's.
 
     Raises:
-        InvalidArgument: the text is not an address with a scheme that Dagger knows.
+        InvalidArgument: the text is not an address with a scheme of Dagger.
     """
     address = choice.address(name)
     scheme, separator, rest = address.partition("://")
@@ -26,7 +26,9 @@ def parse(name: str) -> str:
         raise InvalidArgument(
             f"{name!r} is not the address of an engine",
             where="--engine",
-            fix="write it as Dagger does: " + ", ".join(f"{each}://…" for each in SCHEMES) + "; or embedded",
+            fix="use an address in Dagger's format: "
+            + ", ".join(f"{each}://…" for each in SCHEMES)
+            + "; or embedded",
         )
     return address
 
@@ -49,8 +51,8 @@ async def reach(address: str) -> None:
                 await (await anyio.connect_tcp(host.strip("[]"), int(port))).aclose()
     except (OSError, TimeoutError) as error:
         raise EngineUnreachable(
-            f"no engine answers at {address}: {error or f'no answer within {ANSWER_SECONDS:.0f} s'}",
+            f"no engine responds at {address}: {error or f'no response within {ANSWER_SECONDS:.0f} s'}",
             where="--engine",
-            fix="start the engine, check the address with `rust-multiarch doctor`, or leave --engine out: "
-            "another engine is found or started",
+            fix="start the engine, check the address with `rust-multiarch doctor`, or remove --engine to "
+            "use another engine",
         ) from error

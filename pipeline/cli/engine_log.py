@@ -1,4 +1,4 @@
-"""Read the engine's log: `dagger` with plain progress, and in it the output of cargo."""
+"""Parse the engine's log, which is `dagger`'s plain progress with the output of cargo."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def plain(line: str) -> str:
 
 
 def parse(line: str) -> Event | None:
-    """Return the event that a line of the engine's log announces, if any."""
+    """Return the event in a line of the engine's log; None if it has none."""
     output = _OUTPUT.fullmatch(plain(line))
     if output is None:
         return None

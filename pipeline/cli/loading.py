@@ -1,4 +1,4 @@
-"""`--load`: one platform's image into the docker or podman of this machine."""
+"""Implement `--load`: load a platform's image into docker or podman."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pipeline.image import Image, Variant
 
 TOOLS = ("docker", "podman")
 
-# Python's `platform.machine()`, which is uname's, -> OCI platform. A 32-bit system on a 64-bit processor says
-# `armv8l`; macOS says `arm64`.
+# Python's `platform.machine()` (from uname) -> OCI platform. It is `armv8l` for a 32-bit system on a 64-bit
+# processor, and `arm64` on macOS.
 MACHINES = {
     "x86_64": "linux/amd64",
     "aarch64": "linux/arm64",
@@ -34,46 +34,46 @@ MACHINES = {
 
 
 def tool() -> str:
-    """The program that an image is loaded with.
+    """Return the program to load images with.
 
     Raises:
-        InvalidArgument: neither docker nor podman is there.
+        InvalidArgument: neither docker nor podman is installed.
     """
     found = next(filter(shutil.which, TOOLS), None)
     if not found:
         raise InvalidArgument(
             "neither docker nor podman is on the PATH",
             where="--load",
-            fix="leave --load out and write an archive with --output image.tar",
+            fix="install one of them, or replace --load by --output image.tar",
         )
     return found
 
 
 def chosen(image: Image) -> Variant:
-    """The variant to load: this machine's own, else the only one.
+    """Return the variant to load: the one for this machine, else the only one.
 
     Raises:
-        InvalidArgument: several variants, none of them this machine's.
+        InvalidArgument: there are several variants, none of them for this machine.
     """
     here = MACHINES.get(platform.machine(), "")
     for variant in image.variants:
         if variant.platform == here or len(image.variants) == 1:
             return variant
     raise InvalidArgument(
-        f"none of the platforms is this machine's own ({here or platform.machine()})",
+        f"the image has no variant for this machine's platform ({here or platform.machine()})",
         where="--load",
-        fix="choose the one to load with --platform",
+        fix="choose a platform to load with --platform",
     )
 
 
 async def write(image: Image, tags: Sequence[str], path: str) -> None:
-    """Write the variant of this machine as a Docker archive that gives it its tags."""
+    """Write this machine's variant as a Docker archive with its tags."""
     archive = await image.docker_archive(chosen(image).platform, list(tags))
     await archive.export(path)
 
 
 async def load(image: Image, tags: Sequence[str]) -> str:
-    """Load the variant of this machine under its tags; the first of them, or else its ID."""
+    """Load this machine's variant with its tags; return the first tag, or else the image's ID."""
     with tempfile.TemporaryDirectory() as folder:
         archive = str(Path(folder) / "image.tar")
         await write(image, tags, archive)
@@ -86,9 +86,9 @@ async def _run(command: list[str]) -> str:
     said = done.stdout.decode(errors="replace")
     if done.returncode:
         raise RustMultiarchError(
-            f"{command[0]} did not take the image",
+            f"{command[0]} cannot load the image",
             where=" ".join(command),
-            fix=f"see that {command[0]} runs, or write an archive with --output image.tar",
+            fix=f"check that {command[0]} works, or write an archive with --output image.tar",
             output=said,
         )
     return said

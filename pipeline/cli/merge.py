@@ -1,4 +1,4 @@
-"""`rust-multiarch merge`: one index of images that were built elsewhere. It needs no engine."""
+"""Implement `rust-multiarch merge`: merge published images into an index, without an engine."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ from pipeline.registry.publish import join
 
 @dataclass(frozen=True)
 class FromEnvironment:
-    """A secret that is read when it is asked for, and kept nowhere."""
+    """A secret in an environment variable, read on each use."""
 
     name: str
     option: str = "--password"
 
     def check(self) -> None:
-        """See that the variable is there.
+        """Check that the variable is set.
 
         Raises:
-            InvalidArgument: no variable has this name.
+            InvalidArgument: the variable is not set.
         """
         if self.name not in os.environ:
             raise InvalidArgument(
                 "no environment variable has this name",
                 where=self.option,
-                fix="give the name of the variable that has the password, not the password",
+                fix="pass the name of the variable with the password, not the password",
             )
 
     async def plaintext(self) -> str:
-        """The variable's value.
+        """Return the variable's value.
 
         Raises:
-            InvalidArgument: no variable has this name.
+            InvalidArgument: the variable is not set.
         """
         self.check()
         return os.environ[self.name]
@@ -63,28 +63,28 @@ def merge(
         typer.Option(
             "--tag",
             "-t",
-            help="Where to push: host/name:tag; git and the tag rules give missing tags.",
+            help="Address to push to, host/name:tag; git and the tag rules set missing tags.",
         ),
     ],
     tag_rules: Annotated[
-        list[str] | None, typer.Option("--tag-rules", help="Rules of the tags, for example type=sha.")
+        list[str] | None, typer.Option("--tag-rules", help="Tag rules, for example type=sha.")
     ] = None,
     annotation: Annotated[
         list[str] | None, typer.Option("--annotation", help="Annotation of the index, NAME=value.")
     ] = None,
-    username: Annotated[str, typer.Option(help="User name at the registry.")] = "",
+    username: Annotated[str, typer.Option(help="User name for the registry.")] = "",
     password: Annotated[
         str, typer.Option(help="Name of the environment variable with the password or token.")
     ] = "",
     no_clobber: Annotated[
-        bool, typer.Option("--no-clobber", help="Refuse to move a tag that names another image.")
+        bool, typer.Option("--no-clobber", help="Fail if a tag already points to another image.")
     ] = False,
     plain_http: Annotated[
-        list[str] | None, typer.Option("--plain-http", help="Registry that is spoken to without TLS.")
+        list[str] | None, typer.Option("--plain-http", help="Use plain HTTP for this registry.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Join images of single platforms, as other runners published them, into one index."""
+    """Merge published images of single platforms into one index."""
     secret = FromEnvironment(password)
     if password:
         secret.check()
@@ -106,18 +106,18 @@ def merge(
 
 
 def _asked() -> tuple[Path, Settings]:
-    """The project here and its settings: the tags are those that `publish` would give."""
+    """Return the current project and its settings, for the same tags as `publish`."""
     here = source_files.find(Path())
     outright = {**session.of_place(here), **settings.from_environment(os.environ)}
     return here.directory, anyio.run(session.settings_of, here.workspace, outright).settings
 
 
 def goals(addresses: Sequence[str], settings: Settings, source: Path) -> tuple[Destination, ...]:
-    """Where an index goes, with the tags that git and the rules give the addresses that have none.
+    """Return the destinations of an index; addresses without a tag get those of git and the tag rules.
 
     Raises:
         InvalidAddress: see `destinations`.
-        ShallowClone, InvalidArgument: the rules cannot be followed.
+        ShallowClone, InvalidArgument: the rules cannot be applied.
         NotAGitRepository: the checkout cannot be read.
     """
     names = named_by_git(settings, source, os.environ) if any(map(open_to_tags, addresses)) else ()
@@ -125,9 +125,7 @@ def goals(addresses: Sequence[str], settings: Settings, source: Path) -> tuple[D
 
 
 def named_by_git(asked: Settings, directory: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """What git and CI, or a git reference in CI's place, call what is built in a directory.
-
-    Nothing outside of a repository.
+    """Return the tags of a directory by git and CI, or by a given git reference; () outside a repository.
 
     Raises:
         NotAGitRepository: see `session.situation`.

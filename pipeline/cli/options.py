@@ -1,4 +1,4 @@
-"""Options made of the module's own interface, so that their names, types and help texts exist once."""
+"""Generate options from the module's interface, so that names, types and help texts exist once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipeline.main import RustMultiarch
 from pipeline.progress.view import Mode
 from pipeline.targets import BY_PLATFORM
 
-# The option names that cargo and docker users type, where they differ from the module's plural lists.
+# Option names as in cargo and docker, where they differ from the module's argument names.
 _SPELLINGS = {
     "platforms": ("--platform", "--platforms"),
     "package": ("--package", "-p"),
@@ -37,13 +37,13 @@ _SPELLINGS = {
 }
 
 PANEL = "Project and image"
-"""The heading in help of what Cargo.toml and the environment can set too."""
+"""The heading in help of options that are also settings in Cargo.toml and the environment."""
 
-JSON = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 Progress = Annotated[
-    Mode, typer.Option(help="How progress is shown; raw is the engine's own log, auto looks for a terminal.")
+    Mode, typer.Option(help="Display of progress; raw is the engine's log, auto detects a terminal.")
 ]
 PROGRESS = inspect.Parameter(
     "progress", inspect.Parameter.KEYWORD_ONLY, default=Mode.AUTO, annotation=Progress
@@ -57,40 +57,40 @@ ENGINE = inspect.Parameter("engine", inspect.Parameter.KEYWORD_ONLY, default="",
 
 
 def platform_names(incomplete: str) -> list[str]:
-    """The platforms that a shell completes to."""
+    """Return the platforms for shell completion."""
     return [name for name in BY_PLATFORM if name.startswith(incomplete)]
 
 
 Platforms = Annotated[
     list[str] | None,
-    typer.Option("--platform", help="Platforms to do it for.", autocompletion=platform_names),
+    typer.Option("--platform", help="Platforms to use.", autocompletion=platform_names),
 ]
 
 
 def flags(name: str) -> tuple[str, ...]:
-    """The spellings of a setting's option, the usual one first."""
+    """Return the names of a setting's option, the usual one first."""
     return _SPELLINGS.get(name, (f"--{key(name)}",))
 
 
 def doc(described: Callable[..., Any], argument: str) -> str:
-    """The description of a function's argument, or of a class's field."""
+    """Return the description of a function's argument, or of a class's field."""
     hints = typing.get_type_hints(described, include_extras=True)
     notes = typing.get_args(hints[argument])[1:]
     return next(note.documentation for note in notes if isinstance(note, Doc))
 
 
-INCLUDE_IGNORED = "Hand over what .gitignore names too, for example a front end that is built in."
+INCLUDE_IGNORED = "Also upload files in .gitignore, for example a compiled front end."
 
 
 MANIFEST_PATH = "Cargo.toml of the project, relative to the source: services/api/Cargo.toml."
-WHOLE_REPOSITORY = "Hand over the whole repository, not only what the packages that are built need."
+WHOLE_REPOSITORY = "Upload the whole repository, not only the files of the built packages."
 
 
 def project_parameters(without: frozenset[str] = frozenset()) -> list[inspect.Parameter]:
-    """A typer parameter for the source and each setting; None where it is not given.
+    """Return typer parameters for the source and each setting; None means not given.
 
     Args:
-        without: arguments that the command has a meaning of its own for.
+        without: arguments that the command defines itself.
     """
     hints = typing.get_type_hints(RustMultiarch, include_extras=True)
     parameters: list[inspect.Parameter] = []
@@ -137,6 +137,6 @@ def _parameter(name: str, annotation: Any, default: object) -> inspect.Parameter
 
 
 def split(options: Mapping[str, Any], names: frozenset[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Options by those names, and the others."""
+    """Split options into those with the given names, and the others."""
     chosen = {name: value for name, value in options.items() if name in names}
     return chosen, {name: value for name, value in options.items() if name not in names}

@@ -1,4 +1,4 @@
-"""`--output` as docker writes it: where an image goes besides, or instead of, a registry."""
+"""Parse `--output` in docker's format: the destinations of an image besides a registry."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ TYPES = {
     "image": "with push=true: push, as --push does",
     "docker": "load into docker, as --load does, or with dest= an archive that docker loads",
 }
-"""What may be written as `type=`."""
+"""The values of `type=`."""
 
 _WRITTEN = "write --output type=oci,dest=image.tar, or just --output image.tar"
 
 
 @dataclass(frozen=True)
 class Output:
-    """A way out of a build.
+    """A destination of an image.
 
     Attributes:
         kind: `archive`, `layout`, `docker`, `push` or `load`.
-        path: where an archive or a layout goes; empty for `push` and `load`.
+        path: the path of an archive or a layout; empty for `push` and `load`.
     """
 
     kind: str
@@ -31,16 +31,16 @@ class Output:
 
 
 def keys(text: str) -> dict[str, str]:
-    """The keys and values of a text like `type=oci,dest=image.tar`."""
+    """Parse the keys and values of a text like `type=oci,dest=image.tar`."""
     pairs = (part.partition("=") for part in text.split(","))
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def parse(text: str) -> Output:
-    """An `--output` as buildx takes it: a path, or `type=…,dest=…`.
+    """Parse an `--output` in buildx's format: a path, or `type=…,dest=…`.
 
     Raises:
-        InvalidArgument: a type or key that there is not, or no path.
+        InvalidArgument: a type or key is unknown, or the path is missing.
     """
     if "=" not in text:
         return Output("archive", text)
@@ -65,9 +65,9 @@ def _wrong(text: str, what: str) -> InvalidArgument:
 
 
 def dockerfile() -> InvalidArgument:
-    """What there is to say about `--file`."""
+    """Return the error for `--file`."""
     return InvalidArgument(
-        "there is no Dockerfile: the image is made from Cargo.toml and the options",
+        "Dockerfiles are not used: the image is built from Cargo.toml and the options",
         where="--file",
-        fix="leave --file out; --runtime-base, --port, --env, --label and --arg set what a Dockerfile would",
+        fix="remove --file; use --runtime-base, --port, --env, --label and --arg instead",
     )

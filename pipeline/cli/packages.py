@@ -1,7 +1,7 @@
 """Find the packages of a project on this machine that a build needs, by their manifests.
 
-An engine gets only these. cargo itself is not run: it may not be here, and a project's configuration names
-programs that it would start. A package that is missed is an error of cargo's, never another program.
+Only these are uploaded to an engine. cargo is not used for this: it may not be installed, and a project's
+configuration names programs that it would start. If a package is missed, cargo fails in the build.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ class PathPackage:
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """Return the package's name."""
         return cargo_toml.package(self.manifest)
 
     @property
     def is_macro(self) -> bool:
-        """Whether its code runs in the compiler."""
+        """Return True if its code runs in the compiler."""
         library = cargo_toml.table(self.manifest, "lib")
         return bool(library.get("proc-macro") or library.get("proc_macro"))
 
     @property
     def build_script(self) -> Path:
-        """The file of its build script, which need not be there."""
+        """Return the path of its build script, which may not exist."""
         named = cargo_toml.table(self.manifest, "package").get("build")
         return self.directory / (named if isinstance(named, str) else "build.rs")
 
     def roots(self) -> list[Path]:
-        """The manifest and the files that its targets begin with: all that cargo reads to know of it."""
+        """Return the manifest and the root files of its targets, which cargo needs to describe it."""
         places = [*self.directory.glob("src/*.rs"), *self.directory.glob("src/bin/*.rs")]
         places += self.directory.glob("src/bin/*/main.rs")
         for kind in ("examples", "tests", "benches"):
@@ -62,7 +62,7 @@ class PathPackage:
 
 @functools.cache
 def read(directory: Path) -> Mapping[str, Any] | None:
-    """Return the manifest in a directory; None where there is none."""
+    """Return the manifest in a directory; None if there is none."""
     try:
         return cargo_toml.read((directory / "Cargo.toml").read_text(errors="replace"))
     except OSError:
@@ -70,12 +70,12 @@ def read(directory: Path) -> Mapping[str, Any] | None:
 
 
 def root_above(directory: Path) -> Path | None:
-    """Return the nearest directory at or above that has a workspace's manifest."""
+    """Return the nearest workspace root, at a directory or above."""
     return next((each for each in (directory, *directory.parents) if "workspace" in (read(each) or {})), None)
 
 
 def neighbours(package: PathPackage) -> list[Path]:
-    """Return the directories of a package's path dependencies, those that it inherits too."""
+    """Return the directories of a package's path dependencies, with inherited ones."""
     root = root_above(package.directory)
     shared = cargo_toml.table(read(root) or {}, "workspace", "dependencies") if root else {}
     found = []
@@ -98,7 +98,7 @@ def _entries(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, An
 
 
 def patches(workspace: Path) -> list[Path]:
-    """Return the directories that a workspace's `patch` and `replace` tables name."""
+    """Return the directories in a workspace's `patch` and `replace` tables."""
     document = read(workspace) or {}
     patch = cargo_toml.table(document, "patch")
     tables = [cargo_toml.table(patch, name) for name in patch] + [cargo_toml.table(document, "replace")]
@@ -107,7 +107,7 @@ def patches(workspace: Path) -> list[Path]:
 
 
 def members(workspace: Path) -> list[Path]:
-    """Return the directories of a workspace's members that its manifest names, its own package among them."""
+    """Return the directories of the members in a workspace's manifest, with its root package."""
     table = cargo_toml.table(read(workspace) or {}, "workspace")
     patterns = [str(each) for key in ("members", "default-members") for each in _listed(table.get(key))]
     found = [workspace]
@@ -126,7 +126,7 @@ def _listed(value: object) -> list[object]:
 
 
 def closure(directories: Iterable[Path]) -> dict[Path, PathPackage]:
-    """Return the packages in some directories and all that they depend on by path, by directory."""
+    """Return the packages in some directories with their path dependencies, by directory."""
     found: dict[Path, PathPackage] = {}
     ahead = list(directories)
     while ahead:
@@ -161,7 +161,7 @@ def _read_by_cargo(directory: Path | str) -> Iterator[os.DirEntry[str]]:
 
 
 def beyond(package: PathPackage) -> tuple[set[Path], bool]:
-    """Return what a package's code names outside of its directory, and whether its search has no known end.
+    """Return the paths outside a package's directory in its code, and True if it may read any path above.
 
     Text in quotes with `..` in it is a path if there is such a file (`include_str!`, `#[path]`, build
     scripts). A build script or a macro that looks in the directories above could read anything there.
@@ -181,14 +181,14 @@ def beyond(package: PathPackage) -> tuple[set[Path], bool]:
 
 
 def named_in(text: bytes, bases: Iterable[Path]) -> set[Path]:
-    """Return the files and directories that text in quotes names by a path with `..`."""
+    """Return the files and directories in quoted paths with `..`."""
     found = set()
     for match in _LITERAL.finditer(text):
         literal = match[1].decode(errors="replace")
         for spelled in {literal.lstrip("/"), literal[literal.index("..") :]}:
             for base in bases:
                 path = _joined(base, spelled)
-                # The directories above are not meant whole: a file in them is named, or it is looked for.
+                # A parent directory itself is not needed completely; only the files in it that are named.
                 if len(spelled) < 4096 and not base.is_relative_to(path) and path.exists():
                     found.add(path)
     return found

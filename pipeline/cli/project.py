@@ -1,4 +1,4 @@
-"""The commands over a project: thin over `RustMultiarch`, whose descriptions are their help texts."""
+"""Implement the commands for projects with `RustMultiarch`, whose descriptions are the help texts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Tags = Annotated[
 ]
 Username = Annotated[str, typer.Option(help=doc(RustMultiarch.publish, "username"))]
 Password = Annotated[
-    str, typer.Option(help="Name of the environment variable with the password or token at the registry.")
+    str, typer.Option(help="Name of the environment variable with the password or token for the registry.")
 ]
 NoClobber = Annotated[bool, typer.Option("--no-clobber", help=doc(RustMultiarch.publish, "no_clobber"))]
 PlainHttp = Annotated[list[str] | None, typer.Option(help=doc(RustMultiarch.publish, "plain_http"))]
@@ -59,12 +59,12 @@ async def build(
     *,
     tag: Tags = None,
     push: Annotated[bool, typer.Option("--push", help="Push the image to every --tag.")] = False,
-    load: Annotated[bool, typer.Option("--load", help="Load this machine's platform into docker.")] = False,
+    load: Annotated[
+        bool, typer.Option("--load", help="Load this machine's platform into docker or podman.")
+    ] = False,
     outputs: Annotated[
         list[str] | None,
-        typer.Option(
-            "--output", "-o", help="A path, or type=oci|docker,dest=PATH[,tar=false], as buildx has it."
-        ),
+        typer.Option("--output", "-o", help="Path, or type=oci|docker,dest=PATH[,tar=false], as in buildx."),
     ] = None,
     file: Annotated[str, typer.Option("--file", "-f", hidden=True)] = "",
     username: Username = "",
@@ -80,7 +80,7 @@ async def build(
     cache_to: caching.To = "",
     json: JSON = False,
 ) -> str:
-    """Compile every platform and assemble the image; push, load or write it where asked."""
+    """Compile every platform and assemble the image; push, load or write it."""
     ways = _ways(push, load, outputs)
     kinds = {way.kind for way in ways}
     attached = _attached(sbom, provenance, symbols, sign_key, sign_password)
@@ -112,7 +112,7 @@ async def build(
 
 
 def _ways(push: bool, load: bool, outputs: list[str] | None) -> list[output.Output]:
-    """Every way out that was asked for, once each."""
+    """Return the requested outputs, without duplicates."""
     flagged = [output.Output(kind) for kind, wanted in (("push", push), ("load", load)) if wanted]
     return list(dict.fromkeys([*map(output.parse, outputs or []), *flagged]))
 
@@ -132,11 +132,11 @@ def check_build(
     cache_to: str,
     **_: object,
 ) -> None:
-    """Refuse what `build` cannot do.
+    """Check the options of `build` before an engine is started.
 
     Raises:
-        InvalidArgument: a Dockerfile; a push to nowhere; a load without docker; an address, an output or a
-            place for compiled state of the wrong form; a password in a variable that is not there.
+        InvalidArgument: a Dockerfile is given, a push has no address, docker is missing for a load, an
+            address, output or cache location is invalid, or the variable of a password is not set.
     """
     if file:
         raise output.dockerfile()
@@ -150,10 +150,10 @@ def check_build(
 
 
 def check_passwords(password: str, sign_password: str) -> None:
-    """Refuse names of variables that are not there: the engine would say so after the build.
+    """Check that the variables of passwords are set; the engine would fail only after the build.
 
     Raises:
-        InvalidArgument: no variable has the name.
+        InvalidArgument: a variable is not set.
     """
     for option, name in (("--password", password), ("--sign-password", sign_password)):
         if name:
@@ -163,16 +163,16 @@ def check_passwords(password: str, sign_password: str) -> None:
 def check_publish(
     settings: Settings, *, source: Path, tag: list[str] | None, by_digest: bool = False, **_: object
 ) -> None:
-    """Refuse a push to nowhere, or under names that git and the rules are to give and cannot.
+    """Check the addresses of a push, and that git and the tag rules set their tags.
 
     Raises:
-        InvalidArgument, InvalidAddress: no address, or one that no registry would take; an address has no
-            tag, and the rules give none.
-        NotAGitRepository, ShallowClone: an address has no tag, and git cannot say what it is to be.
-        DirtyTree: a release from changed files, or a checkout that has to be clean and is not.
+        InvalidArgument, InvalidAddress: there is no address, or it is invalid, or it has no tag and the rules
+            give none.
+        NotAGitRepository, ShallowClone: an address has no tag, and git cannot determine it.
+        DirtyTree: a release or a checkout that must be clean has changes.
     """
     if not tag:
-        raise InvalidArgument("nowhere to push to", where="--tag", fix="pass --tag host/name:tag")
+        raise InvalidArgument("no address to push to is given", where="--tag", fix="pass --tag host/name:tag")
     addresses = named_somehow(tag)
     destinations(addresses)
     open_ = not by_digest and any(map(open_to_tags, addresses))
@@ -201,7 +201,7 @@ def _built(document: dict[str, Any]) -> str:
 
 
 def _reference(receipt: dict[str, Any]) -> str:
-    """The first address of what was pushed, with the digest: what a program pulls or deploys."""
+    """Return the first address of the pushed image, with the digest, for programs."""
     return str(receipt["references"][0])
 
 
@@ -215,7 +215,7 @@ async def _publish(
     attached: dict[str, Any],
     by_digest: bool = False,
 ) -> str:
-    """Push to every address; the receipt, as JSON."""
+    """Push to every address and return the receipt as JSON."""
     return await image.publish(
         tags[0],
         also=list(tags[1:]),
@@ -230,7 +230,7 @@ async def _publish(
 
 
 def _attached(sbom: bool, provenance: bool, symbols: bool, key: str, password: str) -> dict[str, Any]:
-    """The arguments of `publish` for what is attached; the key is a file here or a variable."""
+    """Return the arguments of `publish` for attachments; the key is a local file or a variable."""
     place = key if "://" in key else f"file://{Path(key).absolute()}"
     return {
         "sbom": sbom,
@@ -242,10 +242,10 @@ def _attached(sbom: bool, provenance: bool, symbols: bool, key: str, password: s
 
 
 async def _try_key(attached: Mapping[str, Any]) -> None:
-    """Open the signing key, if there is one: a wrong one is refused before anything is built.
+    """Check the signing key, if one is given, before building.
 
     Raises:
-        UnusableKey, WrongKeyPassword: see `attest.wish`.
+        UnusableKey, WrongKeyPassword: see `attest.options`.
     """
     await attest.options(key=attached["sign_key"], password=attached["sign_password"])
 
@@ -270,7 +270,7 @@ async def publish(
     ] = False,
     json: JSON = False,
 ) -> str:
-    """Build, push one index to every --tag and print its first address with the digest."""
+    """Build, push an index to every --tag, and print its first address with the digest."""
     attached = _attached(sbom, provenance, symbols, sign_key, sign_password)
     await _try_key(attached)
     caches = caching.Caches.parse(cache_from, cache_to, tag or (), username, password, plain_http or ())
@@ -296,7 +296,7 @@ def check_publishing(
     cache_to: str,
     **_: object,
 ) -> None:
-    """Refuse addresses, passwords and caches that cannot work, before there is an engine.
+    """Check addresses, passwords and caches before an engine is started.
 
     Raises:
         InvalidArgument, InvalidAddress: see `check_publish`, `check_passwords` and `caching.Caches.parse`.
@@ -307,7 +307,7 @@ def check_publishing(
 
 
 def matrix_alone(settings: Settings, *, matrix: bool, **_: object) -> str | None:
-    """The CI matrix, which needs no engine."""
+    """Return the CI matrix, which needs no engine."""
     return preview.as_matrix(select(settings.platforms), settings.libc) if matrix else None
 
 
@@ -318,17 +318,17 @@ async def plan(
     matrix: Annotated[bool, typer.Option("--matrix", help=doc(RustMultiarch.plan, "matrix"))] = False,
     json: JSON = False,
 ) -> str:
-    """Print what would happen and why, without compiling anything."""
+    """Show what a build would do and why, without compiling."""
     return await module.plan(tag, as_json=json, matrix=matrix)
 
 
 async def natives(module: RustMultiarch, *, json: JSON = False) -> str:
-    """Print what the native dependencies need for each platform and why; compiles nothing."""
+    """Show what the native dependencies need for each platform and why, without compiling."""
     return await module.natives(json)
 
 
 CHECKSUMS = "SHA256SUMS"
-"""The file beside the binaries that `sha256sum --check` reads."""
+"""The file of checksums for `sha256sum --check`."""
 
 
 async def binary(
@@ -337,7 +337,7 @@ async def binary(
     directory: Annotated[str, typer.Option("--output", "-o", help="Directory to write to.")] = ".",
     json: JSON = False,
 ) -> str:
-    """Write the stripped binaries of every platform to `<output>/<os>-<arch>/`, with checksums; no image."""
+    """Write stripped binaries to `<output>/<os>-<arch>/`, with checksums and without an image."""
     planned, compiled = await module.compiled()
     names = [each.name for each in planned.binaries]
     output, written, sums, places = Path(directory), [], [], []
@@ -366,7 +366,7 @@ async def smoke(
     ] = None,
     json: JSON = False,
 ) -> str:
-    """Build, then start every variant once; says which were skipped for want of an emulator."""
+    """Build, then smoke-test each platform; list those skipped without an emulator."""
     image = await module.assembled()
     variants = [(variant.platform, variant.container) for variant in image.variants]
     outcomes = await smoke_run.run(variants, command or [])
@@ -382,7 +382,7 @@ async def test(
     ] = None,
     json: JSON = False,
 ) -> str:
-    """Run the project's own tests."""
+    """Run the project's tests."""
     return _passed(await module.test(platforms), json)
 
 
@@ -399,7 +399,7 @@ async def lint(
 
 
 async def fmt(module: RustMultiarch, *, json: JSON = False) -> str:
-    """Check the formatting of the whole workspace; changes no file."""
+    """Check the formatting of the whole workspace without changing files."""
     return _passed(await module.fmt(), json)
 
 
@@ -415,9 +415,11 @@ def verify(
     json: JSON = False,
     progress: Progress = Mode.AUTO,
 ) -> None:
-    """Check any program against any image: architecture, loader, libraries, symbol versions."""
+    """Check a program against an image: architecture, loader, libraries, symbol versions."""
     if not file.is_file():
-        raise InvalidArgument("there is no such file", where=str(file), fix="name the program to check")
+        raise InvalidArgument(
+            "this file does not exist", where=str(file), fix="pass the path of the program to check"
+        )
 
     async def run() -> str:
         program = dag.host().file(str(file.resolve()))

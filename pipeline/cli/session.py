@@ -1,4 +1,4 @@
-"""A command over a project: settings merged, an engine chosen, the command run in its session."""
+"""Run a command for a project: merge the settings, choose an engine, run the command in its session."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from pipeline.targets import select
 _ACCESS = frozenset(parameter.name for parameter in access.PARAMETERS)
 
 Run = Callable[..., Awaitable[str]]
-"""What a command does: the module and the command's own options in, its answer out."""
+"""A command's function: takes the module and the command's options, returns the output."""
 
 Before = Callable[..., str | None]
-"""What can be said without an engine: it refuses what cannot work, or has the answer already."""
+"""A function that runs before an engine is started: it checks options, or returns the output."""
 
 
 def say(line: str) -> None:
-    """A line of progress, on stderr: stdout is for the answer."""
+    """Print a line of progress to stderr; stdout is for the output."""
     typer.echo(printable(line), err=True)
 
 
@@ -54,14 +54,14 @@ def project_command(
     by_platform: bool = True,
     every_package: bool = False,
 ) -> Callable[..., None]:
-    """A command over a project: `run(module, …)` inside an engine session, its answer on stdout.
+    """Make a command that calls `run(module, …)` in an engine session and prints the result.
 
     Args:
-        run: what it does. The command's options are those of the module's constructor and then its own.
-        without: constructor arguments that the command has a meaning of its own for.
-        before: called with the settings and the command's own options while there is no engine yet.
-        every_package: it works on all packages of the workspace.
-        by_platform: progress has a line for each platform, not one for the whole command.
+        run: the command's function. Options are the constructor's arguments and those of the function.
+        without: constructor arguments that the command defines itself.
+        before: called with the settings and the command's options before an engine is started.
+        every_package: the command uses all packages of the workspace.
+        by_platform: show progress for each platform instead of the whole command.
     """
     own = list(inspect.signature(run, eval_str=True).parameters.values())[1:]
     project = options.project_parameters(without)
@@ -100,7 +100,7 @@ def project_command(
         work = functools.partial(_over_project, run, module, rest)
         rows = [(target.platform, target.triple(merged.settings.libc)) for target in targets]
         shown = rows if by_platform else [(run.__name__, "")]
-        # The command's own are those to run for: their emulators have to be there too.
+        # Platforms of the command's own option need emulators too.
         own_platforms = select(rest["platforms"]) if rest.get("platforms") else ()
         needed = dict.fromkeys(target.platform for target in (*targets, *own_platforms))
         with tempfile.TemporaryDirectory() as made:
@@ -116,25 +116,25 @@ def project_command(
 
 
 def _files(directory: Path | None) -> Path | None:
-    """The directory of files for the image, where one is named.
+    """Return the directory of files for the image; None if not given.
 
     Raises:
-        InvalidArgument: there is no such directory.
+        InvalidArgument: the directory does not exist.
     """
     if directory and not directory.is_dir():
         raise InvalidArgument(
-            f"there is no such directory: {directory}",
+            f"this directory does not exist: {directory}",
             where="--files",
-            fix="name the directory whose content is laid over the image's root",
+            fix="pass a directory with files to add to the image's root filesystem",
         )
     return directory.resolve() if directory else None
 
 
 def _use(engine: str) -> None:
-    """Use an engine for everything that follows.
+    """Select an engine for this process.
 
     Raises:
-        EngineUnreachable: nothing listens at its address; the embedded engine is started later.
+        EngineUnreachable: nothing listens at its address. The embedded engine is started later.
     """
     if engine != choice.address(choice.EMBEDDED):
         anyio.run(engine_address.reach, engine)
@@ -147,7 +147,7 @@ def of_place(here: Here) -> Layer:
 
 
 async def settings_of(workspace: Path, outright: Layer) -> Merged:
-    """The settings, known before there is an engine: what is wrong with them is said at once."""
+    """Merge the settings before an engine is started, so that errors are reported at once."""
     package = outright["package"].value if "package" in outright else ""
     return settings.merge(*await settings.from_project(settings.OnDisk(workspace), package), outright)
 
@@ -167,7 +167,7 @@ async def _module(
     opened: Mapping[str, Any],
     ref: str,
 ) -> RustMultiarch:
-    """The module as the options have it; made inside the engine session that it belongs to."""
+    """Create the module with the options, inside its engine session."""
     directory = dag.host().directory(
         str(upload.root),
         include=list(upload.include) or None,
@@ -180,7 +180,7 @@ async def _module(
     for path, place in commit:
         module.commit, module.commit_place = dag.host().directory(str(path)), place
     module.files = dag.host().directory(str(files)) if files else None
-    # Where git has to be read, that was seen to before.
+    # Commands that need git have checked for it before.
     with contextlib.suppress(NotAGitRepository):
         module.situation = await anyio.to_thread.run_sync(situation, here.directory, ref)
     return access.grant(module, **opened)
@@ -189,16 +189,16 @@ async def _module(
 def situation(
     source: Path, ref: str, environ: Mapping[str, str] = os.environ, crates: tuple[str, ...] = ()
 ) -> BuildContext | None:
-    """What git and the environment say of the source; None outside a repository.
+    """Return the state of git and CI for a source; None outside a repository.
 
     Args:
         source: the project.
-        ref: a git reference in place of what CI says.
+        ref: a git reference that overrides the one of CI.
         environ: the environment variables.
         crates: see `BuildContext`.
 
     Raises:
-        NotAGitRepository: there is one, and git cannot read it.
+        NotAGitRepository: git cannot read the repository.
     """
     facts = git.read_if_any(source)
     return BuildContext(facts, ci.of_ref(ref) if ref else ci.event(environ), crates) if facts else None
@@ -211,14 +211,14 @@ def answer(
     progress: Mode,
     builders: Sequence[str] = (),
 ) -> None:
-    """Print what some work in an engine session returns.
+    """Run a function in an engine session and print its result.
 
     Args:
-        platforms: what base images will be needed for.
-        work: run in the session.
+        platforms: the platforms that need base images.
+        work: the function to run in the session.
         rows: name and triple of each line of progress.
-        progress: how it is shown.
-        builders: platforms besides the engine's own that the compiler runs on.
+        progress: the display of progress.
+        builders: other platforms that the compiler runs on.
     """
     os.environ.update(choice.choose(say, platforms, builders=builders).environment)
     try:

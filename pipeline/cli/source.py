@@ -1,4 +1,4 @@
-"""Choose the files of this machine that an engine gets: what git has, and of that what the build needs."""
+"""Choose the files to upload to an engine: those in git that the build needs."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ SEARCHED = (
     *("rustfmt.toml", ".rustfmt.toml", "clippy.toml", ".clippy.toml"),
     *(".env", ".sqlx", "sqlx-data.json"),  # sqlx-macros, "Offline Mode", and dotenvy
 )
-"""Files that cargo, its programs and macros look for in directories above."""
+"""Files that cargo, its programs and macros look for in parent directories."""
 
 EVERYTHING = frozenset({"--workspace", "--all", "--package", "-p", "--exclude", "--manifest-path"})
-"""Arguments of cargo that choose other packages than the settings do."""
+"""Arguments of cargo that choose other packages than the settings."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Here:
     """A project on this machine.
 
     Attributes:
-        directory: where cargo is run.
+        directory: the directory to run cargo in.
         workspace: the directory of the workspace root.
-        package: the member that the directory means; empty for cargo's own choice.
-        top: the top of the git checkout; None outside of one.
+        package: the member in the directory; empty for cargo's default.
+        top: the root of the git checkout; None outside a checkout.
     """
 
     directory: Path
@@ -53,16 +53,16 @@ class Here:
 
 @dataclass(frozen=True)
 class Upload:
-    """What an engine gets.
+    """The files to upload to an engine.
 
     Attributes:
-        root: the top of the source on this machine.
-        directory: where cargo is run, relative to the root, as POSIX writes it.
-        include: patterns of what is handed over; everything if there are none.
-        exclude: patterns of what is not.
-        gitignore: whether Dagger has to follow .gitignore, because git is not here.
-        missing: tracked files that are not handed over, relative to the root.
-        warnings: what a person should know of it.
+        root: the root of the source on this machine.
+        directory: the directory to run cargo in, as a POSIX path relative to the root.
+        include: patterns of files to upload; empty for all.
+        exclude: patterns of files to leave out.
+        gitignore: true if Dagger must apply .gitignore, because there is no git repository.
+        missing: tracked files that are not uploaded, relative to the root.
+        warnings: warnings for the user.
     """
 
     root: Path
@@ -75,14 +75,14 @@ class Upload:
 
 
 def find(directory: Path, manifest_path: Path | None = None) -> Here:
-    """Return the project in a directory of this machine, which may turn out to have none.
+    """Return the project in a directory of this machine, which may have no manifest.
 
     Args:
-        directory: where cargo would be run.
+        directory: the directory to run cargo in.
         manifest_path: its Cargo.toml, relative to the directory.
 
     Raises:
-        NotACargoProject: there is no such directory, or no manifest of that path.
+        NotACargoProject: the directory or the manifest does not exist.
     """
     if manifest_path is not None:
         manifest = directory / manifest_path
@@ -95,7 +95,7 @@ def find(directory: Path, manifest_path: Path | None = None) -> Here:
         directory = manifest.parent
     if not directory.is_dir():
         raise NotACargoProject(
-            "there is no such directory", where=str(directory), fix="pass the directory that holds Cargo.toml"
+            "this directory does not exist", where=str(directory), fix="pass the directory with Cargo.toml"
         )
     asked = directory.resolve()
     slash = Path(asked.anchor)
@@ -114,19 +114,19 @@ def upload(
     whole_repository: bool = False,
     every_package: bool = False,
 ) -> Upload:
-    """Choose what an engine gets of a project.
+    """Choose the files of a project to upload.
 
     Args:
         here: the project.
-        settings: what of it is built.
-        include_ignored: hand over what .gitignore names too.
-        whole_repository: hand over every file, needed or not.
+        settings: the merged settings.
+        include_ignored: also upload files in .gitignore.
+        whole_repository: upload all files, needed or not.
         every_package: the command works on the whole workspace.
 
     Raises:
         NotACargoProject: there is no manifest.
-        LockMissing: the lock file is there, and git ignores it.
-        NotAGitRepository: there is a repository, and git cannot read it.
+        LockMissing: the lock file exists, and git ignores it.
+        NotAGitRepository: git cannot read the repository.
     """
     packages.read.cache_clear()
     _check_manifest(here)
@@ -152,7 +152,7 @@ def upload(
 
 
 def _missing(found: Listing, include: tuple[str, ...]) -> tuple[str, ...]:
-    """Tracked files that are not handed over; those of submodules are in the index of the submodule."""
+    """Return tracked files that are not uploaded, without those of submodules, which have their own index."""
     starts, modules = (
         tuple(f"{each}/" for each in include),
         tuple(f"{each}/" for each in found.modules),
@@ -170,20 +170,20 @@ def commit(here: Here, found: Upload, directory: Path) -> tuple[Path, str]:
 
     Args:
         here: the project.
-        found: what is handed over.
-        directory: an empty directory to make it in.
+        found: the files to upload.
+        directory: an empty directory for the git directory.
 
     Returns:
-        The git directory, and the place of its checkout in what is handed over.
+        The git directory, and the path of its checkout in the uploaded files.
 
     Raises:
-        NotAGitRepository: there is no checkout, or git fails.
+        NotAGitRepository: there is no checkout, or git failed.
     """
     if here.top is None:
         raise NotAGitRepository(
-            "there is no git repository here, whose commit could be handed over",
+            "--git-metadata needs a git repository, and there is none",
             where="--git-metadata",
-            fix="build in a git checkout, or leave --git-metadata out",
+            fix="build in a git checkout, or remove --git-metadata",
         )
     place = _relative(here.top, found.root)
     start = f"{place}/" if place else ""
@@ -197,17 +197,17 @@ def _check_manifest(here: Here) -> None:
         below = sorted([*here.directory.glob(f"*/{MANIFEST}"), *here.directory.glob(f"*/*/{MANIFEST}")])
         names = [_relative(file.parent, here.directory) for file in below]
         raise NotACargoProject(
-            f"there is no {MANIFEST} in this directory, nor above it",
+            f"there is no {MANIFEST} in this directory or its parents",
             where=str(here.directory),
-            fix="pass the directory that holds Cargo.toml" + (f": {listed(names)}" if names else ""),
+            fix="pass the directory with Cargo.toml" + (f": {listed(names)}" if names else ""),
         )
 
 
 def _listed(here: Here, root: Path, places: Iterable[Path], include: tuple[str, ...]) -> Listing | None:
-    """What git says of the files, also where the project lies in several checkouts; None without git.
+    """List the files with git, for a project in one or several checkouts; return None without git.
 
     Raises:
-        NotAGitRepository: there is a repository, and git cannot read it.
+        NotAGitRepository: git cannot read the repository.
     """
     tops = sorted({top for place in places if (top := command.top(place)) is not None})
     try:
@@ -227,7 +227,7 @@ def _listed(here: Here, root: Path, places: Iterable[Path], include: tuple[str, 
 def _packages(
     here: Here, settings: Settings, every: bool
 ) -> tuple[Mapping[Path, packages.PathPackage], Mapping[Path, packages.PathPackage]]:
-    """The packages that are compiled, and the others that cargo reads the manifests of."""
+    """Return the packages to compile, and other packages whose manifests cargo reads."""
     patches = packages.patches(here.workspace)
     project = packages.closure([here.directory, *packages.members(here.workspace), *patches])
     words = {word.partition("=")[0] for word in settings.cargo_args}
@@ -242,7 +242,7 @@ def _packages(
 
 
 def _configured(here: Here) -> set[Path]:
-    """The files and directories in the project that cargo's configuration names: vendored crates, patches."""
+    """Return the paths in cargo's configuration: vendored crates and patches."""
     found: set[Path] = set()
     for folder in _inside(here):
         for name in CONFIGURATIONS:
@@ -283,13 +283,13 @@ def _inside(here: Here) -> list[Path]:
 
 
 def _above(here: Here) -> list[Path]:
-    """The directories at and above the project that have configuration for it."""
+    """Return the directories with configuration: the project's and its parents."""
     names = (*CONFIGURATIONS, *TOOLCHAINS)
     return [folder for folder in _inside(here) if any((folder / name).is_file() for name in names)]
 
 
 def _root(here: Here, places: Iterable[Path]) -> Path:
-    """The lowest directory that has everything; at least the checkout."""
+    """Return the lowest common directory of all paths, at least the checkout."""
     lowest = os.path.commonpath([here.top or here.directory, here.directory, here.workspace, *places])
     return Path(lowest)
 
@@ -301,7 +301,7 @@ def _included(
     others: Mapping[Path, packages.PathPackage],
     configured: set[Path],
 ) -> tuple[str, ...]:
-    """Paths, relative to the root, of all that a build reads; none for everything."""
+    """Return the paths that a build reads, relative to the root; () for all."""
     found, endless = _reached(needed, configured)
     bounds = here.top or here.workspace
     if endless and bounds.is_relative_to(root):
@@ -319,7 +319,7 @@ def _included(
 
 
 def _reached(needed: Mapping[Path, packages.PathPackage], more: set[Path]) -> tuple[set[Path], bool]:
-    """The directories of packages and all that their code names outside, followed to the end."""
+    """Return the directories of packages and the paths outside them in their code, recursively."""
     found, endless = {*needed, *more}, False
     ahead: list[Path] = []
     for package in needed.values():
@@ -339,7 +339,7 @@ def _reached(needed: Mapping[Path, packages.PathPackage], more: set[Path]) -> tu
 
 
 def _excluded(found: Listing, include_ignored: bool) -> tuple[str, ...]:
-    """Patterns of what is not handed over, so that every tracked file is."""
+    """Return exclude patterns that keep every tracked file."""
     regular = {kind: pattern(kind) for kind in IGNORED}
     met = [path for path in found.tracked if _OUTPUT.fullmatch(path)]
     dropped = [
@@ -355,7 +355,7 @@ def _excluded(found: Listing, include_ignored: bool) -> tuple[str, ...]:
 
 
 def pattern(kind: str) -> re.Pattern[str]:
-    """Return the expression for a pattern of Dagger's, and all that lies below what it matches."""
+    """Return a regular expression for a Dagger pattern and everything below its matches."""
     anywhere, rest = ("(?:.*/)?", kind[3:]) if kind.startswith("**/") else ("", kind)
     middle = re.escape(rest).replace(r"\*\*/", "(?:.*/)?").replace(r"\*", "[^/]*")
     return re.compile(f"{anywhere}{middle}(?:/.*)?", re.DOTALL)
@@ -366,7 +366,7 @@ _OUTPUT = re.compile("|".join(pattern(kind).pattern for kind in IGNORED), re.DOT
 
 
 def escaped(path: str) -> str:
-    """Return a path as a pattern of Dagger's that matches only it.
+    """Return a Dagger pattern that matches only a path.
 
     Blanks at the ends would be stripped, and `!` at the beginning means the opposite.
     """
@@ -382,9 +382,9 @@ def _check_lock(here: Here, root: Path, found: Listing, include_ignored: bool) -
     ignored = path in found.ignored or any(up in found.ignored for up in names)
     if lock.is_file() and ignored and not include_ignored:
         raise LockMissing(
-            "Cargo.lock is there, but .gitignore names it, so a clean checkout does not have it",
+            "Cargo.lock is in .gitignore, so a clean checkout does not have it",
             where=str(lock),
-            fix="take Cargo.lock out of .gitignore and commit it, or pass --include-ignored",
+            fix="remove Cargo.lock from .gitignore and commit it, or pass --include-ignored",
         )
 
 
@@ -399,9 +399,9 @@ def _warnings(here: Here, root: Path, found: Listing, include_ignored: bool) -> 
         yield f"the project reaches beyond its git repository {here.top}: a clean checkout has less"
     left = [path for path in found.ignored if not _OUTPUT.fullmatch(path.rstrip("/"))]
     if here.top is None and left and not include_ignored:
-        yield f"there is no git repository, so .gitignore decides; not handed over: {listed(left)}"
+        yield f"there is no git repository, so .gitignore is applied; not uploaded: {listed(left)}"
     if kept := [path for path in found.tracked if _NEVER.fullmatch(path)]:
-        yield f"git tracks private files, which are not handed over: {listed(kept)}"
+        yield f"git tracks private files, which are not uploaded: {listed(kept)}"
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -1,4 +1,4 @@
-"""Work in an engine session, watched: its log read, its stages heard, Ctrl-C obeyed."""
+"""Run a function in an engine session: show its progress, and stop it on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ from pipeline.progress.model import DONE, FAILED, INTERRUPTED, Board
 from pipeline.progress.view import Mode, Painter, painter
 
 REMEMBERED = 200
-"""Lines of the engine's log that are printed when something fails that we have no words for."""
+"""Number of lines of the engine's log printed with an unknown error."""
 
 GRACE_SECONDS = 20.0
-"""How long a session may take to end after Ctrl-C; it takes less than one as a rule."""
+"""Time limit for a session to end after Ctrl-C; usually less than a second."""
 
 SHOWN_BY_DAGGER = ("DAGGER_PROGRESS", "plain")
-"""How the engine's log is written, which `progress.parse` reads, whatever a person has `dagger` show."""
+"""The format of the engine's log for `engine_log.parse`, which overrides the user's setting."""
 
 CHECK_SECONDS = 3.0
-"""How often the engine's address is tried; Dagger itself would wait for an engine that was killed."""
+"""Time between checks of the engine's address, since Dagger waits for an engine that was killed."""
 
 MISSED_CHECKS = 2
-"""How many tries in a row may fail before the engine counts as gone."""
+"""Number of failed checks in a row after which the engine is considered stopped."""
 
 EXIT_CODE = 130
-"""What a shell reports for a program that Ctrl-C ended."""
+"""The exit code of a program ended by Ctrl-C."""
 
 
 class Interrupted(Exception):
-    """Ctrl-C; the message says what was kept."""
+    """The command was interrupted by Ctrl-C; the message lists the kept results."""
 
 
 class Watcher:
-    """The board of one command, and who paints it."""
+    """The board of a command and its display."""
 
     def __init__(self, rows: Sequence[tuple[str, str]], shown: Painter) -> None:
         self.board: Board = model.board(rows, time.monotonic())
@@ -59,7 +59,7 @@ class Watcher:
         self._over = anyio.Event()
 
     def tell(self, event: Event) -> None:
-        """Take in an event."""
+        """Update the board with an event."""
         now = time.monotonic()
         before, self.board = self.board, model.advance(self.board, event, now)
         self._painter.changed(before, self.board, now)
@@ -67,14 +67,14 @@ class Watcher:
             self._over.set()
 
     def read(self, line: str) -> None:
-        """Take in a line of the engine's log."""
+        """Update the board with a line of the engine's log."""
         self.log.append(engine_log.plain(line))
         event = engine_log.parse(line)
         if event is not None:
             self.tell(event)
 
     async def tick(self) -> None:
-        """Let the painter know that time passes, until all is over."""
+        """Update the display regularly until the end of the command."""
         while not self._over.is_set():
             self._painter.ticked(self.board, time.monotonic())
             with anyio.move_on_after(self._painter.tick):
@@ -85,13 +85,13 @@ _WATCHER: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
 
 
 def seconds() -> dict[str, float]:
-    """How long each platform of the running command took until its image was assembled."""
+    """Return the seconds until each platform's image was assembled."""
     watcher = _WATCHER.get()
     return model.seconds(watcher.board) if watcher else {}
 
 
 class _Notes(io.TextIOBase):
-    """A stream whose lines go to a painter."""
+    """A stream that prints its lines as permanent lines of a display."""
 
     def __init__(self, shown: Painter) -> None:
         self._painter = shown
@@ -107,7 +107,7 @@ class _Notes(io.TextIOBase):
 
 @contextlib.asynccontextmanager
 async def _log(read: Callable[[str], None]) -> AsyncIterator[TextIO]:
-    """A file for the engine's log, whose lines are read as they come; all of them have been at the end."""
+    """Open a file for the engine's log, and read its lines as they are written, until the end."""
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
     async with anyio.create_task_group() as group:
@@ -137,7 +137,7 @@ async def _obey(
     *,
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    """The first Ctrl-C ends the work in order; the second, or a session that does not end, at once."""
+    """Stop cleanly on the first Ctrl-C; kill everything on the second, or if the session does not end."""
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         task_status.started()
         async for _ in signals:
@@ -151,7 +151,7 @@ async def _obey(
 
 
 async def _check_engine(address: str) -> None:
-    """Return once the engine has stopped answering at its address."""
+    """Wait until the engine no longer responds at its address."""
     missed = 0
     while missed < MISSED_CHECKS:
         await anyio.sleep(CHECK_SECONDS)
@@ -187,7 +187,7 @@ def _kill_children() -> None:
 
 
 def _leave() -> None:  # pragma: no cover - it ends this process
-    """End this process and its children without waiting for anything."""
+    """End this process and its children without waiting."""
     _kill_children()
     print("interrupted; the engine session was ended by force", file=sys.__stderr__, flush=True)
     os._exit(EXIT_CODE)

@@ -1,4 +1,4 @@
-"""One engine session, one registry and one build of a small service for all end-to-end tests."""
+"""Share an engine session, a registry and a build of a small service between the end-to-end tests."""
 
 import os
 import signal
@@ -64,7 +64,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def tools() -> None:
-    """The programs that the tests look at images with."""
+    """Install the programs that tests inspect images with."""
     debian_tools.ensure()
 
 
@@ -85,7 +85,7 @@ async def session(engine: choice.Choice, anyio_backend: str) -> AsyncIterator[da
 
 @pytest.fixture(scope="session")
 def loopback(engine: choice.Choice) -> str:
-    """The registry on this machine that the engine reaches."""
+    """Return the registry on this machine, reachable from the engine."""
     if engine.kind != "embedded":
         pytest.skip("this engine does not share this machine's loopback")
     return registry.ensure()
@@ -93,7 +93,7 @@ def loopback(engine: choice.Choice) -> str:
 
 @pytest.fixture
 def private_registry(engine: choice.Choice) -> Iterator[registry.Throwaway]:
-    """A registry that wants a user name and a password."""
+    """Run a registry that requires a user name and a password."""
     if engine.kind != "embedded":
         pytest.skip("this engine does not share this machine's loopback")
     with registry.throwaway(users={"me": "s3cret"}) as private:
@@ -102,21 +102,21 @@ def private_registry(engine: choice.Choice) -> Iterator[registry.Throwaway]:
 
 @pytest.fixture(scope="module")
 def plain() -> Iterator[registry.Throwaway]:
-    """A registry for the tests of one file, which needs no engine."""
+    """Run a registry for the tests of a file, without an engine."""
     with registry.throwaway() as made:
         yield made
 
 
 @pytest.fixture
 def faulty(plain: registry.Throwaway) -> Iterator[Proxy]:
-    """A proxy before it that can be told to fail, and counts what passes."""
+    """Run a proxy in front of the registry that injects faults and records requests."""
     with proxy(plain.address) as made:
         yield made
 
 
 @pytest.fixture(scope="session")
 async def service_image(session: dagger.Client) -> Image:
-    """The service of tests/data/service, which has no dependencies, for both default platforms."""
+    """Build tests/data/service, which has no dependencies, for both default platforms."""
     return await built(session, ROOT / "tests/data/service")
 
 

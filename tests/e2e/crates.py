@@ -1,4 +1,4 @@
-"""Tiny crates, made of text, for the tests that need a project with one particular property."""
+"""Generate small crates for tests that need a particular project."""
 
 from pathlib import Path
 
@@ -65,7 +65,7 @@ fn main() {{
 
 
 def compiling(source: str, compiler: str, flags: tuple[str, ...], libraries: tuple[str, ...] = ()) -> str:
-    """A build script that compiles one file, with `CC` or `CXX`, and links it and further libraries."""
+    """Return a build script that compiles a file with `CC` or `CXX`, and links it and more libraries."""
     stem = source.partition(".")[0]
     names = [f"static={stem}", *libraries]
     links = "\n".join(f'    println!("cargo:rustc-link-lib={name}");' for name in names)
@@ -74,7 +74,7 @@ def compiling(source: str, compiler: str, flags: tuple[str, ...], libraries: tup
 
 
 def directory(files: dict[str, str]) -> dagger.Directory:
-    """A directory of text files."""
+    """Return a directory of text files."""
     made = dag.directory()
     for path, text in files.items():
         made = made.with_new_file(path, text)
@@ -82,7 +82,7 @@ def directory(files: dict[str, str]) -> dagger.Directory:
 
 
 def hello_files(name: str = "hello", main: str = MAIN, extra: str = FEATURES) -> dict[str, str]:
-    """One package with one binary and no dependencies, as text by path."""
+    """Return the files of a package with one binary and no dependencies."""
     return {
         "Cargo.toml": MANIFEST.format(name=name) + extra,
         "Cargo.lock": LOCK.format(name=name),
@@ -91,12 +91,12 @@ def hello_files(name: str = "hello", main: str = MAIN, extra: str = FEATURES) ->
 
 
 def hello(name: str = "hello", main: str = MAIN, extra: str = FEATURES) -> dagger.Directory:
-    """One package with one binary and no dependencies."""
+    """Return a package with one binary and no dependencies."""
     return directory(hello_files(name, main, extra))
 
 
 def written(path: Path) -> Path:
-    """`hello` as files in a directory."""
+    """Write `hello` to a directory."""
     for name, text in hello_files().items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_text(text)
@@ -104,7 +104,7 @@ def written(path: Path) -> Path:
 
 
 def workspace() -> dagger.Directory:
-    """Two packages: `server` with one binary, `tools` with two."""
+    """Return a workspace of two packages: `server` with one binary, `tools` with two."""
     files = {"Cargo.toml": '[workspace]\nresolver = "2"\nmembers = ["server", "tools"]\n'}
     files["Cargo.lock"] = LOCK.format(name="server") + LOCK.format(name="tools").removeprefix("version = 3\n")
     programs = {"server": ["src/main.rs"], "tools": ["src/bin/import.rs", "src/bin/export.rs"]}

@@ -1,4 +1,4 @@
-"""Independent programs of Debian that read and run images."""
+"""Install Debian's programs that read and run images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A proxy in front of a real registry that breaks what it is told to, and counts what went through."""
+"""Run a proxy in front of a real registry that injects faults and records requests."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Seen:
 
 
 class Proxy:
-    """One proxy; `address` is its host and port."""
+    """A proxy; `address` is its host and port."""
 
     def __init__(self, upstream: str) -> None:
         self.upstream = upstream
@@ -75,7 +75,7 @@ class Proxy:
         return server
 
     def fault_for(self, method: str, path: str) -> Fault | None:
-        """The next fault for a request, used up by it."""
+        """Return and consume the next fault for a request."""
         with self.lock:
             for fault in self.faults:
                 if fault.times and fault.method == method and re.search(fault.path, path):
@@ -84,7 +84,7 @@ class Proxy:
         return None
 
     def die(self) -> None:
-        """Refuse connections and cut those there are, as a process that was killed does."""
+        """Refuse new connections and close existing ones, like a process that was killed."""
         with suppress(OSError):
             self.server.socket.shutdown(socket.SHUT_RDWR)
         self.server.socket.close()
@@ -98,11 +98,11 @@ class Proxy:
         self.server = self._serve(int(self.address.rpartition(":")[2]))
 
     def uploads(self) -> list[Seen]:
-        """The requests that carried a blob."""
+        """Return the requests that uploaded blobs."""
         return [seen for seen in self.seen if seen.method == "PUT" and "/blobs/uploads/" in seen.path]
 
     def forget(self) -> None:
-        """Count from here on."""
+        """Forget the recorded requests."""
         self.seen.clear()
 
 
@@ -114,7 +114,7 @@ def cut(connection: socket.socket) -> None:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection of a client."""
+    """A connection of a client."""
 
     proxy: Proxy
     protocol_version = "HTTP/1.1"
@@ -133,10 +133,10 @@ class Handler(BaseHTTPRequestHandler):
             super().handle()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: the tests look at what was seen."""
+        """Log nothing, since tests use the recorded requests."""
 
     def pass_on(self) -> None:
-        """One request."""
+        """Handle a request."""
         fault = self.proxy.fault_for(self.command, self.path)
         total = int(self.headers.get("Content-Length") or 0)
         if fault and not fault.status:
@@ -155,7 +155,7 @@ class Handler(BaseHTTPRequestHandler):
         self.forward(total)
 
     def forward(self, total: int) -> None:
-        """Have the registry answer."""
+        """Forward a request to the registry."""
         upstream = http.client.HTTPConnection(self.proxy.upstream, timeout=30)
         try:
             upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
@@ -176,7 +176,7 @@ class Handler(BaseHTTPRequestHandler):
             upstream.close()
 
     def answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        """Send an answer; the length of a HEAD's is that of the body it does not have."""
+        """Send a response; for HEAD, the length is that of the missing body."""
         self.send_response_only(status)
         length = next((v for k, v in headers.items() if k.lower() == "content-length"), str(len(body)))
         for name, value in headers.items():
@@ -189,7 +189,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def note(self, got: int, status: int) -> None:
-        """Count a request."""
+        """Record a request."""
         with self.proxy.lock:
             self.proxy.seen.append(Seen(self.command, self.path, got, status, dict(self.headers)))
 
@@ -198,7 +198,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def proxy(upstream: str) -> Iterator[Proxy]:
-    """A proxy in front of a registry, for the length of the block."""
+    """Run a proxy in front of a registry during the block."""
     made = Proxy(upstream)
     try:
         yield made

@@ -1,4 +1,4 @@
-"""Independent registries and clients of OCI images, built from Go modules once."""
+"""Build independent registries and clients of OCI images from Go modules."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REGISTRIES = Path(__file__).with_name("registries")
 
 
 def client(name: str) -> str:
-    """The path of a client."""
+    """Return the path of a client."""
     module = CLIENTS[name]
     return _built(name, module.rpartition("@")[2], ["go", "install", module], Path.home())
 

@@ -1,4 +1,4 @@
-"""What came of building many projects for many platforms: kept as data, shown as a table in the docs."""
+"""Record the results of building many projects for many platforms, and show them in the docs."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Programs of other people as data: which, and what came of building them.
+"""Load the list of third-party programs and the results of building them.
 
 `python tests/e2e/programs.py` writes the table from tests/data/programs.json into the docs; `make programs`
 does so after building.

@@ -1,4 +1,4 @@
-"""What `make test` leaves out of the end-to-end tests: what another test shows in less time.
+"""List the end-to-end tests that `make test` leaves out because a faster test covers them.
 
 `pytest tests/e2e` runs all of them, `make test-all` those of the long suites too. Whoever changes something
 runs the files that it touches.
@@ -22,6 +22,6 @@ LATER = {
 
 
 def left_out(nodeid: str) -> bool:
-    """Return whether `make test` leaves a test out, by its identifier in pytest."""
+    """Return True if `make test` leaves a test out, by its identifier in pytest."""
     file, _, test = nodeid.rpartition("/")[2].partition("::")
     return file in LATER or f"{file}::{test.partition('[')[0]}" in LATER or f"{file}::{test}" in LATER

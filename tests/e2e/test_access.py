@@ -1,4 +1,4 @@
-"""Private dependencies from a real git host, a real ssh server and a real cargo registry."""
+"""Test private dependencies on a real git host, ssh server and cargo registry."""
 
 import gzip
 import hashlib

@@ -1,4 +1,4 @@
-"""Compiled state in a real registry; no engine is needed."""
+"""Test compiled state in a real registry, without an engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a built image says of itself, read back by tools that are not ours."""
+"""Test SBOMs, provenance and dependency lists with third-party tools."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Bad input: its own error, its own words, and nothing published."""
+"""Test that invalid input gives a specific error and publishes nothing."""
 
 import crates
 import pytest

@@ -1,4 +1,4 @@
-"""The module with the bindings that an official engine generates for it."""
+"""Test the module with the bindings that an official engine generates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compiled state: what an archive of it saves, and that it can never decide what ships."""
+"""Test compiled state: an archive saves time and never changes the result."""
 
 import dataclasses
 import secrets

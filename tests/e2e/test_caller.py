@@ -1,4 +1,4 @@
-"""The project of a caller that names none: the one around the directory that it calls in."""
+"""Test that without a source the project around the caller's directory is built."""
 
 from __future__ import annotations
 

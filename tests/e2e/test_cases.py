@@ -212,7 +212,7 @@ CASES = (
         told("repository names are lowercase", "ghcr.io/example-org/service:1", not_this="engine:"),
         code=51,
     ),
-    Case("04", f"build --platform {AMD64} {{project}}", says(".gitignore names it", "--include-ignored"), 21),
+    Case("04", f"build --platform {AMD64} {{project}}", says("is in .gitignore", "--include-ignored"), 21),
     Case("04", f"build --platform {AMD64} --include-ignored {{project}}", says()),
     Case("06", f"{BINARY} {{project}}", prints("gallery", "intro.mp4 poster.txt")),
     Case("06", f"{BINARY} --require-clean {{project}}", prints("gallery", "intro.mp4 poster.txt")),

@@ -1,4 +1,4 @@
-"""The project's own checks and the smoke run, each passing and failing."""
+"""Test the project's checks and the smoke test, passing and failing."""
 
 import crates
 import pytest
@@ -92,7 +92,7 @@ async def test_smoke_fails_with_what_the_variant_printed(session) -> None:
     assert "exit code 3" in raised.value.output
 
 
-async def test_a_builder_that_cannot_be_made_ready_is_no_failed_check(session) -> None:
+async def test_a_builder_that_cannot_be_prepared_is_not_a_failed_check(session) -> None:
     rustup = "#!/bin/sh\necho no network today >&2\nexit 1\n"
     builder = dag.container().from_(toolchain.rust_image(toolchain.RUST))
     builder = builder.with_new_file("/usr/local/cargo/bin/rustup", rustup, permissions=0o755)

@@ -1,4 +1,4 @@
-"""What `ci init` writes, and the GitHub action: checked by the systems' own tools, and run."""
+"""Test the output of `ci init` and the GitHub action, with the CI systems' tools and by running them."""
 
 import gzip
 import json

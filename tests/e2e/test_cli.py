@@ -1,4 +1,4 @@
-"""The command line as a person runs it: a project on disk, options, files and exit codes."""
+"""Test the command line: a project on disk, options, files and exit codes."""
 
 import contextlib
 import fcntl

@@ -1,4 +1,4 @@
-"""Other modules on top of this one: `tests/consumer` on the real engine, with bindings made for it."""
+"""Test modules that use this one: `tests/consumer` on the real engine, with its bindings."""
 
 from __future__ import annotations
 

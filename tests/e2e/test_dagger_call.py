@@ -1,4 +1,4 @@
-"""The module as `dagger` users meet it: functions, defaults, printed values, exit codes."""
+"""Test the module with `dagger`: functions, defaults, output, exit codes."""
 
 import json
 import os

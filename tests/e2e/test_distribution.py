@@ -1,4 +1,4 @@
-"""Pushing to real registries, some behind a proxy that breaks things; no engine is needed."""
+"""Test pushes to real registries, some behind a faulty proxy, without an engine."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ async def test_no_clobber(sample: Path, tmp_path: Path, faulty: Proxy) -> None:
     assert inspect(address)["manifests"][0]["digest"] == moved.platforms[0].digest
 
 
-async def test_500_twice_and_then_it_works(sample: Path, faulty: Proxy) -> None:
+async def test_500_twice_is_retried(sample: Path, faulty: Proxy) -> None:
     said: list[str] = []
     faulty.faults = [Fault("POST", BLOB, status=500, times=2), Fault("PUT", "/manifests/", status=503)]
     await pushed(sample, f"{faulty.address}/flaky:x", said=said)
@@ -173,7 +173,7 @@ async def test_500_twice_and_then_it_works(sample: Path, faulty: Proxy) -> None:
     assert sum("500" in line for line in said) == 2 and sum("503" in line for line in said) == 1
 
 
-async def test_500_forever(sample: Path, faulty: Proxy) -> None:
+async def test_500_in_every_try(sample: Path, faulty: Proxy) -> None:
     faulty.faults = [Fault("POST", BLOB, status=500, times=1000)]
     with pytest.raises(errors.RegistryFailed, match=r"failed 4 times.*500"):
         await pushed(sample, f"{faulty.address}/broken:x")
@@ -313,7 +313,7 @@ async def test_plain_http_only_where_it_is_named(sample: Path, plain: registry.T
                 await sent
 
 
-async def test_a_password_is_needed_and_never_told(sample: Path) -> None:
+async def test_a_password_is_required_and_never_printed(sample: Path) -> None:
     with registry.throwaway(users={"me": "s3cret-canary"}) as private:
         address = f"{private.address}/private:x"
         with pytest.raises(errors.RegistryDenied, match="requires credentials"):
@@ -376,7 +376,7 @@ def yesterdays(service: tokens.Tokens) -> str:
     return service.token(["repository:renewed:pull,push"])
 
 
-async def test_a_token_that_is_never_good_is_no_endless_loop(sample: Path, tmp_path: Path) -> None:
+async def test_a_token_that_is_always_refused_ends_in_an_error(sample: Path, tmp_path: Path) -> None:
     with tokens.service(tmp_path) as service, registry.throwaway(auth=service.auth()) as private:
         service.expired = 1000
         with pytest.raises(errors.RegistryDenied, match="refused"):
@@ -475,12 +475,12 @@ async def test_what_was_being_sent_is_closed_when_the_connection_drops(faulty: P
     assert sent and all(generator.ag_frame is None for generator in sent)
 
 
-async def test_requests_say_who_they_are_from(sample: Path, faulty: Proxy) -> None:
+async def test_requests_have_a_user_agent(sample: Path, faulty: Proxy) -> None:
     await pushed(sample, f"{faulty.address}/named:x")
     assert {seen.headers["User-Agent"].split()[0] for seen in faulty.seen} == {"rust-multiarch"}
 
 
-async def test_a_large_layer_is_never_whole_in_memory(tmp_path: Path, plain: registry.Throwaway) -> None:
+async def test_a_large_layer_is_streamed(tmp_path: Path, plain: registry.Throwaway) -> None:
     image = layouts.image(tmp_path, "linux/amd64", [b"x" * (96 << 20)])
     layout = layouts.layout(tmp_path, image)
     tracemalloc.start()

@@ -1,4 +1,4 @@
-"""Every command of the documents, in order, page by page, as a reader would type them.
+"""Run every command of the documentation, in order, page by page.
 
 Two things differ from what is typed: ghcr.io is a registry on this machine that wants a user name and a
 password, and the module is the one in this working tree.

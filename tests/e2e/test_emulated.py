@@ -1,4 +1,4 @@
-"""The compiler under QEMU: each platform's own, and an arm64 machine that crosses to amd64.
+"""Test the compiler with QEMU: on each platform, and on arm64 cross-compiling to amd64.
 
 Only with `--emulated` (`make emulated`): a Rust image for arm64 has to be made and set up under QEMU first.
 """

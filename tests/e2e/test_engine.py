@@ -1,4 +1,4 @@
-"""The embedded engine's life, on a second engine of its own beside the one the other tests use."""
+"""Test start and stop of the embedded engine, on a second engine beside the tests' engine."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""git's facts, asked in a container of the engine, are those that git gives on this machine."""
+"""Test that git in a container of the engine gives the same facts as git on this machine."""
 
 import dataclasses
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The variants of a small service: what their binaries are, and that they answer."""
+"""Test the variants of a small service: their binaries, and that they respond."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""How the embedded engine loads Python modules, told by a module that looks around."""
+"""Test how the embedded engine loads Python modules, with a module that lists its environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Joining images that real registries have, each of one platform, into one index."""
+"""Test merging images of single platforms in real registries into an index."""
 
 from __future__ import annotations
 

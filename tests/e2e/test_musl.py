@@ -1,4 +1,4 @@
-"""musl: static programs, of Rust, C and C++, in an image that has nothing else; and an older glibc."""
+"""Test static programs with musl, of Rust, C and C++, in an empty image; and an older glibc."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""The zoo: one tiny crate per kind of native dependency, built without any configuration and then run.
+"""Build and run a small crate for each kind of native dependency, without configuration.
 
 `pytest tests/e2e` builds a few; `make zoo` builds all for every platform and keeps what came of it in
 tests/data/zoo/results.json.

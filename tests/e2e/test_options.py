@@ -1,4 +1,4 @@
-"""Every option changes what is built: each test fails if its option were dropped."""
+"""Test that every option has an effect: each test fails if its option is ignored."""
 
 import json
 
@@ -250,7 +250,7 @@ COMMENTS = {
     "linux/amd64": "mold ",
     "linux/arm64": "Linker: Debian LLD",
 }
-"""What the linkers write into the section .comment."""
+"""The linkers' output in the section .comment."""
 
 
 async def test_a_configuration_for_the_authors_machine_does_not_get_in_the_way(session) -> None:

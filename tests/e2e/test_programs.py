@@ -1,4 +1,4 @@
-"""Programs of other people, from the crate registry: built with no configuration, started, and used."""
+"""Build, start and use third-party programs from the crate registry, without configuration."""
 
 import dagger
 import outcomes

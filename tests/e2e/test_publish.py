@@ -1,4 +1,4 @@
-"""What arrives at a real registry, read back over its own API."""
+"""Test the published images in a real registry, by its API."""
 
 import json
 import os

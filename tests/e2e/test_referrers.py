@@ -1,4 +1,4 @@
-"""Referrers at registries with the referrers API and at one without, read back by `oras`."""
+"""Test referrers with `oras`, in registries with and without the referrers API."""
 
 from __future__ import annotations
 

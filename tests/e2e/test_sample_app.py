@@ -1,4 +1,4 @@
-"""sample_app, the project of the README: each platform's variant answers for its architecture."""
+"""Test sample_app, the README's project: each variant reports its architecture."""
 
 import json
 from collections.abc import AsyncIterator

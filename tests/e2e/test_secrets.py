@@ -1,4 +1,4 @@
-"""One publish with every kind of secret, and then a look for each of them in all that is left of it."""
+"""Publish with every kind of secret, and check that none is left anywhere."""
 
 import gzip
 import json

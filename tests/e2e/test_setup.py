@@ -1,4 +1,4 @@
-"""`make setup` with the oldest pip that a supported Python brings and with the newest."""
+"""Test `make setup` with the oldest pip of a supported Python, and the newest."""
 
 import subprocess
 import sys

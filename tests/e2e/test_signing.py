@@ -1,4 +1,4 @@
-"""Our signatures and attestations, verified by the real cosign, at registries with and without referrers."""
+"""Test that cosign verifies signatures and attestations, in registries with and without referrers."""
 
 from __future__ import annotations
 

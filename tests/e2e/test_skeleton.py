@@ -1,4 +1,4 @@
-"""What cargo is shown before a compile: the same whatever the code, and what it says of the project."""
+"""Test the skeleton: it does not depend on the code, and cargo describes the project from it."""
 
 import uuid
 from pathlib import Path

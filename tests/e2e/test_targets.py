@@ -1,4 +1,4 @@
-"""Every row of the target table: Rust and C of it, built on this platform and started.
+"""Build Rust and C for every row of the target table on this platform, and start it.
 
 Only with `--zoo`: each row has compilers and a standard library of its own.
 """

@@ -1,4 +1,4 @@
-"""The ABI gate on real files in real images; where a program can be run, its loader has to agree."""
+"""Test the ABI check on real files in real images, and compare it with the loader where programs run."""
 
 import json
 

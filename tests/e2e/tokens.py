@@ -1,4 +1,4 @@
-"""A token service for docker-registry's token authentication: it signs, the registry checks.
+"""Run a token service for docker-registry's token authentication.
 
 The JSON web tokens are signed with openssl, so no library for them is needed.
 """

@@ -1,4 +1,4 @@
-"""The zoo of native dependencies as data: its crates, and what came of building them.
+"""Load the crates with native dependencies and the results of building them.
 
 `python tests/e2e/zoo.py` writes the table from tests/data/zoo/results.json into the docs; `make zoo` does so
 after building.

@@ -36,7 +36,7 @@ def test_troubleshooting_has_messages_of_every_kind() -> None:
     """Raised in place, raised with filled-in parts, rows of the two tables."""
     text = generate.troubleshooting()
     for sentence in (
-        "there is no … in this directory, nor above it",
+        "there is no … in this directory or its parents",
         "… is not NAME=value",
         "the linker found no library … for the target",
         "the registry does not allow this",

@@ -143,7 +143,7 @@ def test_a_completion_script_can_be_printed(run, shell: str) -> None:
 def test_no_dockerfile_no_engine(run) -> None:
     done = run("build", "--file", "Dockerfile", "--json")
     assert done.returncode == InvalidArgument.exit_code
-    assert done.stderr.startswith("InvalidArgument: there is no Dockerfile")
+    assert done.stderr.startswith("InvalidArgument: Dockerfiles are not used")
     error = json.loads(done.stdout)["error"]
     assert (error["type"], error["exit_code"]) == ("InvalidArgument", InvalidArgument.exit_code)
     assert error["fix"] in done.stderr
@@ -179,7 +179,7 @@ def test_an_engine_address_without_a_known_scheme_is_refused(run, address: str) 
 def test_the_engine_that_is_named_is_used_and_is_not_there(run, words: list[str]) -> None:
     done = run(*words, SAMPLE, "--engine", NOWHERE, **{RUNNER: "tcp://other:1"})
     assert done.returncode == EngineUnreachable.exit_code
-    assert f"no engine answers at {NOWHERE}" in done.stderr
+    assert f"no engine responds at {NOWHERE}" in done.stderr
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ def test_files_that_are_in_no_directory_are_refused_first(run, no_engine, tmp_pa
     (tmp_path / "file").touch()
     done = run("build", SAMPLE, "--files", str(tmp_path / name))
     assert done.returncode == InvalidArgument.exit_code
-    assert f"there is no such directory: {tmp_path / name}" in done.stderr and "--files" in done.stderr
+    assert f"this directory does not exist: {tmp_path / name}" in done.stderr and "--files" in done.stderr
     assert run("build", SAMPLE, "--files", str(tmp_path)).returncode == EngineUnreachable.exit_code
 
 
@@ -283,7 +283,7 @@ def test_settings_that_are_wrong_are_refused_before_there_is_an_engine(run, tmp_
 
 def test_an_error_of_ours_has_no_stack(run) -> None:
     done = run("verify", "/nowhere", "--platform", "linux/amd64")
-    assert done.stderr.splitlines()[0] == "InvalidArgument: there is no such file"
+    assert done.stderr.splitlines()[0] == "InvalidArgument: this file does not exist"
     assert "Traceback" not in done.stderr
 
 
@@ -390,7 +390,7 @@ def test_docker_comes_before_podman(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 @pytest.mark.anyio
 async def test_a_program_that_fails_says_why(tmp_path: Path) -> None:
     program(tmp_path, "docker", "echo no daemon >&2; exit 1")
-    with pytest.raises(RustMultiarchError, match="did not take the image") as raised:
+    with pytest.raises(RustMultiarchError, match="cannot load the image") as raised:
         await loading._run([str(tmp_path / "docker"), "load"])
     assert raised.value.output == "no daemon"
 

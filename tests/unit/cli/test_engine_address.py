@@ -22,7 +22,7 @@ async def test_an_engine_that_listens_is_told_from_one_that_does_not(scheme: str
         address = f"tcp://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}"
     async with listener:
         await engine_address.reach(address)
-    with pytest.raises(errors.EngineUnreachable, match=f"no engine answers at {address}"):
+    with pytest.raises(errors.EngineUnreachable, match=f"no engine responds at {address}"):
         await engine_address.reach(address)
 
 

@@ -103,7 +103,7 @@ def test_a_manifest_path_names_the_project(repo: Path) -> None:
 
 
 def test_what_is_no_directory_is_no_project(tmp_path: Path) -> None:
-    with pytest.raises(errors.NotACargoProject, match="no such directory"):
+    with pytest.raises(errors.NotACargoProject, match="directory does not exist"):
         source.find(tmp_path / "gone")
 
 
@@ -111,7 +111,7 @@ def test_a_repository_without_a_manifest_at_its_top(tmp_path: Path) -> None:
     """cross-rs/cross#139: several crates side by side, and no workspace above them."""
     package(tmp_path / "api", '[dependencies]\nshared.path = "../shared"\n')
     package(tmp_path / "shared")
-    with pytest.raises(errors.NotACargoProject, match=r"directory that holds Cargo\.toml: api, shared"):
+    with pytest.raises(errors.NotACargoProject, match=r"directory with Cargo\.toml: api, shared"):
         upload(tmp_path)
     assert upload(tmp_path / "api").include == ("api", "shared")
 
@@ -195,7 +195,7 @@ def test_the_persons_own_configuration_is_not_the_projects(
 def test_a_lock_file_that_git_ignores(repo: Path) -> None:
     git(repo, "rm", "--quiet", "--cached", "Cargo.lock")
     write(repo / ".gitignore", "Cargo.lock\n")
-    with pytest.raises(errors.LockMissing, match=r"\.gitignore names it") as raised:
+    with pytest.raises(errors.LockMissing, match=r"is in \.gitignore") as raised:
         upload(repo / "services/api")
     assert "--include-ignored" in raised.value.fix
     upload(repo / "services/api", include_ignored=True)
@@ -239,7 +239,7 @@ def test_what_gitignore_names_outside_of_a_repository_is_said(tmp_path: Path) ->
     write(tmp_path / "app/intro.mp4")
     write(tmp_path / "app/target/debug/app")
     (warning,) = upload(tmp_path / "app").warnings
-    assert warning.endswith("not handed over: intro.mp4")
+    assert warning.endswith("not uploaded: intro.mp4")
     assert upload(tmp_path / "app", include_ignored=True).warnings == ()
 
 
