@@ -3,14 +3,18 @@
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import crates
 import pytest
+from conftest import ROOT
 
 from engine import lifecycle, registry, supervisor
 from engine.paths import Paths
-from pipeline.errors import EngineError
+from pipeline.errors import EngineError, EngineUnreachable
 from pipeline.toolchain.versions import PYTHON
 
 PORT = 5077
@@ -120,8 +124,47 @@ def test_another_registry_port_restarts_it_and_takes_the_old_registry_away(
     assert uname(paths) == "Linux"
 
 
+SLOW_BUILD = "fn main() { std::thread::sleep(std::time::Duration::from_secs(600)) }\n"
+
+
+def test_an_engine_that_is_killed_during_a_compile_ends_the_command(
+    paths: Paths, said: list[str], tmp_path: Path
+) -> None:
+    """The command waited without a word until it was ended by hand."""
+    start(paths, said)
+    files = {**crates.hello_files("slow"), "build.rs": SLOW_BUILD}
+    for path, text in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    env = {**os.environ, **lifecycle.env(paths=paths)}
+    command = [sys.executable, "-c", "from pipeline.cli import main; main()", "build", str(tmp_path)]
+    command += ["--platform", "linux/amd64", "--progress", "plain"]
+    log = tmp_path / "log"
+    with log.open("w") as err:
+        build = subprocess.Popen(command, env=env, cwd=ROOT, stdout=err, stderr=err)
+    wait_for(lambda: "compiling" in log.read_text(), 240)
+    process = supervisor.engine_process(paths)
+    assert process
+    os.kill(process.pid, signal.SIGKILL)
+    killed = time.monotonic()
+    assert build.wait(timeout=60) == EngineUnreachable.exit_code, log.read_text()
+    assert time.monotonic() - killed < 20
+    assert "the engine stopped answering during the command" in log.read_text()
+    assert subprocess.run(["pgrep", "-P", str(build.pid)]).returncode == 1, "nothing runs on"
+
+
+def wait_for(done: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "not within the time"
+        time.sleep(0.2)
+
+
 def test_a_kill_is_recovered_by_the_same_command(paths: Paths, said: list[str]) -> None:
     process = supervisor.engine_process(paths)
+    if process is None:  # the test above killed it
+        start(paths, said)
+        process = supervisor.engine_process(paths)
     assert process
     os.kill(process.pid, signal.SIGKILL)
     assert start(paths, said).pid != process.pid
