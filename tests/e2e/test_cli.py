@@ -184,7 +184,7 @@ def test_build_writes_an_archive_and_a_layout(project: Path, tmp_path: Path) -> 
     config = json.loads((blobs / manifest["config"]["digest"].removeprefix("sha256:")).read_text())["config"]
     assert config["Labels"]["a"] == "b"
     assert config["ExposedPorts"] == {"8080/tcp": {}}
-    assert config["User"] == "root"
+    assert config["User"] == "0"
 
 
 def test_build_pushes_to_every_tag(project: Path, loopback: str) -> None:
