@@ -213,7 +213,7 @@ async def _compile(plan: Plan) -> dagger.Container:
     except dagger.ExecError as error:
         first = plan.request.targets[0]
         chosen = toolchain.compilers(first, plan.request.libc, plan.request.glibc)
-        # On stdout there is only what `messages` makes of it.
+        # stdout has only the converted messages.
         raise diagnostics.explain(
             error.stderr, where, suggest=partial(natives.suggest, debian=not chosen.not_debian)
         ) from error

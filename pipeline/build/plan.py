@@ -72,9 +72,9 @@ class Plan:
     needs: tuple[Needs, ...] = ()
     """The needs of the native dependencies, in the order of the targets."""
     pinned: Toolchain = DEFAULT
-    """What the project's toolchain file asks for, as far as it is followed."""
+    """The used settings of the project's toolchain file."""
     warnings: tuple[str, ...] = ()
-    """What a person may want to know of the choice of Rust."""
+    """Warnings about the choice of Rust."""
     lock: str = field(default="", repr=False)
     """Cargo.lock."""
 
@@ -135,7 +135,7 @@ async def plan(request: BuildRequest) -> Plan:
 
 @dataclass(frozen=True)
 class _Compiler:
-    """The Rust that a build uses, the container that has it, and what was asked for and is not followed."""
+    """The Rust version of a build, its container, and warnings about settings that are not used."""
 
     rust: str
     container: dagger.Container
@@ -144,11 +144,11 @@ class _Compiler:
 
 
 async def _compiler(request: BuildRequest) -> _Compiler:
-    """The Rust of a build: the option's, else the toolchain file's, else the default.
+    """Return the Rust of a build: the option's, else the toolchain file's, else the default.
 
     Raises:
-        InvalidManifest: the toolchain file cannot be followed.
-        CompileError: it asks for what rustup cannot install here.
+        InvalidManifest: the toolchain file is invalid or not supported.
+        CompileError: rustup cannot install the Rust version or a component here.
     """
     if request.builder is not None:
         if request.strategy is Strategy.EMULATED:
@@ -168,7 +168,7 @@ async def _compiler(request: BuildRequest) -> _Compiler:
     except CompileError:
         if not (channel.is_nightly(rust) and request.cargo_environment.get("RUSTC_BOOTSTRAP")):
             raise
-    # Unstable features are what a nightly is wanted for, and this variable has a stable Rust take them.
+    # Projects use a nightly for unstable features, which this variable enables in a stable Rust.
     pinned = replace(pinned, channel="")
     used = toolchain.RUST
     warning = f"{pinned.file} asks for {rust}, which cannot be installed here: Rust {used} is used instead"
@@ -176,7 +176,7 @@ async def _compiler(request: BuildRequest) -> _Compiler:
 
 
 async def _installed(rust: str, pinned: Toolchain) -> dagger.Container:
-    """The official image with a Rust and what the toolchain file wants in it."""
+    """Return the official image of a Rust version, with the toolchain file's components and targets."""
     image = toolchain.native(rust, "", pinned.components, pinned.targets)
     try:
         return await image.sync()
@@ -187,7 +187,7 @@ async def _installed(rust: str, pinned: Toolchain) -> dagger.Container:
 
 
 def _not_installed(rust: str, pinned: Toolchain, output: str) -> CompileError:
-    """The error for what rustup cannot install."""
+    """Return the error for a Rust version, component or target that rustup cannot install."""
     file = pinned.file or "--rust-version"
     wanted = ", ".join([*pinned.components, *pinned.targets])
     further = f"{file} wants {wanted} in it, which rustup cannot install here"
@@ -204,7 +204,7 @@ def _not_installed(rust: str, pinned: Toolchain, output: str) -> CompileError:
 
 
 async def _not_followed(request: BuildRequest, rust: str) -> tuple[str, ...]:
-    """What to say where the toolchain file names another Rust than the one that is used."""
+    """Return a warning if the toolchain file has another Rust version than the used one."""
     try:
         pinned = await _pinned(request)
     except InvalidManifest as error:
@@ -255,7 +255,7 @@ async def _read_lock(files: Files, location: Location) -> str:
 
 
 async def _pinned(request: BuildRequest) -> Toolchain:
-    """What the project's toolchain file asks for.
+    """Return the settings of the project's toolchain file.
 
     Raises:
         InvalidManifest: see `channel.read`.
@@ -306,7 +306,7 @@ async def _fetch(
 
 
 def _with_project(container: dagger.Container, request: BuildRequest) -> dagger.Container:
-    """A container in a project, with the variables that every call of cargo's is to have."""
+    """Return a container with the project as its working directory, and cargo's variables."""
     container = toolchain.with_source(container, request.source, request.directory)
     return toolchain.with_variables(container, request.cargo_environment.items())
 
@@ -330,10 +330,10 @@ async def _examine(
     configured: Mapping[str, Any],
     scripts: Mapping[str, str],
 ) -> tuple[Needs, ...]:
-    """What the native dependencies need; that every crate takes this Rust is seen on the way.
+    """Return the needs of the native dependencies, and check that every crate supports this Rust.
 
     Raises:
-        RustTooOld: a crate says that it needs a newer Rust.
+        RustTooOld: a crate requires a newer Rust.
     """
     packages = ["--workspace"] if request.tests else selection.package_arguments(binaries, lock)
     chosen = [*packages, *selection.feature_arguments(request.choice), *request.choice.everywhere]
@@ -363,7 +363,7 @@ async def _examine(
 
 
 def _too_old(newer: Sequence[Declared], rustc: str, request: BuildRequest, compiler: _Compiler) -> RustTooOld:
-    """The error for packages that need a newer Rust than the one that is used."""
+    """Return the error for packages that need a newer Rust."""
     wanted = newer[0].rust
     fix = f"pass --rust-version {wanted}"
     if request.builder is not None:

@@ -1,1 +1,1 @@
-"""Settings, the workspace, and the request that they make."""
+"""Merge the settings, find the workspace, and make the build request."""

@@ -48,7 +48,7 @@ class Choice:
 
     @property
     def everywhere(self) -> tuple[str, ...]:
-        """The arguments that every command of cargo's takes: `-Z` flags and `--config`."""
+        """Return the arguments for every cargo command: `-Z` flags and `--config`."""
         found: list[str] = []
         words = iter(self.arguments)
         for word in words:
@@ -60,7 +60,7 @@ class Choice:
 
     @property
     def configurations(self) -> tuple[str, ...]:
-        """What `--config` gives as TOML."""
+        """Return the TOML texts of `--config`."""
         words = iter(self.everywhere)
         given = [
             next(words, "") if word == "--config" else word.removeprefix("--config=")
@@ -73,7 +73,7 @@ class Choice:
 CARGO_READS = re.compile(
     r"(?:__)?CARGO(?!_PKG_)|RUSTC|RUSTFLAGS$|RUSTDOCFLAGS$|(?i:https?_proxy|no_proxy|all_proxy)$"
 )
-"""Variables that change what cargo itself does, so that every call of it gets them."""
+"""Variables that change cargo's behaviour, so every call gets them."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class BuildRequest:
 
     @property
     def cargo_environment(self) -> dict[str, str]:
-        """The build arguments that cargo reads; others are for the project's code alone."""
+        """Return the build arguments that cargo reads; others are only for the project's code."""
         return {name: value for name, value in self.build_args if CARGO_READS.match(name)}
 
 
@@ -151,15 +151,15 @@ def build_request(settings: Settings, source: dagger.Directory, access: Access, 
     """Return the build request for the merged settings.
 
     Args:
-        settings: what was set.
+        settings: the merged settings.
         source: the project.
-        access: what private dependencies are fetched with.
-        epoch: time of everything that is built, in seconds since 1970.
+        access: the credentials for private dependencies.
+        epoch: time of everything in the image, in seconds since 1970.
 
     Raises:
-        PlatformError and its kin: see `targets.select`.
-        InvalidArgument: a build argument is not NAME=value, a profile has no name of one, or an argument
-            for cargo has an option here.
+        PlatformError and its subclasses: see `targets.select`.
+        InvalidArgument: a build argument is not NAME=value, a profile's name is invalid, or an argument for
+            cargo has its own option.
     """
     if not re.fullmatch(r"\w[\w-]*", settings.cargo_profile):
         raise InvalidArgument(
@@ -209,7 +209,7 @@ def _build_args(settings: Settings) -> tuple[tuple[str, str], ...]:
 
 @dataclass
 class _Passed:
-    """Arguments for cargo, those that choose features apart: every command has to know of them."""
+    """Arguments for cargo, with those that choose features separate, since every command needs them."""
 
     features: list[str] = field(default_factory=list)
     all_features: bool = False
@@ -229,14 +229,14 @@ _TAKEN = {
     "--target-dir": "leave it out: `rust-multiarch binary --output` writes the programs to a directory",
     "--message-format": "leave it out: `--progress raw` shows all that cargo prints",
 }
-"""Arguments of `cargo build` that are chosen here in another way, and how."""
+"""Arguments of `cargo build` that are not accepted, and what to use instead."""
 
 
 def _passed(words: list[str]) -> _Passed:
-    """Return the arguments for cargo taken apart.
+    """Parse the arguments for cargo.
 
     Raises:
-        InvalidArgument: one of them is chosen in another way.
+        InvalidArgument: an argument is not accepted.
     """
     passed = _Passed()
     waiting = iter(words)
@@ -258,19 +258,19 @@ def _passed(words: list[str]) -> _Passed:
 
 
 def builders(settings: Settings) -> list[str]:
-    """The platforms besides the engine's own that the compiler runs on."""
+    """Return the platforms of the compiler, other than the engine's."""
     if settings.strategy is Strategy.EMULATED:
         return [target.platform for target in select(settings.platforms)]
     return [parse(settings.build_platform).platform] if settings.build_platform else []
 
 
 def listed(items: list[str]) -> tuple[str, ...]:
-    """Items that may be comma-separated, as cargo takes its own lists, one by one."""
+    """Split items that may be comma-separated, like cargo's lists."""
     return tuple(name for item in items for part in item.split(",") if (name := part.strip()))
 
 
 def pairs(option: str, items: list[str]) -> tuple[tuple[str, str], ...]:
-    """`NAME=value` items taken apart at the first `=`.
+    """Split `NAME=value` items at the first `=`.
 
     Raises:
         InvalidArgument: an item has no `=` or no name.

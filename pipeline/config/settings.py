@@ -91,7 +91,7 @@ NAMES = tuple(each.name for each in dataclasses.fields(Settings))
 
 
 def _given_type(hint: Any) -> Any:
-    """Return the type of a value that is given, of a setting that may be left out."""
+    """Return the type of a setting's value, without None."""
     others = [each for each in typing.get_args(hint) if each is not type(None)]
     return others[0] if type(None) in typing.get_args(hint) else hint
 
@@ -105,7 +105,7 @@ BY_LINE = frozenset({"cargo_args", "build_args", "args", "entrypoint", "runtime_
 """Lists whose items may contain a comma; in the environment they have one item per line."""
 
 STANDARD = {"SOURCE_DATE_EPOCH": "source_date_epoch"}
-"""Variables that other tools read too, and the setting each is, where our own variable does not set it."""
+"""Variables of other tools, and the setting of each; the prefixed variable takes precedence."""
 
 PAIRS = frozenset({"build_args", "runtime_env", "labels"})
 """Lists of NAME=value, which may be tables in Cargo.toml."""
@@ -196,14 +196,14 @@ def _variable(name: str) -> str:
 
 
 def from_environment(environ: Mapping[str, str]) -> Layer:
-    """The layer of the environment; a variable that is empty sets nothing.
+    """Return the layer of the environment; empty variables are ignored.
 
-    Lists are comma-separated, or one item a line for those whose items may hold commas. A JSON list of
-    strings says any items as they are: empty ones, and ones with line breaks.
+    Lists are comma-separated, or have one item per line if items may contain commas. A JSON list of strings
+    may have any items, even empty ones and ones with line breaks.
 
     Raises:
-        InvalidSetting: a variable with our prefix that no setting has, a value of the wrong form, or both
-            names of a setting.
+        InvalidSetting: a variable with the prefix is unknown, a value is invalid, or both names of a setting
+            are used.
     """
     layer: dict[str, Value] = {}
     known = {_variable(name): field for field in NAMES for name in names(field)}
@@ -257,8 +257,7 @@ def _separator(name: str) -> str:
 def _items(name: str, text: str) -> list[str]:
     """Return the items of a list that is not written as JSON.
 
-    Items on lines of their own are kept as they are, without the line breaks before the first and after the
-    last one.
+    Items on separate lines are unchanged, without the line breaks before the first and after the last one.
     Blank lines are items only of command lines, since nothing else has items that may be blank.
     """
     if name not in BY_LINE:
@@ -350,10 +349,10 @@ def _unknown(name: str, known: Iterable[str], where: str) -> InvalidSetting:
 
 
 def _only_once(name: str, known: Mapping[str, str], layer: Layer, where: str) -> None:
-    """Refuse a setting that one layer has by both of its names.
+    """Reject a setting that a layer has by both names.
 
     Raises:
-        InvalidSetting: it does.
+        InvalidSetting: the layer has both.
     """
     if known[name] in layer:
         both = " and ".join(each for each, field in known.items() if field == known[name])
@@ -388,7 +387,7 @@ class OnDisk:
         return await file.read_text(errors="replace") if await file.is_file() else None
 
     async def glob(self, pattern: str) -> list[str]:
-        """The paths that match a pattern; none for what is no pattern."""
+        """Return the paths that match a pattern; nothing for an invalid pattern."""
         root = anyio.Path(self.root)
         try:
             return sorted([str(path.relative_to(root)) async for path in root.glob(pattern)])

@@ -1,1 +1,1 @@
-"""Tags, labels and annotations, from git and from what a CI system says."""
+"""Derive tags, labels and annotations from git and the CI system."""

@@ -29,7 +29,7 @@ class Event:
         branch: the branch that was pushed, or that a schedule builds.
         tag: the tag that was pushed.
         pull_request: number of the pull or merge request.
-        schedule: whether a timer started the run.
+        schedule: true if a timer started the run.
         revision: the commit to build.
         repository: web address of the repository.
         default_branch: the repository's main branch.
@@ -154,7 +154,7 @@ _REF = re.compile(
 def event(environment: Mapping[str, str]) -> Event:
     """Read the event of a run from its environment; return an empty event outside known systems.
 
-    Of files it reads the event's own document, where the system has one.
+    The only file it reads is the event's JSON, if the system has one.
     """
     system = next((system for system in SYSTEMS if environment.get(system.marker)), None)
     if system is None:

@@ -20,7 +20,7 @@ from pipeline.errors import NotAGitRepository
 
 @dataclass(frozen=True)
 class Override:
-    """A setting of git that a repository must not choose, and the value it gets."""
+    """A git setting that a repository must not choose, and its fixed value."""
 
     key: str
     value: str
@@ -56,7 +56,7 @@ VARIABLES = {
     "GIT_TERMINAL_PROMPT": "0",
     "LC_ALL": "C",
 }
-"""Variables of git(1): no fetch, no replaced commits, no change of the index, no question, known messages."""
+"""Variables of git(1): no fetches, replaced commits, changes of the index, prompts or translated messages."""
 
 CLEARED = (
     "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_ASKPASS", "GIT_ATTR_SOURCE", "GIT_COMMON_DIR", "GIT_CONFIG",
@@ -64,19 +64,19 @@ CLEARED = (
     "GIT_INTERNAL_SUPER_PREFIX", "GIT_NAMESPACE", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX",
     "GIT_REPLACE_REF_BASE", "GIT_SHALLOW_FILE", "GIT_WORK_TREE", "SSH_ASKPASS",
 )
-"""Variables that make git look at another repository than that of the directory: hooks have them set."""
+"""Variables that select another repository than the directory's; they are set in hooks."""
 # fmt: on
 
 OLDEST = (2, 31)
-"""The first git that takes settings from the environment."""
+"""The first version of git that reads settings from the environment."""
 
 _COUNT = "GIT_CONFIG_COUNT"
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment in which git starts nothing that a repository names, filters excepted.
+    """Return an environment in which git runs no program of a repository, except filters.
 
-    Filters have names that a repository chooses; `ask.sh` overrides those that it finds.
+    A repository chooses the names of its filters; `ask.sh` overrides those that it finds.
     """
     kept = {name: value for name, value in environ.items() if name not in CLEARED}
     counted = kept.get(_COUNT, "")
@@ -88,9 +88,9 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def top(directory: Path, environ: Mapping[str, str] = os.environ) -> Path | None:
-    """Return the top of the checkout that a directory lies in; None where it lies in none.
+    """Return the top directory of the checkout around a directory; None if there is none.
 
-    git itself takes a directory for a bare repository if it looks like one. Here only `.git` counts.
+    git itself also accepts a directory that looks like a bare repository. Here only `.git` counts.
     """
     ceilings = {Path(each) for each in environ.get("GIT_CEILING_DIRECTORIES", "").split(os.pathsep) if each}
     here = directory.resolve()
@@ -111,7 +111,7 @@ def run(command: Sequence[str], directory: Path, text: str = "") -> subprocess.C
         text: its standard input.
 
     Raises:
-        NotAGitRepository: git is not installed, or too old to be kept from running programs.
+        NotAGitRepository: git is not installed, or too old to be prevented from running programs.
     """
     environ = environment(os.environ)
     _check_version(environ.get("PATH", ""))
@@ -129,7 +129,7 @@ def run(command: Sequence[str], directory: Path, text: str = "") -> subprocess.C
 
 @functools.cache
 def _check_version(path: str) -> None:
-    """Check that git takes settings from the environment; `path` is where it is looked for."""
+    """Check that git reads settings from the environment; `path` is the PATH to find it on."""
     try:
         printed = subprocess.run(
             ["git", "version"], capture_output=True, text=True, check=False, env={"PATH": path}

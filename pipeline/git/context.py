@@ -1,4 +1,4 @@
-"""What is being built, as git and CI say it together: all that tags and labels are derived from."""
+"""Combine the facts of git and the event of CI, from which tags and labels are derived."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pipeline.git.facts import Facts
 from pipeline.git.semver import Version
 
 Read = Callable[[str], Version | None]
-"""Which version a git tag names; None for a tag that names none."""
+"""A function that returns the version in a git tag; None for a tag without one."""
 
 
 def shallow() -> ShallowClone:
-    """The error for a clone of which nobody can say what is newest."""
+    """Return the error for a shallow clone, in which the newest release is unknown."""
     return ShallowClone(
         "the clone is shallow and has no other version's tag, so it cannot be known which is newest",
         where="the git repository",
@@ -31,12 +31,12 @@ def shallow() -> ShallowClone:
 
 @dataclass(frozen=True)
 class BuildContext:
-    """The facts of git and the event of CI, and what follows from both.
+    """The facts of git and the event of CI.
 
     Attributes:
-        facts: what git says of the checkout.
-        event: what CI says of the run.
-        crates: the name of the package that is built, and its directory: git tags may have them in front.
+        facts: the facts of the checkout.
+        event: the event of the CI run.
+        crates: the name of the package to build, and its directory: possible prefixes of git tags.
     """
 
     facts: Facts
@@ -45,50 +45,50 @@ class BuildContext:
 
     @property
     def branch(self) -> str:
-        """The branch that is built, as CI or else git says it."""
+        """Return the branch to build, from CI or else from git."""
         return self.event.branch or ("" if self.event.tag or self.event.pull_request else self.facts.branch)
 
     @property
     def default_branch(self) -> str:
-        """The repository's main branch, as CI or else git says it; empty where neither does."""
+        """Return the repository's default branch, from CI or else from git; empty if unknown."""
         return self.event.default_branch or self.facts.default_branch
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """The git tags that are built: the one that was pushed, else those that name the commit."""
+        """Return the git tags to build: the one that was pushed, else those of the commit."""
         if self.event.tag:
             return (self.event.tag,)
-        # What CI builds for a branch or a request is not the release, even if it is the same commit.
+        # A CI build of a branch or a pull request is not the release, even if it is the same commit.
         return () if self.event.branch or self.event.pull_request else self.facts.tags
 
     @property
     def of_crate(self) -> bool:
-        """Whether what is built is one crate's release, by a tag like `server-v1.4.2`."""
+        """Return True if one crate's release is built, by a tag like `server-v1.4.2`."""
         return any(semver.of_crate(tag, self.crates) for tag in self.tags)
 
     def read(self, tag: str) -> Version | None:
-        """The version that a git tag names, of the crate where its release is built."""
+        """Return the version in a git tag; of the crate, if its release is built."""
         return semver.of_crate(tag, self.crates) if self.of_crate else semver.of_tag(tag)
 
     @property
     def version(self) -> Version | None:
-        """The version that is built: the highest of the tags."""
+        """Return the version to build: the highest of the tags."""
         return self.version_by(self.read)
 
     def version_by(self, read: Read) -> Version | None:
-        """The highest version that is built, where `read` says which version a git tag names."""
+        """Return the highest version to build; `read` returns the version in a git tag."""
         return max(filter(None, map(read, self.tags)), default=None)
 
     @property
     def releases(self) -> list[Version]:
-        """Every stable version, the lowest first; see `releases_by`."""
+        """Return all stable versions, lowest first; see `releases_by`."""
         return self.releases_by(self.read)
 
     def releases_by(self, read: Read) -> list[Version]:
-        """Every stable version, the lowest first, where `read` says which version a git tag names.
+        """Return all stable versions, lowest first; `read` returns the version in a git tag.
 
         Raises:
-            ShallowClone: the history is cut off and no other version is known, so others may exist.
+            ShallowClone: the clone is shallow and no other version is known, so others may exist.
         """
         known = {version for version in map(read, self.facts.all_tags) if version and version.stable}
         own = self.version_by(read)
@@ -98,7 +98,7 @@ class BuildContext:
 
 
 LAST_SECOND = 253402300799
-"""The end of the year 9999, the last that RFC 3339 can write."""
+"""The end of the year 9999, the last year of RFC 3339."""
 
 
 async def situation(
@@ -107,18 +107,18 @@ async def situation(
     repository: dagger.Directory | None,
     crates: tuple[str, ...] = (),
 ) -> BuildContext | None:
-    """What git and CI say, checked; None where nothing can be asked.
+    """Return the checked state of git and CI; None without a repository.
 
     Args:
-        settings: what was set.
-        known: what was found out already.
-        repository: the git checkout to ask otherwise.
+        settings: the merged settings.
+        known: the state if it is already known.
+        repository: the git checkout to read otherwise.
         crates: see `BuildContext`.
 
     Raises:
         InvalidArgument: a time before 1970, or after the year 9999.
-        DirtyTree: the checkout has changes and must not, or CI builds a release from it.
-        NotAGitRepository: it must not have changes, and there is no checkout that git reads.
+        DirtyTree: the checkout has changes, and it must be clean or CI builds a release from it.
+        NotAGitRepository: it must be clean, and git cannot read it.
     """
     if settings.source_date_epoch is not None and not 0 <= settings.source_date_epoch <= LAST_SECOND:
         raise InvalidArgument(
@@ -145,7 +145,7 @@ async def situation(
 
 
 def check_release(settings: Settings, at: BuildContext | None) -> None:
-    """Refuse a release that is built from changed files, unless that is allowed.
+    """Reject a release with changed files, unless that is allowed.
 
     Raises:
         DirtyTree: see `facts.require_release`.
@@ -156,7 +156,7 @@ def check_release(settings: Settings, at: BuildContext | None) -> None:
 
 
 def time_of(settings: Settings, at: BuildContext | None) -> int:
-    """The time of everything that is built, in seconds since 1970."""
+    """Return the time of everything in the image, in seconds since 1970."""
     if settings.source_date_epoch is not None:
         return settings.source_date_epoch
     return at.facts.time if at else 0

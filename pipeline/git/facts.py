@@ -1,8 +1,7 @@
-"""The facts of a git repository that an image's tags and labels come from.
+"""Read the facts of a git repository from which tags and labels are derived.
 
-One shell program, `ask.sh`, asks git for all of them: on a user's machine, where the command line runs git
-itself, and in a container of the engine, for a repository that a caller handed to the module. What it prints
-is read here.
+The shell program `ask.sh` prints all of them. The command line runs it on the user's machine; the module runs
+it in a container, on a repository passed by the caller. This module parses its output.
 """
 
 from __future__ import annotations
@@ -23,29 +22,29 @@ from pipeline.toolchain import builder as toolchain
 from pipeline.toolchain.versions import BASE
 
 IMAGE = BASE
-"""Where git runs for the module: no image of the pipeline has git, and here it is one small layer."""
+"""The image in which the module runs git, which no other image of the pipeline has."""
 
 REPOSITORY = "/repository"
 
 ASK = Path(__file__).with_name("ask.sh")
-"""The questions, as a shell program for the top of a checkout."""
+"""The shell program that prints the facts, run at the top of a checkout."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What git knows of the checkout.
+    """The facts of a checkout.
 
     Attributes:
         revision: the commit's full hash.
-        time: when it was committed, in seconds since 1970.
-        branch: the branch that is checked out, empty for a detached head.
-        tags: tags that name this commit.
-        all_tags: every tag of the repository.
-        remote: where `origin` can be looked at with a browser, without credentials; empty for a local path.
-        changed: files that git tracks and that differ from the commit, those of submodules too.
+        time: its commit time, in seconds since 1970.
+        branch: the current branch; empty for a detached head.
+        tags: tags of this commit.
+        all_tags: all tags of the repository.
+        remote: web address of `origin`, without credentials; empty for a local path.
+        changed: tracked files that differ from the commit, including those of submodules.
         untracked: files and directories (with `/` at their end) that are new and not ignored.
-        shallow: the history is cut off, so tags may be missing.
-        default_branch: the branch that `origin` has checked out, empty where git was not told.
+        shallow: the clone is shallow, so tags may be missing.
+        default_branch: the default branch of `origin`; empty if unknown.
     """
 
     revision: str
@@ -61,17 +60,17 @@ class Facts:
 
     @property
     def dirty(self) -> bool:
-        """Whether what git tracks is not what the commit says."""
+        """Return True if tracked files differ from the commit."""
         return bool(self.changed)
 
     @property
     def short(self) -> str:
-        """The first seven digits of the revision, as the metadata action writes it."""
+        """Return the first seven digits of the revision, like docker's metadata action."""
         return self.revision[:7]
 
 
 def parse(printed: str) -> Facts:
-    """The facts that `ASK` printed."""
+    """Parse the output of `ASK`."""
     found: dict[str, list[str]] = {}
     folder = ""
     for line in printed.split("\n"):
@@ -121,9 +120,9 @@ _SCP = re.compile(r"(?:[^@/:]+@)?(?P<host>[^/:@]+):(?P<path>(?!/{2}).+)")
 
 
 def browsable(remote: str) -> str:
-    """The web address of a git remote: without user name, password, port of ssh, `.git` and query.
+    """Return the web address of a git remote, without credentials, ssh port, `.git` and query.
 
-    A remote that is a path of this machine has none; it must not get into an image. Nor has what is no URL.
+    It is empty for anything else than a URL: a local path must not get into an image.
     """
     if "://" in remote:
         try:
@@ -167,13 +166,13 @@ FAILURES: tuple[Failure, ...] = (
 
 
 def explain(output: str, where: str) -> NotAGitRepository:
-    """The error that git's output means, carrying it whole."""
+    """Return the error for git's output, with the complete output."""
     failure = next(failure for failure in FAILURES if re.search(failure.pattern, output))
     return NotAGitRepository(failure.what, where=where, fix=failure.fix, output=output)
 
 
 SHOWN = 10
-"""Files that a message names before it only counts."""
+"""The number of files that a message names; it only counts the others."""
 
 
 def listed(paths: Sequence[str]) -> str:
@@ -183,7 +182,7 @@ def listed(paths: Sequence[str]) -> str:
 
 
 def differences(facts: Facts) -> list[str]:
-    """Return sentences about what is built besides the commit, and the files that they are about."""
+    """Return sentences about the differences between the checkout and its commit."""
     found = []
     if facts.changed:
         found.append(f"tracked files differ from commit {facts.short}: {listed(facts.changed)}")
@@ -193,7 +192,7 @@ def differences(facts: Facts) -> list[str]:
 
 
 def require_clean(facts: Facts) -> None:
-    """Accept a checkout only if what is built from it is exactly its commit.
+    """Reject a checkout that differs from its commit.
 
     Raises:
         DirtyTree: a file differs from the commit, or is new; the message names them.
@@ -209,7 +208,7 @@ def require_clean(facts: Facts) -> None:
 
 
 def require_release(facts: Facts, tag: str) -> None:
-    """Accept a release only if no file that git tracks was changed.
+    """Reject a release with changed tracked files.
 
     Raises:
         DirtyTree: a tracked file differs from the commit; the message names them.
@@ -224,10 +223,10 @@ def require_release(facts: Facts, tag: str) -> None:
 
 
 def read_here(directory: Path) -> Facts:
-    """The facts of the repository that a directory of this machine lies in.
+    """Return the facts of the repository around a local directory.
 
     Raises:
-        NotAGitRepository: it lies in none, or git cannot read it.
+        NotAGitRepository: there is no repository, or git cannot read it.
     """
     top = command.top(directory)
     if top is None:
@@ -239,18 +238,18 @@ def read_here(directory: Path) -> Facts:
 
 
 def read_if_any(directory: Path) -> Facts | None:
-    """The facts of the repository that a directory of this machine lies in; None where it lies in none.
+    """Return the facts of the repository around a local directory; None if there is no repository.
 
     Raises:
-        NotAGitRepository: there is one, and git cannot read it.
+        NotAGitRepository: git cannot read it.
     """
     return read_here(directory) if command.top(directory) else None
 
 
 def container(repository: dagger.Directory) -> dagger.Container:
-    """Return a container with git and a checkout, of which git starts nothing."""
+    """Return a container with git and a checkout, in which git runs no program of the repository."""
     made = toolchain.with_packages(dag.container().from_(IMAGE), ["git"])
-    # The files are root's here and someone else's in the index of a checkout.
+    # The files belong to root here, and to another user in the checkout's index.
     made = made.with_exec(["git", "config", "--global", "safe.directory", "*"])
     made = made.with_mounted_directory(REPOSITORY, repository).with_workdir(REPOSITORY)
     for name, value in command.environment({}).items():
@@ -259,12 +258,11 @@ def container(repository: dagger.Directory) -> dagger.Container:
 
 
 async def read(repository: dagger.Directory) -> Facts:
-    """The facts of a repository that a caller handed over, with its `.git`.
+    """Return the facts of a repository passed by the caller, with its `.git`.
 
-    git runs in a container, which takes seconds once and is cached for as long as the repository is the
-    same; the engine's own git API gives neither a commit's time nor the tags of a commit. Dagger leaves
-    tracked files that .gitignore names out of a directory: they are among the changed ones, since what is
-    built lacks them.
+    git runs in a container, which takes a few seconds and is cached until the repository changes; the
+    engine's git API has neither commit times nor the tags of a commit. Dagger leaves out tracked files that
+    match .gitignore. They count as changed, since the build lacks them.
 
     Raises:
         NotAGitRepository: it has no `.git`, or git cannot read it.

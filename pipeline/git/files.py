@@ -1,4 +1,4 @@
-"""List the files of a checkout as git sees them, to hand over those of a clean clone and what is new."""
+"""List the files of a checkout by git's rules: tracked, new and ignored ones."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _IGNORED = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--
 _UNTRACKED = ("ls-files", "-z", "--others", "--exclude-standard", "--directory", "--no-empty-directory")
 _TRACKED = ("ls-files", "-z", "--stage")
 _MODULE = "160000 "
-"""How the entry of a submodule begins (git-ls-files(1), `--stage`)."""
+"""The start of a submodule's entry (git-ls-files(1), `--stage`)."""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What git says of the files below a directory, as paths relative to it.
+    """The files below a directory by their state in git, as paths relative to it.
 
     Attributes:
         ignored: files and directories (with `/` at their end) that are ignored and not tracked.
-        untracked: the same of those that are neither.
-        tracked: tracked files; a submodule is one of them, and its files are too.
+        untracked: files and directories that are neither ignored nor tracked.
+        tracked: tracked files, including submodules and their files.
         modules: the submodules.
     """
 
@@ -39,9 +39,9 @@ def listing(top: Path, within: Sequence[str] = ()) -> Listing:
     """List the files of a checkout.
 
     Args:
-        top: its top; outside of a repository the top of files of which git tracks none, where .gitignore
-            counts nevertheless.
-        within: outside of a repository, what to look at, relative to the top; all if there is nothing.
+        top: its top; outside a repository, the top directory of untracked files, to which .gitignore still
+            applies.
+        within: outside a repository, the paths to list, relative to the top; empty means all.
 
     Raises:
         NotAGitRepository: git is not installed, or fails.
@@ -62,13 +62,13 @@ def _checkout(top: Path) -> Listing:
 
 
 def below(listing: Listing, directory: str) -> Listing:
-    """Return a listing with its paths relative to a directory above, of which theirs is given."""
+    """Return a listing with paths relative to a parent; `directory` is the listing's own in it."""
     start = f"{directory}/" if directory else ""
     return Listing(*(tuple(f"{start}{path}" for path in paths) for paths in _columns(listing)))
 
 
 def joined(listings: Iterable[Listing]) -> Listing:
-    """Return several listings as one."""
+    """Merge listings."""
     columns = zip(*map(_columns, listings), strict=True)
     return Listing(*(tuple(itertools.chain.from_iterable(column)) for column in columns))
 
@@ -94,7 +94,7 @@ def _listed(options: Sequence[str], top: Path, within: Sequence[str] = ()) -> Li
 
 
 def _outermost(paths: Sequence[str]) -> tuple[str, ...]:
-    """Leave out paths inside of directories that are listed themselves."""
+    """Leave out paths in directories that are also listed."""
     kept: list[str] = []
     for path in sorted(paths):
         if not (kept and kept[-1].endswith("/") and path.startswith(kept[-1])):

@@ -1,4 +1,4 @@
-"""Make a git directory for build scripts that ask git which commit they are compiled from."""
+"""Make a git directory for build scripts that read the commit from git."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def make(top: Path, output: Path, missing: Iterable[str] = ()) -> None:
 
     Args:
         top: the top of the checkout.
-        output: where to make it; nothing may be there.
-        missing: tracked files that are not handed over.
+        output: the path of the new directory, which must not exist.
+        missing: tracked files that are not in the source.
 
     Raises:
         NotAGitRepository: git fails.
@@ -36,10 +36,10 @@ def make(top: Path, output: Path, missing: Iterable[str] = ()) -> None:
 
 
 def of_repository(repository: dagger.Directory | None) -> dagger.Directory:
-    """Return the git directory of the commit of a checkout that a caller of the module handed over.
+    """Return the git directory for the commit of a checkout passed to the module.
 
     Raises:
-        NotAGitRepository: there is none.
+        NotAGitRepository: there is no repository.
     """
     if repository is None:
         raise NotAGitRepository(

@@ -1,4 +1,4 @@
-"""Parse and order versions by Semantic Versioning 2.0.0, and tags that contain one."""
+"""Parse and order versions by Semantic Versioning 2.0.0, and parse tags that contain one."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def of_tag(tag: str) -> Version | None:
 
 
 def fronted(tag: str) -> list[tuple[str, Version]]:
-    """Return every way to read a git tag as a version with something in front, as `server-v1.4.2`.
+    """Return every way to split a git tag into a prefix and a version, for example `server-v1.4.2`.
 
     The separators are those of cargo-release and release-plz (`-`), of Go modules (`/`) and of npm (`@`).
     """
@@ -67,7 +67,7 @@ def fronted(tag: str) -> list[tuple[str, Version]]:
 
 
 def of_crate(tag: str, crates: Collection[str]) -> Version | None:
-    """Return the version of a crate that a git tag names, by its name or path in front; None for others.
+    """Return the version of a crate in a git tag prefixed with its name or path; None for other tags.
 
     Args:
         tag: for example `server-v1.4.2`, `crates/server/v1.4.2`.

@@ -1,16 +1,16 @@
-"""An image's tags from what git and CI say, by the rules that users of docker's metadata action write.
+"""Derive an image's tags from git and CI, by the rules of docker's metadata action.
 
 A rule is a line such as `type=semver,pattern={{major}}.{{minor}}`. Types, attributes, expressions and the
-order of the tags follow github.com/docker/metadata-action; what differs, because here every tag of the
-repository is known, and because a tag should say nothing but the truth:
+order of the tags follow github.com/docker/metadata-action. The differences, since here every tag of the
+repository is known and a tag must be correct:
 
-- `latest`, `1.2` and `1` only ever move forward: they go to the newest release of all, of 1.2 and of 1, so a
-  fix of an older line does not take them, and no prerelease does, whichever rule finds it;
-- a git tag with the package's name or directory in front (`server-v1.4.2`) is that package's release; for
-  other tags `type=semver` takes `match=`, a regular expression whose first group is the version;
-- `{{major}}` alone gives no tag for a version 0, whose releases may break each other;
-- a dirty tree's tags end in `-dirty`, except those that are spelled out, and it is never `latest`;
-- dates are the commit's (`{{commit_date 'YYYYMMDD'}}`), so the same commit has the same tags tomorrow.
+- `latest`, `1.2` and `1` only move forward: they are the newest release of all, of 1.2 and of 1. A fix of an
+  older line does not move them, nor does a prerelease, with any rule;
+- a git tag prefixed with the package's name or directory (`server-v1.4.2`) is that package's release; for
+  other tags, `type=semver` accepts `match=`, a regular expression whose first group is the version;
+- `{{major}}` alone gives no tag for a version 0, whose releases may be incompatible;
+- tags of a dirty tree end in `-dirty`, except literal ones, and it never gets `latest`;
+- dates are the commit's (`{{commit_date 'YYYYMMDD'}}`), so the same commit always has the same tags.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DEFAULT = (
     "type=ref,event=pr",
     "type=sha",
 )
-"""The rules where none are given."""
+"""The default rules."""
 
 LONGEST = 128
 """Characters of a tag, by the OCI distribution specification."""
@@ -43,23 +43,23 @@ LONGEST = 128
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule: its type and its attributes as they were written."""
+    """A rule: its type and its attributes."""
 
     type: str
     attributes: Mapping[str, str] = field(default_factory=dict)
 
     def get(self, name: str, default: str = "") -> str:
-        """An attribute, or what it is by default."""
+        """Return an attribute, or its default value."""
         return self.attributes.get(name, default)
 
     @property
     def priority(self) -> int:
-        """Tags of rules with a higher one come first; the first tag is the image's version."""
+        """Return the priority; tags of a higher one come first, and the first tag is the image's version."""
         return int(self.get("priority", str(TYPES[self.type].priority)))
 
     @property
     def prefix(self) -> str:
-        """What comes before its tags; a number or a hash alone would not say what it is."""
+        """Return the prefix of its tags, such as `pr-`, since a number or a hash alone would be unclear."""
         return self.get("prefix", {("ref", "pr"): "pr-", ("sha", ""): "sha-"}.get(self._kind, ""))
 
     @property
@@ -76,7 +76,7 @@ def _schedule(rule: Rule, at: BuildContext) -> Found:
 
 
 def _reader(rule: Rule, at: BuildContext) -> Read:
-    """Which version a git tag names to a rule: by the rule's own expression where it has one."""
+    """Return the function that reads a version from a git tag, by the rule's `match` if it has one."""
     if not rule.get("match"):
         return at.read
 
@@ -129,7 +129,7 @@ def _match(rule: Rule, at: BuildContext) -> Found:
 
 
 def _newest(read: Read, at: BuildContext) -> bool:
-    """Whether the version that is built is the newest release."""
+    """Return True if the version to build is the newest release."""
     version = at.version_by(read)
     return version is not None and version.stable and version >= at.releases_by(read)[-1]
 
@@ -143,7 +143,7 @@ def _newest_match(rule: Rule, at: BuildContext) -> bool:
         match = re.search(rule.get("pattern"), tag)
         return semver.of_tag(match[int(rule.get("group", "0"))] or "") if match else None
 
-    # What is no version has no order: as in the metadata action, the last one is the latest.
+    # Other tags than versions have no order: as in the metadata action, the last one is the latest.
     found = any(_match(rule, at))
     return found and (at.version_by(read) is None or _newest(read, at))
 
@@ -179,12 +179,12 @@ class Type:
     """A type of rules.
 
     Attributes:
-        find: the tags of a rule.
+        find: returns the tags of a rule.
         priority: see `Rule.priority`.
-        needs: the attributes it has to have.
-        takes: the attributes it may have.
-        choices: the values of attributes that have only these.
-        newest: whether what a rule found is also `latest`; None where it never is.
+        needs: the required attributes.
+        takes: the optional attributes.
+        choices: the allowed values of attributes, by name; others accept any value.
+        newest: returns True if the rule's tag is also `latest`; None if it never is.
     """
 
     find: Callable[[Rule, BuildContext], Found]
@@ -210,17 +210,17 @@ TYPES: Mapping[str, Type] = {
 
 @dataclass(frozen=True)
 class Rules:
-    """Rules in the order of their priority, and whether a newest release is also `latest`."""
+    """Rules in order of priority, and the setting for `latest`."""
 
     rules: tuple[Rule, ...]
     latest: bool = True
 
 
 def parse(lines: Iterable[str]) -> Rules:
-    """Rules from text, one a line; a line without `=` is a tag spelled out, `latest=false` turns that off.
+    """Parse rules, one per line; a line without `=` is a literal tag, and `latest=false` turns off `latest`.
 
     Raises:
-        InvalidArgument: a type, an attribute or a value that no rule has.
+        InvalidArgument: a type, an attribute or a value is unknown.
     """
     rules, latest = [], True
     for line in filter(None, (line.strip() for text in lines for line in text.splitlines())):
@@ -270,11 +270,11 @@ def _parse_rule(line: str) -> Rule:
 
 
 def tags(rules: Rules, at: BuildContext) -> tuple[str, ...]:
-    """The tags of an image, each once, the one that names its version first.
+    """Return the distinct tags of an image, the one with its version first.
 
     Raises:
-        InvalidArgument: an expression that there is not, or a default branch that nobody knows.
-        ShallowClone: a tag of the newest release is asked for and the clone does not know every tag.
+        InvalidArgument: an expression, or the required default branch, is unknown.
+        ShallowClone: a rule needs the newest release, and the clone may lack tags.
     """
     found: list[str] = []
     for rule in rules.rules:
@@ -290,9 +290,9 @@ def tags(rules: Rules, at: BuildContext) -> tuple[str, ...]:
 
 
 def sanitized(text: str, suffix: str = "") -> str:
-    """Text as a tag that every registry takes, empty if nothing of it is left.
+    """Return a text as a tag that every registry accepts; empty if no character is left.
 
-    What a tag cannot have becomes `-`, as in the metadata action; further, none starts with `.` or `-`.
+    Invalid characters become `-`, as in the metadata action; a leading `.` or `-` is removed.
     """
     name = re.sub(r"[^a-zA-Z0-9._-]+", "-", text).lstrip(".-")
     return name[: LONGEST - len(suffix)] + suffix if name else ""
@@ -307,12 +307,12 @@ def _enabled(rule: Rule, at: BuildContext) -> bool:
 
 
 def from_text(lines: Sequence[str], at: BuildContext) -> tuple[str, ...]:
-    """The tags that rules written as text give, or the default rules where there are none."""
+    """Return the tags by rules written as text, or by the default rules if there are none."""
     return tags(parse(lines or DEFAULT), at)
 
 
 def unread(lines: Sequence[str], at: BuildContext) -> str:
-    """Return what to do about a git tag that no rule understands; empty where one does."""
+    """Return the next step for a git tag that no rule parses; empty if one does."""
     if not at.tags or at.version:
         return ""
     for rule in parse(lines or DEFAULT).rules:
@@ -325,7 +325,7 @@ def unread(lines: Sequence[str], at: BuildContext) -> str:
 
 
 def _rule_for(tag: str) -> str:
-    """A rule that understands a git tag: its version after what is in front, or the tag as it is."""
+    """Return a rule that parses a git tag: its version after the prefix, or the tag unchanged."""
     ways = semver.fronted(tag)
     if not ways:
         return "type=ref,event=tag"
@@ -336,7 +336,7 @@ def _rule_for(tag: str) -> str:
 
 
 def none_given() -> InvalidArgument:
-    """The error for rules that give no tag, where an address asks for one: `latest` would be a guess."""
+    """Return the error for rules that give no tag if an address needs one: `latest` would be a guess."""
     return invalid(
         "the tag rules give no tag for what is built here",
         "name the tag in the address, or add a rule that always gives one, as type=sha",
@@ -344,14 +344,14 @@ def none_given() -> InvalidArgument:
 
 
 UNNAMED: Mapping[str, Callable[[], RustMultiarchError]] = {"shallow": shallow, "no rule": none_given}
-"""Why an image in a repository has no tag, and the error for who needs one."""
+"""The reason why an image in a repository has no tag, and the error if a tag is required."""
 
 
 def needed(lines: Sequence[str], at: BuildContext) -> tuple[str, ...]:
-    """What `from_text` gives, where there has to be a tag.
+    """Return the tags of `from_text`; require at least one.
 
     Raises:
-        InvalidArgument: the rules give none, or cannot be followed.
+        InvalidArgument: the rules give no tag, or are invalid.
         ShallowClone: see `BuildContext.releases`.
     """
     found = from_text(lines, at)
@@ -361,10 +361,10 @@ def needed(lines: Sequence[str], at: BuildContext) -> tuple[str, ...]:
 
 
 def known(lines: Sequence[str], at: BuildContext) -> tuple[tuple[str, ...], str]:
-    """What `from_text` gives, for who may not need a tag, and the word in `UNNAMED` where there is none.
+    """Return the tags of `from_text`, and the key of `UNNAMED` if there are none.
 
     Raises:
-        InvalidArgument: the rules cannot be followed.
+        InvalidArgument: the rules are invalid.
     """
     try:
         found = from_text(lines, at)

@@ -1,1 +1,1 @@
-"""Native libraries: what a crate needs, known before anything is compiled, and where it comes from."""
+"""Determine and provide the native libraries that crates need, before compiling."""

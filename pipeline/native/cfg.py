@@ -9,17 +9,17 @@ _TOKEN = re.compile(r'\s*(?:(?P<word>(?:r#)?[A-Za-z_]\w*)|(?P<text>"[^"]*")|(?P<
 
 
 class _Malformed(Exception):
-    """The expression is none that cargo takes."""
+    """The expression is invalid for cargo."""
 
 
 def holds(expression: str, known: frozenset[str]) -> bool:
-    """Return whether an expression such as `cfg(all(unix, target_arch = "x86_64"))` holds.
+    """Return True if an expression such as `cfg(all(unix, target_arch = "x86_64"))` is true.
 
-    What is malformed does not hold: cargo says what is wrong with it.
+    An invalid expression is false: cargo reports it.
 
     Args:
         expression: with the `cfg(` around it.
-        known: what `rustc --print cfg` prints for the target, a line each.
+        known: the output of `rustc --print cfg` for the target, by line.
     """
     try:
         tokens = list(_tokens(expression))
@@ -45,7 +45,7 @@ def _tokens(text: str) -> Iterator[str]:
 
 
 def _predicate(tokens: list[str], known: frozenset[str]) -> tuple[bool, list[str]]:
-    """Return the value of the expression that some tokens start with, and the tokens after it."""
+    """Return the value of the expression at the start of the tokens, and the tokens after it."""
     name, rest = tokens[0], tokens[1:]
     if rest[:1] == ["("]:
         values, rest = _list(rest[1:], known)
@@ -68,7 +68,7 @@ _JOIN: dict[str, Callable[[list[bool]], bool]] = {
 
 
 def _list(tokens: list[str], known: frozenset[str]) -> tuple[list[bool], list[str]]:
-    """Return the values of a list that its closing bracket ends, and the tokens after that."""
+    """Return the values of a list up to its closing bracket, and the tokens after it."""
     values = []
     while tokens[0] != ")":
         value, tokens = _predicate(tokens, known)

@@ -56,12 +56,12 @@ FLAGS = (
 
 @dataclass(frozen=True)
 class Compiler:
-    """What the builder's rustc says of a target.
+    """The properties of a target, from the builder's rustc.
 
     Attributes:
-        cfgs: what `--print cfg` prints.
-        cpus: the names of `--print target-cpus`; empty where they could not be asked.
-        features: the names of `--print target-features`; empty where they could not be asked.
+        cfgs: the output of `--print cfg`.
+        cpus: the names in `--print target-cpus`; empty if unknown.
+        features: the names in `--print target-features`; empty if unknown.
     """
 
     cfgs: frozenset[str] = frozenset()
@@ -70,29 +70,29 @@ class Compiler:
 
 
 PRINTED = ("cfg", "target-cpus", "target-features")
-"""What rustc is asked to print of each target, in the order of the fields of `Compiler`."""
+"""The `--print` requests for each target, in the order of the fields of `Compiler`."""
 
 
 def compiler(cfgs: str, cpus: str, features: str) -> Compiler:
-    """Return what rustc printed of a target, as data."""
+    """Parse rustc's output for a target."""
     return Compiler(cfg.known(cfgs), _names(cpus), _names(features))
 
 
 def _names(printed: str) -> frozenset[str]:
-    """Return the names of a list of rustc's: the first word of each line that is set in."""
+    """Return the names in a list printed by rustc: the first word of each indented line."""
     return frozenset(re.findall(r"^ +([\w.+-]+)", printed, re.MULTILINE))
 
 
 @dataclass(frozen=True)
 class Given:
-    """Flags for rustc and the place that gives them."""
+    """Flags for rustc and their origin."""
 
     words: tuple[str, ...] = ()
     place: str = PLACE
 
     @property
     def text(self) -> str:
-        """The flags joined with spaces."""
+        """Return the flags joined with spaces."""
         return " ".join(self.words)
 
 
@@ -107,13 +107,13 @@ def flags(
 ) -> Given:
     """Return the flags for rustc that apply to a triple.
 
-    The variables go before all tables, and those of `[target]` before those of `[build]` (the cargo book,
-    "build.rustflags"); all that hold of `[target]` are joined.
+    The variables take precedence over all tables, and `[target]` over `[build]` (the cargo book,
+    "build.rustflags"); all matching tables of `[target]` are joined.
 
     Args:
-        documents: cargo's configurations, those that count more last.
+        documents: cargo's configurations, in increasing precedence.
         triple: the target's.
-        compiler: what rustc says of it, for tables named `cfg(…)`.
+        compiler: its properties, for tables named `cfg(…)`.
         environment: variables of the compile.
     """
     environment = environment or {}
@@ -141,7 +141,7 @@ def flags(
 
 
 def _words(value: object) -> list[str]:
-    """Return flags that are written as one string or as a list."""
+    """Return flags from one string or a list."""
     if isinstance(value, str):
         return value.split()
     return [word for word in value if isinstance(word, str)] if isinstance(value, list) else []
@@ -155,14 +155,14 @@ def added(
     compiler: Compiler = Compiler(),
     environment: Mapping[str, str] | None = None,
 ) -> Needs:
-    """What a target needs, with what the project's configuration asks for.
+    """Return a target's needs, including those of the project's configuration.
 
     Args:
-        needs: what its native crates need.
-        documents: cargo's configurations, those that count more last.
+        needs: the needs of its native crates.
+        documents: cargo's configurations, in increasing precedence.
         triple: the target's.
         platform: the target's, for messages.
-        compiler: what rustc says of the target.
+        compiler: the properties of the target.
         environment: variables of the compile.
     """
     given = flags(documents, triple, compiler, environment)
@@ -187,9 +187,9 @@ _OPTION = re.compile(r"(?:^| )(?:-C ?|--codegen[ =])(target-cpu|target-feature)=
 
 
 def _foreign(given: Given, triple: str, compiler: Compiler) -> list[tuple[str, str]]:
-    """Return processors and features that the target does not have, each with what to do.
+    """Return processors and features that the target does not have, each with the next step.
 
-    rustc passes the names on to LLVM, which ignores what it does not know with a warning.
+    rustc passes the names to LLVM, which ignores unknown ones with a warning.
     """
     found = []
     for option, value in _OPTION.findall(given.text):

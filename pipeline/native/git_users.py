@@ -1,4 +1,4 @@
-"""Find build scripts and macros that ask git, before anything is compiled: the source has no `.git`."""
+"""Find build scripts and macros that call git, before compiling: the source has no `.git`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pipeline.project.tree import TreeCrate
 
 @dataclass(frozen=True)
 class GitUser:
-    """A row: a crate whose macro or build script asks git.
+    """A row: a crate whose macro or build script calls git.
 
     Attributes:
         name: the crate's name.
-        features: those of which one has to be on; it always asks if there are none.
-        source: the page that says so.
+        features: features of which one must be enabled; empty if it always calls git.
+        source: the documentation.
     """
 
     name: str
@@ -46,18 +46,18 @@ ADVICE = "--git-metadata hands over the commit and its tags; or pass the value w
 
 
 def crates(found: Iterable[TreeCrate]) -> list[str]:
-    """Return the names of the crates that ask git."""
+    """Return the names of the crates that call git."""
     rows = [(crate, _BY_NAME[crate.name]) for crate in found if crate.name in _BY_NAME]
     return sorted({crate.name for crate, row in rows if not row.features or row.features & crate.features})
 
 
 def starts_git(build_script: str) -> bool:
-    """Tell whether the code of a build script asks git, as far as its text says."""
+    """Return True if a build script calls git, judging by its text."""
     return _STARTS.search(build_script) is not None
 
 
 def warnings(found: Iterable[TreeCrate], scripts: Mapping[str, str]) -> list[str]:
-    """Return sentences about what asks git and will not find a commit.
+    """Return warnings about crates and build scripts that call git and will not find a commit.
 
     Args:
         found: the crates of the build.

@@ -409,4 +409,4 @@ LINKER_NAMES = {
     "zmq": "libzmq3-dev",
     "zstd": "libzstd-dev",
 }
-"""Libraries that no row above provides, with their package in bookworm."""
+"""Libraries without a row above, with their package in bookworm."""

@@ -24,13 +24,13 @@ _PART = "== next answer"
 
 @dataclass(frozen=True)
 class Examined:
-    """What a build needs.
+    """The needs of a build.
 
     Attributes:
-        needs: of each target, what its native crates and its flags imply.
-        crates: what is built, by name and version.
+        needs: for each target, the needs of its native crates and its flags.
+        crates: the built crates, by name and version.
         rustc: the compiler's version.
-        declared: the packages that declare the Rust they need.
+        declared: the packages with a `rust-version`.
     """
 
     needs: tuple[Needs, ...]
@@ -51,7 +51,7 @@ async def examine(
     everywhere: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
 ) -> Examined:
-    """Return what the crates of the build need, for each target.
+    """Return the needs of the build's crates, for each target.
 
     Args:
         container: a container with cargo, the source and the dependencies.
@@ -59,10 +59,10 @@ async def examine(
         targets: the targets of the build.
         libc: the C library of all targets.
         glibc: oldest glibc the programs run on; empty means the distribution's.
-        configured: cargo's configurations, those that count more last.
+        configured: cargo's configurations, in increasing precedence.
         scripts: the text of each package's build script, by the package's name.
         git_metadata: true if the builder has git and the commit.
-        everywhere: arguments that every command of cargo's gets.
+        everywhere: arguments for every cargo command.
         environment: variables of the compile.
 
     Raises:
@@ -114,7 +114,7 @@ async def examine(
 def prepared(
     container: dagger.Container, targets: Sequence[Target], found: Sequence[Needs], extra: Sequence[str]
 ) -> dagger.Container:
-    """Return a builder with everything that the native dependencies need, what changes least first.
+    """Return a builder with the needs of the native dependencies; those that change least come first.
 
     Args:
         container: the builder, with the cross compilers.

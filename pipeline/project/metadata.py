@@ -21,7 +21,7 @@ class Package:
     Attributes:
         bins: its binaries, each with its required features.
         features: its features, each with the features it enables.
-        directory: where its manifest is.
+        directory: the directory of its manifest.
     """
 
     name: str
@@ -52,9 +52,9 @@ class Binary:
 
     Attributes:
         package: the package's name.
-        name: its own.
-        version: the package's.
-        directory: where the package's manifest is.
+        name: its name.
+        version: the package's version.
+        directory: the directory of the package's manifest.
     """
 
     package: str
@@ -135,14 +135,14 @@ def build_scripts(metadata: str) -> dict[str, str]:
 
 
 def specification(name: str, version: str, directory: str, lock: str) -> str:
-    """Return what names a package of the project for `--package` (the cargo book, "Package ID").
+    """Return a package's argument for `--package` (the cargo book, "Package ID").
 
-    It is the name where a dependency does not have it too, since every cargo understands that.
+    It is the name unless a dependency has the same one, since every version of cargo accepts a name.
 
     Args:
-        name: the package's.
-        version: the package's.
-        directory: where its manifest is.
+        name: the package's name.
+        version: the package's version.
+        directory: the directory of its manifest.
         lock: the lock file.
     """
     entries = cargo_toml.read(lock).get("package", [])
@@ -158,7 +158,7 @@ def specification(name: str, version: str, directory: str, lock: str) -> str:
 
 
 def relocated(command: Sequence[str], place: str, other: str) -> tuple[str, ...]:
-    """Return a command whose package IDs are those of the same project in another directory."""
+    """Return a command with its package IDs changed for the project's path in another directory."""
     return tuple(word.replace(f"path+file://{place}", f"path+file://{other}") for word in command)
 
 

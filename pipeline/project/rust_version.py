@@ -11,11 +11,13 @@ rustc --version
 cargo metadata --locked --format-version 1 "$@" >/tmp/metadata.json
 grep -oE '"name":"[^"]*","version":"[^"]*","id":|"rust_version":"[^"]*"' /tmp/metadata.json || :
 """
-"""Shell lines that print the compiler's version, then of each package its name and, where it declares one,
-its `rust-version`; the arguments go to cargo. All of the metadata would be megabytes."""
+"""Shell lines that print the compiler's version, then each package's name and `rust-version`, if any.
+
+The arguments are passed to cargo. The complete metadata would be megabytes.
+"""
 
 IGNORE = "--ignore-rust-version"
-"""The argument with which cargo takes no notice of any."""
+"""The argument with which cargo ignores `rust-version`."""
 
 _PACKAGE = re.compile(r'"name":"([^"]*)","version":"([^"]*)"')
 _DECLARED = re.compile(r'"rust_version":"([\d.]+)"')
@@ -23,7 +25,7 @@ _DECLARED = re.compile(r'"rust_version":"([\d.]+)"')
 
 @dataclass(frozen=True)
 class Declared:
-    """A package that declares the Rust it needs."""
+    """A package with a `rust-version`."""
 
     name: str
     version: str
@@ -31,7 +33,7 @@ class Declared:
 
 
 def read(output: str) -> tuple[str, tuple[Declared, ...]]:
-    """Return what `SHOW` printed: the compiler's version, and the packages that declare one."""
+    """Parse the output of `SHOW`: the compiler's version, and the packages with a `rust-version`."""
     compiler = re.search(r"^rustc (\d+(?:\.\d+)*)", output, re.MULTILINE)
     found, package = [], ("", "")
     for line in output.splitlines():
@@ -45,12 +47,12 @@ def read(output: str) -> tuple[str, tuple[Declared, ...]]:
 def too_new(
     declared: Iterable[Declared], compiler: str, crates: Iterable[tuple[str, str]]
 ) -> tuple[Declared, ...]:
-    """Return the packages that need a newer Rust, those that need the newest first.
+    """Return the packages that need a newer Rust, sorted by it, newest first.
 
     Args:
-        declared: the packages that declare a version.
-        compiler: the version there is, for example 1.96.0; empty if it is not known.
-        crates: what is really built, by name and version.
+        declared: the packages with a `rust-version`.
+        compiler: the compiler's version, for example 1.96.0; empty if unknown.
+        crates: the crates to build, by name and version.
     """
     built = set(crates)
     newer = [
@@ -62,6 +64,6 @@ def too_new(
 
 
 def numbers(version: str) -> tuple[int, int, int]:
-    """Return a version as numbers; the parts that are left out are zero."""
+    """Return a version as numbers; omitted parts are zero."""
     major, minor, patch, *_ = [*map(int, version.split(".")), 0, 0]
     return major, minor, patch

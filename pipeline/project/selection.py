@@ -155,18 +155,18 @@ def feature_arguments(choice: Choice) -> list[str]:
 
 
 def package_arguments(binaries: Sequence[Binary], lock: str = "") -> list[str]:
-    """`--package` once for each package that has a chosen binary.
+    """Return `--package` for each package with a chosen binary.
 
     Args:
-        binaries: the chosen ones.
-        lock: the lock file, which says whether a name is enough.
+        binaries: the chosen binaries.
+        lock: the lock file, to find ambiguous names.
     """
     names = dict.fromkeys(specification(b.package, b.version, b.directory, lock) for b in binaries)
     return [argument for name in names for argument in ("--package", name)]
 
 
 def chosen_package(project: Project, choice: Choice, lock: str = "") -> list[str]:
-    """`--package` for the package that a choice names; nothing where it names none."""
+    """Return `--package` for the chosen package; nothing without one."""
     packages = _selected(project, choice) if choice.package else []
     return [
         argument
@@ -184,9 +184,9 @@ def build_command(
     all targets.
 
     Args:
-        choice: how they are built.
-        binaries: what is built.
-        triples: what for.
+        choice: the options of the build.
+        binaries: the binaries to build.
+        triples: the targets' triples.
         lock: the lock file.
     """
     command = ["cargo", "build", "--locked", "--profile", choice.profile]

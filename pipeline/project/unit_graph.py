@@ -1,12 +1,12 @@
-"""The crates that each binary is really built from: cargo's own plan of the build, not the whole lock file.
+"""Read the crates in each binary from cargo's unit graph, not from the whole lock file.
 
-`cargo metadata` joins the features of all members and of build and target platform, and a lock file names
-what other platforms and tests need. What cargo will compile for one command line only its unit graph says:
-every unit with its package, features, platform and dependencies. That option of `cargo build` is unstable,
-so it is asked for with RUSTC_BOOTSTRAP=1 in a command that compiles nothing. With that variable cargo also
-takes the table `[unstable]` of its configuration, which a stable one passes over, and so would describe
-another build: where the build does not have the variable, cargo gets the configuration without that table.
-The format has had one version since 2019, and another one is an error here rather than a guess.
+`cargo metadata` joins the features of all members and of build and target platform, and a lock file has the
+dependencies of other platforms and tests. Only the unit graph has what cargo compiles for one command line:
+every unit with its package, features, platform and dependencies. That option of `cargo build` is unstable, so
+it is used with RUSTC_BOOTSTRAP=1 in a command that compiles nothing. With that variable, cargo also uses the
+table `[unstable]` of its configuration, which a stable cargo ignores, and would describe another build. If
+the build does not have the variable, cargo gets the configuration without that table. The format has had one
+version since 2019, and another one is an error here rather than a guess.
 (https://doc.rust-lang.org/nightly/cargo/reference/unstable.html#unit-graph)
 """
 
@@ -82,10 +82,10 @@ FOLDER = "/crates"
 METADATA = "metadata.json"
 STABLE = "/stable"
 CHANNEL = "__CARGO_TEST_CHANNEL_OVERRIDE_DO_NOT_USE_THIS"
-"""Goes before RUSTC_BOOTSTRAP where it is set."""
+"""A variable of cargo's tests, which takes precedence over RUSTC_BOOTSTRAP."""
 CONFIGURATIONS = ("**/.cargo/config", "**/.cargo/config.toml")
 ELSEWHERE = ("/.cargo/config.toml",)
-"""Where a builder that was supplied has its own."""
+"""The path of a custom builder's configuration."""
 
 
 def script(commands: Sequence[Sequence[str]], everywhere: Sequence[str] = ()) -> str:
@@ -103,7 +103,7 @@ def script(commands: Sequence[Sequence[str]], everywhere: Sequence[str] = ()) ->
         f"rustc --version > {FOLDER}/rustc.txt",
         "workspace=$(cargo locate-project --workspace --message-format plain)",
         f'cp "${{workspace%.toml}}.lock" {FOLDER}/Cargo.lock',
-        # Where the build's own cargo takes no unstable options, it passes over the table for them.
+        # If the build's cargo has no unstable options, it ignores their table.
         "cargo -Z unstable-options locate-project >/dev/null 2>&1 ||"
         f" [ ! -d {STABLE} ] || cp -R {STABLE}/. /",
         f"unset {CHANNEL}",
@@ -129,7 +129,7 @@ class Answer:
 
 
 def stable(configuration: str) -> str | None:
-    """Return a configuration of cargo's as a stable cargo reads it; None where that is what it is already."""
+    """Return a cargo configuration without unstable options; None if it has none."""
     document = cargo_toml.read(configuration)
     if "unstable" not in document:
         return None
@@ -137,12 +137,12 @@ def stable(configuration: str) -> str | None:
 
 
 async def with_stable(container: dagger.Container, folder: dagger.Directory, place: str) -> dagger.Container:
-    """A container that has, below `STABLE`, the configurations that `script` is to put in place.
+    """Return a container with the configurations that `script` puts in place, below `STABLE`.
 
     Args:
         container: the builder.
-        folder: what it has of the project.
-        place: where it has that.
+        folder: the project's files in it.
+        place: their path in it.
     """
     found = [
         (await container.file(path).contents(), path) for path in ELSEWHERE if await container.exists(path)
@@ -164,7 +164,7 @@ def ask(
         container: the builder, with all dependencies fetched.
         commands: the commands of the build.
         name: a name that is unique among the builders of an image.
-        everywhere: arguments that every command of cargo's gets.
+        everywhere: arguments for every cargo command.
     """
     asked = container.with_exec(["sh", "-ec", script(commands, everywhere)]).directory(FOLDER)
     return dag.directory().with_directory(name, asked)

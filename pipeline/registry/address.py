@@ -1,4 +1,4 @@
-"""Image addresses: their grammar, and where one image is to go."""
+"""Parse image addresses, and determine the destinations of an image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.errors import InvalidAddress
 
 DOCKER_HUB = "docker.io"
 DOCKER_HUB_NAMES = frozenset({"index.docker.io", "registry-1.docker.io"})
-"""Other hosts of Docker Hub, which are found in old addresses and logins."""
+"""Other hosts of Docker Hub, in old addresses and logins."""
 
 # The grammar of github.com/distribution/reference: [domain[:port]/]path[:tag][@digest].
 _HOST = (
@@ -28,7 +28,7 @@ _EXAMPLE = "write it as host/name:tag, for example ghcr.io/me/app:1.2.3"
 
 @dataclass(frozen=True)
 class Address:
-    """A parsed image address; `digest` is empty where none was written."""
+    """A parsed image address; `digest` is empty if it has none."""
 
     host: str
     repository: str
@@ -37,12 +37,12 @@ class Address:
 
     @property
     def reference(self) -> str:
-        """What a registry is asked for: the digest, which is exact, before the tag."""
+        """Return the digest, or the tag if there is no digest."""
         return self.digest or self.tag
 
     @property
     def name(self) -> str:
-        """Host and repository."""
+        """Return host and repository."""
         return f"{self.host}/{self.repository}"
 
     def __str__(self) -> str:
@@ -51,7 +51,7 @@ class Address:
 
 @dataclass(frozen=True)
 class Destination:
-    """One repository, and the tags that an image gets there."""
+    """A repository, and the tags of an image there."""
 
     host: str
     repository: str
@@ -59,20 +59,20 @@ class Destination:
 
     @property
     def name(self) -> str:
-        """Host and repository, as an address starts."""
+        """Return host and repository, the start of an address."""
         return f"{self.host}/{self.repository}"
 
 
 def known_host(host: str) -> str:
-    """A registry's host by the name that it has in addresses: Docker Hub has several."""
+    """Return a registry's host as in addresses: Docker Hub has several names."""
     return DOCKER_HUB if host in DOCKER_HUB_NAMES else host
 
 
 def parse_address(address: str) -> Address:
-    """An image address taken apart; without a host it means Docker Hub, without a tag `latest`.
+    """Parse an image address; the default host is Docker Hub, the default tag `latest`.
 
     Raises:
-        InvalidAddress: the registry would refuse it; the message names the character at fault.
+        InvalidAddress: the address is invalid; the message has the first invalid character.
     """
     match = _ADDRESS.fullmatch(address)
     if match is None:
@@ -92,7 +92,7 @@ def parse_address(address: str) -> Address:
 
 
 def lowered(address: str) -> str:
-    """Return an address with its repository in lower case; host and tag stay as they are."""
+    """Return an address with its repository in lower case; host and tag are unchanged."""
     host = re.match(rf"{_HOST}/", address, re.ASCII)
     start = host.end() if host else 0
     name, colon, tag = address[start:].partition(":")
@@ -100,10 +100,10 @@ def lowered(address: str) -> str:
 
 
 def parse_source(address: str) -> Address:
-    """The address of an image that exists, which a digest may name: `host/name[:tag][@sha256:…]`.
+    """Parse the address of an existing image, possibly with a digest: `host/name[:tag][@sha256:…]`.
 
     Raises:
-        InvalidAddress: it is none.
+        InvalidAddress: the address is invalid.
     """
     name, at, digest = address.partition("@")
     if at and not re.fullmatch(_DIGEST, digest):
@@ -117,10 +117,10 @@ def parse_source(address: str) -> Address:
 
 
 def parse_tag(tag: str) -> str:
-    """A tag, as it is.
+    """Check and return a tag.
 
     Raises:
-        InvalidAddress: no registry takes it; the message names the character at fault.
+        InvalidAddress: the tag is invalid; the message has the first invalid character.
     """
     if re.fullmatch(_TAG, tag, re.ASCII):
         return tag
@@ -136,14 +136,14 @@ def parse_tag(tag: str) -> str:
 
 
 def destinations(addresses: Iterable[str], tags: Sequence[str] = ()) -> tuple[Destination, ...]:
-    """Where an image goes: each repository once, with every tag that an address or `tags` gives it.
+    """Return an image's destinations: each repository once, with the tags of its addresses and of `tags`.
 
     Args:
-        addresses: image addresses; several of one repository add up.
-        tags: further tags, for every repository.
+        addresses: image addresses; those of the same repository are merged.
+        tags: additional tags, for every repository.
 
     Raises:
-        InvalidAddress: an address or a tag is none, or there is no address.
+        InvalidAddress: an address or a tag is invalid, or there is no address.
     """
     more = [parse_tag(tag) for tag in tags]
     found: dict[tuple[str, str], dict[str, None]] = {}
@@ -158,13 +158,13 @@ def destinations(addresses: Iterable[str], tags: Sequence[str] = ()) -> tuple[De
 
 
 def open_to_tags(address: str) -> bool:
-    """Whether an address has the form of one and no tag."""
+    """Return True if an address is valid and has no tag."""
     match = _ADDRESS.fullmatch(address)
     return match is not None and match["tag"] is None
 
 
 def tagged(addresses: Iterable[str], tags: Sequence[str]) -> list[str]:
-    """The addresses, those without a tag once with each of the tags; all as they are where there are none."""
+    """Return the addresses, with each tag added to those without a tag; unchanged if there are no tags."""
     found = []
     for address in addresses:
         found += [f"{address}:{tag}" for tag in tags] if tags and open_to_tags(address) else [address]
@@ -172,24 +172,24 @@ def tagged(addresses: Iterable[str], tags: Sequence[str]) -> list[str]:
 
 
 BINARY = "{bin}"
-"""What stands for the binary's name in an address."""
+"""The placeholder for the binary's name in an address."""
 
 
 def named(address: str, binary: str) -> str:
-    """The address of one binary's image: `{bin}` in it stands for the binary's name.
+    """Return the address of one binary's image; `{bin}` in it is replaced by the binary's name.
 
-    A binary may have a name that no repository may have; what is in the way becomes `-`.
+    Characters that are invalid in a repository's name become `-`.
     """
     return address.replace(BINARY, re.sub(r"[^a-z0-9._-]", "-", binary.lower()).strip("._-"))
 
 
 def named_somehow(addresses: Iterable[str]) -> list[str]:
-    """Addresses with some name for the binary's, to look at their form and hosts before it is known."""
+    """Return addresses with an example of a binary's name, to check them before the name is known."""
     return [named(address, "bin") for address in addresses]
 
 
 def _fault(address: str) -> str:
-    """The first character that no address has at its place, else the first that does not fit the rest."""
+    """Return the first character that is invalid in any address, else the first that does not match here."""
     host = re.match(rf"(?:{_HOST})/", address, re.ASCII)
     start = host.end() if host else 0
     strange = re.compile(r"[^a-z0-9._/:-]|(?<=:)[^\w]", re.ASCII).search(address, start)

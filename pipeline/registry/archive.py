@@ -130,7 +130,7 @@ async def pull(address: Address, path: Path, registries: Registries) -> bool:
 
 
 async def _download(repository: Repository, blob: Descriptor, path: Path) -> str:
-    """Write a blob to a file; the digest of what came, which is not more than its size says."""
+    """Write a blob to a file, at most as many bytes as its size; return the digest of the content."""
     got, left = hashlib.sha256(), blob.size
     async with repository.blob(blob.digest) as pieces, await anyio.open_file(path, "wb") as file:
         async for piece in pieces:

@@ -229,7 +229,7 @@ async def _run_helper(program: str, key: str, environ: Mapping[str, str]) -> Log
 
 
 def _login(entry: Mapping[str, Any]) -> Login | None:
-    """The credentials of one `auths` entry; None where a helper has them."""
+    """Return the credentials of an `auths` entry; None if a helper has them."""
     if token := entry.get("identitytoken"):
         return Login(identity_token=str(token))
     try:

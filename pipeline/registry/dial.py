@@ -1,11 +1,10 @@
-"""Reaching registries: address, scheme and certificates of each host, one connection pool for all.
+"""Connect to registries: address, scheme and certificates of each host, and one connection pool.
 
-TLS everywhere. Only this machine itself (the loopback addresses) and hosts named by an option may be
-spoken to in plain HTTP.
+Connections use TLS. Plain HTTP is allowed only for loopback addresses and hosts named by an option.
 
-A module's function runs in a container of the engine, whose loopback is its own. There, a loopback
-registry is reached through a Dagger service that the caller passes, so no container can reach what its
-caller did not hand out; `via` says where the service answers.
+A module's function runs in a container of the engine, with a separate loopback interface. There, a loopback
+registry is reached through a Dagger service passed by the caller, so that a container can reach only what its
+caller allows; `via` has the service's address.
 """
 
 from __future__ import annotations
@@ -33,13 +32,13 @@ PROBE_SECONDS = 5.0
 
 
 def to_stderr(line: str) -> None:
-    """A line of progress."""
+    """Print a line of progress."""
     print(printable(line), file=sys.stderr, flush=True)
 
 
 @dataclass
 class Registries:
-    """Every registry of one push, each signed in to at most once."""
+    """The registries of a push, with at most one login each."""
 
     client: httpx.AsyncClient
     keychain: Keychain
@@ -50,7 +49,7 @@ class Registries:
     _dialling: anyio.Lock = field(default_factory=anyio.Lock)
 
     async def registry(self, host: str) -> Registry:
-        """The registry of a host as image addresses name it."""
+        """Return the registry of a host, named as in image addresses."""
         async with self._dialling:
             if host not in self._known:
                 base = await self._base(host)
@@ -69,7 +68,7 @@ class Registries:
         return base.copy_with(scheme="http") if plain else base
 
     async def _speaks_tls(self, base: httpx.URL) -> bool:
-        """Whether TLS is spoken at a loopback address. An unknown certificate is TLS, too."""
+        """Return True if a loopback address uses TLS, even with an unknown certificate."""
         try:
             await self.client.get(base, timeout=PROBE_SECONDS)
         except httpx.TransportError as error:
@@ -87,18 +86,18 @@ async def registries(
     certificates: Path | None = None,
     say: Say = to_stderr,
 ) -> AsyncIterator[Registries]:
-    """What reaches registries, for the length of the block.
+    """Yield the registry connections, and close them after the block.
 
     Args:
-        keychain: who signs in where.
-        plain_http: hosts (with their port) that may be spoken to without TLS.
-        via: where hosts answer instead, host and port each, by the host in image addresses.
-        retry: how failures are met.
+        keychain: looks up the credentials of a host.
+        plain_http: hosts (with their port) to use plain HTTP for.
+        via: other addresses (host and port) to connect to, by the host in image addresses.
+        retry: the retry policy.
         certificates: a file of authorities to trust besides this system's.
-        say: told of every retry.
+        say: called with a line for every retry.
     """
     context = trusted(certificates)
-    # A mount stands before the proxies of the environment for its own host or scheme, and for no other.
+    # A mount takes precedence over the environment's proxies only for its own host or scheme.
     mounts: dict[str, httpx.AsyncBaseTransport] = {
         scheme: Proxied(context, proxy) for scheme, proxy in proxies(urllib.request.getproxies()).items()
     }
@@ -109,14 +108,14 @@ async def registries(
 
 
 class Redialled(httpx.AsyncBaseTransport):
-    """Connections to a host that lead to another: names, certificates and locations stay the host's."""
+    """A transport that connects to another address; host names and certificates are still the host's."""
 
     def __init__(self, context: ssl.SSLContext, to: str) -> None:
         self._transport = httpx.AsyncHTTPTransport(verify=context)
         self._to = httpx.URL(f"//{to}")
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request elsewhere; it is another one, so that the first keeps its address."""
+        """Send a copy of a request to the other address; the original keeps its URL."""
         sent = httpx.Request(
             request.method,
             request.url.copy_with(host=self._to.host, port=self._to.port),
@@ -132,9 +131,9 @@ class Redialled(httpx.AsyncBaseTransport):
 
 
 class Proxied(httpx.AsyncBaseTransport):
-    """Connections through a proxy, and past it to this machine itself, as docker makes them.
+    """A transport that uses a proxy, except for loopback addresses, like docker.
 
-    httpx by itself asks a proxy for loopback addresses, too; there they are the proxy's own machine.
+    httpx also uses a proxy for loopback addresses, which would then be the proxy's machine.
     """
 
     def __init__(self, context: ssl.SSLContext, proxy: str) -> None:
@@ -142,7 +141,7 @@ class Proxied(httpx.AsyncBaseTransport):
         self._proxied = httpx.AsyncHTTPTransport(verify=context, proxy=proxy)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request the way that its host wants."""
+        """Send a request, directly or through the proxy."""
         transport = self._direct if is_loopback_name(request.url.host) else self._proxied
         return await transport.handle_async_request(request)
 
@@ -153,11 +152,11 @@ class Proxied(httpx.AsyncBaseTransport):
 
 
 def proxies(environment: Mapping[str, str]) -> dict[str, str]:
-    """The proxies that httpx takes from the environment, by its pattern of the requests they are for.
+    """Return the proxies that httpx reads from the environment, by their URL pattern.
 
     Args:
-        environment: what `urllib.request.getproxies` found; `no` names exceptions, which are left to httpx
-            but for the one that ends all proxies.
+        environment: the output of `urllib.request.getproxies`; httpx handles the exceptions in `no`, except
+            the one that disables all proxies.
     """
     if "*" in (host.strip() for host in environment.get("no", "").split(",")):
         return {}
@@ -168,12 +167,12 @@ def proxies(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host, as image addresses name it, is this machine."""
+    """Return True if a host, named as in image addresses, is this machine."""
     return is_loopback_name(httpx.URL(f"//{host}").host)
 
 
 def trusted(certificates: Path | None = None) -> ssl.SSLContext:
-    """This system's certificate authorities, and those of a file."""
+    """Return a TLS context with this system's certificate authorities and those of a file."""
     context = ssl.create_default_context()
     paths = ssl.get_default_verify_paths()
     if not paths.cafile and not paths.capath:  # pragma: no cover - a system without any

@@ -1,4 +1,4 @@
-"""The OCI distribution API: the blobs, manifests, tags and referrers of one repository."""
+"""Use the OCI distribution API: the blobs, manifests, tags and referrers of one repository."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from pipeline.registry.transport import Registry
 ACCEPT = {"Accept": ", ".join((INDEX, MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST))}
 OR_NOT = frozenset({200, 404})
 NO_SUCH_API = frozenset({400, 404, 405, 406, 501})
-"""What registries without the referrers API answer to it."""
+"""Response statuses of registries without the referrers API."""
 
 MAX_MANIFEST_BYTES = 4 << 20
-"""What registries have to take, by the specification; what is larger is no manifest."""
+"""The maximum size of a manifest, which registries have to accept by the specification."""
 
 MAX_PAGES = 100
-"""Pages of referrers that are read; a registry that has more is not believed."""
+"""The maximum number of pages of referrers, against registries that never end."""
 
 Open = Callable[[], AsyncGenerator[bytes, None]]
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """A manifest as a registry gave it."""
+    """A manifest downloaded from a registry."""
 
     descriptor: Descriptor
     body: bytes
@@ -48,7 +48,7 @@ class Fetched:
 
 @dataclass(frozen=True)
 class Repository:
-    """One repository of a registry."""
+    """A repository of a registry."""
 
     registry: Registry
     name: str
@@ -56,24 +56,24 @@ class Repository:
 
     @property
     def scope(self) -> str:
-        """The rights that a token needs here."""
+        """Return the scope that a token needs for this repository."""
         return f"repository:{self.path}:{self.actions}"
 
     @property
     def path(self) -> str:
-        """The repository's path at the registry; Docker Hub's official images have a namespace there."""
+        """Return the repository's path at the registry; Docker Hub's official images have a namespace."""
         official = self.registry.host == DOCKER_HUB and "/" not in self.name
         return f"library/{self.name}" if official else self.name
 
     async def upload(self, blob: Descriptor, content: Open, mount_from: str = "") -> str:
-        """Have a blob here; how it came: `present`, `mounted` or `uploaded`.
+        """Upload a blob unless it is there; return `present`, `mounted` or `uploaded`.
 
-        A dropped connection makes a new upload of this blob, after a look whether it arrived all the
-        same. (A registry discards what it got of a broken upload: measured on docker-registry 2.8.2.)
+        After a dropped connection, check whether the blob arrived, and upload it again if not. (A registry
+        discards the bytes of an incomplete upload: measured on docker-registry 2.8.2.)
 
         Args:
-            blob: what it is; the registry checks the digest.
-            content: its bytes, from their start, each time it is called.
+            blob: its descriptor; the registry checks the digest.
+            content: opens its bytes, from the start each time it is called.
             mount_from: a repository of the same registry that may have it.
         """
         return await self.registry.persist(lambda: self._upload_once(blob, content, mount_from))
@@ -108,14 +108,14 @@ class Repository:
         return "uploaded"
 
     def blob(self, digest: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """A blob's bytes, piece by piece, as they come."""
+        """Stream the bytes of a blob."""
         return self.registry.stream(f"{self.path}/blobs/{digest}", scope=self.scope)
 
     async def small_blob(self, blob: Descriptor) -> bytes:
-        """A blob whole, for documents.
+        """Return all bytes of a small blob, such as a config.
 
         Raises:
-            PublishError: its bytes do not have its digest.
+            PublishError: the content does not match the digest.
         """
         answer = await self._ask("GET", f"blobs/{blob.digest}", accept=frozenset({200}))
         body = self._checked(blob.digest, answer.content)
@@ -126,10 +126,10 @@ class Repository:
         return body
 
     async def manifest(self, reference: str) -> Fetched | None:
-        """A manifest by tag or digest; None where there is none.
+        """Return a manifest by tag or digest; None if it does not exist.
 
         Raises:
-            PublishError: its bytes do not have the digest asked for, or are too many.
+            PublishError: the content is too large, or does not match the requested digest.
         """
         answer = await self._ask("GET", f"manifests/{reference}", headers=ACCEPT, accept=OR_NOT)
         if answer.status_code == 404:
@@ -139,7 +139,7 @@ class Repository:
         return Fetched(Descriptor(media_type, digest_of(body), len(body)), body)
 
     async def put_manifest(self, reference: str, media_type: str, body: bytes) -> str:
-        """Store a manifest under a digest or a tag; the subject that the registry took note of, if any."""
+        """Store a manifest by digest or tag; return the subject that the registry acknowledged, if any."""
         return await self.registry.persist(lambda: self._put_manifest_once(reference, media_type, body))
 
     async def _put_manifest_once(self, reference: str, media_type: str, body: bytes) -> str:
@@ -152,23 +152,23 @@ class Repository:
             accept=frozenset({200, 201, 202, 400}),
         )
         if answer.status_code == 400:
-            # docker-registry 2.8 says so, too, where another push of the same content is writing at the
-            # moment; that the digest is right is known here.
+            # docker-registry 2.8 also responds like this during another push of the same content; the digest
+            # is known to be correct.
             if "DIGEST_INVALID" in answer.text:
                 raise TransientError("it answered 400 DIGEST_INVALID to a manifest with the right digest")
             raise self.registry.refusal(answer)
         return str(answer.headers.get("OCI-Subject", ""))
 
     async def delete_tag(self, tag: str) -> bool:
-        """Take a tag away, and nothing else; False where the registry cannot do that."""
+        """Delete only a tag; return False if the registry does not support that."""
         answer = await self._ask("DELETE", f"manifests/{tag}", accept=frozenset({200, 202, 400, 404, 405}))
         return answer.status_code in (200, 202)
 
     async def add_referrer(self, subject: str, referrer: Descriptor, body: bytes) -> None:
-        """Store a manifest that refers to a digest, where clients look for it.
+        """Store a manifest that refers to a digest, so that clients find it.
 
-        A registry with the referrers API says that it took note of the subject, or at least lists it;
-        elsewhere the fallback tag has the list.
+        A registry with the referrers API acknowledges the subject, or at least lists it; for other
+        registries, the list is under the fallback tag.
         """
         noted = await self.put_manifest(referrer.digest, referrer.media_type, body)
         if noted == subject or referrer.digest in {
@@ -178,12 +178,12 @@ class Repository:
         await self.add_fallback(subject, referrer)
 
     async def referrers(self, subject: str) -> tuple[Descriptor, ...]:
-        """What refers to a digest, by the referrers API, or by the fallback tag where there is none."""
+        """Return the referrers of a digest, by the referrers API or else by the fallback tag."""
         listed = await self._listed(subject)
         return await self.fallback(subject) if listed is None else listed
 
     async def _listed(self, subject: str) -> tuple[Descriptor, ...] | None:
-        """What the referrers API lists, all pages of it; None without that API."""
+        """Return all pages of the referrers API; None without that API."""
         path = f"{self.path}/referrers/{subject}"
         found: list[Descriptor] = []
         for _ in range(MAX_PAGES):
@@ -200,7 +200,7 @@ class Repository:
         raise self._endless(f"more than {MAX_PAGES} pages of referrers")
 
     def _same_origin(self, url: httpx.URL) -> str:
-        """The address of the next page, which has to be this registry's own."""
+        """Return the address of the next page, which must be at this registry."""
         base = self.registry.base
         if (url.scheme, url.host, url.port) != (base.scheme, base.host, base.port):
             raise self._endless(f"a page of referrers at another host: {url.host}")
@@ -211,15 +211,15 @@ class Repository:
         return PublishError(f"the registry names {what}", where=where, fix=fix)
 
     async def fallback(self, subject: str) -> tuple[Descriptor, ...]:
-        """What the fallback tag says refers to a digest."""
+        """Return the referrers of a digest by the fallback tag."""
         found = await self.manifest(fallback_tag(subject))
         return _entries(found.body) if found else ()
 
     async def add_fallback(self, subject: str, referrer: Descriptor) -> None:
-        """Enter a referrer under its subject's fallback tag, as the specification has clients do it.
+        """Add a referrer to its subject's fallback tag, as the specification requires of clients.
 
-        Two clients that do this at one time may lose one of the entries: registries that need the
-        fallback offer nothing against it.
+        Two clients that do this at the same time may lose one of the entries: these registries have no
+        conditional update.
         """
         entries = await self.fallback(subject)
         if referrer.digest in {entry.digest for entry in entries}:
@@ -254,16 +254,16 @@ class Repository:
 
 
 def upload_url(begun: httpx.Response, digest: str) -> str:
-    """Where a registry says an upload goes on, with the digest that ends it.
+    """Return the URL that completes an upload, with the digest added.
 
-    The location may be relative, and its query is left as it is: it may be signed.
+    The location may be relative, and its query is unchanged, since it may be signed.
     """
     url = str(begun.request.url.join(begun.headers.get("Location", "")))
     return f"{url}{'&' if '?' in url else '?'}digest={digest}"
 
 
 def fallback_tag(subject: str) -> str:
-    """The tag under which a registry without the referrers API keeps a digest's referrers."""
+    """Return the tag of a digest's referrers in a registry without the referrers API."""
     return subject.replace(":", "-")[:128]
 
 

@@ -149,14 +149,14 @@ def common(documents: Sequence[Mapping[str, str]]) -> dict[str, str]:
 async def _parts(
     address: Address, registries: Registries
 ) -> tuple[list[SourceImage], Mapping[str, str] | None]:
-    """Return the images at an address, and its annotations; None for a manifest without any."""
+    """Return the images at an address, and its annotations; None for a manifest without annotations."""
     registry = await registries.registry(address.host)
     repository = Repository(registry, address.repository, actions="pull")
     found = await _fetch(repository, address, address.reference)
     manifest = Manifest.parse(found.descriptor, found.body)
     if manifest.blobs:
         config = parsed(await repository.small_blob(manifest.blobs[0]))
-        # A plain manifest stands for an index of one: its annotations are those that the index would have.
+        # A plain manifest is like an index of one image: its annotations are those of the index.
         own = _annotations(found) or None
         return [_part(found, platform_name(config), {}, address, repository)], own
     parts = []

@@ -1,4 +1,4 @@
-"""Publishing an image that the engine holds: its sealed layout brought here, then pushed."""
+"""Publish an image from the engine: export its normalized layout, then push it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Logins = Mapping[str, tuple[str, Secret]]
 
 
 Attach = Callable[[Layout], Awaitable[Sequence[Artifact]]]
-"""Makes the artifacts of an image from its layout."""
+"""Make the artifacts of an image from its layout."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class RegistryLogin:
 
 
 def by_host(logins: Sequence[RegistryLogin]) -> Logins:
-    """Credentials under the hosts that addresses name; of several for one, the last."""
+    """Return the credentials by host, named as in addresses; the last one of a host is used."""
     return {known_host(login.host): (login.username, login.password) for login in logins}
 
 
@@ -50,19 +50,19 @@ async def deliver(
     service: dagger.Service | None = None,
     attach: Attach | None = None,
 ) -> Receipt:
-    """Push a layout to every destination; credentials not given are looked up where docker keeps its own.
+    """Push a layout to every destination; other credentials are looked up in docker's configuration.
 
     Args:
-        layout: the sealed image.
-        destinations: where to.
+        layout: the normalized layout of the image.
+        destinations: repositories and tags; see `address.destinations`.
         logins: credentials by host.
-        clobber: whether a tag that names another image may be moved.
-        plain_http: hosts that are spoken to without TLS.
-        service: what the first destination's registry is reached through.
-        attach: makes what refers to the image, once its digests are known.
+        clobber: whether a tag may be moved from another image.
+        plain_http: hosts to use plain HTTP for.
+        service: the service through which the first destination's registry is reached.
+        attach: makes the artifacts that refer to the image, from its digests.
 
     Raises:
-        PublishError and its kin: see `pushing.push`.
+        PublishError and its subclasses: see `pushing.push`.
     """
     with tempfile.TemporaryDirectory(prefix="rust-multiarch-") as folder:
         await layout.export(folder)
@@ -84,7 +84,7 @@ async def join(
     service: dagger.Service | None = None,
     attach: Callable[[Descriptor], Sequence[Artifact]] | None = None,
 ) -> Receipt:
-    """Push one index of images that registries have; the other arguments are those of `merge.merge`.
+    """Push one index of published images; for the other arguments, see `merge.merge`.
 
     Raises:
         NotMergeable, DuplicatePlatform, PublishError: see `merge.merge`.
@@ -99,12 +99,12 @@ async def join(
 async def connected(
     logins: Logins, plain_http: Sequence[str] = (), host: str = "", service: dagger.Service | None = None
 ) -> AsyncIterator[dial.Registries]:
-    """What reaches registries for the length of the block; docker's credentials where there are no others.
+    """Yield the registry connections, and close them after the block; docker's credentials are the default.
 
     Args:
         logins: see `Logins`.
-        plain_http: hosts that are spoken to without TLS.
-        host: the one that is reached through a service, if there is one.
+        plain_http: hosts to use plain HTTP for.
+        host: the host to reach through a service, if there is one.
         service: that service.
     """
     keychain = credentials.first_of(credentials.from_secrets(logins), credentials.from_docker())

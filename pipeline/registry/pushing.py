@@ -1,10 +1,10 @@
-"""Pushing an image: everything by digest, to every registry, and only then the tags.
+"""Push an image: everything by digest to every registry, then the tags.
 
-    1. look    the tags as they are now; `--no-clobber` refuses here, before anything is sent
-    2. send    blobs, manifests, the index and what refers to it, by digest, everywhere
-    3. tag     a last look, then one tag after the other; if one fails, those that moved go back
+    1. check   read the current tags; `--no-clobber` fails here, before anything is sent
+    2. send    push blobs, manifests, the index and its referrers by digest, everywhere
+    3. tag     check again, then set one tag after the other; if one fails, restore the others
 
-So a tag names something complete at any moment, and a push that fails in 1 or 2 has moved none.
+So a tag always points to a complete image, and a push that fails in 1 or 2 has moved no tag.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from pipeline.registry.distribution import Fetched, Repository
 from pipeline.registry.receipt import Delivery, Platform, Receipt
 
 CONCURRENT = 4
-"""Blobs on their way at one time, over all registries."""
+"""The maximum number of concurrent blob transfers, over all registries."""
 
 UNCLEAR = (RegistryFailed, RegistryUnreachable)
-"""Errors after which a tag may be set all the same: what was asked may be done, and its answer lost."""
+"""Errors after which a tag may be set nevertheless, since only the response may be lost."""
 
 PUT_BACK_SECONDS = 10
-"""How long who interrupts a push waits for the tags to be put back; the command line allows for 20 in all."""
+"""Time limit in seconds to restore the tags of an interrupted push; the command line allows 20 in total."""
 
 
 @dataclass
 class PushTarget:
-    """One destination while it is being pushed to."""
+    """The state of a push to one destination."""
 
     destination: Destination
     repository: Repository
@@ -62,16 +62,16 @@ async def push(
     """Push one image to every destination under every tag.
 
     Args:
-        store: where the image is, for example `Layout.open(directory)`.
+        store: the content of the image, for example `Layout.open(directory)`.
         destinations: repositories and tags; see `address.destinations`.
-        registries: the connection to them; see `dial.registries`.
-        clobber: whether a tag that names another image may be moved.
-        artifacts: what refers to the image; pushed before any tag.
+        registries: the registry connections; see `dial.registries`.
+        clobber: whether a tag may be moved from another image.
+        artifacts: the referrers of the image, pushed before any tag.
 
     Raises:
-        TagExists: a tag names another image and `clobber` is false; no tag was moved, and nothing was sent
-            unless the tag appeared meanwhile.
-        TagRefused: a registry refused a tag; the others were put back as far as registries can.
+        TagExists: a tag points to another image and `clobber` is false; no tag was moved, and nothing was
+            sent unless the tag appeared during the push.
+        TagRefused: a registry refused a tag; the others were restored as far as the registries support it.
         RegistryDenied, RegistryUnreachable, RegistryFailed, PublishError: no tag was moved.
     """
     manifests = await walk(store)
@@ -86,7 +86,7 @@ async def push(
             for host in dict.fromkeys(target.destination.host for target in targets):
                 same = [target for target in targets if target.destination.host == host]
                 group.start_soon(_send_to_host, store, manifests, artifacts, same, limit)
-        # Sending may have taken long, and somebody else may have tagged meanwhile.
+        # Sending may take long, and the tags may have changed during that time.
         await _look_everywhere(targets, store.root.digest, clobber)
     except BaseExceptionGroup as error:
         raise first(error) from None
@@ -125,7 +125,7 @@ async def _send_to_host(
     targets: Sequence[PushTarget],
     limit: anyio.CapacityLimiter,
 ) -> None:
-    """Send everything to the repositories of one registry; the later ones mount what the first got."""
+    """Send everything to the repositories of one registry; later ones mount blobs of the first."""
     done = ""
     for target in targets:
         await _send_blobs(store, manifests, target, done, limit)
@@ -183,7 +183,7 @@ async def _tag(targets: Sequence[PushTarget], root: Manifest) -> None:
 async def _set(
     target: PushTarget, tag: str, root: Manifest, touched: Sequence[tuple[PushTarget, str]]
 ) -> None:
-    """Set a tag, the last of those that were touched; where that fails, all of them are put back."""
+    """Set the last of the touched tags; if that fails, restore all of them."""
     try:
         await target.repository.put_manifest(tag, root.descriptor.media_type, root.body)
     except PublishError as error:
@@ -192,7 +192,7 @@ async def _set(
 
 
 async def _interrupted(touched: Sequence[tuple[PushTarget, str]]) -> None:
-    """Put tags back for who does not want to wait, and say which may be left."""
+    """Restore the tags of an interrupted push within a time limit, and print those that may be left."""
     left = [_address(target, tag) for target, tag in touched]
     with anyio.move_on_after(PUT_BACK_SECONDS, shield=True):
         left = await _put_all_back(touched)
@@ -204,12 +204,12 @@ async def _interrupted(touched: Sequence[tuple[PushTarget, str]]) -> None:
 async def _refused(
     target: PushTarget, tag: str, error: PublishError, moved: Sequence[tuple[PushTarget, str]]
 ) -> PublishError:
-    """The error for a tag that could not be set, after those that moved were put back."""
+    """Restore the moved tags, and return the error for a tag that could not be set."""
     left = await _put_all_back(moved)
     fix = f"let the registry take the tag {tag}, or choose another; what was sent is not sent again"
     if left:
         fix = f"these tags may name the new image and could not be put back: {', '.join(left)}; {fix}"
-    # A registry that went away while tagging did not refuse anything.
+    # If the connection was lost, the registry did not refuse the tag.
     kind = type(error) if type(error) is not PublishError else TagRefused
     return kind(
         f"the image arrived, but its tag {tag} was not set: {error.what}",
@@ -220,18 +220,18 @@ async def _refused(
 
 
 async def _put_all_back(moved: Sequence[tuple[PushTarget, str]]) -> list[str]:
-    """Have tags as they were before; the names of those where that did not work."""
+    """Restore tags; return the names of those that could not be restored."""
     return [name for target, tag in moved if (name := await _put_back(target, tag))]
 
 
 async def _put_back(target: PushTarget, tag: str) -> str:
-    """Have a tag as it was before; its name where that did not work."""
+    """Restore a tag; return its name if that failed."""
     before = target.before[tag]
     try:
         if before:
             await target.repository.put_manifest(tag, before.descriptor.media_type, before.body)
             return ""
-        # A registry refuses to delete a tag that it does not have, too.
+        # A registry also refuses to delete a tag that does not exist.
         if await target.repository.delete_tag(tag) or await target.repository.manifest(tag) is None:
             return ""
     except RustMultiarchError:
@@ -244,7 +244,7 @@ def _address(target: PushTarget, tag: str) -> str:
 
 
 async def platforms(store: Store, manifests: Sequence[Manifest]) -> tuple[Platform, ...]:
-    """The platforms of an image's manifests, in order; where the index does not say, the config does."""
+    """Return the platforms of an image's manifests, in order, from the index or else from the configs."""
     found = []
     for image in manifests:
         if image.blobs:

@@ -1,4 +1,4 @@
-"""Talking to one registry: signing in, and trying again, boundedly."""
+"""Send requests to one registry, with authentication and a limited number of retries."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from pipeline.registry.retry import PASSING, Retry, TransientError, retry_after
 
 USER_AGENT = "rust-multiarch (+https://github.com/rust-multiarch/rust-multiarch)"
 TIMEOUT = httpx.Timeout(60, connect=15, pool=None)
-"""Seconds without a byte; a registry may take a while to store what it got."""
+"""Time limit in seconds without a byte; a registry may take long to store an upload."""
 
 MAX_ANSWER_BYTES = 4 << 20
-"""The longest answer that is held in memory: registries need not take manifests that are larger."""
+"""The maximum size of a response in memory: registries need not accept larger manifests."""
 
 MAX_REDIRECTS = 10
 
 NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
-"""What OpenSSL calls an answer that is not TLS; its versions differ."""
+"""OpenSSL's reasons for a response without TLS, of several versions."""
 
 T = TypeVar("T")
 Body = Callable[[], AsyncGenerator[bytes, None]]
@@ -38,7 +38,7 @@ Say = Callable[[str], None]
 
 @dataclass
 class Registry:
-    """One registry, signed in to as far as it asked."""
+    """A connection to one registry, with the tokens it required so far."""
 
     client: httpx.AsyncClient
     host: str
@@ -52,11 +52,11 @@ class Registry:
     _signing_in: anyio.Lock = field(default_factory=anyio.Lock)
 
     async def persist(self, action: Callable[[], Awaitable[T]]) -> T:
-        """The result of an action, repeated while its failures may pass.
+        """Return the result of an action, retried after transient errors.
 
         Raises:
-            RegistryUnreachable: there never was a connection.
-            RegistryFailed: there was, and every attempt failed.
+            RegistryUnreachable: no attempt got a connection.
+            RegistryFailed: every attempt failed.
         """
         failures = 0
         while True:
@@ -95,18 +95,18 @@ class Registry:
         content: bytes | None = None,
         accept: frozenset[int] = frozenset({200}),
     ) -> httpx.Response:
-        """The answer to one request, tried again where that may help.
+        """Send a request and return its response, with retries after transient errors.
 
         Args:
             method: HTTP method.
-            url: path below the registry's address, or what it named as a location.
-            scope: the rights a token needs, for example `repository:me/app:pull,push`.
-            headers: of the request.
+            url: path below the registry's address, or a location from a response.
+            scope: the scope that a token needs, for example `repository:me/app:pull,push`.
+            headers: the request's headers.
             content: the request's body.
-            accept: statuses that are answers; others are errors.
+            accept: the expected statuses; others are errors.
 
         Raises:
-            RegistryDenied, RegistryUnreachable, RegistryFailed, PublishError: the registry's last word.
+            RegistryDenied, RegistryUnreachable, RegistryFailed, PublishError: the last attempt failed.
         """
         return await self.persist(
             lambda: self.send_once(method, url, scope=scope, headers=headers, content=content, accept=accept)
@@ -134,7 +134,7 @@ class Registry:
 
     @asynccontextmanager
     async def stream(self, url: str, *, scope: str) -> AsyncIterator[AsyncIterator[bytes]]:
-        """A body piece by piece, for what is too large to hold. Signs in with a request of its own."""
+        """Stream a body that may be too large for memory; authenticate with a separate request."""
         await self.send("HEAD", url, scope=scope)
         request = self._request("GET", url, self._tokens.get(scope, ""), None, None)
         response = await self._exchange(request, stream=True)
@@ -162,7 +162,7 @@ class Registry:
         target = self.base.join(url)
         self._check_secure(target)
         sent = dict(headers or {})
-        # An upload may be sent on to another host, which must not see this one's credentials.
+        # An upload may be redirected to another host, which must not get this one's credentials.
         if token and (target.scheme, target.host, target.port) == (
             self.base.scheme,
             self.base.host,
@@ -172,12 +172,12 @@ class Registry:
         return self.client.build_request(method, target, headers=sent, content=content)
 
     def _check_secure(self, target: httpx.URL) -> None:
-        """Refuse an address without TLS, unless its host was named for that or is this very registry.
+        """Reject a URL without TLS, unless it is at this registry or its host may use plain HTTP.
 
-        What a registry without TLS keeps at this machine itself does not leave it.
+        A registry over plain HTTP may also lead to a loopback address.
 
         Raises:
-            PublishError: a registry names it for an upload, or redirects there.
+            PublishError: a registry returned or redirected to such a URL.
         """
         netloc = target.netloc.decode("ascii", "replace")
         own = (target.scheme, target.host, target.port) == (self.base.scheme, self.base.host, self.base.port)
@@ -192,10 +192,11 @@ class Registry:
         )
 
     async def _exchange(self, request: httpx.Request, stream: bool = False) -> httpx.Response:
-        """The answer to a request, after redirects; whole unless it is streamed.
+        """Return the response to a request after redirects, with its body unless it is streamed.
 
         Raises:
-            PublishError: it is too long, encoded, redirected without end or to an address without TLS.
+            PublishError: the response is too long or encoded, or there are too many redirects, or one to a
+                URL without TLS.
         """
         response = await self._sent(request)
         for _ in range(MAX_REDIRECTS):
@@ -204,7 +205,7 @@ class Registry:
                 break
             await response.aclose()
             self._check_secure(following.url)
-            # httpx leaves out the credentials of a request that goes to another host.
+            # httpx removes the credentials from a request to another host.
             response = await self._sent(following)
         else:
             await response.aclose()
@@ -218,8 +219,8 @@ class Registry:
             raise
 
     async def _whole(self, response: httpx.Response) -> httpx.Response:
-        """An answer with its body, which may not be long."""
-        if response.is_stream_consumed:  # it was made in memory
+        """Read a response's body, up to a maximum size."""
+        if response.is_stream_consumed:  # made in memory
             return response
         body = bytearray()
         async for piece in self._pieces(response):
@@ -263,15 +264,15 @@ class Registry:
         raise self.refusal(response)
 
     def refusal(self, response: httpx.Response) -> PublishError:
-        """The error that an answer means."""
-        # A streamed answer has not been read, and only blobs are streamed: their errors say no more.
+        """Return the error for a response."""
+        # A streamed response has not been read; only blobs are streamed, and their errors have no details.
         said = response.text if response.is_stream_consumed else ""
         where = f"{self.host}{response.request.url.path}"
         signed = "Authorization" in response.request.headers
         return explain(response.status_code, response.reason_phrase, said, where=where, signed=signed)
 
     async def _sign_in(self, refused: httpx.Response, scope: str, used: str) -> None:
-        """Get what the registry asks for in its 401, once for all requests that wait for it."""
+        """Get the credentials or token that a 401 requires, once for all waiting requests."""
         async with self._signing_in:
             if self._tokens.get(scope, "") != used:
                 return
@@ -288,7 +289,7 @@ class Registry:
 
 @asynccontextmanager
 async def _made(content: bytes | Body | None) -> AsyncIterator[bytes | AsyncGenerator[bytes, None] | None]:
-    """A request's body; a file that it reads is closed however the request ends."""
+    """Yield a request's body, and close its file when the request ends."""
     if not callable(content):
         yield content
         return
@@ -307,7 +308,7 @@ class _TlsFault:
 
 
 def _tls_fault(error: BaseException | None) -> _TlsFault | None:
-    """What is wrong with TLS, where that is what an error comes from; trying again would not help."""
+    """Return the TLS problem that caused an error, which a retry would not fix; None for other causes."""
     while error:
         if isinstance(error, ssl.SSLCertVerificationError):
             return _TlsFault(
@@ -323,7 +324,7 @@ def _tls_fault(error: BaseException | None) -> _TlsFault | None:
 
 
 def is_loopback_name(name: str) -> bool:
-    """Return whether a host, without port and brackets, is this machine."""
+    """Return True if a host, without port and brackets, is this machine."""
     try:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
