@@ -1,10 +1,11 @@
-"""The pages that are made from the code: `reference.md` and `troubleshooting.md`. Run by `make docs`."""
+"""The pages that are made from the code. Run by `make docs`."""
 
 from __future__ import annotations
 
 import ast
 import dataclasses
 import importlib
+import importlib.util
 import re
 import sys
 from collections import defaultdict
@@ -27,7 +28,11 @@ HEADER = "<!-- Made from the code by `make docs`; edit the code instead. -->\n"
 def pages() -> dict[Path, str]:
     """Every generated page, text by path."""
     docs = ROOT / "docs"
-    return {docs / "reference.md": reference(), docs / "troubleshooting.md": troubleshooting()}
+    return {
+        docs / "reference.md": reference(),
+        docs / "troubleshooting.md": troubleshooting(),
+        docs / "public-reports.md": public_reports(),
+    }
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
@@ -246,6 +251,77 @@ def _first(text: str | None) -> str:
 def _doc(kind: type, name: str) -> str:
     metadata = getattr(kind.__annotations__[name], "__metadata__", ())
     return next((note.documentation for note in metadata if hasattr(note, "documentation")), "")
+
+
+# ----- public reports
+
+
+def public_reports() -> str:
+    """Return a table of the reports in tests/e2e/test_cases.py, their commands and what is checked."""
+    cases = _cases()
+    lines = [HEADER, "# Public reports we tried", ""]
+    lines += [
+        "Each report is a thread about building Rust projects or images, made small again as a project. The",
+        "commands are run by [test_cases.py](../tests/e2e/test_cases.py), which checks the outcome.",
+        "Numbers that are missing were not made into projects. Commands about one report are independent of",
+        "each other, except those whose outcome begins with `Then`.",
+        "",
+    ]
+    rows = []
+    for number, report in sorted(cases.REPORTS.items()):
+        shown = f"{report.title} {', '.join(map(_thread, report.threads)) or 'Found by reading our code.'}"
+        for outcome, command in _commands_of(cases, number):
+            rows.append((number, shown, outcome, f"`{command}`"))
+            shown = ""
+    lines += table(("number", "report", "outcome", "command"), rows)
+    return "\n".join(lines) + "\n"
+
+
+def _cases() -> Any:
+    """Return the module of the cases; under a name of its own, since pytest imports it too."""
+    path = ROOT / "tests/e2e/test_cases.py"
+    spec = importlib.util.spec_from_file_location("public_reports", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _thread(name: str) -> str:
+    repository, _, number = name.partition("#")
+    return f"[{name}](https://github.com/{repository}/issues/{number})"
+
+
+def _commands_of(cases: Any, number: str) -> Iterator[tuple[str, str]]:
+    """Yield outcome and command of each row about a report."""
+    for case in cases.CASES:
+        if case.number == number:
+            words = {
+                "project": case.project,
+                "work": "out",
+                "registry": "localhost:5000",
+                "unique": "{unique}",
+            }
+            if cases.REPORTS[number].made:
+                words["project"] = "checkout"
+            command = f"rust-multiarch {case.arguments.format(**words)}".replace("-{unique}", "")
+            variables = [f"{name}={value} " for name, value in case.environment.items()]
+            code = f"Exit code {case.code}. " if case.code else ""
+            yield code + case.right.__doc__, "".join(variables) + command
+    _, builds = cases.SEQUENCES.get(number, ("", ()))
+    for place, built in enumerate(builds):
+        outcome = f"{'Then the' if place else 'The'} program prints `{built.prints}`."
+        if built.change:
+            file, old, new = built.change
+            outcome = f"Then, with `{new}` for `{old}` in {file}, the program prints `{built.prints}`."
+        words = [
+            "rust-multiarch binary --platform",
+            cases.AMD64 + built.further,
+            built.arguments,
+            "--output out",
+        ]
+        yield outcome, " ".join(filter(None, [*words, built.project]))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 A row of `CASES` is a command over a case's project. `{project}` in an argument is a copy of the project, made
 by `make.sh` where the case has one. `{work}` is an empty directory, `{registry}` the engine's registry, and
-`{unique}` a word that no other run has.
+`{unique}` a word that no other run has. `docs/generate.py` makes docs/public-reports.md from the tables here,
+and from the docstring of each row's `right`, which says what it checks.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import urllib.request
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,157 @@ class Ran:
 
 
 @dataclass(frozen=True)
+class Report:
+    """A report by its case's number.
+
+    Attributes:
+        title: what its writer met, in one sentence.
+        threads: where it was written, as `owner/repository#number`; nothing where it was found by reading.
+        made: the case's project is a git checkout that its `make.sh` makes.
+    """
+
+    title: str
+    threads: tuple[str, ...] = ()
+    made: bool = False
+
+
+REPORTS: Mapping[str, Report] = {
+    "01": Report(
+        "A build script writes a module into `src`, and is not run again when the file is gone.",
+        ("rust-lang/cargo#4468", "rust-lang/cargo#10541"),
+    ),
+    "02": Report(
+        "A build script reads a variable without declaring it, and another value changes nothing.",
+        ("denoland/rusty_v8#378", "spellshift/realm#1727", "EkardNT/const_env#5", "rust-lang/cargo#10358"),
+    ),
+    "03": Report(
+        "Two projects with one package name share a target directory, and one gets the other's program.",
+        ("rust-lang/cargo#7740", "bobmatnyc/trusty-tools#7725"),
+    ),
+    "04": Report(
+        "`.gitignore` names Cargo.lock, which is missing where the image is built.",
+        ("sgl-project/sglang#26277", "nickgerace/gfold#107", "theGreatHerrLebert/rustims#383"),
+    ),
+    "06": Report(
+        "A file that git tracks although `.gitignore` names it is missing from the program.",
+        ("dagger/dagger#10996",),
+        made=True,
+    ),
+    "07": Report(
+        "A build script runs `git describe`, and there is no `.git` where the image is built.",
+        (
+            "docker/build-push-action#378",
+            "ChainSafe/forest#1384",
+            "spinframework/spin#530",
+            "near/nearcore#3375",
+        ),
+        made=True,
+    ),
+    "09": Report(
+        "A package depends on one beside it, with no workspace above them.",
+        (
+            "LukeMathWalker/cargo-chef#4",
+            "LukeMathWalker/cargo-chef#55",
+            "cross-rs/cross#139",
+            "cross-rs/cross#277",
+            "cross-rs/cross#595",
+        ),
+    ),
+    "11": Report(
+        "A member of a workspace has an old Cargo.lock, which is used in place of the workspace's.",
+        ("semantic-release-cargo/semantic-release-cargo#35", "gentoo/pycargoebuild#25"),
+    ),
+    "12": Report(
+        "A program has the name of one of its dependencies, and `--package` is ambiguous.",
+        (
+            "rust-lang/cargo#12891",
+            "rust-lang/cargo#16218",
+            "rust-lang/rust-analyzer#3781",
+            "creusot-rs/creusot#2041",
+        ),
+    ),
+    "13": Report(
+        "An `[unstable]` table in .cargo/config.toml, which a stable cargo ignores, breaks the build.",
+        ("leptos-rs/cargo-leptos#279", "LedgerHQ/app-boilerplate-rust#29"),
+    ),
+    "14": Report(
+        "The project's configuration has `-Z` flags for a nightly Rust, and the builder's Rust is stable.",
+        ("fzyzcjy/flutter_rust_bridge#1862", "TimJentzsch/cargo-bavy#10"),
+    ),
+    "16": Report(
+        "A package needs a newer Rust than the builder's.",
+        (
+            "pyrsia/pyrsia#1616",
+            "RCasatta/fbbe#41",
+            "base/base#128",
+            "pixix4/ev3dev-lang-rust#35",
+            "gchq/sleeper#6672",
+        ),
+    ),
+    "17": Report(
+        "The .cargo/config.toml above the project is missing where the image is built.",
+        ("aptos-labs/aptos-core#3831", "Galxe/gravity-sdk#716", "rust-lang/cargo#7621"),
+    ),
+    "18": Report(
+        "Cargo.lock is of a newer cargo than the builder's, or has the markers of a merge in it.",
+        ("sassman/ssd-benchmark-rs#47", "rust-lang/cargo#15306", "AgentWorkforce/relay#206"),
+    ),
+    "21": Report(
+        "With `build.build-dir` in cargo's configuration, outputs are not found and compiled state is lost.",
+        ("cross-rs/cross#1688", "burtonageo/cargo-bundle#161", "fish-shell/fish-shell#9600"),
+    ),
+    "23": Report("A type error on a line about authentication is explained as missing credentials."),
+    "30": Report(
+        "Kubernetes' `runAsNonRoot` refuses an image whose user is a name.",
+        (
+            "prometheus/statsd_exporter#406",
+            "comet-ml/opik-mcp#142",
+            "goharbor/harbor-operator#82",
+            "moby/buildkit#1344",
+        ),
+    ),
+    "31": Report(
+        "An image for one platform is pushed as an index, which AWS Lambda refuses.",
+        (
+            "docker/build-push-action#755",
+            "aws/aws-lambda-roadmap#82",
+            "serverless/serverless#12808",
+            "serverless/serverless#12933",
+            "aws-samples/bedrock-access-gateway#206",
+            "polarsource/polar#12564",
+        ),
+    ),
+    "32": Report(
+        "A git tag with the package's name in front (`server-v1.4.2`) is published under no version.",
+        ("docker/metadata-action#56", "docker/metadata-action#86", "duranserkan/DRN-Project#21"),
+        made=True,
+    ),
+    "34": Report(
+        "A step of CI leaves an untracked file in the checkout, and the release is called dirty.",
+        (
+            "google-github-actions/setup-gcloud#144",
+            "goreleaser/goreleaser#2162",
+            "observIQ/bindplane-otel-collector#2363",
+            "odigos-io/odigos#2484",
+            "pomerium/pomerium#3906",
+            "grafana/shared-workflows#1021",
+            "sigstore/cosign-installer#23",
+        ),
+        made=True,
+    ),
+    "35": Report(
+        "The owner of a repository on GitHub has capitals in its name, and registries take none.",
+        (
+            "ggml-org/llama.cpp#6671",
+            "docker/build-push-action#237",
+            "macbre/push-to-ghcr#12",
+            "Vanilla-OS/custom-image#5",
+        ),
+    ),
+}
+
+
+@dataclass(frozen=True)
 class Case:
     """A command over the project of a case, and what has to be true of it."""
 
@@ -64,6 +216,7 @@ class Case:
 
 
 def numeric_user(ran: Ran) -> None:
+    """The user of every image is `10001:10001`."""
     blobs = Path(ran.words["work"]) / "layout/blobs/sha256"
     documents = [json.loads(blob.read_bytes()) for blob in blobs.iterdir() if blob.read_bytes()[:1] == b"{"]
     users = [one["config"]["User"] for one in documents if "rootfs" in one]
@@ -71,18 +224,28 @@ def numeric_user(ran: Ran) -> None:
 
 
 def plain_manifest(ran: Ran) -> None:
+    """The tag names a manifest, not an index."""
     document, kind = ran.get("function-{unique}/manifests/1", f"{INDEX}, {MANIFEST}")
     assert (kind, document["mediaType"]) == (MANIFEST, MANIFEST)
 
 
 def released(ran: Ran) -> None:
+    """Among the tags are `1.4.2`, `1.4`, `1`, `latest`; the image's version is `1.4.2`."""
     assert ran.tags("server-{unique}") >= {"1.4.2", "1.4", "1", "latest"}
     document, _ = ran.get("server-{unique}/manifests/1.4.2", MANIFEST)
     assert document["annotations"]["org.opencontainers.image.version"] == "1.4.2"
 
 
 def released_by_rule(ran: Ran) -> None:
+    """The tags are `1.4.2` and `latest`."""
     assert ran.tags("server-{unique}") == {"1.4.2", "latest"}
+
+
+def said(texts: Sequence[str], not_this: str = "") -> str:
+    """Return a sentence about what is checked of the messages; without any it is the exit code alone."""
+    quoted = ", ".join(f"`{text}`" for text in texts if text)
+    but = f", and not `{not_this}`" if not_this else ""
+    return f"The messages say {quoted}{but}." if quoted else "It succeeds."
 
 
 def prints(program: str, text: str) -> Callable[[Ran], None]:
@@ -93,6 +256,7 @@ def prints(program: str, text: str) -> Callable[[Ran], None]:
         printed = subprocess.run([path], capture_output=True, text=True, check=True).stdout
         assert printed.strip() == text
 
+    right.__doc__ = f"The program prints `{text}`."
     return right
 
 
@@ -102,10 +266,12 @@ def says(*texts: str) -> Callable[[Ran], None]:
     def right(ran: Ran) -> None:
         assert [text for text in texts if text not in ran.stderr] == []
 
+    right.__doc__ = said(texts)
     return right
 
 
 def released_clean(ran: Ran) -> None:
+    """Among the tags are `1.2.3`, `1.2`, `1`, `latest`; nothing is called dirty."""
     found = ran.tags("released-{unique}".format(**ran.words))
     assert {"1.2.3", "1.2", "1", "latest"} <= found
     assert not [tag for tag in found if "dirty" in tag]
@@ -124,17 +290,19 @@ def builds_both(program: str, text: str) -> Callable[[Ran], None]:
         assert done.stdout.strip() == text
         assert (built / "linux-arm64" / program).read_bytes()[18:20] == b"\xb7\0", "the ELF machine of arm64"
 
+    right.__doc__ = f"Both platforms have the program; it prints `{text}`."
     return right
 
 
-def told(*texts: str, not_this: str = "\0") -> Callable[[Ran], None]:
+def told(*texts: str, not_this: str = "") -> Callable[[Ran], None]:
     """All of the texts are in what the command printed, and another is not."""
 
     def right(ran: Ran) -> None:
         printed = ran.stdout + ran.stderr
         assert [text for text in texts if text not in printed] == [], printed
-        assert not_this not in printed
+        assert not not_this or not_this not in printed
 
+    right.__doc__ = said(texts, not_this)
     return right
 
 
@@ -360,3 +528,14 @@ def test_sequence(number: str, tmp_path: Path, loopback: str) -> None:
         assert done.returncode == 0, done.stderr
         ran = subprocess.run([str(tmp_path / "out/linux-amd64" / program)], capture_output=True, text=True)
         assert ran.stdout.strip() == built.prints
+
+
+def test_every_case_has_its_report_and_a_command() -> None:
+    numbers = {folder.name.split("-")[0]: folder for folder in FOLDER.glob("*-*/")}
+    assert numbers.keys() == REPORTS.keys() == {case.number for case in CASES} | SEQUENCES.keys()
+    for number, report in REPORTS.items():
+        right = (numbers[number] / "right.md").read_text()
+        assert [thread for thread in report.threads if thread.rpartition("#")[0] not in right] == []
+        assert [thread for thread in report.threads if f"#{thread.rpartition('#')[2]}" not in right] == []
+        assert report.threads or "No thread" in right
+        assert report.made == (numbers[number] / "make.sh").exists(), number
