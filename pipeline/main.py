@@ -44,7 +44,7 @@ from pipeline.config.settings import (
 )
 from pipeline.config.workspace import Location, find, manifest_directory
 from pipeline.errors import InvalidArgument, NotACargoProject, first
-from pipeline.git import context, minimal
+from pipeline.git import context, minimal, missing
 from pipeline.git import tags as rules
 from pipeline.git.context import BuildContext
 from pipeline.image import (
@@ -231,7 +231,13 @@ class RustMultiarch:
         """Build a cargo project. Usual arguments: platforms, bin, features, ports and runtime_packages."""
         if source is not None:
             return cls(source=source, **given)
-        module = cls(source=caller.source(ws, IGNORED), **given)
+        source = caller.source(ws, IGNORED)
+        if more := await missing.tracked(ws, source):
+            source = source.with_directory("/", more)
+        module = cls(source=source, **given)
+        if more and module.repository:
+            # Dagger leaves the same files out of a checkout that is passed.
+            module.repository = module.repository.with_directory("/", more)
         if module.manifest_path is None:
             module.manifest_path = await caller.manifest_path(ws)
             module.origins = {"manifest_path": f"the caller's {module.manifest_path}"}

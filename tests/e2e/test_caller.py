@@ -74,6 +74,37 @@ def test_the_cargo_workspace_around_a_subdirectory(call: Call, checkout: Path) -
     assert "changed" in call(*main, cwd=inside).stdout
 
 
+TRACKED = (
+    "rust/film.secret",
+    "rust/a [1]*.secret",
+    "rust/target/kept.txt",
+    "rust/node_modules/kept.js",
+    ".netrc",
+)
+NEVER = "rust/gha-creds-1.json"
+
+
+def test_a_tracked_file_that_gitignore_names_is_handed_over(call: Call, checkout: Path) -> None:
+    for path in (*TRACKED, NEVER):
+        (checkout / path).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / path).write_text(path)
+    add = ["git", "-C", str(checkout), "add", "--force", *TRACKED, NEVER]
+    subprocess.run(add, check=True)
+    shown = call(*SOURCE, "/source", "glob", "--pattern", "**/*", cwd=checkout / "rust").stdout.splitlines()
+    assert [path for path in TRACKED if path not in shown] == []
+    assert not {NEVER, ".git/", "rust/left.secret", "rust/target/debug/left"} & set(shown)
+
+
+def test_a_worktree_says_what_it_lacks(call: Call, checkout: Path, tmp_path: Path) -> None:
+    git = ["git", "-c", "user.name=me", "-c", "user.email=me@example.invalid", "-C", str(checkout)]
+    subprocess.run([*git, "add", "rust"], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--message", "all"], check=True)
+    subprocess.run([*git, "worktree", "add", "--quiet", str(tmp_path / "other")], check=True)
+    done = call(*SOURCE, "/source/rust", "entries", cwd=tmp_path / "other/rust")
+    assert "Cargo.toml" in done.stdout
+    assert "warning: this is a git worktree or submodule" in done.stderr
+
+
 ORIGIN = "the caller's rust/tools/hello/Cargo.toml"
 
 
