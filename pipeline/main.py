@@ -235,9 +235,6 @@ class RustMultiarch:
         if more := await missing.tracked(ws, source):
             source = source.with_directory("/", more)
         module = cls(source=source, **given)
-        if more and module.repository:
-            # Dagger leaves the same files out of a checkout that is passed.
-            module.repository = module.repository.with_directory("/", more)
         if module.manifest_path is None:
             module.manifest_path = await caller.manifest_path(ws)
             module.origins = {"manifest_path": f"the caller's {module.manifest_path}"}

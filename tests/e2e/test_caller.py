@@ -95,6 +95,15 @@ def test_a_tracked_file_that_gitignore_names_is_handed_over(call: Call, checkout
     assert not {NEVER, ".git/", "rust/left.secret", "rust/target/debug/left"} & set(shown)
 
 
+def test_the_same_file_is_no_change_of_the_checkout_that_is_passed(call: Call, checkout: Path) -> None:
+    git = ["git", "-c", "user.name=me", "-c", "user.email=me@example.invalid", "-C", str(checkout)]
+    (checkout / "rust/film.secret").write_text("")
+    subprocess.run([*git, "add", "--force", "."], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--message", "all"], check=True)
+    words = ("--repository", str(checkout), "--require-clean", "plan", "--as-json")
+    assert json.loads(call(*words, cwd=checkout / "rust/tools/hello").stdout)["labels"]
+
+
 def test_a_worktree_says_what_it_lacks(call: Call, checkout: Path, tmp_path: Path) -> None:
     git = ["git", "-c", "user.name=me", "-c", "user.email=me@example.invalid", "-C", str(checkout)]
     subprocess.run([*git, "add", "rust"], check=True)
