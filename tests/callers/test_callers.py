@@ -1,4 +1,4 @@
-"""The examples in Go and TypeScript, type-checked against bindings that Dagger's own generator makes.
+"""Type-check the examples in Go and TypeScript against the bindings of Dagger's generator.
 
 `make examples` runs this; it compiles the generator once, fetches each language's Dagger library and needs an
 engine for the module's schema.
@@ -33,7 +33,7 @@ body = json.dumps({"query": query, "variables": {"ref": sys.argv[1]}}).encode()
 answer = json.load(urllib.request.urlopen(urllib.request.Request(address, body, headers)))
 sys.exit(json.dumps(answer["errors"]) if "errors" in answer else 0)
 """
-"""Has the session of `dagger run` serve a module and its dependencies, as a generated client does."""
+"""Make the session of `dagger run` serve a module and its dependencies, like a generated client."""
 
 MODULE = ("dagger.json", "pyproject.toml", "README.md", "pipeline")
 Generate = Callable[[str, Path], None]
@@ -53,7 +53,7 @@ def succeed(*command: str, cwd: Path, **environment: str) -> str:
 
 @pytest.fixture(scope="session")
 def codegen() -> str:
-    """Dagger's generator of bindings, compiled as the embedded engine is."""
+    """Compile Dagger's generator of bindings, like the embedded engine."""
     if not shutil.which("go"):
         pytest.skip("the generator is compiled with Go, which is not installed")
     home = default_root() / "tools" / f"codegen-{version()}"
@@ -71,9 +71,9 @@ def codegen() -> str:
 
 @pytest.fixture(scope="session")
 def schema(codegen: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a client with this module as its dependency sees: the core and `rustMultiarch`.
+    """Return the schema for a client with this module as its dependency: the core and `rustMultiarch`.
 
-    The module is a copy without our `.env`, whose defaults are for this repository alone.
+    The module is a copy without this repository's `.env`, whose defaults apply only here.
     """
     os.environ.update(choice.choose().environment)
     path = tmp_path_factory.mktemp("schema")
@@ -96,13 +96,13 @@ def schema(codegen: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def generate(codegen: str, schema: Path) -> Generate:
-    """Writes the bindings of a language to `dagger/` in a directory."""
+    """Write the bindings of a language to `dagger/` in a directory."""
 
     def write(language: str, directory: Path) -> None:
         options = ("--lang", language, "--introspection-json-path", str(schema))
         if language == "go":
-            # It ends with `go mod tidy`, which asks for every version of every module: not ours to check.
-            # The client becomes a package of the example's own module instead of one beside it.
+            # It ends with `go mod tidy`, which downloads every version of every module; this test does not
+            # need that. The client becomes a package of the example's own module instead of one beside it.
             before = (directory / "go.mod").read_text()
             run(codegen, "generate-client", *options, "--client-dir", "dagger", cwd=directory)
             (directory / "dagger/go.mod").unlink()

@@ -1,4 +1,4 @@
-"""compile.sh and check.sh as the builder runs them, on this machine's cargo and for its own triple."""
+"""Run compile.sh and check.sh like the builder, with this machine's cargo and triple."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pipeline.project.metadata import Binary, Project
 from pipeline.targets import TARGETS, Target
 
 HERE = Path(scripts.__file__).parent
-# Of rustup's, which the command `cargo` of an official image is too.
+# rustup's, like the command `cargo` in an official image.
 ENVIRONMENT = {
     name: os.environ[name] for name in ("PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME") if name in os.environ
 }
@@ -31,7 +31,7 @@ UNSET: Any = SimpleNamespace()
 
 
 def target() -> Target:
-    """The target that this machine is."""
+    """Return this machine's target."""
     (found,) = [row for row in TARGETS if row.gnu.startswith(f"{os.uname().machine}-")]
     return found
 
@@ -69,7 +69,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Volume:
-    """A volume of compiled state in a folder."""
+    """A volume of compiled state, as a directory."""
 
     folder: Path
 
@@ -84,7 +84,7 @@ class Volume:
     def build(
         self, source: Path, built: Plan, killed_after: float | None = None, tools: str = ENVIRONMENT["PATH"]
     ) -> Done:
-        """Build a source; kill all of it after some seconds, if that is wanted."""
+        """Build a source; optionally kill all processes after some seconds."""
         text = plan_file.compiling(built, described(source))
         sections = self.folder / "sections"
         for binary in built.binaries:
@@ -97,7 +97,7 @@ class Volume:
         return self._run("compile.sh", source, text, built, killed_after, tools)
 
     def check(self, source: Path, built: Plan, words: Sequence[str]) -> Done:
-        """Run a command of cargo's on a source."""
+        """Run a cargo command on a source."""
         return self._run("check.sh", source, plan_file.checking(built, described(source), words), built)
 
     def _run(
@@ -129,7 +129,7 @@ class Volume:
         return Done(process.returncode, stdout, stderr)
 
     def prints(self, program: str = "app") -> str:
-        """What a program prints that was built last."""
+        """Return the output of the last built program."""
         command = [str(self.output / triple() / program)]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 

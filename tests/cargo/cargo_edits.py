@@ -1,4 +1,4 @@
-"""Random edits of the workspace."""
+"""Make random edits of the workspace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small workspace whose program prints every input of its build, and what it must print."""
+"""Make a small workspace whose program prints every input of its build, and the expected output."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ FILES = {
 
 @dataclass
 class Project:
-    """A commit of the workspace, and the variables it is built with."""
+    """A commit of the workspace, and the variables of its build."""
 
     files: dict[str, str] = field(default_factory=lambda: dict(FILES))
     links: dict[str, str] = field(default_factory=lambda: {"app/linked": "one.txt"})
@@ -159,7 +159,7 @@ class Project:
         return Project(dict(self.files), dict(self.links), set(self.executable), dict(self.variables))
 
     def write(self, folder: Path, time: float | None = None) -> None:
-        """Have the files in a folder, and nothing else; with an old time stamp, if one is given."""
+        """Write exactly these files to a directory, with a time stamp if one is given."""
         shutil.rmtree(folder, ignore_errors=True)
         for name, text in self.files.items():
             path = folder / name
@@ -172,7 +172,7 @@ class Project:
             (folder / name).symlink_to(target)
 
     def prints(self) -> dict[str, str]:
-        """What the program of a clean build prints, by line."""
+        """Return the program's output after a clean build, by line."""
         said = {name: self.variables.get(name, "none") for name in VARIABLES}
         folder = "app/assets/"
         assets = {

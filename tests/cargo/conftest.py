@@ -1,4 +1,4 @@
-"""How many random edits the tests of compiled state make."""
+"""Define the number of random edits in the tests of compiled state."""
 
 import pytest
 

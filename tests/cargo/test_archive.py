@@ -1,4 +1,4 @@
-"""Archives of compiled state, any part of which may be missing."""
+"""Test archives of compiled state, any part of which may be missing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def tree(top: Path, *names: str) -> Path:
 
 
 def pack(top: Path, archive: Path, *names: str) -> None:
-    """Run pack.sh with paths of a folder, which its archive has as from the top."""
+    """Run pack.sh with paths of a directory, which are relative to the root in its archive."""
     paths = [str(top / name).lstrip("/") for name in names]
     subprocess.run(["bash", str(driver.HERE / "pack.sh"), str(archive), *paths], check=True)
 
@@ -51,7 +51,7 @@ def found(folder: Path) -> set[str]:
 
 @pytest.mark.parametrize("there", [CARGO + BUILD, BUILD, CARGO, BUILD[:1], CARGO[-1:], []], ids=len)
 def test_the_parts_that_an_archive_has_are_unpacked(tmp_path: Path, there: list[str]) -> None:
-    """Found with a project without dependencies: `cargo/*: Not found in archive`."""
+    """Regression: a project without dependencies failed with `cargo/*: Not found in archive`."""
     top = tree(tmp_path / "from", *there, "cargo/config.toml", "other")
     archive, prefix = tmp_path / "state.tar.zst", str(tmp_path / "from").lstrip("/")
     pack(top, archive, *CARGO, *BUILD, "other", *([] if there else ["cargo"]))

@@ -1,4 +1,4 @@
-"""Inputs that cargo is not told of, one by one: what is compiled again, and what is not."""
+"""Test inputs that cargo does not track: which packages are compiled again, and which are not."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def build(volume: Volume, source: Path, **chosen: object) -> Done:
 
 
 def compiled(done: Done) -> set[str]:
-    """The packages that were compiled in a build."""
+    """Return the packages that a build compiled."""
     found = re.findall(r"^ +(Built|Fresh) (.+) for ", done.stdout, re.MULTILINE)
     assert found
     return {
@@ -278,7 +278,7 @@ fn main() {
 
 
 def test_what_a_build_script_writes_into_the_sources(volume: Volume, source: Path) -> None:
-    """Found with tonic: `out_dir("src")`, and the generated file in .gitignore."""
+    """Regression with tonic: `out_dir("src")`, and the generated file in .gitignore."""
     code = 'mod made;\nfn main() { println!("WORD {}", made::SAID) }\n'
     files = {**APP, "build.rs": WRITES, "schema.txt": "one", "src/main.rs": code}
     for word, schema, profile in (
@@ -322,7 +322,7 @@ def test_what_a_test_writes_is_not_in_the_program(volume: Volume, source: Path) 
 
 
 def test_checks_run_for_this_machine(volume: Volume, source: Path) -> None:
-    """A project may build for another triple by default, whose tests do not start here."""
+    """A project's default triple may be another one, whose tests do not start here."""
     command = ["sh", "-c", "echo target $CARGO_BUILD_TARGET"]
     for text in ('[build]\ntarget = "wasm32-unknown-unknown"\n', 'build.target = "thumbv7em-none-eabi"\n'):
         for name in (".cargo/config.toml", ".cargo/config"):

@@ -1,4 +1,4 @@
-"""Builds that are killed at each program that the shell starts."""
+"""Test builds that are killed at each program that the shell starts."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from cargo_project import Project
 
 KILLERS = ("tar", "mv", "rm", "ln", "cp", "touch", "cargo")
 EVERY = 7
-"""How many of these points the test goes on by."""
+"""The step between the tested points."""
 
 
 def killing(folder: Path, after: int) -> str:
-    """A PATH on which the shell and all that it started are killed as it starts its n-th program."""
+    """Return a PATH that kills the shell and its children when it starts its n-th program."""
     tools = folder / "tools"
     shutil.rmtree(tools, ignore_errors=True)
     tools.mkdir()

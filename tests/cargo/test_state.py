@@ -1,4 +1,4 @@
-"""After any edits a program prints what a clean build of the same sources prints."""
+"""Test that after any edits a program prints the same as after a clean build of the same sources."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def build(volume: Volume, source: Path, project: Project, age: float | None = No
 
 
 def test_random_edits(tmp_path: Path, seed: int, steps: int) -> None:
-    """Commits of two projects in one volume, in any order, some builds killed."""
+    """Build commits of two projects in one volume, in any order, and kill some builds."""
     random, volume, source = Random(seed), Volume(tmp_path), tmp_path / "source"
     other = Project()
     other.files["app/src/main.rs"] = other.files["app/src/main.rs"].replace("CODE-0", "CODE-other")

@@ -17,7 +17,7 @@ from pipeline import RustMultiarch
 from pipeline.build.plan import IGNORED
 from pipeline.image import Image
 
-# A script's background is started to ignore it, and so would be the commands that a test interrupts.
+# Background processes of a script ignore it, and so would the commands that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +25,7 @@ PLATFORMS = ["linux/amd64", "linux/arm64"]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-# Suites that a run has to ask for: too long for every change.
+# Suites that are too long for every change, each with its option.
 LONG = {
     "zoo": "build all of tests/data/zoo, for every platform",
     "programs": "build and start programs of other people from the crate registry",

@@ -18,7 +18,7 @@ version = "0.1.0"
 edition = "2021"
 """
 
-# Prints what the build decided, so that a test can tell one build from another by running it.
+# Prints the build's settings, so that a test can distinguish builds by running them.
 MAIN = """
 fn main() {
     println!("arch={}", std::env::consts::ARCH);
@@ -43,7 +43,7 @@ unexpected_cfgs = "allow"
 """
 
 
-# Compiled with the variables that the `cc` crate reads, and linked as it links.
+# Compiles with the variables that the `cc` crate reads, and links like it.
 _BUILD = """
 use std::{{env, process::Command}};
 

@@ -16,26 +16,26 @@ from engine.log import to_stderr
 from engine.paths import default_root
 
 PROGRAMS = ("skopeo", "zstd")
-"""A reader of images and one of archives; each is in the package of its name."""
+"""Readers of images and of archives, each in the package of its name."""
 
 PACKAGES = (*PROGRAMS, "libsubid4", "libglib2.0-0")
-"""And the libraries that podman and conmon want besides skopeo's."""
+"""The libraries of podman and conmon, besides skopeo's."""
 
 UNPACKED = ("podman", "conmon")
-"""Taken out of their packages and not installed: Dagger would take an installed podman for an engine."""
+"""Packages that are unpacked but not installed: Dagger would use an installed podman as an engine."""
 
 
 def ensure() -> None:
-    """Install what is missing."""
+    """Install the missing packages."""
     if not all(map(shutil.which, PROGRAMS)):
         prerequisites.install_packages(list(PACKAGES), to_stderr)
 
 
 @contextmanager
 def podman(directory: Path) -> Iterator[Path]:
-    """A program `docker` in a directory: a real podman whose images are in that directory too.
+    """Write a program `docker` to a directory: a real podman, with its images in that directory.
 
-    To `info` it answers as no engine does.
+    Its `info` fails, as without an engine.
     """
     home = default_root() / "tools/podman"
     home.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def podman(directory: Path) -> Iterator[Path]:
                 (archive,) = home.glob(f"{package}_*.deb")
                 _run(["dpkg-deb", "--extract", str(archive), str(home)], home)
     program = directory / "docker"
-    # Podman takes no longer path for what is running.
+    # Podman does not accept a longer path for its state.
     with tempfile.TemporaryDirectory(prefix="podman-", dir="/tmp") as running:
         places = f"--root {directory}/images --runroot {running} --storage-driver vfs"
         program.write_text(

@@ -16,16 +16,16 @@ PIECE = 64 * 1024
 
 @dataclass
 class Fault:
-    """What goes wrong, how often, and with which requests.
+    """A fault, the requests that it applies to, and how often.
 
     Attributes:
-        method: of the requests it meets.
-        path: an expression that is searched in their paths.
-        status: answered instead of the registry's answer; 0 cuts the connection.
-        headers: of that answer.
-        times: how many requests it meets before it is used up.
-        after: bytes of the request's body that are let through first (and dropped, with an answer).
-        dies: whether nothing is served any more from then on.
+        method: the method of the requests.
+        path: a regular expression to search in their paths.
+        status: the status to respond with instead of the registry's; 0 cuts the connection.
+        headers: the headers of that response.
+        times: the number of requests before it is used up.
+        after: bytes of the request's body to read first (and to drop, if there is a response).
+        dies: whether to serve nothing afterwards.
     """
 
     method: str
@@ -39,14 +39,14 @@ class Fault:
 
 @dataclass(frozen=True)
 class Seen:
-    """A request that arrived.
+    """A recorded request.
 
     Attributes:
-        method: of the request.
-        path: with its query.
-        body_bytes: of its body, as far as they came.
-        status: of the answer; 0 for none.
-        headers: of the request.
+        method: its method.
+        path: its path, with the query.
+        body_bytes: the number of bytes received of its body.
+        status: the response's status; 0 without a response.
+        headers: its headers.
     """
 
     method: str
@@ -57,7 +57,7 @@ class Seen:
 
 
 class Proxy:
-    """A proxy; `address` is its host and port."""
+    """A running proxy; `address` is its host and port."""
 
     def __init__(self, upstream: str) -> None:
         self.upstream = upstream

@@ -45,7 +45,7 @@ def _built(name: str, version: str, command: list[str], directory: Path) -> str:
 
 @contextmanager
 def referrers_registry(kind: str, directory: Path) -> Iterator[str]:
-    """The address of a registry with the referrers API, in memory; see registries/main.go."""
+    """Run a registry with the referrers API, in memory, and yield its address; see registries/main.go."""
     version = str((REGISTRIES / "main.go").stat().st_mtime_ns)
     program = _built("registries", version, ["go", "install", "."], REGISTRIES)
     address = registry.address_of(registry.free_port())

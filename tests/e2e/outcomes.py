@@ -15,22 +15,22 @@ ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs/targets-and-native-libraries.md"
 
 Results = dict[str, dict[str, dict[str, str]]]
-"""By project and platform: `result` (`ok`, or why not), `commit` and `date` it was measured at."""
+"""By project and platform: `result` (`ok` or the failure), and the `commit` and `date` of the build."""
 
 Try = Callable[[dagger.Container], Awaitable[str]]
-"""Starts a variant; says `ok` or what was wrong."""
+"""A function that starts a variant, and returns `ok` or the failure."""
 
 
 @dataclass(frozen=True)
 class Suite:
-    """Projects that are built without any configuration, and the table of what came of it.
+    """Projects that are built without any configuration, and the table of the results.
 
     Attributes:
-        name: what its make target and its marks in the document are called.
-        results: the file its outcomes are kept in.
-        platforms: what each project is built for.
-        heading: what the second column says of a project.
-        projects: that text, by project.
+        name: the name of its make target and of its marks in the document.
+        results: the file of the results.
+        platforms: the platforms of each project.
+        heading: the heading of the second column.
+        projects: the text in the second column, by project.
     """
 
     name: str
@@ -41,18 +41,18 @@ class Suite:
 
     @property
     def marks(self) -> tuple[str, str]:
-        """The lines of the document that the table is between."""
+        """Return the lines of the document before and after the table."""
         return (
             f"<!-- {self.name}: made by `make {self.name}`, not by hand -->",
             f"<!-- end of {self.name} -->",
         )
 
     def read(self) -> Results:
-        """All that was measured so far."""
+        """Read all results so far."""
         return json.loads(self.results.read_text()) if self.results.exists() else {}
 
     def record(self, project: str, outcomes: Mapping[str, str]) -> None:
-        """Write what came of one project, by platform, with the commit; what was not measured now stays."""
+        """Write the results of a project by platform, with the commit; other results are kept."""
         command = ["git", "rev-parse", "--short", "HEAD"]
         commit = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
         measured = {"commit": commit, "date": datetime.now(UTC).date().isoformat()}
@@ -62,7 +62,7 @@ class Suite:
         self.results.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
 
     def table(self, results: Results) -> str:
-        """The results as a Markdown table, then each failure with its reason."""
+        """Return the results as a Markdown table, followed by each failure with its reason."""
         lines = [f"| {self.name} | {self.heading} | {' | '.join(self.platforms)} |"]
         lines += ["| --- " * (len(self.platforms) + 2) + "|"]
         failures, count = [], {"ok": 0, "failed": 0, "not run": 0}
@@ -81,7 +81,7 @@ class Suite:
         return "\n".join([first, "", *lines, "", *failures])
 
     def with_table(self, document: str, results: Results) -> str:
-        """The document with the table between its two marks replaced."""
+        """Return the document with the table between its two marks replaced."""
         begin, end = self.marks
         before, rest = document.split(begin)
         after = rest.split(end)[1]
@@ -93,14 +93,14 @@ class Suite:
 
 
 async def of(source: dagger.Directory, platforms: tuple[str, ...], tried: Try) -> dict[str, str]:
-    """What came of one build for some platforms, by platform: `ok` or the first line of why not."""
+    """Return the results of one build by platform: `ok`, or the first line of the error."""
     try:
         image = await RustMultiarch(source=source, platforms=list(platforms)).build()
     except (errors.RustMultiarchError, dagger.QueryError) as error:
         print(error.render() if isinstance(error, errors.RustMultiarchError) else error)
         if len(platforms) == 1:
             return {platforms[0]: str(error).splitlines()[0]}
-        # One call compiles for all: whose fault it was shows only one by one.
+        # One call compiles for all platforms; separate builds show which one failed.
         return {
             p: result
             for platform in platforms
@@ -110,7 +110,7 @@ async def of(source: dagger.Directory, platforms: tuple[str, ...], tried: Try) -
 
 
 def printing(expected: str, arguments: tuple[str, ...] = (), stdin: str = "") -> Try:
-    """A try of a program that ends by itself, and what it has to print, with success or without."""
+    """Return a try of a program that ends by itself: its expected output, with any exit code."""
 
     async def tried(container: dagger.Container) -> str:
         ran = container.with_exec(
@@ -126,5 +126,5 @@ def printing(expected: str, arguments: tuple[str, ...] = (), stdin: str = "") ->
 
 
 def last(text: str) -> str:
-    """A text's last line."""
+    """Return a text's last line."""
     return next(iter(text.strip().splitlines()[-1:]), "")

@@ -1,8 +1,8 @@
-"""A host with private things, run in a container: git with a password, a cargo registry with a token.
+"""Serve private git repositories with a password and a cargo registry with a token, in a container.
 
-It is given a directory with bare repositories in `git/`, and with an index and `crates/` of a registry as
-the cargo book's "Running a Registry" lays them out. `USERNAME`, `PASSWORD` and `TOKEN` in its environment
-open it.
+Its argument is a directory with bare repositories in `git/`, and with an index and `crates/` of a registry as
+in the cargo book's "Running a Registry". The credentials are `USERNAME`, `PASSWORD` and `TOKEN` in its
+environment.
 """
 
 import base64
@@ -17,7 +17,7 @@ BASIC = "Basic " + base64.b64encode(f"{os.environ['USERNAME']}:{os.environ['PASS
 
 
 class Host(BaseHTTPRequestHandler):
-    """Answers for git through `git http-backend`, for the registry from files."""
+    """A request handler: git by `git http-backend`, the registry from files."""
 
     def do_GET(self) -> None:
         wanted = BASIC if self.path.startswith("/git/") else os.environ["TOKEN"]

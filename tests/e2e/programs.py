@@ -12,7 +12,7 @@ from outcomes import ROOT, Suite
 
 @dataclass(frozen=True)
 class Program:
-    """A row of tests/data/programs.toml, which says what its fields are."""
+    """A row of tests/data/programs.toml, which documents the fields."""
 
     crate: str
     version: str

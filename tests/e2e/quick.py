@@ -1,7 +1,7 @@
 """List the end-to-end tests that `make test` leaves out because a faster test covers them.
 
-`pytest tests/e2e` runs all of them, `make test-all` those of the long suites too. Whoever changes something
-runs the files that it touches.
+`pytest tests/e2e` runs all of them, `make test-all` those of the long suites too. After a change, run the
+files of the changed features.
 """
 
 LATER = {

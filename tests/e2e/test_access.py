@@ -22,13 +22,13 @@ from pipeline.toolchain.versions import PYTHON
 pytestmark = pytest.mark.anyio
 
 LIBRARY = 'pub fn answer() -> &\'static str { "from the private %s" }\n'
-# Of another name in each run: what cargo has seen of an index before, it needs no token for.
+# Another name in each run: cargo needs no token for an index it has seen before.
 INDEX = f"index-{secrets.token_hex(4)}"
 SSH = "mkdir -p /run/sshd && exec /usr/sbin/sshd -D -e -p 22"
 
 
 def project(dependency: str, locked: str, extra: dict[str, str] | None = None) -> dagger.Directory:
-    """A program that prints what its one private dependency says."""
+    """Return a program that prints a text of its private dependency."""
     manifest = crates.MANIFEST.format(name="asker") + f"[dependencies]\nsecret = {dependency}\n"
     lock = crates.LOCK.format(name="asker") + f'dependencies = ["secret"]\n\n[[package]]\n{locked}'
     main = 'fn main() { println!("{}", secret::answer()); }\n'
@@ -38,7 +38,7 @@ def project(dependency: str, locked: str, extra: dict[str, str] | None = None) -
 
 @pytest.fixture(scope="module")
 def things(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bare git repository and a cargo registry, each with a crate called `secret`."""
+    """Make a bare git repository and a cargo registry, each with a crate called `secret`."""
     top = tmp_path_factory.mktemp("private")
     work = top / "work"
     (work / "src").mkdir(parents=True)
@@ -60,7 +60,7 @@ def _registry(host: Path) -> None:
             info = tarfile.TarInfo(f"secret-0.1.0/{name}")
             info.size = len(text)
             tar.addfile(info, io.BytesIO(text.encode()))
-    # No time in it: cargo remembers the checksum of a crate it has seen.
+    # Without times: cargo remembers the checksum of a crate it has seen.
     crate = gzip.compress(out.getvalue(), mtime=0)
     for folder in ("crates", f"{INDEX}/se/cr"):
         (host / folder).mkdir(parents=True)
@@ -82,7 +82,7 @@ def _registry(host: Path) -> None:
 
 @pytest.fixture
 async def host(session, things: Path) -> dagger.Service:
-    """The host, up for the session as `private`."""
+    """Run the host for the session as `private`."""
     server = toolchain.with_packages(dag.container().from_(PYTHON), ["git", "openssh-server"])
     script = (Path(__file__).parent / "private_host.py").read_text()
     service = (
@@ -110,12 +110,12 @@ async def says(module: RustMultiarch) -> str:
 
 
 async def fetches(module: RustMultiarch) -> None:
-    """The build gets past the credentials, and to its end where cargo's own git library works at all."""
+    """Check that the credentials work, and that the build succeeds if cargo's git library works here."""
     try:
         assert await says(module) == "from the private repository\n"
     except errors.CompileError as error:
-        # The stand-in's cargo is Debian's, linked with a libgit2 it was not built for: no git dependency
-        # can be checked out with it. It says so only once git itself has fetched everything.
+        # The stand-in's cargo is Debian's, linked with an incompatible libgit2: it cannot check out git
+        # dependencies. It fails only after git itself has fetched everything.
         if "on git_proxy_options" not in error.output:
             raise
 
@@ -152,7 +152,7 @@ async def test_a_registry_with_a_token(host, things: Path) -> None:
 
 
 async def test_a_registry_that_lies_in_the_project(things: Path, session) -> None:
-    """cargo's `local-registry`: an index and the crates, for machines without a network."""
+    """Use cargo's `local-registry`: an index and the crates, for machines without a network."""
     host, index = things / "host", "registry+https://github.com/rust-lang/crates.io-index"
     locked = f'name = "secret"\nversion = "0.1.0"\nsource = "{index}"\n'
     locked += f'checksum = "{(host / "checksum").read_text()}"\n'
@@ -169,7 +169,7 @@ async def test_a_registry_that_lies_in_the_project(things: Path, session) -> Non
 
 @pytest.fixture
 def agent(tmp_path: Path) -> Iterator[tuple[str, str]]:
-    """An ssh agent with one key: its socket and the public key."""
+    """Run an ssh agent with one key; yield its socket and the public key."""
     key, socket = tmp_path / "key", tmp_path / "agent.sock"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     running = subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL)

@@ -22,7 +22,7 @@ from pipeline.registry.retry import Retry
 pytestmark = pytest.mark.anyio
 
 CONTENT = bytes(range(256)) * (READ_BYTES // 100)
-"""More than is in memory at a time."""
+"""More bytes than are read into memory at a time."""
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ async def image(session) -> Image:
 
 @pytest.fixture(scope="module")
 async def reader(session) -> dagger.Container:
-    """The reader of `cargo auditable`'s own library."""
+    """Compile the reader with `cargo auditable`'s own library."""
     built = await RustMultiarch(
         source=project(session, "reader"), platforms=[AMD64], cargo_profile="dev"
     ).build()
@@ -50,7 +50,7 @@ async def reader(session) -> dagger.Container:
 
 
 async def read(reader: dagger.Container, image: Image, platform: str) -> dict[str, dict[str, Any]]:
-    """The packages that the reader finds in the binary of a platform, by name."""
+    """Return the packages that the reader finds in a platform's binary, by name."""
     binary = image.variant(platform).binaries.file("audited")
     printed = await reader.with_file("/audited", binary).with_exec(["reader", "/audited"]).stdout()
     return {package["name"]: package for package in json.loads(printed)["packages"]}
@@ -113,7 +113,7 @@ async def test_a_bill_of_materials_of_what_ships(image: Image) -> None:
 
 
 async def test_what_several_builders_say_is_joined(image: Image) -> None:
-    """As the emulated strategy has it: a builder for each platform."""
+    """The emulated strategy has a builder for each platform."""
     said = image.variant(AMD64).crates
     (name,) = await said.entries()
     both = said.with_directory("another", said.directory(name))
@@ -146,7 +146,7 @@ def oras(verb: str, *arguments: str) -> str:
 
 
 def referrers(address: str, kind: str) -> list[dict[str, Any]]:
-    """What `oras` finds attached to a digest, of one kind."""
+    """Return the referrers of a digest and a type, found by `oras`."""
     command = [
         gotools.client("oras"),
         "discover",

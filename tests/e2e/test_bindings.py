@@ -20,20 +20,20 @@ CHECKED = ("pipeline.main", "pipeline.image")
 
 @pytest.fixture(scope="module")
 async def generated(session: dagger.Client, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `dagger develop` would write into a checkout of this module."""
+    """Return the output of `dagger develop` for a checkout of this module."""
     folder = tmp_path_factory.mktemp("generated")
     await session.module_source(str(ROOT)).generated_context_directory().export(str(folder))
     return folder
 
 
 def checked(folder: Path, generated: Path) -> subprocess.CompletedProcess[str]:
-    """mypy, strict, on the module's code beside generated bindings."""
+    """Run mypy with --strict on the module's code beside generated bindings."""
     config = folder / "pyproject.toml"
     silent = '\n[[tool.mypy.overrides]]\nmodule = ["dagger.*"]\nfollow_imports = "silent"\n'
     config.write_text((ROOT / "pyproject.toml").read_text() + silent)
     command = [sys.executable, "-m", "mypy", "--config-file", str(config)]
     command += [word for name in CHECKED for word in ("-m", name)]
-    # In front of what is installed, as the vendored SDK is.
+    # Before the installed packages, like the vendored SDK.
     environment = os.environ | {"MYPYPATH": str(generated / "sdk/src")}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 

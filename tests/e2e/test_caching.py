@@ -15,7 +15,7 @@ from pipeline.toolchain.versions import BASE
 
 pytestmark = pytest.mark.anyio
 
-# A build script that counts its runs in the target directory: state that is there is state that was used.
+# A build script that counts its runs in the target directory shows whether state was used.
 COUNTING = """
 use std::{env, fs, path::PathBuf};
 fn main() {
@@ -48,7 +48,7 @@ async def planned(module: RustMultiarch) -> Plan:
 
 
 async def elsewhere(plan: Plan, state: dagger.File | None) -> str:
-    """What the program prints that a runner builds on which nothing survived but an archive."""
+    """Build on a runner that has only an archive; return the program's output."""
     request = dataclasses.replace(plan.request, apart=secrets.token_hex(8), state=state)
     output = await build.compile(dataclasses.replace(plan, request=request))
     program = output.file("x86_64-unknown-linux-gnu/counted")
@@ -70,7 +70,7 @@ async def test_a_build_starts_from_an_archive_and_ships_what_the_sources_say(ses
 
 
 async def test_a_platform_more_or_less_compiles_nothing_again(session) -> None:
-    """A build script of the first build has its run in the later ones too, whoever else is built for."""
+    """The build script's output of the first build is used in later ones, with any other platforms."""
     main = 'fn main() { println!("{}", env!("NOW")); }\n'
     clock = CLOCK.replace(
         "fn main() {", f'fn main() {{ println!("cargo:rerun-if-changed=build.rs"); // {secrets.token_hex(8)}'
@@ -112,7 +112,7 @@ async def test_a_clock_in_a_build_script_is_found_and_its_binary_named(session) 
 
 
 async def test_the_state_is_one_volume_for_whoever_looks_at_it(session) -> None:
-    """Found with a benchmark that emptied a volume of the same name and another sharing mode."""
+    """Regression: a benchmark emptied a volume of the same name and another sharing mode."""
     module = RustMultiarch(source=project("one", f"// {secrets.token_hex(8)}"), platforms=["linux/amd64"])
     plan, output = await module.compiled()
     shell = dag.container().from_(BASE).with_env_variable("NOW", secrets.token_hex(8))
@@ -134,7 +134,7 @@ pub fn names(_: proc_macro::TokenStream) -> proc_macro::TokenStream {
 
 
 async def test_a_file_that_only_a_macro_looks_for_is_in_the_program(session) -> None:
-    """`sqlx::migrate!` and `include_dir!` list a directory, of which cargo knows nothing."""
+    """`sqlx::migrate!` and `include_dir!` list a directory that cargo does not track."""
     source = (
         crates.hello("listed", main='fn main() { println!("{}", listing::names!()) }\n', extra="")
         .with_new_file(
@@ -152,7 +152,7 @@ async def test_a_file_that_only_a_macro_looks_for_is_in_the_program(session) -> 
     )
 
     async def says(*names: str) -> str:
-        """What the program prints that was built with these migrations."""
+        """Build the program with these migrations; return its output."""
         given = source
         for name in names:
             given = given.with_new_file(f"migrations/{name}", "")

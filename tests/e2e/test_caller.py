@@ -22,7 +22,7 @@ Call = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="module")
 def call(engine) -> Call:
-    """`dagger call` of a module, this one by default, in a directory."""
+    """Run `dagger call` in a directory, with this module by default."""
 
     def run(*words: str, cwd: Path, module: Path = ROOT, code: int = 0) -> subprocess.CompletedProcess[str]:
         dagger = os.environ.get("_EXPERIMENTAL_DAGGER_CLI_BIN", "dagger")
@@ -36,7 +36,7 @@ def call(engine) -> Call:
 
 
 def write(root: Path, files: dict[str, str]) -> Path:
-    """Write files and make their directory a git checkout, which is what Dagger takes for a workspace."""
+    """Write files and make their directory a git checkout, which Dagger uses as a workspace."""
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
@@ -46,7 +46,7 @@ def write(root: Path, files: dict[str, str]) -> Path:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A cargo workspace with one member, not at the top of its repository."""
+    """Make a cargo workspace with one member, in a subdirectory of its repository."""
     return write(
         tmp_path / "checkout",
         {
@@ -138,7 +138,7 @@ def test_an_explicit_source_wins(call: Call, checkout: Path, tmp_path: Path) -> 
 
 
 def test_no_project_is_an_error_and_never_our_sample(call: Call, tmp_path: Path) -> None:
-    """The default source of this repository's .env counts for calls in this repository alone."""
+    """The default source in this repository's .env applies only to calls in this repository."""
     (tmp_path / "empty").mkdir()
     done = call("natives", cwd=write(tmp_path, {}) / "empty", code=errors.NotACargoProject.exit_code)
     assert "there is no Cargo.toml in the caller's directory or its parents" in done.stderr
@@ -150,6 +150,6 @@ def test_a_call_in_this_repository_finds_the_sample(call: Call) -> None:
 
 
 def test_another_module_without_a_source(call: Call, checkout: Path) -> None:
-    """The workspace is that of whoever called the other module."""
+    """The workspace is that of the other module's caller."""
     done = call("around", cwd=checkout / "rust/tools", module=ROOT / "tests/consumer")
     assert done.stdout.split() == ["Cargo.lock", "Cargo.toml", "tools/"]

@@ -32,7 +32,7 @@ async def test_tests_pass_and_fail(session) -> None:
 
 
 async def test_checks_need_no_binary(session) -> None:
-    """A workspace of several programs is checked as cargo checks it, as is a library by itself."""
+    """A workspace of several programs and a single library are checked like cargo does."""
     several = RustMultiarch(source=crates.workspace())
     printed = await several.test()
     for name in ("src/main.rs", "src/bin/import.rs", "src/bin/export.rs"):
@@ -57,7 +57,7 @@ async def test_tests_for_a_foreign_platform_run_under_an_emulator(session) -> No
 
 
 async def test_lint_warns_and_denies(session) -> None:
-    """Also where the project is configured to be built for what the builder has no standard library of."""
+    """This includes a project configured for a target without a standard library in the builder."""
     source = crates.hello("checked", main="fn main() { let unused = 1; }")
     source = source.with_new_file(".cargo/config.toml", '[build]\ntarget = "x86_64-unknown-linux-musl"\n')
     module = RustMultiarch(source=source)

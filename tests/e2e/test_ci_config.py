@@ -67,7 +67,7 @@ def test_actionlint_can_refuse(actionlint, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="session")
 def jdp(request) -> str:
-    """A checker of declarative pipelines: Jenkins' own needs a running Jenkins."""
+    """Install a checker of declarative pipelines: Jenkins' own needs a running Jenkins."""
     if not shutil.which("cargo"):
         pytest.skip("jdp is compiled with cargo, which is not here")
     root = request.config.cache.mkdir("jdp")
@@ -89,7 +89,7 @@ def test_the_jenkinsfile_is_a_declarative_pipeline(jdp: str, options, tmp_path: 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A small cargo project in a git repository, at a tag."""
+    """Make a small cargo project in a git repository, at a tag."""
     for path, text in crates.hello_files().items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
@@ -111,7 +111,7 @@ def shell(line: str, cwd: Path, **more: str) -> str:
 
 
 def lines(options: ci_config.Options, verb: str) -> list[str]:
-    """The distinct command lines with a verb that the systems' files have, as the shell gets them."""
+    """Return the distinct command lines with a verb in the systems' files, as passed to the shell."""
     found: dict[str, None] = {}
     for row in ci_config.SYSTEMS:
         for line in text_of(row.name, options).splitlines():
@@ -125,7 +125,7 @@ LOGIN = {"REGISTRY_USER": USER, "REGISTRY_TOKEN": PASSWORD, "REGISTRY_USR": USER
 
 
 def index_of(address: str, tag: str) -> dict:
-    """An index of a registry that wants the user's password."""
+    """Return an index of a registry that requires the user's password."""
     host, _, repository = address.partition("/")
     passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
     passwords.add_password(None, f"http://{host}/", USER, PASSWORD)
@@ -140,7 +140,7 @@ def platforms_of(index: dict) -> list[str]:
 
 
 def manifests_of(index: dict) -> dict[str, str]:
-    """Digests by platform."""
+    """Return the digests by platform."""
     return dict(zip(platforms_of(index), [entry["digest"] for entry in index["manifests"]], strict=True))
 
 
@@ -209,7 +209,7 @@ def script_of(action: dict, name: str) -> str:
 
 
 def run_action(action: dict, project: Path, *, code: int = 0, **inputs: str) -> dict[str, str]:
-    """The outputs of the action's build step, run as GitHub runs it: bash, and inputs in the environment."""
+    """Run the action's build step like GitHub (bash, inputs in the environment); return its outputs."""
     given = {name: value.get("default", "") for name, value in action["inputs"].items()}
     given |= {name.replace("_", "-"): value for name, value in inputs.items()}
     assert given.keys() == action["inputs"].keys()
@@ -234,7 +234,7 @@ def document(host: str, path: str) -> dict:
 
 
 def layer(host: str, digest: str) -> bytes:
-    """The unpacked tar of a layer."""
+    """Return the unpacked tar of a layer."""
     with urllib.request.urlopen(f"http://{host}/v2/ci/action/blobs/{digest}") as answer:
         return gzip.decompress(answer.read())
 
@@ -290,7 +290,7 @@ def test_the_action_takes_the_inputs_of_build_push_action(action, project: Path,
 
 
 def test_the_installer_installs_what_the_action_needs(engine, tmp_path: Path) -> None:
-    """From this working tree, as the action does; `dagger` is here already, and kept."""
+    """It installs from this working tree, like the action, and keeps the installed `dagger`."""
     target = tmp_path / "tools"
     installing = run(
         ["sh", str(ROOT / "install.sh"), str(target)],

@@ -39,7 +39,7 @@ SECONDS = 600
 
 
 def write(folder: Path, name: str, main: str = crates.MAIN, extra: str = crates.FEATURES) -> Path:
-    """A crate of one binary on disk."""
+    """Write a crate with one binary to disk."""
     (folder / "src").mkdir()
     (folder / "Cargo.toml").write_text(crates.MANIFEST.format(name=name) + extra)
     (folder / "Cargo.lock").write_text(crates.LOCK.format(name=name))
@@ -49,7 +49,7 @@ def write(folder: Path, name: str, main: str = crates.MAIN, extra: str = crates.
 
 @pytest.fixture(scope="module")
 def project(engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A crate with settings of its own in Cargo.toml."""
+    """Make a crate with settings in its Cargo.toml."""
     return write(tmp_path_factory.mktemp("settled"), "settled", extra=crates.FEATURES + SETTINGS)
 
 
@@ -62,12 +62,12 @@ def run(*words: object, cwd: Path, code: int = 0, **environment: str) -> subproc
 
 
 ZSTD = b"\x28\xb5\x2f\xfd"
-"""What an archive of compiled state begins with (RFC 8878, 3.1.1)."""
+"""The first bytes of an archive of compiled state (RFC 8878, 3.1.1)."""
 
 
 @pytest.fixture
 def projects(engine, tmp_path: Path) -> list[Path]:
-    """Two that were never built."""
+    """Make two projects that were never built."""
     folders = [tmp_path / "first", tmp_path / "second"]
     for folder in folders:
         folder.mkdir()
@@ -208,7 +208,7 @@ def docker(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_build_loads_this_machines_variant(project: Path, docker: Path, tmp_path: Path) -> None:
-    """A real podman, under the name of docker, loads what was built, by itself and from a file."""
+    """A real podman, under the name of docker, loads the image directly and from a file."""
     path = f"{tmp_path}:{os.environ['PATH']}"
     outputs = ["--output", f"type=docker,dest={tmp_path / 'image.tar'}", "--output", tmp_path / "oci.tar"]
     done = run(
@@ -242,14 +242,14 @@ def test_smoke_verify_and_checks_as_json(project: Path, tmp_path: Path) -> None:
         assert json.loads(run(*command, "--json", cwd=project).stdout)["passed"] is True
 
 
-# What podman needs where it may set no limits and no network.
+# Podman's settings on a machine without limits and network namespaces.
 ALONE = ("--network=none", "--runtime=runc", "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024")
 
 SLOW = 'fn main() { std::process::Command::new("sleep").arg("98765").status().unwrap(); }'
 
 
 def sleepers() -> list[str]:
-    """Processes of the slow build script, in whatever container."""
+    """Return the processes of the slow build script, in any container."""
     found = []
     for folder in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
@@ -289,7 +289,7 @@ def test_ctrl_c_leaves_nothing_running_and_says_what_was_kept(engine, tmp_path: 
 
 
 def on_a_terminal(command: list[object], cwd: Path) -> tuple[str, str]:
-    """What a command answers, and what it shows on a terminal of 60 columns."""
+    """Return a command's result, and its output on a terminal of 60 columns."""
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
     env = {**os.environ, "TERM": "xterm"}
@@ -297,7 +297,7 @@ def on_a_terminal(command: list[object], cwd: Path) -> tuple[str, str]:
     with subprocess.Popen(words, cwd=cwd, env=env, stdin=its, stderr=its, stdout=subprocess.PIPE) as running:
         os.close(its)
         shown = b""
-        with contextlib.suppress(OSError):  # how the kernel says that nobody has the terminal open
+        with contextlib.suppress(OSError):  # the kernel's error for a terminal that no process has open
             while chunk := os.read(ours, 1 << 16):
                 shown += chunk
         assert running.stdout
@@ -323,7 +323,7 @@ def test_on_a_terminal_every_platform_has_a_line_that_stays_in_its_place(project
 
 
 def test_without_a_terminal_there_are_lines_without_control_characters(project: Path) -> None:
-    """Also where a person has `dagger` show other things than it does by itself."""
+    """This includes other settings of `dagger`'s output in the environment."""
     (project / "src/main.rs").write_text(crates.MAIN + f"// {time.time()}\n")
     said = run("build", "--platform", "linux/amd64", cwd=project, DAGGER_PROGRESS="dots").stderr
     assert not re.search(r"[\x00-\x08\x0b-\x1f]", said)
@@ -363,7 +363,7 @@ def test_a_compile_error_ends_with_the_compilers_own_words(engine, tmp_path: Pat
 
 
 def test_what_git_ignores_is_handed_over_where_it_is_asked_for(engine, tmp_path: Path) -> None:
-    """A front end that another tool built, as a rule: ignored by git and built into the program."""
+    """For example a front end built by another tool: git ignores it, and the program includes it."""
     write(tmp_path, "front", main='fn main() { print!("{}", include_str!("../dist/page")); }')
     (tmp_path / "dist").mkdir()
     (tmp_path / "dist/page").write_text("a page")

@@ -26,7 +26,7 @@ Call = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project on disk, as `dagger call` takes it."""
+    """Make a project on disk, for `dagger call`."""
     path = tmp_path_factory.mktemp("hello")
     (path / "src").mkdir()
     (path / "Cargo.toml").write_text(MANIFEST.format(name="hello") + FEATURES)
@@ -37,7 +37,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def call(engine, loopback: str, source: Path) -> Call:
-    """`dagger call` of one of the consumer's functions."""
+    """Run `dagger call` of one of the consumer's functions."""
 
     def run(function: str, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         dagger = os.environ.get("_EXPERIMENTAL_DAGGER_CLI_BIN", "dagger")
@@ -54,7 +54,7 @@ def at(loopback: str, repository: str) -> tuple[str, ...]:
 
 
 def variants(loopback: str, repository: str) -> dict[str, tuple[dict, list[dict]]]:
-    """Config and layers of every variant, by architecture."""
+    """Return config and layers of every variant, by architecture."""
     index, _ = get(loopback, f"compose/{repository}/manifests/x")
     found = {}
     for entry in index["manifests"]:
@@ -65,7 +65,7 @@ def variants(loopback: str, repository: str) -> dict[str, tuple[dict, list[dict]
 
 
 def files(loopback: str, repository: str, layer: dict) -> dict[str, bytes]:
-    """The regular files of a layer."""
+    """Return the regular files of a layer."""
     url = f"http://{loopback}/v2/compose/{repository}/blobs/{layer['digest']}"
     with urllib.request.urlopen(url) as answer, tarfile.open(fileobj=io.BytesIO(answer.read())) as tar:
         return {member.name: tar.extractfile(member).read() for member in tar if member.isfile()}
@@ -114,7 +114,7 @@ def test_a_builder_that_cannot_build(call: Call) -> None:
 
 
 def test_as_a_toolchain(engine, source: Path) -> None:
-    """`tests/toolchain` names this module as its toolchain and has its functions, without code of its own."""
+    """`tests/toolchain` has this module as its toolchain, and its functions without any code."""
     dagger = os.environ.get("_EXPERIMENTAL_DAGGER_CLI_BIN", "dagger")
     command = [dagger, "call", "-m", str(ROOT / "tests/toolchain"), "rust-multiarch", "--source", str(source)]
     command += ["--platforms", "linux/amd64", "build", "name"]

@@ -21,7 +21,7 @@ SECONDS = 600
 
 @pytest.fixture(scope="session")
 def dagger_call(engine, loopback: str):
-    """Runs `dagger …` in a directory, the repository's by default."""
+    """Run `dagger …` in a directory, by default the repository's."""
 
     def run(*words: str, cwd: Path = ROOT, code: int | None = 0) -> subprocess.CompletedProcess[str]:
         command = [os.environ.get("_EXPERIMENTAL_DAGGER_CLI_BIN", "dagger"), *words]
@@ -37,18 +37,18 @@ def dagger_call(engine, loopback: str):
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with one program and no dependencies."""
+    """Make a project with one program and no dependencies."""
     return crates.written(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="session")
 def amd64(tiny: Path) -> tuple[str, ...]:
-    """The words of a call that builds it for one platform."""
+    """Return the arguments of a call that builds it for one platform."""
     return ("call", "--source", str(tiny), "--platforms", "linux/amd64")
 
 
 def functions(listing: str) -> dict[str, str]:
-    """Names and descriptions of a `dagger functions` table."""
+    """Parse the names and descriptions of a `dagger functions` table."""
     lines = [
         line for line in listing.splitlines() if line and not line.startswith(("user default", "Skipped"))
     ]
@@ -93,7 +93,7 @@ def test_build_report_as_data(dagger_call, tiny: Path) -> None:
 
 
 def test_build_logs_its_summary(dagger_call, amd64) -> None:
-    # Never the same arguments twice: the engine keeps what a function returned, and then it logs nothing.
+    # Never the same arguments twice: the engine caches a function's result, and then logs nothing.
     label = f"run={secrets.token_hex(4)}"
     done = dagger_call(*amd64, "--labels", label, "build")
     assert re.search(r"linux/amd64 +x86_64-unknown-linux-gnu +\S+ MiB +\S+ MiB +sha256:", done.stderr)
@@ -109,7 +109,7 @@ def test_exit_codes_reach_the_shell(dagger_call, tiny: Path) -> None:
 
 
 def test_callers_from_elsewhere_do_not_build_our_sample(dagger_call, tmp_path: Path) -> None:
-    """The default source lives in this repository's .env, which is not part of the module."""
+    """The default source is in this repository's .env, which is not part of the module."""
     words = ("call", "-m", str(ROOT), "build")
     done = dagger_call(*words, cwd=tmp_path, code=errors.NotACargoProject.exit_code)
     assert "--source" in done.stderr
@@ -124,7 +124,7 @@ def test_a_compile_error_is_shown_whole(dagger_call, tmp_path: Path) -> None:
 
 
 def test_publish_and_merge_through_a_service(dagger_call, loopback: str, tmp_path: Path) -> None:
-    """A module's function cannot reach this machine's loopback: the caller hands the registry to it."""
+    """A module's function cannot reach this machine's loopback, so the caller passes the registry."""
     project = ("--source", str(crates.written(tmp_path)))
     name, through = f"{loopback}/e2e/parts", ("--registry", f"tcp://{loopback}")
     parts = []
@@ -152,8 +152,8 @@ def test_publish_and_merge_through_a_service(dagger_call, loopback: str, tmp_pat
     assert "--registry tcp://" in done.stderr
 
 
-# A module has other bindings than a client: each function that compiles is called as one of a module, on an
-# engine that generates bindings as an official one does.
+# A module has other bindings than a client: each function that compiles is called from a module, on an
+# engine that generates bindings like an official one.
 
 
 def test_a_binary_that_runs(dagger_call, amd64, tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_two_builds_are_the_same(dagger_call, amd64) -> None:
 
 
 def test_the_checks_of_the_project(dagger_call, tiny: Path) -> None:
-    """As functions, and by `dagger check` in a directory that names its source."""
+    """Call the functions, and `dagger check` in a directory that has its source in .env."""
     (tiny / ".env").write_text("RUST_MULTIARCH_SOURCE=.\n")
     (tiny / "tests").mkdir()
     (tiny / "tests/one.rs").write_text("#[test]\nfn one() {}\n")
@@ -207,7 +207,7 @@ def test_the_checks_of_the_project(dagger_call, tiny: Path) -> None:
 
 
 def test_compiled_state_that_goes_from_call_to_call(dagger_call, tmp_path: Path) -> None:
-    # With a dependency: only such state says what it saves.
+    # With a dependency, since only its state makes a visible difference.
     project = ("call", "--source", str(ROOT / "tests/data/audit/app"), "--platforms", "linux/amd64")
     archive = str(tmp_path / "state.tar")
     dagger_call(*project, "export-cache", "export", "--path", archive)

@@ -35,7 +35,7 @@ BLOB = r"/blobs/uploads/"
 
 @pytest.fixture
 def sample(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """A layout that no other test pushes."""
+    """Make a layout that no other test pushes."""
     return layouts.sample(tmp_path / "layout", salt=request.node.name, size=SHARED_BYTES)
 
 
@@ -64,13 +64,13 @@ async def pushed(
 
 
 def skopeo(*arguments: str) -> str:
-    """What an independent client says; an empty text when it fails."""
+    """Return an independent client's output; empty if it fails."""
     done = subprocess.run(["skopeo", *arguments], capture_output=True, text=True, timeout=60)
     return done.stdout if done.returncode == 0 else ""
 
 
 def inspect(address: str) -> dict:
-    """The manifest or index at an address, as skopeo reads it; empty when there is none."""
+    """Return the manifest or index at an address, read by skopeo; empty if there is none."""
     found = skopeo("inspect", "--raw", "--tls-verify=false", f"docker://{address}")
     return json.loads(found) if found else {}
 
@@ -209,7 +209,7 @@ async def test_dropped_every_time_and_the_next_run_sends_the_rest(sample: Path, 
     with pytest.raises(errors.RegistryFailed):
         await pushed(sample, address)
     assert not inspect(address)
-    # Now the small ones arrive, and the large one does not.
+    # Now the small blobs arrive, and the large one does not.
     large = layouts.largest(sample).name
     faulty.faults = [Fault("PUT", large, after=SHARED_BYTES // 2, times=1000)]
     with pytest.raises(errors.RegistryFailed):
@@ -279,7 +279,7 @@ async def test_an_unreachable_registry(sample: Path) -> None:
 
 
 async def test_a_host_that_answers_elsewhere(sample: Path, plain: registry.Throwaway) -> None:
-    """As a loopback registry does for a module: as a service of another name."""
+    """For a module, a loopback registry is a service with another name."""
     host = "127.0.0.1:1"
     async with registries(retry=QUICK, via={host: plain.address}) as all_of_them:
         layout = await Layout.open(sample)
@@ -417,7 +417,7 @@ async def test_a_tag_that_appears_meanwhile_is_not_overwritten(
     other = await Layout.open(layouts.sample(tmp_path / "other", salt="other"))
 
     class Interrupted(Layout):
-        """Somebody else tags while this image is read."""
+        """A store during whose reading another client sets the tag."""
 
         async def blob(self, descriptor: Descriptor) -> AsyncIterator[bytes]:
             if descriptor.size > SHARED_BYTES:
@@ -436,7 +436,7 @@ async def test_a_tag_that_appears_meanwhile_is_not_overwritten(
 
 
 async def test_credentials_stay_with_their_host(sample: Path, faulty: Proxy) -> None:
-    """A registry may send an upload, or a download, on to another host: storage, say."""
+    """A registry may redirect an upload or a download to another host, such as storage."""
     with registry.throwaway(users={"me": "s3cret"}) as private, proxy(private.address) as front:
         name = f"{front.address}/moved"
         elsewhere = f"http://{faulty.address}/v2/moved/blobs/uploads/"

@@ -1,7 +1,7 @@
 """Run every command of the documentation, in order, page by page.
 
-Two things differ from what is typed: ghcr.io is a registry on this machine that wants a user name and a
-password, and the module is the one in this working tree.
+There are two differences from the pages: ghcr.io is a registry on this machine that requires a user name and
+a password, and the module is that of this working tree.
 """
 
 import re
@@ -22,7 +22,7 @@ SECONDS = 900
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A cargo project with a git remote, at a tag, and a key of cosign's; its program is named server."""
+    """Make a cargo project with a git remote, at a tag, and a cosign key; its program is `server`."""
     for path, text in crates.hello_files("server").items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)

@@ -13,7 +13,7 @@ from pipeline.targets import Strategy
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
-# Prints the machine that build scripts ran on, and the one that the program is for.
+# Prints the machine that ran the build script, and the machine of the program.
 BUILD = 'fn main() { println!("cargo:rustc-env=BUILT_ON={}", std::env::consts::ARCH); }\n'
 MAIN = 'fn main() { println!("{} on {}", std::env::consts::ARCH, env!("BUILT_ON")); }\n'
 
@@ -29,7 +29,7 @@ def where_am_i() -> RustMultiarch:
 
 
 async def said(module: RustMultiarch) -> dict[str, str]:
-    """What each platform's program prints."""
+    """Return the output of each platform's program."""
     image = await module.build()
     return {
         v.platform: (await v.container.with_exec([], use_entrypoint=True).stdout()).strip()

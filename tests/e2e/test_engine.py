@@ -28,7 +28,7 @@ b2ZmaWNl
 
 @pytest.fixture(scope="module")
 def paths(engine, loopback: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Paths]:
-    """A root of its own, with the compiled engine and the stand-in images of the first."""
+    """Return a separate root, with the compiled engine and the stand-in images of the first."""
     second = Paths(tmp_path_factory.mktemp("engine"))
     second.share(Paths.default())
     second.certificates.mkdir()
@@ -47,7 +47,7 @@ def start(paths: Paths, said: list[str]) -> lifecycle.Status:
 
 
 def container(paths: Paths, image: str, *calls: str) -> str:
-    """What a chain of calls on a container says on this engine."""
+    """Return the result of a chain of calls on a container of this engine."""
     env = {**os.environ, **lifecycle.env(paths=paths)}
     command = ["dagger", "core", "container", "from", "--address", image, *calls]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
@@ -56,12 +56,12 @@ def container(paths: Paths, image: str, *calls: str) -> str:
 
 
 def uname(paths: Paths) -> str:
-    """What a container on this engine says it runs on."""
+    """Return the machine name in a container of this engine."""
     return container(paths, "debian:bookworm-slim", "with-exec", "--args", "uname,-s", "stdout").strip()
 
 
 def traces(paths: Paths) -> dict[str, str]:
-    """Everything on this machine that carries the engine's name."""
+    """Return everything on this machine with the engine's name."""
     commands = {
         "processes": ["pgrep", "-af", str(paths.root)],
         "links": ["ip", "-o", "link"],
@@ -130,7 +130,7 @@ SLOW_BUILD = "fn main() { std::thread::sleep(std::time::Duration::from_secs(600)
 def test_an_engine_that_is_killed_during_a_compile_ends_the_command(
     paths: Paths, said: list[str], tmp_path: Path
 ) -> None:
-    """The command waited without a word until it was ended by hand."""
+    """Regression: the command waited without a message until it was killed."""
     start(paths, said)
     files = {**crates.hello_files("slow"), "build.rs": SLOW_BUILD}
     for path, text in files.items():
@@ -162,7 +162,7 @@ def wait_for(done: Callable[[], bool], seconds: float) -> None:
 
 def test_a_kill_is_recovered_by_the_same_command(paths: Paths, said: list[str]) -> None:
     process = supervisor.engine_process(paths)
-    if process is None:  # the test above killed it
+    if process is None:  # killed by the test above
         start(paths, said)
         process = supervisor.engine_process(paths)
     assert process

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 def handed_over(session: dagger.Client, path: Path) -> dagger.Directory:
-    """A repository as a caller of the module hands it over: without what its .gitignore names."""
+    """Return a repository as passed to the module: without the files in its .gitignore."""
     return session.host().directory(str(path), gitignore=True, no_cache=True)
 
 

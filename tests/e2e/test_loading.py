@@ -67,7 +67,7 @@ class LooksAround:
 
 
 def written(root: Path, settings: str = "", code: str = CODE) -> Path:
-    """The module below a directory that is its context, with what a developer's tools leave in it."""
+    """Write the module below its context directory, with files that a developer's tools leave there."""
     files = {
         "dagger.json": json.dumps(
             {"name": "looks-around", "engineVersion": version(), "sdk": {"source": "python"}, "source": "."}

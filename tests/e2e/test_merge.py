@@ -39,7 +39,7 @@ async def built(
     annotations: dict[str, str] | None = None,
     keychain: Keychain = anonymous,
 ) -> Receipt:
-    """One platform's image at a registry, as a runner of its own would have pushed it."""
+    """Push one platform's image to a registry, like a separate runner."""
     path = path / platform.replace("/", "-")
     image = layouts.image(path, platform, [BASE, f"program of {platform}".encode()])
     root = layouts.index(path, [image], annotations) if annotations else image
@@ -144,7 +144,7 @@ async def test_a_source_that_is_missing(tmp_path: Path, plain: registry.Throwawa
 
 
 async def test_a_platform_nobody_knows(tmp_path: Path, plain: registry.Throwaway) -> None:
-    """What docker buildx puts into an index beside the image: an attestation."""
+    """docker buildx puts an attestation into the index beside the image."""
     name = f"{plain.address}/unknown"
     real = layouts.image(tmp_path, "linux/amd64", [BASE])
     fake = layouts.image(tmp_path, "unknown/unknown", [b"attestation"])
@@ -177,7 +177,7 @@ async def test_no_clobber(tmp_path: Path, plain: registry.Throwaway) -> None:
 def command(
     *words: str, code: int = 0, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """The command line's `merge`, which needs no engine."""
+    """Run the command line's `merge`, which needs no engine."""
     run = [sys.executable, "-c", "from pipeline.cli import main; main()", "merge", *words]
     done = subprocess.run(run, capture_output=True, text=True, timeout=60, env={**os.environ, **(env or {})})
     assert done.returncode == code, done.stderr

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 ARCHITECTURES = [("linux/amd64", "x86_64"), ("linux/arm64", "aarch64")]
 
-# Says what the system it finds itself in offers, and unwinds a panic.
+# Prints the features of the system it runs on, and unwinds a panic.
 SYSTEM = """
 fn main() {
     let size = |path: &str| std::fs::read(path).map_or(0, |bytes| bytes.len());
@@ -104,7 +104,7 @@ async def system(session) -> Image:
 
 @pytest.fixture(scope="module")
 async def static_sample(session) -> Image:
-    """sample_app, which has C and assembler code in it (ring's)."""
+    """Build sample_app, which has C and assembler code (ring's)."""
     return await musl(dag.host().directory(str(ROOT / "sample_app"), exclude=IGNORED), ports=[8080])
 
 
@@ -185,7 +185,7 @@ async def test_a_systems_library_is_refused_with_the_feature_that_makes_it_the_c
 
 @pytest.fixture(scope="module")
 def upstream(session) -> dagger.Service:
-    """Answers plainly on 8000, and over TLS with a certificate nobody trusts on 8443."""
+    """Run a server for HTTP on 8000, and for TLS with an untrusted certificate on 8443."""
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=upstream"]
     command += ["-addext", "subjectAltName=DNS:upstream", "-keyout", "/tls/key.pem", "-out", "/tls/cert.pem"]
     container = dag.container().from_("python:3.11-slim-bookworm").with_new_file("/upstream.py", UPSTREAM)
@@ -218,7 +218,7 @@ async def test_sample_app_finds_hosts_and_speaks_tls(
         assert json.loads(version)["arch"] == arch
         answers[url] = json.loads(health)
     assert answers["http://upstream:8000/"]["upstream_status"] == 200, "the resolver works without glibc"
-    # Its certificate is refused, which takes a whole handshake to find out.
+    # Its certificate is rejected, after a complete handshake.
     assert "unreachable" in json.dumps(answers["https://upstream:8443/"])
 
 

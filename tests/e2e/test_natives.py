@@ -1,6 +1,6 @@
 """Build and run a small crate for each kind of native dependency, without configuration.
 
-`pytest tests/e2e` builds a few; `make zoo` builds all for every platform and keeps what came of it in
+`pytest tests/e2e` builds a few; `make zoo` builds all for every platform and records the results in
 tests/data/zoo/results.json.
 """
 

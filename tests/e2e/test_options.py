@@ -17,7 +17,7 @@ AMD64 = "linux/amd64"
 
 
 async def run(source: dagger.Directory, **options) -> str:
-    """What the built image prints when it is started as it is."""
+    """Return the output of the built image, started without arguments."""
     image = await RustMultiarch(source=source, platforms=[AMD64], **options).build()
     return await image.variants[0].container.with_exec([], use_entrypoint=True).stdout()
 
@@ -236,7 +236,7 @@ async def test_a_package_that_debian_does_not_have(session, option: str) -> None
         ).build()
 
 
-# What people have in their checkouts, for their own machines: a wrapper, a compiler driver, linkers.
+# Common settings for a developer's machine: a wrapper, a compiler driver, linkers.
 CONFIGURATION = """
 [build]
 rustc-wrapper = "sccache"
@@ -250,7 +250,7 @@ COMMENTS = {
     "linux/amd64": "mold ",
     "linux/arm64": "Linker: Debian LLD",
 }
-"""The linkers' output in the section .comment."""
+"""The linkers' text in the section .comment."""
 
 
 async def test_a_configuration_for_the_authors_machine_does_not_get_in_the_way(session) -> None:

@@ -13,8 +13,8 @@ pytestmark = [pytest.mark.anyio, pytest.mark.programs]
 
 RUST = "1.96"
 
-# `cargo info` downloads and unpacks one package, checked against the index, and resolves nothing. The program
-# is then built with its authors' lock file. Without one every dependency would be the newest of the day.
+# `cargo info` downloads and unpacks one package, checked against the index, and resolves nothing. The
+# program is then built with its authors' lock file; otherwise every dependency would be the newest version.
 FETCH = """
 mkdir /fetching && cd /fetching
 cargo info --quiet "$1@$2" >/dev/null
@@ -39,14 +39,14 @@ print("ok" if wanted in text else "it answered " + text[:200])
 
 
 def source(program: Program) -> dagger.Directory:
-    """The package as its authors published it, with their lock file."""
+    """Return the published package, with its lock file."""
     rust = dag.container().from_(toolchain.rust_image(RUST))
     command = ["sh", "-euc", FETCH, "sh", program.crate, program.version]
     return rust.with_exec(command).directory("/program")
 
 
 def answering(program: Program) -> outcomes.Try:
-    """A try of a server: what it answers to one request."""
+    """Return a try of a server: its response to one request."""
 
     async def tried(container: dagger.Container) -> str:
         server = container.with_exposed_port(8080).as_service(

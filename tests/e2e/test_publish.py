@@ -23,7 +23,7 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
 def get(host: str, path: str, accept: str = INDEX) -> tuple[dict, str]:
-    """A document of a registry and its digest."""
+    """Return a document of a registry and its digest."""
     request = urllib.request.Request(f"http://{host}/v2/{path}", headers={"Accept": accept})
     with urllib.request.urlopen(request) as answer:
         return json.load(answer), answer.headers.get("Docker-Content-Digest", "")
@@ -38,7 +38,7 @@ def exists(host: str, path: str) -> bool:
 
 
 def layer_times(url: str) -> set[float]:
-    """The times in a layer, in seconds since 1970."""
+    """Return the times in a layer, in seconds since 1970."""
     with urllib.request.urlopen(url) as answer, tarfile.open(fileobj=answer, mode="r|gz") as tar:
         return {member.mtime for member in tar}
 
@@ -98,7 +98,7 @@ async def test_one_platform_is_a_plain_manifest_or_an_index_of_one(loopback: str
 
 @pytest.mark.parametrize("platform", PLATFORMS)
 async def test_what_was_published_is_pulled_and_runs(loopback: str, session, platform: str) -> None:
-    """By its digest, out of the registry, as any other machine would get it."""
+    """It is pulled by its digest from the registry, like on any other machine."""
     main = 'fn main() { println!("{}", std::env::consts::ARCH); }\n'
     module = RustMultiarch(source=crates.hello(main=main), platforms=PLATFORMS)
     published = await module.publish(f"{loopback}/e2e/pulled:x")
@@ -186,7 +186,7 @@ async def test_tags_labels_and_the_time_come_from_git(loopback: str, session, tm
 async def test_a_shallow_clone_matters_where_git_is_to_name_the_image(
     loopback: str, session, tmp_path: Path
 ) -> None:
-    """A release job on a checkout of one commit: its tag may name the image outright."""
+    """A release job on a checkout of one commit may have the image's tag in the address."""
     await crates.hello().export(str(tmp_path / "whole"))
     tagged_repository(tmp_path / "whole", "v1.2.3")
     clone = ["git", "clone", "-q", "--depth=1", "--branch=v1.2.3", f"file://{tmp_path}/whole", "clone"]
@@ -229,7 +229,7 @@ async def test_rules_that_give_no_tag_do_not_move_latest(loopback: str, session,
 
 
 def tagged_repository(path: Path, tag: str) -> str:
-    """Commit what lies in a directory, a day after the epoch, and tag it; the commit."""
+    """Commit the files in a directory, a day after the epoch, and tag it; return the commit."""
     date = {"GIT_AUTHOR_DATE": "@86400 +0000", "GIT_COMMITTER_DATE": "@86400 +0000"}
     author = ["-c", "user.name=me", "-c", "user.email=me@example.com"]
     for command in (["init", "-q"], ["add", "."], [*author, "commit", "-qm", "x"], ["tag", tag]):

@@ -27,7 +27,7 @@ SBOM, PROVENANCE = "application/spdx+json", "application/vnd.in-toto+json"
 
 @pytest.fixture(scope="module", params=["fallback", "subject", "silent"])
 def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """docker-registry has no referrers API; of the two that have it one does not say so."""
+    """Run a registry: docker-registry has no referrers API; of the two others, one does not announce it."""
     if request.param == "fallback":
         with registry.throwaway() as made:
             yield made.address
@@ -41,7 +41,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 async def pushed(path: Path, address: str) -> tuple[Layout, Receipt]:
-    """The sample with an SBOM of its first variant, and an SBOM and a provenance of its index."""
+    """Push the sample with an SBOM of its first variant, and an SBOM and a provenance of its index."""
     layout = await Layout.open(path)
     variant = (await walk(layout))[0].descriptor
     artifacts = [
@@ -55,7 +55,7 @@ async def pushed(path: Path, address: str) -> tuple[Layout, Receipt]:
 
 
 def oras(*arguments: str) -> str:
-    """What oras prints; it has to succeed."""
+    """Run oras, which must succeed; return its output."""
     command = [gotools.client("oras"), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -63,7 +63,7 @@ def oras(*arguments: str) -> str:
 
 
 def discover(address: str) -> list[dict]:
-    """The referrers that oras finds."""
+    """Return the referrers that oras finds."""
     found = json.loads(oras("discover", "--plain-http", "--format", "json", address))
     return found.get("referrers") or []
 

@@ -23,10 +23,10 @@ CORP = '[registries.corp]\nindex = "sparse+https://corp.invalid/index/"\n'
 
 
 class Canaries(dict[str, str]):
-    """Secrets by the variable they are in, none of which is like anything else."""
+    """Unique secrets by the variable they are in."""
 
     def found(self, content: bytes) -> list[str]:
-        """The variables whose secret is somewhere in some bytes."""
+        """Return the variables whose secret is in some bytes."""
         return [name for name, secret in self.items() if secret.encode() in content]
 
 
@@ -38,7 +38,7 @@ def canaries() -> Canaries:
 
 @pytest.fixture
 def key(canaries: Canaries, tmp_path: Path) -> Path:
-    """An encrypted key, whose every line is looked for too."""
+    """Make an encrypted key, whose lines are also searched for."""
     encryption = BestAvailableEncryption(canaries["KEY_PASSWORD"].encode())
     made = ec.generate_private_key(ec.SECP256R1())
     pem = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption).decode()
@@ -55,7 +55,7 @@ def private(canaries: Canaries, loopback: str) -> Iterator[registry.Throwaway]:
 
 
 def blobs(folder: Path) -> Iterator[bytes]:
-    """All that a registry has stored, unpacked where it is packed."""
+    """Yield everything that a registry has stored, unpacked."""
     for file in folder.rglob("*"):
         if file.is_file():
             content = file.read_bytes()
@@ -63,7 +63,7 @@ def blobs(folder: Path) -> Iterator[bytes]:
 
 
 def kept_by(engine: Paths) -> Iterator[Path]:
-    """What an engine keeps of its sessions: cache keys, calls, their spans and its own log."""
+    """Yield everything that an engine keeps of its sessions: cache keys, calls, their spans and its log."""
     yield from (
         path for path in (engine.root / "engine").rglob("*.db*") if "snapshots/snapshots" not in str(path)
     )

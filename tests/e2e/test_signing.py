@@ -30,7 +30,7 @@ PASSWORD = "canary-of-a-password"
 
 
 def cosign(*arguments: str, directory: Path) -> subprocess.CompletedProcess[str]:
-    """Run cosign, without the transparency log, which is on the internet."""
+    """Run cosign without the transparency log, which needs internet access."""
     env = {**os.environ, "COSIGN_PASSWORD": PASSWORD}
     command = [gotools.client("cosign"), *arguments]
     return subprocess.run(command, cwd=directory, env=env, capture_output=True, text=True, timeout=60)
@@ -38,7 +38,7 @@ def cosign(*arguments: str, directory: Path) -> subprocess.CompletedProcess[str]
 
 @dataclass(frozen=True)
 class Keys:
-    """A key pair that cosign made."""
+    """A key pair made by cosign."""
 
     directory: Path
 
@@ -47,7 +47,7 @@ class Keys:
         return signing.load((self.directory / "cosign.key").read_text(), PASSWORD)
 
     def verified(self, *arguments: str) -> list[dict]:
-        """What cosign verifies with the public key; it has to succeed."""
+        """Verify with cosign and the public key, which must succeed; return the result."""
         done = self.verify(*arguments)
         assert done.returncode == 0, done.stderr
         return [json.loads(line) for line in done.stdout.splitlines() if line.startswith(("[", "{"))]
@@ -79,7 +79,7 @@ def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 async def pushed(layout: Layout, name: str, signer: Signer) -> list[Descriptor]:
-    """Push, with every manifest signed and the index attested; index and variants."""
+    """Push with every manifest signed and the index attested; return index and variants."""
     manifests = [manifest.descriptor for manifest in await walk(layout)]
     subject = provenance.StatementSubject(name, layout.root.digest)
     predicates = {

@@ -91,7 +91,7 @@ async def test_after_a_change_of_code_cargo_is_not_asked_again_what_it_builds(
     project = written(tmp_path / "hello")
 
     async def answered() -> str:
-        """When cargo gave its answers, as the times of the files with them."""
+        """Change the code, and return the times of cargo's outputs, which show whether they were cached."""
         (project / "src/main.rs").write_text(f'fn main() {{ println!("{uuid.uuid4()}") }}')
         source = session.host().directory(str(project), no_cache=True)
         output = await build.compile(await plan.plan(BuildRequest(source, TARGETS)))

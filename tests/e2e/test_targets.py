@@ -1,6 +1,6 @@
 """Build Rust and C for every row of the target table on this platform, and start it.
 
-Only with `--zoo`: each row has compilers and a standard library of its own.
+Only with `--zoo`: each row has separate compilers and a standard library.
 """
 
 import crates

@@ -32,12 +32,12 @@ async def hello(session) -> Image:
 
 @pytest.fixture(scope="module")
 async def compiler(session) -> dagger.Container:
-    """A C compiler for every platform: the builder itself."""
+    """Return a container with a C compiler for every platform: the builder."""
     return await RustMultiarch(source=crates.hello(), platforms=PLATFORMS).builder()
 
 
 def library(compiler: dagger.Container, target: Target, name: str, versions: list[str]) -> dagger.File:
-    """A shared library that defines `foo` in the last of some symbol versions, and the rest empty."""
+    """Compile a shared library that defines `foo` in the last of some symbol versions, the others empty."""
     script = "".join(f"{version} {{ }};\n" for version in versions[:-1])
     script += f"{versions[-1]} {{ global: foo; local: *; }};\n" if versions else "{ global: foo; };"
     command = [
@@ -54,7 +54,7 @@ def library(compiler: dagger.Container, target: Target, name: str, versions: lis
 def program(
     compiler: dagger.Container, target: Target, *libraries: dagger.File, flags: str = ""
 ) -> dagger.File:
-    """A C program, linked with some libraries."""
+    """Compile a C program, linked with some libraries."""
     source = USES_FOO if libraries else "int main(void) { return 0; }"
     made = compiler.with_new_file("/c/main.c", source)
     for index, file in enumerate(libraries):
@@ -75,7 +75,7 @@ async def fails(
 
 
 async def exit_code(binary: dagger.File, image: dagger.Container) -> int:
-    """What really happens; only for the engine's own platform."""
+    """Return the actual exit code; only for the engine's platform."""
     ran = image.with_file("/usr/local/bin/main", binary)
     return await ran.with_exec(["/usr/local/bin/main"], expect=dagger.ReturnType.ANY).exit_code()
 
@@ -134,7 +134,7 @@ async def test_a_runtime_without_a_library(hello, platform: str) -> None:
 
 @pytest.mark.parametrize("platform", PLATFORMS)
 async def test_an_older_glibc_is_reported(hello, compiler, platform: str) -> None:
-    """The runtime's C library replaced by one that defines the versions of an older release."""
+    """The runtime's C library is replaced by one with the versions of an older release."""
     target = parse(platform)
     old = library(compiler, target, "libc.so.6", ["GLIBC_2.2.5", "GLIBC_2.17", "GLIBC_2.28"])
     image = base(platform).with_file(f"/usr/lib/{target.multiarch}/libc.so.6", old)
@@ -182,7 +182,7 @@ async def test_a_library_without_versions_that_lacks_a_symbol(compiler) -> None:
 
 
 async def test_links_and_directories_of_its_own(compiler) -> None:
-    """A library behind links, absolute ones too, and one made known by LD_LIBRARY_PATH or ldconfig alone."""
+    """Find libraries behind relative and absolute links, or only by LD_LIBRARY_PATH or ldconfig."""
     platform = await dag.default_platform()
     target = parse(platform)
     foo = library(compiler, target, "libfoo.so.1", ["FOO_1"])

@@ -24,7 +24,7 @@ ISSUER = "tests"
 
 @dataclass
 class Asked:
-    """What a client asked the service for."""
+    """A recorded token request."""
 
     method: str
     scopes: list[str]
@@ -34,7 +34,7 @@ class Asked:
 
 @dataclass
 class Tokens:
-    """The service: it gives tokens to one user, or to the holder of one identity token."""
+    """The service, which issues tokens for one user or one identity token."""
 
     directory: Path
     user: str = "me"
@@ -58,12 +58,12 @@ class Tokens:
         return self.directory / "token.pem"
 
     def auth(self) -> dict[str, Any]:
-        """The registry's configuration."""
+        """Return the registry's configuration."""
         trusted = str(self.certificate)
         return {"token": {"realm": self.url, "service": SERVICE, "issuer": ISSUER, "rootcertbundle": trusted}}
 
     def answer(self, asked: Asked) -> tuple[int, dict[str, str]]:
-        """A token for what was asked, or a refusal."""
+        """Return a token for a request, or a refusal."""
         self.asked.append(asked)
         basic = "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
         if asked.form.get("refresh_token") != [self.identity] and asked.authorization != basic:
@@ -71,7 +71,7 @@ class Tokens:
         return 200, {"token": self.token(asked.scopes)}
 
     def token(self, scopes: list[str]) -> str:
-        """A signed token; the first `expired` of them are from yesterday."""
+        """Return a signed token; the first `expired` ones are from yesterday."""
         now = int(time.time())
         if self.expired:
             self.expired -= 1
@@ -102,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
     tokens: Tokens
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: the tests look at what was asked."""
+        """Log nothing, since tests use the recorded requests."""
 
     def answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
@@ -121,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def service(directory: Path) -> Iterator[Tokens]:
-    """A token service, for the length of the block."""
+    """Run a token service during the block."""
     tokens = Tokens(directory)
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (_Handler,), {"tokens": tokens}))
     tokens.url = f"http://127.0.0.1:{server.server_address[1]}/token"

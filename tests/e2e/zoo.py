@@ -14,14 +14,14 @@ CRATES = sorted(path.parent.name for path in ZOO.glob("*/Cargo.toml"))
 
 
 def expected(crate: str) -> str:
-    """What the crate's program prints once it has used its library."""
+    """Return the expected output of the crate's program, after using its library."""
     manifest = tomllib.loads((ZOO / crate / "Cargo.toml").read_text())
     printed: str = manifest["package"]["metadata"]["zoo"]["prints"]
     return printed
 
 
 def dependencies(crate: str) -> str:
-    """The crates a zoo crate is there for, with their features."""
+    """Return the crates that a zoo crate tests, with their features."""
     manifest = tomllib.loads((ZOO / crate / "Cargo.toml").read_text())
     sections = (manifest.get("dependencies", {}), manifest.get("build-dependencies", {}))
     named: dict[str, Any] = {name: spec for section in sections for name, spec in section.items()}

@@ -1,4 +1,4 @@
-"""ELF files read from bytes: made here in all four layouts, and this machine's own."""
+"""Test reading ELF files: generated ones in all four layouts, and this machine's."""
 
 import platform
 import random

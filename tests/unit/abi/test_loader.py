@@ -1,4 +1,4 @@
-"""The loader's search, on roots made of records, and on this machine against its own loader."""
+"""Test the loader's search, on generated roots, and on this machine in comparison with its loader."""
 
 import os
 import struct
@@ -116,7 +116,7 @@ def test_origin_is_the_directory_of_the_resolved_path(origin: str) -> None:
 
 
 def test_search_order() -> None:
-    """Each place is used once the ones before it are empty (ld.so(8))."""
+    """Each place is used if the ones before it are empty (ld.so(8))."""
     app = made("liba.so.1", runpath=("/runpath",))
     places = [("/rpath", made("liba.so.1", rpath=("/rpath",))), ("/env", app), ("/runpath", app)]
     places += [("/cached", app), ("/lib", app)]

@@ -1,4 +1,4 @@
-"""The files exported from an image, and how they are read."""
+"""Test the export of files from an image, and how they are read."""
 
 from pathlib import Path
 

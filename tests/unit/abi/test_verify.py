@@ -1,4 +1,4 @@
-"""The rules of the ABI gate, each met and each broken, and how it is told."""
+"""Test the rules of the ABI check, each met and each broken, and the messages."""
 
 import json
 from collections.abc import Mapping
