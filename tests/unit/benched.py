@@ -1,4 +1,4 @@
-"""Results for the tests of the computations."""
+"""Make results for the tests of the computations."""
 
 from bench.result import OK, Result, Sample
 from bench.scenarios import Case

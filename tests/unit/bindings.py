@@ -1,7 +1,7 @@
-"""What a module's bindings lack beside a client's, read off generated code: `tests/data/bindings.json`.
+"""Find what a module's bindings lack, compared with a client's: `tests/data/bindings.json`.
 
-`tests/e2e/test_bindings.py` compares the file with what an engine generates for this module, and renews it if
-it is run with `RENEW=1`.
+`tests/e2e/test_bindings.py` compares the file with the bindings that an engine generates for this module, and
+updates it with `RENEW=1`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ DATA = Path(__file__).parents[1] / "data/bindings.json"
 
 
 def client() -> str:
-    """The bindings of the SDK that clients install, as text."""
+    """Return the text of the bindings in the SDK that clients install."""
     found = importlib.util.find_spec("dagger.client.gen")
     assert found and found.origin
     return Path(found.origin).read_text()
 
 
 def api(bindings: str) -> dict[str, set[str]]:
-    """The classes of generated bindings and their methods."""
+    """Return the classes of generated bindings and their methods."""
     return {
         node.name: {
             each.name for each in node.body if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef))
@@ -33,7 +33,7 @@ def api(bindings: str) -> dict[str, set[str]]:
 
 
 def lacking(module: str) -> dict[str, list[str] | None]:
-    """The methods that a module's bindings lack, by class; None where the whole class is missing."""
+    """Return the methods that a module's bindings lack, by class; None for a missing class."""
     theirs = api(module)
     missing = {
         name: sorted(methods - theirs[name]) if name in theirs else None
@@ -43,13 +43,13 @@ def lacking(module: str) -> dict[str, list[str] | None]:
 
 
 def recorded() -> dict[str, list[str] | None]:
-    """The same as it was committed."""
+    """Return the committed table of these methods."""
     found: dict[str, list[str] | None] = json.loads(DATA.read_text())
     return found
 
 
 def uses(code: str) -> list[str]:
-    """The lines of a module of ours that use what a module's bindings lack.
+    """Return the lines of a pipeline module that use what a module's bindings lack.
 
     `dag` is the bindings' `Query`; the types are attributes of `dagger`, or imported from it.
     """

@@ -1,4 +1,4 @@
-"""The code blocks of the pages that people wrote, and what is done with each command in them."""
+"""Read the code blocks of the hand-written pages, and which of their commands the tests run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PAGES = [
 ]
 
 LANGUAGES = {"console", "yaml", "toml", "json", "python", "text"}
-"""`text` is for what a program prints; everything else is run or parsed."""
+"""`text` is for output; everything else is run or parsed."""
 
 NOT_RUN = {
     "make setup": "every other target runs it",
@@ -34,12 +34,12 @@ NOT_RUN = {
     "export _EXPERIMENTAL_DAGGER_RUNNER_HOST=": "the address is an example",
     "dagger core engine local-cache prune": "it would empty the cache of these tests",
 }  # fmt: skip
-"""Commands that the tests do not run, by how they start, and why."""
+"""Commands that the tests do not run, by their start, with the reason."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block: the page it is on, its language, its text."""
+    """A fenced block: its page, language and text."""
 
     page: Path
     language: str
@@ -47,14 +47,14 @@ class Block:
 
     @property
     def commands(self) -> list[str]:
-        """The lines after a `$`, continued ones joined, without the remark at their end."""
+        """Return the lines after a `$`, with continuation lines joined, without a comment at the end."""
         joined = self.text.replace("\\\n", " ")
         typed = [line.removeprefix("$ ") for line in joined.splitlines() if line.startswith("$ ")]
         return [re.sub(r"\s+# .*", "", " ".join(re.split(r" {2,}(?!#)", line))).strip() for line in typed]
 
 
 def blocks_of(page: Path) -> list[Block]:
-    """The blocks of a page, in order."""
+    """Return the blocks of a page, in order."""
     found = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
     return [Block(page, language, text) for language, text in found]
 
@@ -63,11 +63,11 @@ BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 
 
 def reason(command: str) -> str:
-    """Why the tests do not run a command; empty where they do."""
+    """Return the reason why the tests do not run a command; empty if they do."""
     return next((why for start, why in NOT_RUN.items() if command.startswith(start)), "")
 
 
 def run_on(page: Path) -> list[str]:
-    """The commands of a page that the tests run, in order."""
+    """Return the commands of a page that the tests run, in order."""
     consoles = [block for block in BLOCKS if block.page == page and block.language == "console"]
     return [command for block in consoles for command in block.commands if not reason(command)]

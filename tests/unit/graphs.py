@@ -1,4 +1,4 @@
-"""What cargo says of one small build, written by hand: two binaries, two triples, every kind of unit."""
+"""Make cargo's output for a small build by hand: two binaries, two triples, every kind of unit."""
 
 import json
 
@@ -46,7 +46,7 @@ def lock() -> str:
 
 
 def units(version: int = 1) -> str:
-    """A unit graph with both binaries for both triples; `extra` alone uses the private crate."""
+    """Return a unit graph with both binaries for both triples; only `extra` uses the private crate."""
     made: list[dict[str, object]] = []
 
     def unit(
@@ -91,5 +91,5 @@ def units(version: int = 1) -> str:
 
 
 def graphs() -> tuple[Graph, ...]:
-    """app and extra for amd64, then for arm64."""
+    """Return the graphs of app and extra for amd64, then for arm64."""
     return read([units()], metadata(), lock())

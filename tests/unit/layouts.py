@@ -1,4 +1,4 @@
-"""Small OCI layouts, made in a directory: what a push needs, without a build."""
+"""Make small OCI layouts in a directory, for pushes without a build."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PLATFORMS = ("linux/amd64", "linux/arm64")
 
 
 def store(path: Path, content: bytes, media_type: str, platform: str = "") -> Descriptor:
-    """Content in a layout, and what names it."""
+    """Store content in a layout; return its descriptor."""
     digest = digest_of(content)
     file = path / "blobs" / digest.replace(":", "/")
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -25,7 +25,7 @@ def store(path: Path, content: bytes, media_type: str, platform: str = "") -> De
 
 
 def tarball(content: bytes) -> bytes:
-    """A tar archive of one file."""
+    """Return a tar archive of one file."""
     output = io.BytesIO()
     with tarfile.open(fileobj=output, mode="w") as tar:
         entry = tarfile.TarInfo("app")
@@ -35,12 +35,12 @@ def tarball(content: bytes) -> bytes:
 
 
 def packed(content: bytes) -> bytes:
-    """A layer of one file, a little larger than it: nothing is compressed."""
+    """Return a layer of one file, a little larger than the file: it is not compressed."""
     return gzip.compress(tarball(content), compresslevel=0, mtime=0)
 
 
 def image(path: Path, platform: str, files: list[bytes]) -> Descriptor:
-    """One platform's image in a layout, with a layer for each of these files."""
+    """Add one platform's image to a layout, with a layer for each of these files."""
     os, architecture = platform.split("/")
     diffs = [digest_of(tarball(file)) for file in files]
     config = {
@@ -59,7 +59,7 @@ def image(path: Path, platform: str, files: list[bytes]) -> Descriptor:
 
 
 def index(path: Path, entries: list[Descriptor], annotations: dict[str, str] | None = None) -> Descriptor:
-    """An index in a layout."""
+    """Add an index to a layout."""
     document = {
         "schemaVersion": 2,
         "mediaType": INDEX,
@@ -70,7 +70,7 @@ def index(path: Path, entries: list[Descriptor], annotations: dict[str, str] | N
 
 
 def layout(path: Path, root: Descriptor) -> Path:
-    """The directory, finished: its index.json names one image."""
+    """Finish a layout: write its index.json with one image."""
     (path / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
     entries = {"schemaVersion": 2, "manifests": [root.as_json()]}
     (path / "index.json").write_text(json.dumps(entries))
@@ -78,12 +78,12 @@ def layout(path: Path, root: Descriptor) -> Path:
 
 
 def sample(path: Path, salt: str = "", size: int = 300_000) -> Path:
-    """An index of two platforms that share a layer with a file of `size` bytes, and have a small one each."""
+    """Make an index of two platforms, which share a layer of `size` bytes and have a small one each."""
     base = (f"base{salt}".encode() * size)[:size]
     images = [image(path, name, [base, f"program of {name}{salt}".encode()]) for name in PLATFORMS]
     return layout(path, index(path, images, {"org.opencontainers.image.title": "sample"}))
 
 
 def largest(path: Path) -> Path:
-    """The blob of a layout that has the most bytes."""
+    """Return the largest blob of a layout."""
     return max((path / "blobs/sha256").iterdir(), key=lambda blob: blob.stat().st_size)

@@ -1,4 +1,4 @@
-"""Real git repositories, made where a test wants one."""
+"""Make real git repositories for tests."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ _IDENTITY = {
 
 
 def git(directory: Path, *arguments: str) -> str:
-    """Run git there, as nobody in particular at a known time; what it printed."""
+    """Run git in a directory, with a fixed author and time; return its output."""
     command = ["git", "-c", "protocol.file.allow=always", *arguments]
     ran = subprocess.run(
         command, cwd=directory, env={**os.environ, **_IDENTITY}, capture_output=True, text=True, check=True
@@ -23,7 +23,7 @@ def git(directory: Path, *arguments: str) -> str:
 
 
 def commit(directory: Path, name: str, text: str = "") -> str:
-    """Write a file and commit it; the commit."""
+    """Write a file and commit it; return the commit."""
     (directory / name).write_text(text)
     git(directory, "add", "--force", name)
     git(directory, "commit", "--quiet", "--message", name)
@@ -31,7 +31,7 @@ def commit(directory: Path, name: str, text: str = "") -> str:
 
 
 def repository(directory: Path) -> Path:
-    """A repository with one commit on main."""
+    """Make a repository with one commit on main."""
     directory.mkdir(parents=True, exist_ok=True)
     git(directory, "init", "--quiet", "--initial-branch", "main")
     commit(directory, "first")

@@ -1,4 +1,4 @@
-"""A process that is an engine's by its name, its arguments and its socket, and a `dagger` that asks it."""
+"""Run a process with the name, arguments and socket of an engine, and a `dagger` that connects to it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.record import Record
 
 
 def record(paths: Paths, **other: object) -> Record:
-    """Return what the start of such an engine wrote."""
+    """Return the record of such an engine's start."""
     kept = {
         "build": str(paths.builds / "one"),
         "cidr": "10.231.0.0/16",
@@ -28,7 +28,7 @@ def record(paths: Paths, **other: object) -> Record:
 
 @contextmanager
 def running(paths: Paths, written: Record, answers: bool = True) -> Iterator[subprocess.Popen[bytes]]:
-    """Run it; its `dagger` succeeds where it is to answer."""
+    """Run it; its `dagger` succeeds if it should answer."""
     paths.create()
     written.write(paths.record)
     dagger = paths.builds / "one/dagger"

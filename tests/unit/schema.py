@@ -1,6 +1,6 @@
-"""The module's interface as text: what other modules and scripts rely on, in GraphQL's notation.
+"""Write the module's interface, on which other modules and scripts depend, in GraphQL's notation.
 
-Written from the code alone, so no engine is needed; `make schema` renews the committed copy.
+It is made from the code, without an engine; `make schema` updates the committed copy.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SCALARS = {str: "String", int: "Int", bool: "Boolean", float: "Float", type(None
 
 
 def schema() -> str:
-    """Every type, function and argument with its default and its description."""
+    """Return every type, function and argument with its default and its description."""
     module = mod.default_module()
     main = module.get_object(RustMultiarch.__name__)
     main.get_constructor(make_converter())
@@ -80,7 +80,7 @@ def _enum(name: str, values: type[enum.Enum]) -> Iterator[str]:
 
 
 def _type(kind: typing.Any) -> str:
-    """A Python type in GraphQL's notation; `!` marks what is never null."""
+    """Return a Python type in GraphQL's notation; `!` means not null."""
     arguments = typing.get_args(kind)
     if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
         (some,) = (argument for argument in arguments if argument is not type(None))

@@ -1,4 +1,4 @@
-"""No code that runs in an engine uses what only clients have."""
+"""Test that code for the engine uses no bindings that only clients have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Concurrent calls: order of results, limit, errors."""
+"""Test concurrent calls: order of results, limit, errors."""
 
 import anyio
 import pytest

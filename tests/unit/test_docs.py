@@ -1,4 +1,4 @@
-"""The documents: the generated ones are fresh, links lead somewhere, every block is what it claims to be."""
+"""Test the documents: generated pages are up to date, links work, and code blocks are valid."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def test_generated_pages_are_fresh(path: Path, text: str) -> None:
 
 
 def test_troubleshooting_has_messages_of_every_kind() -> None:
-    """Raised in place, raised with filled-in parts, rows of the two tables."""
+    """Messages raised directly, messages with placeholders, and rows of the two tables."""
     text = generate.troubleshooting()
     for sentence in (
         "there is no … in this directory or its parents",
@@ -45,7 +45,7 @@ def test_troubleshooting_has_messages_of_every_kind() -> None:
 
 
 def slug(heading: str) -> str:
-    """GitHub's anchor for a heading."""
+    """Return GitHub's anchor for a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
 
 
@@ -101,7 +101,7 @@ def test_what_is_run_is_something_the_test_can_run() -> None:
     "command", [command for _, command in COMMANDS if command.startswith("rust-multiarch ")]
 )
 def test_every_option_exists(command: str) -> None:
-    """Parsed by the command line itself, run or not; what is run for real is in tests/e2e."""
+    """The command line parses all commands; tests/e2e runs them."""
     words = shlex.split(command)[1:]
     parser = typer.main.get_command(cli.app)
     context = parser.make_context("rust-multiarch", words[:1], resilient_parsing=True)
@@ -119,7 +119,7 @@ def test_the_page_about_ci_has_every_system() -> None:
 
 def test_make_lists_its_targets() -> None:
     targets = re.findall(r"^\.PHONY: (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    # As from a terminal, also where `make unit` runs this.
+    # As from a terminal, even if `make unit` runs this.
     env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     listed = subprocess.run(["make"], cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout
     lines = [line for line in listed.splitlines() if line.startswith("  ")]

@@ -46,7 +46,7 @@ def test_message_without_the_rest() -> None:
 
 
 def test_an_engine_reports_the_exit_code_and_the_output() -> None:
-    """What makes `dagger call` exit with the error's own code: it looks like an exec error."""
+    """The error looks like an exec error, so `dagger call` exits with its code."""
     error = errors.LinkError("no library", output="ld: no")
     assert isinstance(error, dagger.QueryError)
     extensions = error.error.extensions

@@ -1,4 +1,4 @@
-"""How the first example finds what it calls."""
+"""Test how the first example finds the programs that it calls."""
 
 from __future__ import annotations
 

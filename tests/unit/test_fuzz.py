@@ -1,4 +1,4 @@
-"""Malformed input of every kind is an error that says so, or is passed over; it is never a traceback."""
+"""Test that malformed input of every kind gives an error or is ignored, and never a traceback."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ TEXT = st.text(max_size=30) | st.lists(
 
 @contextlib.contextmanager
 def no_traceback() -> Iterator[None]:
-    """Let errors of the tree pass; they say what is wrong and what to do."""
+    """Accept errors of the tree, which have a message and a next step."""
     try:
         yield
     except RustMultiarchError as error:
@@ -200,7 +200,7 @@ def test_toolchain_files(text: str) -> None:
 @FUZZ
 @given(text=MANIFEST | CONFIGURATION | TOOLCHAIN)
 def test_the_documents_here_are_toml(text: str) -> None:
-    """Otherwise they would try nothing."""
+    """Otherwise they would test nothing."""
     assert cargo_toml.read(text) or not text.strip() or "\\u" in text or "\\ud" in text
 
 

@@ -1,4 +1,4 @@
-"""What install.sh does to the directory it is given, with the programs that it calls replaced."""
+"""Test the effect of install.sh on its directory, with fake programs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ exit "${VENV_ENDS:-0}"
 
 @pytest.fixture
 def programs(tmp_path: Path) -> Path:
-    """The programs that the script would find on PATH."""
+    """Write the programs that the script finds on PATH."""
     directory = tmp_path / "programs"
     directory.mkdir()
     (dagger,) = re.findall(r"^dagger=(.+)$", SCRIPT.read_text(), re.MULTILINE)
@@ -47,7 +47,7 @@ def fill(target: Path, names: tuple[str, ...]) -> None:
 def test_a_directory_with_something_else_in_it_is_left_alone(
     programs: Path, tmp_path: Path, names: tuple[str, ...]
 ) -> None:
-    """Found with a home directory: everything in it was deleted."""
+    """Regression: everything in a home directory was deleted."""
     target = tmp_path / "there"
     fill(target, names)
     done = install(programs, target)
@@ -71,7 +71,7 @@ def test_a_new_directory_and_an_earlier_installation_are_installed_into(
 
 
 def test_an_older_installation_is_replaced(programs: Path, tmp_path: Path) -> None:
-    """It was kept, and the new version was said to be there."""
+    """Regression: it was kept, and the script reported the new version."""
     target = tmp_path / "there"
     assert install(programs, target).returncode == 0
     command = target / "bin/rust-multiarch"

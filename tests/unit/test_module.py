@@ -1,4 +1,4 @@
-"""The module's interface: every part described, and every option on the command line too."""
+"""Test the module's interface: every part has a description, and every option is also on the command line."""
 
 import dataclasses
 import inspect
@@ -64,12 +64,12 @@ def test_listed_splits_at_commas_and_drops_nothing_else() -> None:
 
 
 def test_the_interface_is_the_one_that_is_committed() -> None:
-    """Who changes it on purpose runs `make schema` and says so in the changelog."""
+    """After an intended change, run `make schema` and add a changelog entry."""
     assert schema.schema().splitlines() == schema.SNAPSHOT.read_text().splitlines()
 
 
 def test_an_ignore_pattern_meets_no_default() -> None:
-    """Dagger v0.21.8 fails where it is to apply one to an argument whose default is null."""
+    """Dagger v0.21.8 fails to apply one to an argument whose default is null."""
     module = mod.default_module()
     constructor = module.get_object("RustMultiarch").get_constructor(module._converter)
     ignoring = {name: one for name, one in constructor.parameters.items() if one.ignore}
@@ -92,7 +92,7 @@ OPTIONS = tomllib.loads((Path(__file__).parents[1] / "data/dagger_options.toml")
 @pytest.mark.parametrize("version", OPTIONS)
 @pytest.mark.parametrize("name", ["RustMultiarch", "Image", "Variant"])
 def test_no_argument_has_the_name_of_an_option_of_dagger(name: str, version: str) -> None:
-    """The command line would take it for itself: `env` and `profile` were arguments before Dagger 1.0."""
+    """Dagger's command line would use it itself: `env` and `profile` were arguments before Dagger 1.0."""
     module = mod.default_module()
     described = module.get_object(name)
     if name == "RustMultiarch":

@@ -1,4 +1,4 @@
-"""The table of end-to-end tests that `make test` leaves out."""
+"""Test the table of end-to-end tests that `make test` leaves out."""
 
 import ast
 from pathlib import Path

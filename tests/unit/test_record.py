@@ -1,4 +1,4 @@
-"""The record that `make test-all` keeps."""
+"""Test the record of `make test-all`."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The lock is complete, so it is installed without resolving; pyproject.toml names all that is imported."""
+"""Test that the lock is complete, for an install without resolving, and pyproject.toml has all imports."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEVELOPMENT = PYPROJECT["dependency-groups"]["dev"]
 BUILD = PYPROJECT["build-system"]["requires"]
 LOCK = (ROOT / "requirements.txt").read_text()
 
-# Where the lock is installed: development, CI, and a person's own machine.
+# The machines on which the lock is installed: development, CI, and a user's machine.
 MACHINES = {
     f"{system}-{machine}-{python}": {
         "implementation_name": "cpython",
@@ -64,7 +64,7 @@ def holds(marker: Marker | None, machine: dict[str, str], extra: str = "") -> bo
 def problems(
     roots: list[str], machine: dict[str, str], lock: dict[str, tuple[str, Marker | None]]
 ) -> Iterator[str]:
-    """Say of every requirement that is reached from `roots` what the lock lacks, on one machine."""
+    """Yield the problems of the lock with every requirement reachable from `roots`, on one machine."""
     waiting = [("pyproject.toml", Requirement(text)) for text in roots]
     seen: set[tuple[str, str]] = set()
     while waiting:
@@ -103,7 +103,7 @@ def test_what_the_lock_lacks_is_found(change: dict[str, tuple[str, Marker | None
 
 
 def test_the_installed_versions_are_the_locked_ones() -> None:
-    """Their metadata is what the other tests read."""
+    """The other tests read the metadata of the installed versions."""
     python = {"python_version": "{}.{}".format(*sys.version_info), "sys_platform": sys.platform}
     here = {name: version for name, (version, marker) in locked().items() if holds(marker, python)}
     assert {name: metadata.version(name) for name in here} == here
@@ -155,14 +155,14 @@ def test_the_development_group_has_what_else_is_imported() -> None:
 
 
 def test_dependencies_have_the_locked_versions_and_dagger_io_has_none() -> None:
-    """An official engine reads no lock, and brings its own SDK, numbered 0.0.0."""
+    """An official engine reads no lock, and has its own SDK, version 0.0.0."""
     versions = requirements.locked(LOCK)
     exact = {f"{name}=={versions[name]}" for name in declared(DEPENDENCIES) - {"dagger-io"}}
     assert set(DEPENDENCIES) == exact | {"dagger-io"}
 
 
 def test_what_the_sdk_requires_accepts_the_exact_versions() -> None:
-    """Or `uv pip check` of an official engine refuses the module."""
+    """Otherwise `uv pip check` of an official engine rejects the module."""
     exact = {r.name: r.specifier for r in map(Requirement, DEPENDENCIES) if r.specifier}
     for each in wanted_by("dagger-io"):
         if each.name in exact:

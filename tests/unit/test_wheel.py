@@ -1,4 +1,4 @@
-"""The wheel is complete: installed alone, the command line runs and the engine's own files are there."""
+"""Test that the wheel is complete: the installed command line runs and has the engine's files."""
 
 import subprocess
 import sys

@@ -31,7 +31,7 @@ def pem(key: object = KEY, format: PrivateFormat = PrivateFormat.PKCS8, password
 
 
 def cosigns(key: object = KEY, name: str = "SIGSTORE", **changes: object) -> str:
-    """Wrap a key as cosign does, with its format's weakest parameters."""
+    """Wrap a key like cosign, with its format's weakest parameters."""
     salt, nonce = bytes(32), bytes(24)
     der = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())  # type: ignore[attr-defined]
     secret = hashlib.scrypt(PASSWORD.encode(), salt=salt, dklen=32, n=1024, r=8, p=1)

@@ -39,7 +39,7 @@ TRIPLE = "aarch64-unknown-linux-gnu"
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Callable[[str], None]:
-    """Runs lines that use state.sh in a directory, with programs that only the test makes."""
+    """Return a function that runs lines with state.sh in a directory, with the test's programs."""
     tools = tmp_path / "tools"
     tools.mkdir()
     (tools / "rustc").write_text(f"#!/bin/sh\necho {tmp_path}/std/$4\n")
@@ -66,7 +66,7 @@ ARM64 = BY_PLATFORM["linux/arm64"]
 
 @pytest.mark.parametrize("libc", Libc)
 def test_what_another_standard_library_was_for_is_dropped(shell, tmp_path: Path, libc: Libc) -> None:
-    """Found with two builds of one crate, whose builders had different standard libraries for arm64."""
+    """Regression: two builds of one crate had builders with different standard libraries for arm64."""
     triple = ARM64.triple(libc)
     lines = f"state_libraries {triple} arm64"
     library, target = tmp_path / "std" / triple, tmp_path / "build/target" / triple
@@ -94,7 +94,7 @@ def test_what_another_standard_library_was_for_is_dropped(shell, tmp_path: Path,
 def test_what_other_development_packages_were_for_is_dropped(
     shell, tmp_path: Path, packages: str, dropped: bool
 ) -> None:
-    """A build script says `-l z` once, and the library may be gone from the next builder."""
+    """A build script prints `-l z` once, and the next builder may not have the library."""
     target, lines = tmp_path / "build/target" / TRIPLE, f"state_libraries {TRIPLE} arm64"
     (tmp_path / "std" / TRIPLE).mkdir(parents=True)
     shell(lines)
@@ -120,7 +120,7 @@ def test_programs_are_listed_with_size_and_packages() -> None:
 
 
 def test_a_linker_is_set_for_every_platform_that_has_one(shell, tmp_path: Path) -> None:
-    """A project's `linker = "clang"` is for its author's machine, and build scripts are linked too."""
+    """A project's `linker = "clang"` is for its developers' machines, and build scripts are linked too."""
     own = "export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=own"
     shell(f"{own}\nstate_linkers\nenv >{tmp_path}/env")
     lines = (tmp_path / "env").read_text().splitlines()

@@ -34,7 +34,7 @@ def test_commands() -> None:
 
 
 def failed(stderr: str, stdout: str = "") -> dagger.ExecError:
-    """The error of a command that printed something and failed."""
+    """Return the error of a failed command with some output."""
     extensions = {"_type": "EXEC_ERROR", "cmd": [], "exitCode": 1, "stdout": stdout, "stderr": stderr}
     value = QueryErrorValue("it failed", extensions=extensions)
     return dagger.QueryError([value], SimpleNamespace(document=None))  # type: ignore[arg-type,return-value]
@@ -42,11 +42,11 @@ def failed(stderr: str, stdout: str = "") -> dagger.ExecError:
 
 @dataclass(frozen=True)
 class Container:
-    """Stands in for the engine's, which runs nothing before it is asked for a result.
+    """A fake container: like the engine's, it runs nothing before a result is requested.
 
     Attributes:
-        unready: what fails before the check's own command.
-        failing: how that one fails.
+        unready: the error before the check's command.
+        failing: the error of the check's command.
     """
 
     unready: dagger.QueryError | None = None
@@ -77,7 +77,7 @@ class Container:
 
 @pytest.fixture
 def ran(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Plan], Awaitable[str]], Container], str]:
-    """Runs a check in a container."""
+    """Run a check in a container."""
 
     def run(check: Callable[[Plan], Awaitable[str]], container: Container) -> str:
         monkeypatch.setattr(build, "builder", lambda plan, source=None: container)
@@ -100,7 +100,7 @@ def test_what_a_check_prints_is_returned(ran, check) -> None:
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_a_builder_that_cannot_be_made_is_not_a_check_that_failed(ran, check) -> None:
-    """Found with a component of Rust that could not be had: clippy was said to have objections."""
+    """Regression: if a component of Rust was not available, the error said that clippy had failed."""
     offline = failed("error: component download failed for clippy: error sending request")
     with pytest.raises(errors.RustMultiarchError, match="cannot be prepared") as raised:
         ran(check, Container(unready=offline))
@@ -117,7 +117,7 @@ COMPILED = "   Compiling app v1.0.0 (/build/src)\n    Finished `test` profile in
 RUNNING = f"{COMPILED}     Running unittests src/main.rs (/build/target/debug/deps/app-4a99a53287a4b62f)\n"
 DOC_TESTS = f"{COMPILED}   Doc-tests app\n"
 VERBOSE = "     Running `rustc --crate-name app src/main.rs`\n"
-"""What cargo prints of every compile where `term.verbose` is set."""
+"""cargo's output for every compile with `term.verbose`."""
 
 SAID = [
     "authentication required",
@@ -138,7 +138,7 @@ SAID = [
     ],
 )
 def test_what_a_failing_test_prints_does_not_explain_it(ran, stderr: str, stdout: str, said: str) -> None:
-    """Found with a test of a client that expects to be refused: credentials were said to be missing."""
+    """Regression: the output of a client's test was explained as missing credentials."""
     with pytest.raises(errors.ChecksFailed, match="tests failed") as raised:
         ran(checks.test, Container(failing=failed(stderr.format(said), stdout.format(said))))
     assert said in raised.value.output

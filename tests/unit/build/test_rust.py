@@ -1,4 +1,4 @@
-"""The choice of Rust: the option, the toolchain file, the default, and what each is said to be."""
+"""Test the choice of Rust (option, toolchain file, default) and its messages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NIGHTLY = '[toolchain]\nchannel = "nightly"\n'
 
 
 class Source:
-    """Stands in for the engine's directory."""
+    """A fake directory of the engine."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -42,7 +42,7 @@ def request(text: str = "", **more: Any) -> BuildRequest:
 
 @pytest.fixture
 def rustup(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The images that are made, and what of them cannot be had."""
+    """Replace the images; record those that are made, and fail for the unavailable ones."""
     state: dict[str, Any] = {"asked": [], "fails": {}}
 
     def native(version: str, platform: str = "", components: Any = (), targets: Any = ()) -> SimpleNamespace:

@@ -1,4 +1,4 @@
-"""Containers that the caller supplies: the contract, without an engine."""
+"""Test the requirements of custom containers, without an engine."""
 
 import subprocess
 from pathlib import Path
@@ -71,7 +71,7 @@ def test_everything_that_is_missing_is_named() -> None:
 
 @pytest.mark.parametrize("rustup", [True, False])
 def test_the_inspection_runs_in_any_shell(tmp_path: Path, rustup: bool) -> None:
-    """With programs that answer as the real ones do; apt-get is missing."""
+    """The programs print the same as the real ones; apt-get is missing."""
     library = tmp_path / "lib"
     library.mkdir()
     programs = {
@@ -94,7 +94,7 @@ def test_the_inspection_runs_in_any_shell(tmp_path: Path, rustup: bool) -> None:
 
 
 def test_the_default_toolchain_of_the_builder_is_used(tmp_path: Path) -> None:
-    """`FROM rust:1.96` and `rustup default nightly`: nightly is what is wanted."""
+    """With `FROM rust:1.96` and `rustup default nightly`, the toolchain is nightly."""
     output = run_inspection(
         tmp_path, 'echo "nightly-x86_64-unknown-linux-gnu (default)"', RUST_VERSION="1.96.0"
     )

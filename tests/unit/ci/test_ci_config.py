@@ -1,4 +1,4 @@
-"""CI configurations as text: each validated by its system's schema, and the rules common to all."""
+"""Test CI configurations as text: each by its system's schema, and the rules common to all."""
 
 import itertools
 import json

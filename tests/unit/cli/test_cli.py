@@ -44,7 +44,7 @@ class Done:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Runs the command line as its entry point does, in this process."""
+    """Run the command line in this process, like its entry point."""
 
     def call(*words: str, **environment: str) -> Done:
         monkeypatch.setattr(sys, "argv", ["rust-multiarch", *words])
@@ -59,7 +59,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
 
 
 def commands() -> dict[str, typer.core.TyperCommand]:
-    """Every command, those of groups by both names."""
+    """Yield every command, those of groups by both names."""
     found = {}
     for name, command in COMMAND.commands.items():
         if hasattr(command, "commands"):
@@ -184,7 +184,7 @@ def test_the_engine_that_is_named_is_used_and_is_not_there(run, words: list[str]
 
 @pytest.fixture
 def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The engine that is named does not answer, so a command that gets that far ends."""
+    """Name an engine that does not answer, so that a command fails there."""
     monkeypatch.setenv(RUNNER, NOWHERE)
 
 
@@ -405,7 +405,7 @@ def test_an_error_that_is_not_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_checkout_that_git_cannot_read_gives_no_image_its_name(tmp_path: Path) -> None:
-    """Found with a checkout of another user's in a container: `latest` was moved instead."""
+    """Regression: with another user's checkout in a container, `latest` was moved instead."""
     broken = tmp_path / "checkout"
     (broken / ".git").mkdir(parents=True)
     for check in (project.check_publish, lambda _, source, tag: merge.goals(tag, Settings(), source)):

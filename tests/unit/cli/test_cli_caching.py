@@ -1,4 +1,4 @@
-"""Where compiled state is kept, as `--cache-from` and `--cache-to` say it."""
+"""Test the places of compiled state in `--cache-from` and `--cache-to`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Engine addresses, against real sockets."""
+"""Test engine addresses with real sockets."""
 
 from pathlib import Path
 

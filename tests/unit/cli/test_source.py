@@ -1,4 +1,4 @@
-"""The files that an engine gets: what a clean clone has and what is new, and of it what a build needs."""
+"""Test the upload to an engine: of the files of a clean clone and new files, those that a build needs."""
 
 import subprocess
 from pathlib import Path
@@ -29,7 +29,7 @@ def upload(directory: Path, settings: Settings | None = None, **options: Any) ->
 
 @pytest.fixture
 def repo(tmp_path: Path) -> Path:
-    """A workspace in a repository: `api` uses `shared`, `web` is another member with a lot of its own."""
+    """Make a workspace in a repository: `api` uses `shared`, `web` is another member with many files."""
     made = repository(tmp_path / "repo")
     write(made / "Cargo.toml", '[workspace]\nmembers = ["services/*", "shared"]\n')
     write(made / "Cargo.lock")

@@ -113,7 +113,7 @@ def test_what_is_printed_is_noted_line_by_line() -> None:
 
 @pytest.fixture
 def no_session(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A session of no engine, which writes to its log and notes how it is left."""
+    """Replace the session by one without an engine, which writes to its log and records its end."""
     seen: list[str] = []
 
     @contextlib.asynccontextmanager
@@ -207,7 +207,7 @@ def test_leaving_ends_children_too() -> None:
 
 
 def _runs(pid: int) -> bool:
-    """Whether a process is there and not only waits to be reaped; killing takes a moment."""
+    """Return True if a process exists and is not a zombie; killing takes a moment."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -241,7 +241,7 @@ async def test_an_engine_without_a_session(
 
 
 async def test_an_engine_that_is_gone_ends_the_command(no_session, monkeypatch, tmp_path: Path) -> None:
-    """Found with `kill -9` of the engine during a compile: the command waited without a word."""
+    """Regression: after `kill -9` of the engine during a compile, the command waited without a message."""
     address = f"unix://{tmp_path}/s"
     listener = await anyio.create_unix_listener(tmp_path / "s")
     monkeypatch.setenv(RUNNER, address)

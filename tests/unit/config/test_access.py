@@ -88,7 +88,7 @@ def test_neither_a_host_nor_a_user_name(host: str, username: str) -> None:
     ],
 )
 def test_what_a_lock_is_fetched_with(source: str, packages: list[str]) -> None:
-    """Found with a registry whose index is a git repository: cargo runs git for it, and there was none."""
+    """Regression: cargo runs git for a registry with a git index, and git was not installed."""
     assert credentials.programs(lock(source)) == packages
     assert credentials.programs(lock(CRATES_IO) + lock(source)) == packages
 

@@ -1,4 +1,4 @@
-"""What settings amount to."""
+"""Test the build request of some settings."""
 
 from typing import Any
 
@@ -60,7 +60,7 @@ def test_the_time_without_a_repository() -> None:
 
 
 def test_what_is_to_be_clean_has_a_checkout_that_git_reads() -> None:
-    """Found with a checkout that another user owns: it counted as clean."""
+    """Regression: a checkout owned by another user counted as clean."""
     with pytest.raises(errors.NotAGitRepository, match="cannot be known"):
         anyio.run(context.situation, Settings(require_clean=True), None, None)
     assert anyio.run(context.situation, Settings(), None, None) is None
@@ -98,7 +98,7 @@ def of_arguments(*words: str) -> Choice:
     "words", [["--features=x,y"], ["--features", "x y"], ["-F", "x,y"], ["-Fx", "-F=y"], ["-Fx,y"]]
 )
 def test_features_among_cargos_arguments_are_features(words: list[str]) -> None:
-    """Found with `--cargo-arg=--features=x`: what looks at the project first did not have it."""
+    """Regression: the commands before the build did not get the feature in `--cargo-arg=--features=x`."""
     choice = of_arguments(*words, "-v")
     assert (choice.features, choice.arguments) == (("own", "x", "y"), ("-v",))
 

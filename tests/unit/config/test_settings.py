@@ -56,7 +56,7 @@ VALUES = {
     "allow_dirty": (True, "yes"),
     "git_metadata": (True, "yes"),
 }
-"""A value that is not the default for every setting, and how the environment writes it."""
+"""A value other than the default for every setting, and its text in the environment."""
 
 
 def test_every_setting_is_tried_with_another_value_than_its_default() -> None:
@@ -77,7 +77,7 @@ def test_settings_are_the_constructors_arguments() -> None:
 
 
 def argument(name: str) -> Any:
-    """A setting's type as an argument: an enum is text there."""
+    """Return a setting's type as an argument, where an enum is a text."""
     kind = settings.TYPES[name]
     return str if isinstance(kind, type) and issubclass(kind, enum.Enum) else kind
 
@@ -178,7 +178,7 @@ def test_a_choice_of_words_that_is_no_word(value: object) -> None:
 
 
 def test_the_standard_variable_of_the_time_counts_unless_ours_is_set() -> None:
-    """reproducible-builds.org's, which other tools of a build read too."""
+    """The variable is defined by reproducible-builds.org, and other build tools read it too."""
     standard = {"SOURCE_DATE_EPOCH": "5"}
     layer = settings.from_environment(standard)
     assert layer == {"source_date_epoch": Value(5, "environment SOURCE_DATE_EPOCH")}
@@ -334,7 +334,7 @@ async def test_the_chosen_members_table(project: settings.OnDisk) -> None:
     ],
 )
 async def test_a_path_dependency_is_a_member(project: settings.OnDisk, dependencies: str) -> None:
-    """Found with an empty [workspace]: the member's own settings were passed over without a word."""
+    """Regression: with an empty [workspace], the member's settings were ignored silently."""
     (project.root / "Cargo.toml").write_text(f'[package]\nname = "app"\n{dependencies}\n')
     tools = project.root / "crates/tools/Cargo.toml"
     # Each depends on the other, and on what is outside.

@@ -18,7 +18,7 @@ def write(path: Path, text: str = "") -> None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A workspace with a lock file, and a member two directories below it that has none."""
+    """Make a workspace with a lock file, and a member two directories below it without one."""
     write(tmp_path / "Cargo.toml", '[workspace]\nmembers = ["services/*"]\n')
     write(tmp_path / "Cargo.lock")
     write(tmp_path / "services/orders/Cargo.toml", MEMBER)

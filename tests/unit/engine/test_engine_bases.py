@@ -71,7 +71,7 @@ def test_an_optional_image_is_skipped_if_the_mirror_is_inconsistent() -> None:
     ("found", "code"), [("1.96.0", 0), ("1.96.1", 0), ("1.100.0", 0), ("1.95.9", 3), ("1.9.0", 3)]
 )
 def test_a_newer_rust_of_debian_takes_the_place_of_the_promised_one(found: str, code: int) -> None:
-    """Debian keeps only the newest Rust: a recipe that insists on 1.96.0 fails once it is replaced."""
+    """Debian keeps only the newest Rust: a recipe that requires 1.96.0 fails after an update."""
     program = Path(recipes.__file__).parent / "rootfs/rust/check-version"
     done = subprocess.run([program, found, "1.96.0"], capture_output=True, text=True)
     assert done.returncode == code

@@ -1,4 +1,4 @@
-"""git starts nothing that a repository names: every test has a program that leaves a file where it ran."""
+"""Test that git runs no program of a repository: each test has a program that would create a file."""
 
 import os
 import subprocess
@@ -15,13 +15,13 @@ from pipeline.git.facts import read_here, read_if_any
 
 @pytest.fixture
 def ran(tmp_path: Path) -> Path:
-    """The file that is there once a program of the repository ran."""
+    """Return the file that exists after a program of the repository ran."""
     return tmp_path / "ran"
 
 
 @pytest.fixture
 def program(tmp_path: Path, ran: Path) -> str:
-    """A program that a repository names."""
+    """Write a program for a repository's configuration."""
     file = tmp_path / "program"
     file.write_text(f"#!/bin/sh\ntouch {ran}\ncat\n")
     file.chmod(0o755)
@@ -29,7 +29,7 @@ def program(tmp_path: Path, ran: Path) -> str:
 
 
 def bare(directory: Path, program: str) -> Path:
-    """A directory that git takes for a bare repository, whose configuration names a program."""
+    """Make a directory that git accepts as a bare repository, with a program in its configuration."""
     made = repository(directory / "made")
     git(made, "config", "core.fsmonitor", program)
     git(made, "config", "core.bare", "false")
@@ -120,7 +120,7 @@ def test_a_filter_in_a_submodule(tmp_path: Path, program: str, ran: Path) -> Non
 
 
 def test_the_persons_own_filter_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """git-lfs: without it each of its files would be called changed."""
+    """Without git-lfs, for example, each of its files would count as changed."""
     here = repository(tmp_path / "here")
     commit(here, ".gitattributes", "*.big filter=upper\n")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))

@@ -76,7 +76,7 @@ def test_a_changed_file_of_any_name(tmp_path: Path, name: str) -> None:
 
 
 def test_credentials_are_no_part_of_the_checkout(tmp_path: Path) -> None:
-    """google-github-actions/auth puts a file there before every build: a release was called dirty."""
+    """Regression: google-github-actions/auth adds a file before every build, which made a release dirty."""
     here = repository(tmp_path)
     (here / "gha-creds-0123456789abcdef.json").write_text("{}")
     (here / "cosign.key").write_text("")
@@ -132,7 +132,7 @@ def test_a_release_is_built_from_its_commit(tmp_path: Path) -> None:
 
 
 def test_a_repository_that_cannot_be_read_is_not_none(tmp_path: Path) -> None:
-    """Found with a checkout that another user owns: what it was to be named by was silently left out."""
+    """Regression: with a checkout owned by another user, tags and labels were silently left out."""
     assert read_if_any(tmp_path) is None
     here = repository(tmp_path / "checkout")
     (here / "crates").mkdir()

@@ -1,4 +1,4 @@
-"""The git directory for build scripts answers as that of the checkout."""
+"""Test that git gives the same answers in the git directory for build scripts as in the checkout."""
 
 import hashlib
 import subprocess
@@ -39,7 +39,7 @@ def here(tmp_path: Path) -> Path:
 
 
 def copied(here: Path, output: Path, missing: tuple[str, ...] = ()) -> Path:
-    """The files of a checkout without its `.git`, with the minimal one."""
+    """Copy a checkout with the minimal git directory instead of its `.git`."""
     subprocess.run(["cp", "-r", str(here), str(output)], check=True)
     subprocess.run(["rm", "-rf", str(output / ".git"), *(str(output / name) for name in missing)], check=True)
     minimal.make(here, output / ".git", missing)

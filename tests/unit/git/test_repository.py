@@ -1,4 +1,4 @@
-"""The repository's configuration for GitHub, Dependabot and pre-commit."""
+"""Test the repository's configuration for GitHub, Dependabot and pre-commit."""
 
 import os
 import subprocess

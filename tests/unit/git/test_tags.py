@@ -19,7 +19,7 @@ def tags(*rules: str, event: Event | None = None, **facts: object) -> tuple[str,
 
 
 def released(tag: str, *others: str, **facts: object) -> tuple[str, ...]:
-    """The default tags of a commit with a version's tag, on a laptop with a detached head."""
+    """Return the default tags of a commit with a version's tag, on a laptop with a detached head."""
     return tags(tags=(tag,), all_tags=(tag, *others), branch="", **facts)
 
 
@@ -70,7 +70,7 @@ def test_a_branch() -> None:
 
 
 def test_a_branch_whose_commit_is_also_released() -> None:
-    """On a laptop both are true; in CI the tag has a run of its own."""
+    """On a laptop both are true; in CI the tag has a separate run."""
     facts = {"tags": ("v1.0.0",), "all_tags": ("v1.0.0",)}
     assert tags(**facts) == ("1.0.0", "1.0", "1", "main", SHA, "latest")
     assert tags(event=Event(branch="main"), **facts) == ("main", SHA)
@@ -81,7 +81,7 @@ def test_a_branch_whose_commit_is_also_released() -> None:
 )
 @pytest.mark.parametrize("event", [Event(branch="main", schedule=True), Event(pull_request="7")])
 def test_the_release_that_a_branch_or_a_request_is_built_from_is_not_moved(rule: str, event: Event) -> None:
-    """Found with a nightly of the commit that was released last."""
+    """Regression: a nightly build of the last released commit moved its tags."""
     assert tags(rule, event=event, tags=("v1.0.0",)) == ()
     pushed, here = tags(rule, event=Event(tag="v1.0.0")), tags(rule, tags=("v1.0.0",))
     assert len({*pushed} - {"latest"}) == len({*here} - {"latest"}) == 1
@@ -177,7 +177,7 @@ RELEASES_ALONE = ["type=semver,pattern={{version}}"]
 
 
 def test_rules_that_give_no_tag_are_an_error_for_who_needs_one() -> None:
-    """Found with rules for releases alone: a push to a branch moved `latest`."""
+    """Regression: with rules only for releases, a push to a branch moved `latest`."""
     branch, release = BuildContext(AT), BuildContext(replace(AT, tags=("v1.0.0",), all_tags=("v1.0.0",)))
     assert needed(RELEASES_ALONE, release) == known(RELEASES_ALONE, release)[0] == ("1.0.0", "latest")
     assert known(RELEASES_ALONE, release)[1] == known([], branch)[1] == ""
@@ -208,7 +208,7 @@ BY_DEFAULT_BRANCH = ["type=edge", "type=raw,value=edge,enable={{is_default_branc
 
 @pytest.mark.parametrize("rule", BY_DEFAULT_BRANCH)
 def test_git_says_the_default_branch_where_ci_does_not(rule: str) -> None:
-    """Found with systems that name none: the tag was never given, on no branch."""
+    """Regression: on systems without a default branch in the environment, no branch got the tag."""
     assert tags(rule, default_branch="main") == ("edge",)
     assert tags(rule, default_branch="main", event=Event(branch="dev")) == ()
     assert tags(rule, default_branch="main", event=Event(branch="dev", default_branch="dev")) == ("edge",)
@@ -321,7 +321,7 @@ SERVER = ("server", "services/server")
 
 
 def of_server(*rules: str, tag: str, others: tuple[str, ...] = (), **more: object) -> tuple[str, ...]:
-    """The tags of the package `server` of a monorepo, where CI builds a git tag."""
+    """Return the tags of a monorepo's package `server` in a CI build of a git tag."""
     facts = replace(AT, all_tags=(tag, *others), branch="")
     return from_text(rules, BuildContext(facts, Event(tag=tag), crates=SERVER, **more))  # type: ignore[arg-type]
 
@@ -338,7 +338,7 @@ def of_server(*rules: str, tag: str, others: tuple[str, ...] = (), **more: objec
     ],
 )
 def test_a_tag_with_the_packages_name_or_path_in_front_is_its_release(tag: str) -> None:
-    """Releases of a workspace, as cargo-release and release-plz tag them, had `sha-…` alone (case 32)."""
+    """Regression: with tags of cargo-release or release-plz, a workspace's releases had only `sha-…` (case 32)."""
     others = ("client-v9.0.0", "server-v1.4.1", "v8.0.0")
     assert of_server(tag=tag, others=others) == ("1.4.2", "1.4", "1", SHA, "latest")
 
@@ -432,7 +432,7 @@ MATCH = "type=match,pattern=^app-(.*)$,group=1"
 def test_latest_goes_with_every_rule_that_reads_git_tags(
     rules: list[str], tag: str, others: tuple[str, ...], found: tuple[str, ...]
 ) -> None:
-    """As the metadata action gives it for `match` and `ref`, but never back to an older release."""
+    """Like the metadata action for `match` and `ref`, but `latest` never moves to an older release."""
     facts = replace(AT, all_tags=(tag, *others), branch="")
     assert from_text(rules, BuildContext(facts, Event(tag=tag))) == found
     dirty = replace(facts, changed=("src/main.rs",))

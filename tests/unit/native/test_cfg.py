@@ -1,4 +1,4 @@
-"""`cfg(…)` of cargo's tables, against what cargo itself makes of them."""
+"""Test `cfg(…)` in cargo's tables, in comparison with cargo."""
 
 import json
 import shutil
@@ -51,7 +51,7 @@ def test_what_is_malformed_does_not_hold(expression: str) -> None:
      'cfg(any(target_os = "macos"))', "cfg(all())", "cfg(debug_assertions)"],
 )  # fmt: skip
 def test_cargo_agrees(expression: str, tmp_path: Path) -> None:
-    """A dependency under `[target.'cfg(…)']` is in the tree where the expression holds."""
+    """A dependency under `[target.'cfg(…)']` is in the tree if the expression is true."""
     for name in ("app", "dep"):
         (tmp_path / name / "src").mkdir(parents=True)
         (tmp_path / name / "src/lib.rs").touch()

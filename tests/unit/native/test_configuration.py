@@ -124,7 +124,7 @@ OF_ARM64 = Compiler(
     ],
 )
 def test_a_processor_of_another_architecture_is_refused(flag: str, names: list[str]) -> None:
-    """rustc hands the name to LLVM, which ignores it with a warning, and the program is another one."""
+    """rustc passes the name to LLVM, which ignores it with a warning and makes another program."""
     text = f'[build]\nrustflags = ["-C", "{flag}"]'
     found = configuration.added(Needs(), [cargo_toml.read(text)], ARM64, "linux/arm64", OF_ARM64)
     assert [problem.what.split(" is ")[0] for problem in found.problems] == names

@@ -1,4 +1,4 @@
-"""The Debian packages that a base image has, from dpkg's own records."""
+"""Test reading the Debian packages of a base image from dpkg's status files."""
 
 from pipeline.native import debian
 

@@ -1,4 +1,4 @@
-"""The native crate table and its consequences, without cargo and without an engine."""
+"""Test the native crate table and its consequences, without cargo or an engine."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The documentation shows the recorded results of building many projects."""
+"""Test that the documentation shows the recorded results of building many projects."""
 
 import outcomes
 import programs

@@ -9,7 +9,7 @@ from pipeline.project.metadata import Binary, Project, crates_of, read_metadata,
 
 
 def metadata(*packages: dict, default: list[str] | None = None) -> str:
-    """What `cargo metadata --no-deps` says of a workspace of these packages."""
+    """Return the output of `cargo metadata --no-deps` for a workspace of these packages."""
     entries = [
         {
             "id": f"path+file:///w/{p['name']}#0.1.0",
@@ -236,7 +236,7 @@ version = "0.1.0"
     ],
 )
 def test_a_package_is_named_so_that_cargo_finds_one(name: str, version: str, named: str) -> None:
-    """Found with a command `hex` around the library `hex`: its name alone is ambiguous."""
+    """Regression: for a command `hex` that uses the library `hex`, the name alone is ambiguous."""
     assert specification(name, version, "/source/my twin", LOCKED) == named
     command = selection.build_command(Choice(), [Binary(name, name, version, "/source/my twin")], [], LOCKED)
     assert command[command.index("--package") + 1] == named

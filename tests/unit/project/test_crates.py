@@ -53,7 +53,7 @@ def test_what_each_crate_says() -> None:
 
 
 def with_std() -> str:
-    """The units as `-Z build-std` has them: each crate of the triples needs std, which is no package."""
+    """Return the units with `-Z build-std`: each crate of the triples needs std, which is not a package."""
     document = json.loads(units())
     made = document["units"]
     own = len(made)
@@ -180,7 +180,7 @@ def test_a_stable_cargo_passes_over_the_unstable_table() -> None:
 
 @pytest.mark.parametrize("unstable", [True, False])
 def test_the_graph_is_asked_for_without_switching_anything_on(tmp_path: Path, unstable: bool) -> None:
-    """Found with `[unstable] build-std`, which a stable cargo passes over: the graph wanted rust-src."""
+    """Regression: a stable cargo ignores `[unstable] build-std`, but the graph required rust-src."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/cargo").write_text(
         "#!/bin/sh\ncase $* in\n"

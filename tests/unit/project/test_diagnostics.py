@@ -1,4 +1,4 @@
-"""Messages of cargo, rustc and the linker, and what each means."""
+"""Test the errors for messages of cargo, rustc and the linker."""
 
 # ruff: noqa: E501  the messages are as long as they are
 
@@ -150,7 +150,7 @@ def test_every_row_is_tried() -> None:
 @pytest.mark.parametrize("phase", Phase)
 @pytest.mark.parametrize("output", [row[1] for row in SAID], ids=IDS)
 def test_quoted_source_means_nothing(output: str, phase: Phase) -> None:
-    """Found with a type error on a line of an authentication server: credentials were said to be missing."""
+    """Regression: a type error in the code of an authentication server was explained as missing credentials."""
     lines = output.splitlines()
     quoted = "\n".join(
         f"{number:>3} |     {line}\n    |     ^^^^ {line}" for number, line in enumerate(lines, 7)

@@ -12,7 +12,7 @@ ARM64, AMD64 = "aarch64-unknown-linux-gnu", "x86_64-unknown-linux-gnu"
 
 
 def artifact(package: str, place: str, fresh: bool) -> str:
-    """A message of cargo 1.96, shortened where nothing is read."""
+    """Return a message of cargo 1.96, without the parts that are not read."""
     message = {
         "reason": "compiler-artifact",
         "package_id": package,
@@ -28,7 +28,7 @@ def artifact(package: str, place: str, fresh: bool) -> str:
 
 
 def printed(text: str, command: str = "cat") -> subprocess.CompletedProcess[str]:
-    """What compile.sh prints where a command prints a text instead of cargo."""
+    """Return the output of compile.sh with a command that prints a text instead of cargo."""
     program = Path(scripts.__file__).with_name("compile.sh").read_text()
     build = program[program.index("\nbuild() {") : program.index("\n}\n") + 3]
     known = f"state_tmp=$(mktemp -d)\nstate_triples='{ARM64}|{AMD64}'\ncargo() {{ {command}; }}"

@@ -1,4 +1,4 @@
-"""Packages that need a newer Rust than there is."""
+"""Test finding packages that need a newer Rust."""
 
 import os
 import shutil

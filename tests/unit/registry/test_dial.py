@@ -39,7 +39,7 @@ async def test_tls_unless_a_host_is_named(host: str, base: str) -> None:
 
 @dataclass
 class Server:
-    """A server on this machine that answers everything, and what it was asked for."""
+    """A server on this machine that answers everything, and its recorded requests."""
 
     port: int = 0
     asked: list[str] = field(default_factory=list)
@@ -74,7 +74,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def proxied(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A proxy that the environment names for everything."""
+    """Run a proxy, set in the environment for all requests."""
     for name in ("http", "https", "all", "no"):
         monkeypatch.delenv(f"{name}_proxy", raising=False)
         monkeypatch.delenv(f"{name.upper()}_PROXY", raising=False)
@@ -85,7 +85,7 @@ def proxied(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 async def attempt(client: httpx.AsyncClient, url: str) -> None:
-    """Ask for something where nothing needs to answer: only who was asked counts."""
+    """Send a request that needs no response, to see where it arrives."""
     with suppress(httpx.TransportError):
         await client.get(url, timeout=1)
 

@@ -1,4 +1,4 @@
-"""The distribution API, as far as it is names and checks; the rest meets real registries in tests/e2e."""
+"""Test the names and checks of the distribution API; tests/e2e tests the rest with real registries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Merging images of several registries, the part that needs no registry."""
+"""Test the part of merging images that needs no registry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a push leaves at a registry where it fails, is refused or interrupted; the registry is a dict."""
+"""Test the state of a registry after a failed, refused or interrupted push; the registry is a dict."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Fault = Callable[[], Awaitable[int]]
 
 @dataclass
 class Memory:
-    """A registry: manifests and blobs by path, and what happens after a tag was set, by tag."""
+    """A registry in memory: manifests and blobs by path, and actions after a tag was set, by tag."""
 
     kept: dict[str, bytes] = field(default_factory=dict)
     after: dict[str, Fault] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class Memory:
         return httpx.Response(404) if found is None else httpx.Response(200, content=found)
 
     def tags(self, repository: str = "app") -> dict[str, str]:
-        """The digests that the tags of a repository name."""
+        """Return the digests of a repository's tags."""
         start = f"{repository}/manifests/"
         named = {path.removeprefix(start): body for path, body in self.kept.items() if path.startswith(start)}
         return {tag: digest_of(body) for tag, body in named.items() if ":" not in tag}
@@ -168,7 +168,7 @@ async def test_an_interrupted_push_says_which_tags_it_left(
 
 
 async def test_a_push_that_is_interrupted_by_a_signal_does_so_too(pushing: Pushing) -> None:
-    """On Ctrl-C asyncio cancels its main task, which no scope knows of."""
+    """On Ctrl-C, asyncio cancels its main task, not a cancel scope."""
     task = asyncio.ensure_future(pushing(*TWO))
 
     async def interrupt() -> int:
@@ -182,7 +182,7 @@ async def test_a_push_that_is_interrupted_by_a_signal_does_so_too(pushing: Pushi
 
 
 async def test_the_receipt_names_the_referrers_that_are_there(pushing: Pushing) -> None:
-    """Found where somebody else had signed: the manifest with both signatures has another digest."""
+    """Regression: with a signature of another key, the manifest of both has another digest."""
     theirs = artifact(pushing.layout.root, "x/y", (Layer("a/b", b"theirs"),))
     pushing.memory.kept["other/manifests/signed"] = theirs.body
     receipt = await pushing("a.example/app:one", "a.example/other:one", signed=True)

@@ -1,4 +1,4 @@
-"""The Rust that a project's toolchain file asks for."""
+"""Test reading the Rust version in a project's toolchain file."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""musl and older glibc versions: the builder's configuration, and combinations that are refused."""
+"""Test musl and older glibc versions: the builder's configuration, and invalid combinations."""
 
 import shlex
 import subprocess
