@@ -1,9 +1,9 @@
-"""The public reports in ../shared/cases, each with its right outcome, run by the command line as people do.
+"""Test the public reports in ../shared/cases with the command line, each with its correct outcome.
 
 A row of `CASES` is a command over a case's project. `{project}` in an argument is a copy of the project, made
-by `make.sh` where the case has one. `{work}` is an empty directory, `{registry}` the engine's registry, and
-`{unique}` a word that no other run has. `docs/generate.py` makes docs/public-reports.md from the tables here,
-and from the docstring of each row's `right`, which says what it checks.
+by `make.sh` if the case has one. `{work}` is an empty directory, `{registry}` the engine's registry, and
+`{unique}` a unique word. `docs/generate.py` makes docs/public-reports.md from the tables here, and from the
+docstring of each row's `right`, which says what it checks.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the cases are not o
 
 @dataclass(frozen=True)
 class Ran:
-    """A command that ran, and the words that its arguments were filled with."""
+    """A completed command, and the values of its placeholders."""
 
     code: int
     stdout: str
@@ -41,14 +41,14 @@ class Ran:
     words: Mapping[str, str]
 
     def get(self, path: str, accept: str = "*/*") -> tuple[Any, str]:
-        """A document of the registry, and its content type."""
+        """Return a document of the registry, and its content type."""
         url = f"http://{self.words['registry']}/v2/{path.format(**self.words)}"
         request = urllib.request.Request(url, headers={"Accept": accept})
         with urllib.request.urlopen(request) as answer:
             return json.load(answer), answer.headers["Content-Type"]
 
     def tags(self, repository: str) -> set[str]:
-        """The tags of a repository."""
+        """Return the tags of a repository."""
         return set(self.get(f"{repository}/tags/list")[0]["tags"])
 
 
@@ -205,7 +205,7 @@ REPORTS: Mapping[str, Report] = {
 
 @dataclass(frozen=True)
 class Case:
-    """A command over the project of a case, and what has to be true of it."""
+    """A command on the project of a case, and the check of its result."""
 
     number: str
     arguments: str
@@ -453,7 +453,7 @@ def test_case(case: Case, tmp_path: Path, loopback: str) -> None:
 
 @dataclass(frozen=True)
 class Built:
-    """A build of a case's project for amd64, and what its program prints.
+    """A build of a case's project for amd64, and the output of its program.
 
     Attributes:
         project: which of the case's projects.
@@ -501,7 +501,7 @@ SEQUENCES: Mapping[str, tuple[str, tuple[Built, ...]]] = {
         ),
     ),
 }
-"""By number of the case: its program, and builds one after the other."""
+"""By number of the case: its program, and the builds in order."""
 
 
 @pytest.mark.parametrize("number", SEQUENCES)

@@ -338,7 +338,7 @@ def of_server(*rules: str, tag: str, others: tuple[str, ...] = (), **more: objec
     ],
 )
 def test_a_tag_with_the_packages_name_or_path_in_front_is_its_release(tag: str) -> None:
-    """Regression: with tags of cargo-release or release-plz, a workspace's releases had only `sha-…` (case 32)."""
+    """Regression: a workspace's release by cargo-release or release-plz had only `sha-…` (case 32)."""
     others = ("client-v9.0.0", "server-v1.4.1", "v8.0.0")
     assert of_server(tag=tag, others=others) == ("1.4.2", "1.4", "1", SHA, "latest")
 
