@@ -151,7 +151,8 @@ KNOWN_MESSAGES: tuple[KnownMessage, ...] = (
             LinkError, "a C header is missing for the target: {name}", "{suggestion}", COMPILE),
     KnownMessage(r"(?:could not execute process `|^ *\S[^\n]*: (?:line \d+: )?[^\n]*)(?:`[^\n]*: )?"
             r"(?:Exec format error \(os error 8\)|Exec format error$|cannot execute binary file)"
-            r'|^ *[^\n"]*kind: [^\n]*message: "Exec format error"',
+            r'|^ *[^\n"]*kind: [^\n]*message: "Exec format error"'
+            r"|^ *Exec format error \(os error 8\)$",
             BuildScriptRanTarget, "a build script ran a program of the target on the build platform",
             "the project cannot cross-compile as it is: build it with `--strategy emulated`", COMPILE),
     KnownMessage(r"^error(?:\[E\d+\])?: [^\n]+\n +--> \S*/registry/src/[^/\n]+/"

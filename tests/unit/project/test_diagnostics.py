@@ -118,6 +118,8 @@ SAID: list[tuple[Phase, str, type[errors.RustMultiarchError], str, str]] = [
      errors.BuildScriptRanTarget, "a build script ran a program", "--strategy emulated"),
     (Phase.COMPILE, '  ran: Os { code: 8, kind: Uncategorized, message: "Exec format error" }',
      errors.BuildScriptRanTarget, "a build script ran a program", "--strategy emulated"),
+    (Phase.COMPILE, "  thread 'main' panicked at build.rs:9:1:\n  Exec format error (os error 8)",
+     errors.BuildScriptRanTarget, "a build script ran a program", "--strategy emulated"),
     (Phase.COMPILE, DEPENDENCY, errors.CompileError, "the dependency time 0.3.29 does not compile", "cargo update"),
     (Phase.FETCH, "  [6] Couldn't resolve host name (Could not resolve host: index.crates.io)",
      errors.CompileError, "could not be downloaded", "network"),
