@@ -231,13 +231,14 @@ class RustMultiarch:
         """Build a cargo project. Usual arguments: platforms, bin, features, ports and runtime_packages."""
         if source is not None:
             return cls(source=source, **given)
-        source = caller.source(ws, IGNORED)
+        chosen = given.get("manifest_path")
+        manifest = chosen or await caller.manifest_path(ws)
+        source = caller.source(ws, manifest, IGNORED)
         if more := await missing.tracked(ws, source):
             source = source.with_directory("/", more)
-        module = cls(source=source, **given)
-        if module.manifest_path is None:
-            module.manifest_path = await caller.manifest_path(ws)
-            module.origins = {"manifest_path": f"the caller's {module.manifest_path}"}
+        module = cls(source=source, **{**given, "manifest_path": manifest})
+        if not chosen:
+            module.origins = {"manifest_path": f"the caller's {manifest}"}
         return module
 
     @function

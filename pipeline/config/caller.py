@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Sequence
 
 import dagger
 
-from pipeline.config.workspace import MANIFEST
+from pipeline.config.workspace import MANIFEST, upward
 from pipeline.errors import NotACargoProject
 
 
@@ -26,6 +27,13 @@ async def manifest_path(workspace: dagger.Workspace) -> str:
     return found.lstrip("/")
 
 
-def source(workspace: dagger.Workspace, exclude: Sequence[str]) -> dagger.Directory:
-    """Return the workspace's files, without those in .gitignore or matching the patterns."""
-    return workspace.directory("/", exclude=list(exclude), gitignore=True)
+def source(workspace: dagger.Workspace, manifest: str, exclude: Sequence[str]) -> dagger.Directory:
+    """Return the workspace's files, without those in .gitignore or matching the patterns.
+
+    Args:
+        workspace: the caller's workspace.
+        manifest: the path of the project's Cargo.toml; `target` beside it or above it is cargo's output.
+        exclude: patterns of files to leave out.
+    """
+    output = [posixpath.join(folder, "target") for folder in upward(posixpath.dirname(manifest))]
+    return workspace.directory("/", exclude=[*exclude, *output], gitignore=True)
