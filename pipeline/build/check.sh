@@ -1,7 +1,7 @@
 #!/bin/bash
-# Run a command of cargo's on the sources, for the target of the plan or, without one, for this machine.
+# Run a cargo command on the sources, for the target of the plan or, without one, for this machine.
 #
-# check.sh SOURCE BUILD PLAN, as of compile.sh
+# check.sh SOURCE BUILD PLAN: as in compile.sh
 set -euo pipefail
 # shellcheck source=pipeline/build/state.sh
 . "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/state.sh"
@@ -14,7 +14,7 @@ if [ -n "$state_libraries_of" ]; then
     IFS=$'\t' read -r state_triple _ state_debian <<<"$state_libraries_of"
     state_libraries "$state_triple" "$state_debian"
 else
-    # The standard library of the triple that the project names may not be there, nor its tests start.
+    # The project's triple may have no standard library here, and its tests may not start.
     state_above=$PWD
     while :; do
         if grep -qsE '^ *(build\.)?target *=' "$state_above/.cargo/config" "$state_above/.cargo/config.toml"; then

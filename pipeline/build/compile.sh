@@ -4,11 +4,11 @@
 # compile.sh SOURCE BUILD PLAN OUTPUT
 #   SOURCE  the sources; only read
 #   BUILD   the volume of compiled state
-#   PLAN    what to do: see program.py
+#   PLAN    what to do: see plan_file.py
 #   OUTPUT  gets <triple>/<program>, stripped; symbols/<triple>/<program>.debug, linked to by build id and debug
 #           link; programs/<triple>, a line for each program with its size and the packages of its libraries
 #
-# What is set while cargo runs starts with `state_`, as in state.sh.
+# Variables that are set while cargo runs start with `state_`, as in state.sh.
 set -euo pipefail
 state_programs=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 # shellcheck source=pipeline/build/state.sh
@@ -49,7 +49,7 @@ build_all() {
 collect() {
     local triple=$1 tools=$2 debian=$3 name=$4 folder=$state_output/$1 symbols=$state_output/symbols/$1
     local built libraries sections=()
-    # Where cargo says that it is: the project's configuration and arguments have a say in that.
+    # The path from cargo's output, since it depends on the project's configuration and arguments.
     built=$(sed -nE "s/^\{\"reason\":\"compiler-artifact\".*\"executable\":\"([^\"]*\/$triple\/[^\"]*)\".*/\1/p" \
         "$state_tmp/messages" | grep "/$name\$" | tail -n 1) || :
     if [ ! -f "$built" ]; then
@@ -65,8 +65,8 @@ collect() {
     "$tools-objcopy" --strip-all "${sections[@]}" --add-gnu-debuglink="$name.debug" "$built" "$folder/$name"
     chmod 755 "$folder/$name"
     touch -d @0 "$folder/$name" "$name.debug"
-    # What the program really links decides, whatever was planned: a crate that finds a library that another
-    # crate asked for links it too.
+    # The libraries come from the linked program, not from the plan: a crate also links a library that it
+    # finds because another crate needs it.
     libraries=$(state_rows libraries)/$debian
     [ -e "$libraries" ] || libraries=/dev/null
     {

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Unpack cargo's downloads from an archive of compiled state, and run a command that adds what is missing.
+# Unpack cargo's downloads from an archive of compiled state, and run a command that adds missing ones.
 #
 # fetch.sh ARCHIVE COMMAND...
 set -euo pipefail

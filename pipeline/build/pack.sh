@@ -1,8 +1,8 @@
 #!/bin/bash
-# Pack compiled state and cargo's downloads. Incremental state is left out: it is large, and only of use where
-# one file is changed at a time.
+# Pack compiled state and cargo's downloads. Incremental state is left out: it is large, and only useful if
+# few files change between builds.
 #
-# pack.sh ARCHIVE PATH...: paths from the top, without their first slash; what is not there is left out
+# pack.sh ARCHIVE PATH...: paths from the root, without their first slash; missing ones are left out
 set -euo pipefail
 archive=$1
 shift

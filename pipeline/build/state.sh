@@ -1,24 +1,24 @@
 #!/bin/bash
-# Bring the sources into the volume of compiled state, and drop what was compiled from other inputs.
+# Copy the sources into the volume of compiled state, and remove results of other inputs.
 #
 # For `source`: compile.sh and check.sh call `state_enter` before cargo and `state_finish` after it.
-# Cargo decides by time stamps and by the inputs that it is told of. Here the inputs of a package are all
-# its files, links and modes, the files outside every package, and the variables: where one of them differs
-# from the last build, the fingerprints of the package and the output of its build script go, so that cargo
-# starts it afresh. What a build script or a macro wrote into the sources goes with them.
+# Cargo decides by time stamps and by declared inputs. Here the inputs of a package are all
+# its files, links and modes, the files outside every package, and the variables: if one of them differs from
+# the last build, the fingerprints of the package and the output of its build script are removed, so that
+# cargo compiles it again. Files that a build script or a macro wrote into the sources are removed with them.
 #
 # Below $state_folder:
 #   current/manifest     the sources of the last build: path, type, mode, digest or link target
-#   current/listing      the same tree as it was left to cargo, by size, change time and inode
-#   current/dirt         paths in it that builds had changed and that were left as they were
+#   current/listing      the same tree before cargo ran, by size, change time and inode
+#   current/dirt         paths in it that builds changed and that were kept
 #   current/packages     the project's packages: name, directory, `runs` or `plain`
 #   current/environment  variables
-#   current/arguments    further arguments of cargo
-#   current/commands     what was run
-#   current/done         there if that build succeeded
-#   mentions/            per lock file and variable: the dependencies that name it
+#   current/arguments    additional arguments of cargo
+#   current/commands     the commands
+#   current/done         exists if that build succeeded
+#   mentions/            for each lock file and variable: the dependencies with its name in their code
 #
-# Names start with `state_`, for every variable here may be one of the project's.
+# Names start with `state_`, since any other variable may be one of the project's.
 
 # state_open SOURCE BUILD PLAN
 state_open() {
@@ -26,17 +26,17 @@ state_open() {
     state_work=$state_build/src state_target=$state_build/target state_folder=$state_build/state
     state_tmp=$(mktemp -d)
     trap 'rm -rf "$state_tmp"' EXIT
-    # The project's own `build.target-dir` and `build.build-dir` would take the state out of the volume.
+    # The project's `build.target-dir` and `build.build-dir` would move the state out of the volume.
     export CARGO_TARGET_DIR=$state_target CARGO_BUILD_BUILD_DIR=$state_target
 }
 
-# state_rows KIND: what the rows of a kind in the plan say.
+# state_rows KIND: print the fields of the plan's rows of a kind.
 state_rows() {
     sed -n "s/^$1\t//p" "$state_plan"
 }
 
-# Use Debian's cross linkers where none is set: also for platforms that nothing is built for, since one of
-# them is what build scripts and macros are linked for, and a linker that the project names is its author's.
+# Use Debian's cross linkers unless one is set, also for platforms without a build: build scripts and macros
+# are linked for one of them, and the project's linker is for its developers' machines.
 state_linkers() {
     local state_name state_program
     while IFS=$'\t' read -r state_name state_program; do
@@ -46,11 +46,11 @@ state_linkers() {
     done < <(state_rows linker)
 }
 
-# state_libraries TRIPLE ARCHITECTURE: drop what was compiled for a target against something that is no more.
-# That is another standard library: a builder may get its own from elsewhere with the same compiler, and cargo
-# looks at the compiler alone; its crates would be fresh, and rustc could not find them ("can't find crate").
-# Or it is other development packages: what a build script found (`-l z`) is asked once, and the next link
-# fails where it is gone, or goes on without it where it came.
+# state_libraries TRIPLE ARCHITECTURE: remove a target's results of other libraries. One case is another
+# standard library: a builder may have a different one with the same compiler, and cargo checks only the
+# compiler; its crates would be fresh, and rustc could not find them ("can't find crate"). The other is
+# different development packages: a build script looks for a library (`-l z`) once, and the next link fails
+# if it is gone, or does not use it if it is new.
 state_libraries() {
     local state_there state_file=$state_target/$1/.there
     state_there=$({
@@ -64,7 +64,7 @@ state_libraries() {
     echo "$state_there" >"$state_file"
 }
 
-# One line for each file name: line breaks and tabs in it become bytes that names do not have.
+# One line for each file name: line breaks and tabs in it become bytes that names cannot have.
 state_encode() {
     LC_ALL=C tr '\n\t\003\0' '\016\017\t\n'
 }
@@ -77,10 +77,10 @@ state_sort() {
     LC_ALL=C sort -u "$@"
 }
 
-# state_describe FOLDER: a line for each encoded path on stdin that is there.
+# state_describe FOLDER: print a line for each existing encoded path on stdin.
 state_describe() (
     cd "$1" || exit
-    # A path that is not there is no error.
+    # A missing path is not an error.
     { sed 's|^|./|' | state_decode | xargs -0r sh -c 'exec find "$@" -maxdepth 0 \
         -type f -printf "%p\003f\003%m\003\0" -o -type d -printf "%p\003d\003%m\003-\0" \
         -o -type l -printf "%p\003l\003-\003%l\0" 2>/dev/null' find || :; } |
@@ -94,23 +94,23 @@ state_describe() (
     } | sed 's|^\./||' | state_sort
 )
 
-# state_scan FOLDER: the same for all that is in it.
+# state_scan FOLDER: the same for everything in it.
 state_scan() {
     (cd "$1" && find . -mindepth 1 -printf '%P\0') | state_encode | state_describe "$1"
 }
 
-# All in the working tree by what no program can set: the time of the last change, besides size and inode.
+# List the working tree by size, inode and change time, which no program can set.
 state_listing() {
     (cd "$state_work" && find . -mindepth 1 \( -type d -printf '%P\003d\003%m\0' \
         -o -printf '%P\003%y\003%m\003%s %C@ %i %l\0' \)) | state_encode | state_sort
 }
 
-# state_differing FILE FILE: the paths whose lines differ.
+# state_differing FILE FILE: print the paths whose lines differ.
 state_differing() {
     LC_ALL=C comm -3 "$1" "$2" | sed 's/^\t//' | cut -f1 | state_sort
 }
 
-# state_with PATHS FILE: the lines of a file whose path is listed; state_without: the others.
+# state_with PATHS FILE: print the lines of a file whose path is listed; state_without: the others.
 state_with() {
     LC_ALL=C join -t $'\t' "$1" "$2"
 }
@@ -119,7 +119,8 @@ state_without() {
     LC_ALL=C join -t $'\t' -v 2 "$1" "$2"
 }
 
-# state_owners FOLDERS: for each path on stdin the nearest of some directories, `*` if it is in none.
+# state_owners FOLDERS: print the nearest of some directories for each path on stdin, `*` if it is in none of
+# them.
 state_owners() {
     awk -F'\t' -v folders="$1" '
         BEGIN { while ((getline folder <folders) > 0) known[folder] }
@@ -131,7 +132,7 @@ state_owners() {
         }' | state_sort
 }
 
-# Rust sources of the project; vendored crates lie beside their checksums, which cargo looks at.
+# Rust sources of the project; vendored crates have checksums, which cargo checks.
 state_code() {
     awk -F'\t' '
         FNR == 1 { pass++ }
@@ -144,9 +145,9 @@ state_code() {
         }' "$state_tmp/manifest" "$state_tmp/manifest" | state_decode
 }
 
-# The directories of packages that may read files of other packages at compile time, without cargo knowing:
-# a path that leads out of a directory in a string (`include_str!` tells cargo), a link that leads out of it,
-# and of what runs at compile time also words that look for a directory above or for the workspace.
+# The directories of packages that may read files of other packages at compile time, untracked by cargo:
+# a path out of the directory in a string (cargo tracks `include_str!`), a link out of it, and in code that
+# runs at compile time also words that look for a parent directory or the workspace.
 state_wide() {
     [ ! -e "$state_tmp/leading" ] || return 0
     state_code | (cd "$state_source" && xargs -0r awk '
@@ -161,7 +162,7 @@ state_wide() {
     sed -n 's/^any\t//p' "$state_tmp/leading" | state_owners "$state_tmp/folders" >"$state_tmp/wide"
     {
         sed -n 's/^runs\t//p' "$state_tmp/leading" | state_owners "$state_tmp/folders"
-        # A build script may walk through its directory, and packages that lie in it.
+        # A build script may walk through its directory, and the packages in it.
         awk 'NR > 1 { for (each in seen) if (each == "." || index($0, each "/") == 1) print each }
             { seen[$0] }' "$state_tmp/folders"
     } | state_sort | LC_ALL=C comm -12 - "$state_tmp/running" | state_sort - "$state_tmp/wide" |
@@ -169,8 +170,8 @@ state_wide() {
     mv "$state_tmp/wider" "$state_tmp/wide"
 }
 
-# The variables that a build script or a macro may read: all but those of the engine and this shell, and of
-# the cross compilers, which come and go with the platforms of a build. Build arguments count always.
+# The variables that a build script or a macro may read: all except those of the engine, this shell and the
+# cross compilers, which depend on the platforms of a build. Build arguments always count.
 state_environment() {
     env -0 | state_encode | state_sort >"$state_tmp/variables"
     {
@@ -185,7 +186,7 @@ state_environment() {
     } | state_sort
 }
 
-# state_mentioning NAME: the names of dependencies whose code, build scripts too, has a word.
+# state_mentioning NAME: print the names of dependencies with a word in their code or build scripts.
 state_mentioning() {
     local state_lock state_file
     state_lock=$(grep -a "Cargo\.lock"$'\t' "$state_tmp/manifest" | sha256sum | cut -c1-16)
@@ -211,8 +212,8 @@ state_mentioning() {
     cat "$state_file"
 }
 
-# state_drop: what was compiled of the packages on stdin, for every platform and profile. A fingerprint is
-# moved away first, so that a build that is killed here leaves none without the rest of its unit.
+# state_drop: remove the results of the packages on stdin, for every platform and profile. A fingerprint is
+# moved away first, so that a build that is killed here leaves no fingerprint without the rest of its unit.
 state_drop() {
     local state_package state_profile state_unit state_hash='[0-9a-f][0-9a-f][0-9a-f][0-9a-f]'
     state_hash=$state_hash$state_hash$state_hash$state_hash
@@ -221,7 +222,7 @@ state_drop() {
     state_trash=$(mktemp -d "$state_folder/trash/XXXXXX")
     while IFS= read -r state_package; do
         for state_profile in "$state_target"/*/ "$state_target"/*/*/; do
-            # The last is cargo's newer layout, which has all of a unit in one place.
+            # The last is cargo's newer layout, with all of a unit in one place.
             for state_unit in "$state_profile.fingerprint/$state_package"-$state_hash \
                 "$state_profile/build/$state_package"-$state_hash "$state_profile/build/$state_package"; do
                 if [ -d "$state_unit" ]; then
@@ -234,7 +235,7 @@ state_drop() {
     rm -rf "$state_folder/trash"
 }
 
-# Add all packages to those whose state goes.
+# Add all packages to those whose state is removed.
 state_all() {
     cp "$state_tmp/folders" "$state_tmp/stale"
 }
@@ -244,7 +245,7 @@ state_add() {
     mv "$state_tmp/more" "$state_tmp/stale"
 }
 
-# Changed files: code is of its package and of those that look beyond their own, anything else of all.
+# Changed files: code affects its package and those that read other packages, other files affect all.
 state_judge_files() {
     state_differing "$state_old/manifest" "$state_tmp/manifest" >"$state_tmp/changed"
     [ -s "$state_tmp/changed" ] || return 0
@@ -259,8 +260,8 @@ state_judge_files() {
     fi
 }
 
-# Changed variables: what runs at compile time may read any of them, other code and dependencies only those
-# that they name. Cargo's configuration and arguments can set variables too.
+# Changed variables: code that runs at compile time may read any of them, other code and dependencies only
+# those whose name it contains. Cargo's configuration and arguments can set variables too.
 state_judge_variables() {
     {
         LC_ALL=C comm -3 "$state_old/environment" "$state_tmp/environment" | sed 's/^\t//; s/=.*//'
@@ -272,7 +273,7 @@ state_judge_variables() {
             grep -aE '(^|/)\.cargo/config(\.toml)?$' "$state_tmp/changed" | while IFS= read -r state_path; do
                 cat "$state_work/$state_path" "$state_source/$state_path" 2>/dev/null || :
             done
-            # One that names files may have them read by dependencies (`relative = true`).
+            # Dependencies may read the files in its paths (`relative = true`).
             [ ! -s "$state_tmp/far" ] || cut -f1 "$state_tmp/manifest" | grep -aE '(^|/)\.cargo/config(\.toml)?$' |
                 while IFS= read -r state_path; do
                     grep -ae relative "$state_source/$state_path" || :
@@ -293,7 +294,7 @@ state_judge_variables() {
     done <"$state_tmp/names"
 }
 
-# What builds wrote into the sources: it stays with packages that are as they were, for the same commands.
+# Files that builds wrote into the sources: they are kept with unchanged packages, for the same commands.
 state_judge_dirt() {
     state_listing >"$state_tmp/listing"
     state_differing "$state_old/listing" "$state_tmp/listing" | state_sort - "$state_old/dirt" >"$state_tmp/looked"
@@ -306,7 +307,7 @@ state_judge_dirt() {
     local state_same=true
     cmp -s "$state_old/commands" "$state_tmp/commands" && [ -e "$state_old/done" ] || state_same=false
     if grep -qxF '*' "$state_tmp/owners"; then
-        # It cannot be known which package wrote it.
+        # The package that wrote it is unknown.
         if [ -s "$state_tmp/stale" ] || ! $state_same; then state_all; fi
     elif ! $state_same || LC_ALL=C comm -12 "$state_tmp/stale" "$state_tmp/wide" | grep -q .; then
         state_add <"$state_tmp/owners"
@@ -314,7 +315,7 @@ state_judge_dirt() {
     fi
 }
 
-# Make the working tree what the sources are, but for what builds wrote into packages that stay.
+# Make the working tree equal to the sources, except files that builds wrote into kept packages.
 state_synchronize() {
     awk -F'\t' -v folders="$state_tmp/folders" -v stale="$state_tmp/stale" '
         BEGIN {
@@ -328,26 +329,26 @@ state_synchronize() {
             if (place in known ? !(place in gone) : !whole) print $1
         }' whole="$(cmp -s "$state_tmp/stale" "$state_tmp/folders" && echo 1)" "$state_tmp/dirt" |
         state_sort >"$state_tmp/kept"
-    # What is there, and what is to be there.
+    # The existing and the expected files.
     { state_without "$state_tmp/dirt" "$state_old/manifest" && state_with "$state_tmp/dirt" "$state_tmp/there"; } |
         state_sort >"$state_tmp/have"
     { state_without "$state_tmp/kept" "$state_tmp/manifest" && state_with "$state_tmp/kept" "$state_tmp/there"; } |
         state_sort >"$state_tmp/want"
     LC_ALL=C comm -23 "$state_tmp/have" "$state_tmp/want" >"$state_tmp/surplus"
     LC_ALL=C comm -13 "$state_tmp/have" "$state_tmp/want" >"$state_tmp/missing"
-    # A directory whose mode alone differs keeps what is in it.
+    # A directory with only another mode keeps its content.
     awk -F'\t' '$2 == "d" { print $1 }' "$state_tmp/missing" | state_sort >"$state_tmp/folders.new"
     awk -F'\t' -v kept="$state_tmp/folders.new" '
         BEGIN { while ((getline folder <kept) > 0) known[folder] }
         $2 != "d" || !($1 in known) { print "./" $1 }' "$state_tmp/surplus" |
         state_decode | (cd "$state_work" && xargs -0r rm -rf --)
     cut -f1 "$state_tmp/missing" | sed 's|^|./|' | state_decode >"$state_tmp/copied"
-    # New time stamps, whatever the files had.
+    # New time stamps for all files.
     tar -C "$state_source" --null --no-recursion --hard-dereference -cf - -T "$state_tmp/copied" |
         tar -C "$state_work" --no-same-owner -xmpf -
 }
 
-# Note what the working tree and all that is compiled from now on are made of.
+# Record the inputs of the working tree and of everything compiled from now on.
 state_record() {
     local state_new
     mkdir -p "$state_folder"
@@ -363,7 +364,7 @@ state_record() {
         -exec rm -rf {} +
 }
 
-# Nothing is known of what is there.
+# Forget everything about the state.
 state_reset() {
     rm -rf "$state_folder" "$state_target" "$state_work"
     mkdir -p "$state_work" "$state_tmp/none"
@@ -373,7 +374,7 @@ state_reset() {
     done
 }
 
-# state_enter PLACE: have the sources in the working tree, and go to a place in it.
+# state_enter PLACE: update the working tree from the sources, and change to a directory in it.
 state_enter() {
     state_place=$1 state_old=$state_folder/current
     local state_file
@@ -407,7 +408,7 @@ state_enter() {
     cd "$state_work/$state_place" || exit
 }
 
-# Say that all went well since `state_enter`.
+# Record that everything since `state_enter` succeeded.
 state_finish() {
     touch "$state_folder/current/done"
 }

@@ -1,8 +1,8 @@
 #!/bin/bash
-# Unpack parts of an archive of compiled state into a folder, each unless it is there; an archive may lack any.
+# Unpack the missing parts of an archive of compiled state into a folder; the archive may lack any part.
 #
 # unpack.sh ARCHIVE FOLDER PREFIX PART...
-#   PREFIX  what the parts lie below in the archive
+#   PREFIX  the path in the archive that has the parts
 #   PART    a path below it, and below the folder
 set -euo pipefail
 archive=$1 folder=$2 prefix=$3
@@ -10,7 +10,7 @@ shift 3
 for part; do
     [ ! -e "$folder/$part" ] || exit 0
 done
-# What is unpacked halfway is nobody's: the parts are moved to their places at the end.
+# Complete parts only: they are moved to their places at the end.
 mkdir -p "$folder"
 tmp=$(mktemp -d "$folder/.unpack-XXXXXX")
 trap 'rm -rf "$tmp"' EXIT

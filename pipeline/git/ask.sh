@@ -1,6 +1,6 @@
 #!/bin/sh
-# Print what git knows of the checkout here: one `name value` a line. Paths are quoted as git-status(1) says.
-# The environment has to be that of pipeline/git/command.py; filters, whose names are free, are overridden here.
+# Print the facts of the checkout here: one `name value` per line. Paths are quoted as in git-status(1).
+# The environment must be that of pipeline/git/command.py; filters, which have any names, are overridden here.
 set -eu
 
 # Set a configuration value for every git process that follows.
@@ -11,7 +11,7 @@ override() {
     export GIT_CONFIG_COUNT
 }
 
-# Of the filters that the repository's own configuration names, use what the user's or the system's says, if
+# For filters in the repository's configuration, use the user's or the system's settings, if
 # anything: git-lfs is installed there.
 override_filters() {
     tab=$(printf '\t')
@@ -29,8 +29,8 @@ $names
 END
 }
 
-# Look at files that the index says not to look at, with a copy of the index. Of a sparse checkout those that
-# are not there are left out on purpose.
+# Check files that the index says not to check, with a copy of the index. In a sparse checkout, files that
+# do not exist are left out on purpose.
 look_at_all() {
     flagged=$(git ls-files -v | sed -n '/^[a-zS] /p' | head -n 1)
     [ -n "$flagged" ] || return 0
@@ -42,7 +42,7 @@ look_at_all() {
         git ls-files -z | git update-index -z --no-skip-worktree --stdin
 }
 
-# Print the changes of a checkout and of its submodules; the argument is its path below the first one.
+# Print the changes of a checkout and its submodules; the argument is its path in the first one.
 changes() {
     override_filters
     look_at_all

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Make a git directory that knows one commit: its history without files, its tags and its list of files. No
+# Make a git directory with one commit: its history without files, its tags and its list of files. No
 # remotes, configuration or credentials, no hooks, no other branches. The same commit gives the same bytes.
 #
-# minimal.sh OUTPUT <PATHS: in a checkout; OUTPUT must not be there. PATHS, each ended by a zero byte, are tracked
-# files that are not handed over, and not missed therefore. The environment is that of command.py.
+# minimal.sh OUTPUT <PATHS: in a checkout; OUTPUT must not exist. PATHS, each ended by a zero byte, are
+# tracked files that are not in the source, and must not count as deleted. The environment is that of
+# command.py.
 set -eu
 output=$1
 mkdir -p "$output/objects/pack" "$output/objects/info" "$output/refs/heads" "$output/refs/tags"
