@@ -119,8 +119,7 @@ state_without() {
     LC_ALL=C join -t $'\t' -v 2 "$1" "$2"
 }
 
-# state_owners FOLDERS: print the nearest of some directories for each path on stdin, `*` if it is in none of
-# them.
+# state_owners FOLDERS: print the nearest of some directories for each path on stdin; `*` without one.
 state_owners() {
     awk -F'\t' -v folders="$1" '
         BEGIN { while ((getline folder <folders) > 0) known[folder] }
@@ -364,7 +363,7 @@ state_record() {
         -exec rm -rf {} +
 }
 
-# Forget everything about the state.
+# Remove all state, since its inputs are unknown.
 state_reset() {
     rm -rf "$state_folder" "$state_target" "$state_work"
     mkdir -p "$state_work" "$state_tmp/none"

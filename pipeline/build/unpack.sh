@@ -1,5 +1,5 @@
 #!/bin/bash
-# Unpack the missing parts of an archive of compiled state into a folder; the archive may lack any part.
+# Unpack parts of an archive of compiled state into a folder without them; the archive may lack any part.
 #
 # unpack.sh ARCHIVE FOLDER PREFIX PART...
 #   PREFIX  the path in the archive that has the parts
