@@ -24,46 +24,46 @@ class Place:
 
     @property
     def engine(self) -> Paths:
-        """A separate engine whose caches can be emptied; it shares compiled programs with the user's."""
+        """Return the paths of a separate engine, with caches to empty and the user's compiled programs."""
         return Paths(self.root / "engine")
 
     @property
     def buildkit(self) -> Path:
-        """BuildKit's programs, state and socket."""
+        """Return the directory of BuildKit's programs, state and socket."""
         return self.root / "buildkit"
 
     @property
     def toolbox(self) -> Path:
-        """The builder's file tree, for the peers that run without containers."""
+        """Return the builder's file tree, for the peers that run without containers."""
         return self.root / "toolbox"
 
     @property
     def images(self) -> Path:
-        """Base images that only BuildKit needs."""
+        """Return the directory of base images that only BuildKit needs."""
         return self.root / "images"
 
     @property
     def host(self) -> Path:
-        """Target directories and cargo homes of peers without containers."""
+        """Return the directory of the target directories and cargo homes of peers without containers."""
         return self.root / "host"
 
     @property
     def subjects(self) -> Path:
-        """The original sources of subjects, fetched or generated."""
+        """Return the directory of the original sources of subjects, fetched or generated."""
         return self.root / "subjects"
 
     @property
     def work(self) -> Path:
-        """Each peer's copy of each subject."""
+        """Return the directory of each peer's copy of each subject."""
         return self.root / "work"
 
     def archive(self, peer: str) -> Path:
-        """The OCI archive of a peer that writes one."""
+        """Return the path of the OCI archive of a peer that writes one."""
         return self.work / f"{peer}.tar"
 
     @property
     def logs(self) -> Path:
-        """The output of every sample."""
+        """Return the directory of the output of every sample."""
         return self.root / "logs"
 
     def create(self) -> None:

@@ -28,7 +28,7 @@ def hashed(name: str) -> int:
 
 
 def program(machine: str, bits: int, little: bool, headers: bool = True) -> bytes:
-    """A program without code, with everything that an ELF file records about linking.
+    """Return a program without code, with everything that an ELF file records about linking.
 
     It needs libc.so.6 for `fstat@GLIBC_2.33`, weakly `maybe@WEAK_1`, and `plain` without a version; it
     defines `own@OWN_1`, and `shy`, which is local.
