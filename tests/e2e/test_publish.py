@@ -85,9 +85,9 @@ async def test_the_report_says_what_was_published(service_image, loopback: str) 
 async def test_one_platform_is_a_plain_manifest_or_an_index_of_one(loopback: str, session) -> None:
     module = RustMultiarch(source=crates.hello(), platforms=["linux/arm64"])
     receipt = json.loads(await module.publish(f"{loopback}/e2e/one:x", as_json=True))
-    manifest, digest = get(loopback, "e2e/one/manifests/x")
+    manifest, digest = get(loopback, "e2e/one/manifests/x", MANIFEST)
     assert manifest["mediaType"] == MANIFEST
-    assert [(one["name"], one["digest"]) for one in receipt["platforms"]] == [("linux/arm64", digest)]
+    assert [(one["platform"], one["digest"]) for one in receipt["platforms"]] == [("linux/arm64", digest)]
     module.index = True
     await module.publish(f"{loopback}/e2e/one:x")
     index, _ = get(loopback, "e2e/one/manifests/x")
