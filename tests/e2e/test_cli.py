@@ -309,7 +309,7 @@ def on_a_terminal(command: list[object], cwd: Path) -> tuple[str, str]:
 
 def test_on_a_terminal_every_platform_has_a_line_that_stays_in_its_place(project: Path) -> None:
     (project / "src/main.rs").write_text(crates.MAIN + f"// {time.time()}\n")
-    answer, shown = on_a_terminal([PROGRAM, "build"], project)
+    answer, shown = on_a_terminal([PROGRAM, "build", "--user", "app"], project)
     assert answer.startswith("PLATFORM") and "TIME" in answer
     frames = [frame.splitlines() for frame in shown.split("\x1b[J")[1:]]
     assert all(len(line) < 60 for frame in frames for line in frame)
@@ -318,24 +318,23 @@ def test_on_a_terminal_every_platform_has_a_line_that_stays_in_its_place(project
     assert [row[:3] for row in last] == [
         [name, "done", "1 of 1 crate"] for name in ("linux/arm64", "linux/amd64")
     ]
-    _, again = on_a_terminal([PROGRAM, "build"], project)
+    _, again = on_a_terminal([PROGRAM, "build", "--user", "app"], project)
     assert re.search(r"linux/amd64  done  cached  0:\d\d", again)
 
 
 def test_without_a_terminal_there_are_lines_without_control_characters(project: Path) -> None:
     """This includes other settings of `dagger`'s output in the environment."""
     (project / "src/main.rs").write_text(crates.MAIN + f"// {time.time()}\n")
-    said = run("build", "--platform", "linux/amd64", cwd=project, DAGGER_PROGRESS="dots").stderr
+    build = ("build", "--platform", "linux/amd64", "--user", "app")
+    said = run(*build, cwd=project, DAGGER_PROGRESS="dots").stderr
     assert not re.search(r"[\x00-\x08\x0b-\x1f]", said)
     stages = [line.partition("linux/amd64: ")[2] for line in said.splitlines() if "linux/amd64: " in line]
     assert [stage for stage in stages if stage in ("compiling 1 crate", "ready", "normalizing")] == [
         "compiling 1 crate", "ready", "normalizing",
     ]  # fmt: skip
     assert stages[-1] == "done, 1 of 1 crate"
-    assert (
-        run("build", "--platform", "linux/amd64", "--progress", "quiet", cwd=project).stderr.count("\n") <= 1
-    )
-    assert "withExec" in run("build", "--platform", "linux/amd64", "--progress", "raw", cwd=project).stderr
+    assert run(*build, "--progress", "quiet", cwd=project).stderr.count("\n") <= 1
+    assert "withExec" in run(*build, "--progress", "raw", cwd=project).stderr
 
 
 def test_a_members_directory_means_its_workspace(engine, tmp_path: Path) -> None:
