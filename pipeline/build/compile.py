@@ -193,12 +193,12 @@ async def _compile(plan: Plan) -> dagger.Container:
     counts = {triple: needs.crates for triple, needs in zip(plan.request.triples, plan.needs, strict=True)}
     platforms = [target.platform for target in plan.request.targets]
     events.enter(events.COMPILING, platforms[0] if len(platforms) == 1 else "", counts)
+    await ready(container, plan)
     # The skeleton does not change with the code, so the result is cached.
     asking = await unit_graph.with_stable(builder(plan, plan.skeleton), plan.skeleton, toolchain.SOURCE)
     everywhere = plan.request.choice.everywhere
     commands = [relocated(words, toolchain.WORK, toolchain.SOURCE) for words in plan.commands]
     asked = unit_graph.ask(asking, commands, plan.request.triples[0], everywhere)
-    await ready(container, plan)
     try:
         sections = await auditable.directory((await unit_graph.load(asked)).graphs)
         container = container.with_mounted_directory(auditable.FOLDER, sections)
