@@ -171,11 +171,11 @@ def test_an_image_of_each_binary(dagger_call, amd64) -> None:
 def test_the_image_as_files(dagger_call, amd64, tmp_path: Path) -> None:
     dagger_call(*amd64, "build", "tarball", "export", "--path", str(tmp_path / "image.tar"))
     found = subprocess.run(
-        ["skopeo", "inspect", "--raw", f"oci-archive:{tmp_path / 'image.tar'}"],
+        ["skopeo", "inspect", "--config", f"oci-archive:{tmp_path / 'image.tar'}"],
         capture_output=True,
         check=True,
     )
-    assert [one["platform"]["architecture"] for one in json.loads(found.stdout)["manifests"]] == ["amd64"]
+    assert json.loads(found.stdout)["architecture"] == "amd64"
     docker = ("docker-archive", "--tags", "hello:x", "export", "--path", str(tmp_path / "docker.tar"))
     dagger_call(*amd64, "build", *docker)
     with tarfile.open(tmp_path / "docker.tar") as tar:
@@ -184,7 +184,7 @@ def test_the_image_as_files(dagger_call, amd64, tmp_path: Path) -> None:
 
 
 def test_two_builds_are_the_same(dagger_call, amd64) -> None:
-    assert re.match(r"reproducible: \d+ files are the same", dagger_call(*amd64, "reproduce").stdout)
+    assert re.match(r"reproducible: \d+ files are identical", dagger_call(*amd64, "reproduce").stdout)
 
 
 def test_the_checks_of_the_project(dagger_call, tiny: Path) -> None:
