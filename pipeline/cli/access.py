@@ -58,17 +58,6 @@ def check(
         )
 
 
-def words(
-    registry_tokens: Sequence[str] | None,
-    git_tokens: Sequence[str] | None,
-    ssh: bool,
-) -> list[str]:
-    """Return the options as arguments for another command."""
-    named = (("--registry-token", registry_tokens), ("--git-token", git_tokens))
-    found = [word for option, given in named for one in given or () for word in (option, one)]
-    return [*found, *(["--ssh"] if ssh else [])]
-
-
 def secrets(items: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
     """Return the secret variables of the compilation, each with the local variable that has its value.
 

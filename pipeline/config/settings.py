@@ -271,7 +271,7 @@ def _json(text: str, where: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         raise InvalidSetting(
-            f"{text!r} starts like a JSON list and is none",
+            f"{text!r} starts like a JSON list and cannot be read as one",
             where=where,
             fix='write it as ["first", "second"]',
         ) from None

@@ -26,13 +26,6 @@ def test_what_names_no_secret_is_refused(registry, git, ssh: bool, where: str) -
     assert raised.value.where == where
 
 
-def test_another_command_is_given_the_same_options() -> None:
-    words = access.words(["corp=A", "other=B"], ["git.example.com=C"], True)
-    tokens = ["--registry-token", "corp=A", "--registry-token", "other=B"]
-    assert words == [*tokens, "--git-token", "git.example.com=C", "--ssh"]
-    assert access.words(None, None, False) == []
-
-
 def test_what_is_named_is_granted_by_name() -> None:
     module = RustMultiarch(source=None)  # type: ignore[arg-type]
     opened = access.grant(module, ["corp=A", "other=B"], ["git.example.com=C"], False)
