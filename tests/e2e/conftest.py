@@ -1,5 +1,6 @@
 """Share an engine session, a registry and a build of a small service between the end-to-end tests."""
 
+import json
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -125,3 +126,14 @@ async def built(session: dagger.Client, project: Path) -> Image:
     source = session.host().directory(str(project), exclude=IGNORED)
     commit = [f"GIT_COMMIT_SHA={COMMIT}"]
     return await RustMultiarch(source=source, platforms=PLATFORMS, ports=[8080], build_args=commit).build()
+
+
+async def check_answers(image: Image, platform: str, arch: str) -> None:
+    """Start a variant as a service, and check its architecture, its commit and its health."""
+    service = image.variant(platform).container.as_service(use_entrypoint=True)
+    address = await service.endpoint(port=8080, scheme="http")
+    answer = await dag.http(f"{address}/version", experimental_service_host=service).contents()
+    document = json.loads(answer)
+    assert (document["arch"], document["commit"]) == (arch, COMMIT)
+    health = await dag.http(f"{address}/healthz", experimental_service_host=service).contents()
+    assert json.loads(health) == {"status": "ok"}

@@ -7,8 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import COMMIT, PLATFORMS
-from dagger import dag
+from conftest import PLATFORMS, check_answers
 from elftools.elf.elffile import ELFFile
 
 from pipeline import errors
@@ -50,13 +49,7 @@ async def test_the_symbols_belong_to_the_binary(service_image, platform: str, tm
 
 @pytest.mark.parametrize(("platform", "arch"), [("linux/amd64", "x86_64"), ("linux/arm64", "aarch64")])
 async def test_the_variant_answers_for_its_architecture(service_image, platform: str, arch: str) -> None:
-    service = service_image.variant(platform).container.as_service(use_entrypoint=True)
-    address = await service.endpoint(port=8080, scheme="http")
-    answer = await dag.http(f"{address}/version", experimental_service_host=service).contents()
-    document = json.loads(answer)
-    assert (document["arch"], document["commit"]) == (arch, COMMIT)
-    health = await dag.http(f"{address}/healthz", experimental_service_host=service).contents()
-    assert json.loads(health) == {"status": "ok"}
+    await check_answers(service_image, platform, arch)
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
