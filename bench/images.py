@@ -17,10 +17,12 @@ from bench.place import Place
 from engine import apt, oci
 from engine.log import Log
 from engine.making import Maker
-from engine.recipes import DEBIAN, PYTHON, RUST, SUITE, Job, host
+from engine.recipes import PYTHON, Job, debian, host, rust
+from pipeline.releases import DEFAULT
 from pipeline.targets import Target, parse, select
 
 CORNER = "bench"
+DEBIAN, RUST = debian(DEFAULT), rust(DEFAULT)
 BUNDLE = Path("etc/ssl/certs/ca-certificates.crt")
 LOCAL = Path("usr/local/share/ca-certificates")
 
@@ -40,11 +42,11 @@ def push(place: Place, registry: str, platforms: Sequence[str], emulated: Sequen
         emulated: foreign platforms to run the compiler on.
     """
     own = place.engine.bases
-    debian = [Job(DEBIAN, target, own).image for target in _with_host(platforms)]
-    oci.push(registry, f"{CORNER}/{DEBIAN.name}", DEBIAN.tag, debian)
-    rust = [_trusting(place, Job(RUST, host(), own))]
-    rust += [_trusting(place, _foreign(place, parse(platform), log)) for platform in emulated]
-    oci.push(registry, f"{CORNER}/{RUST.name}", RUST.tag, rust)
+    systems = [Job(DEBIAN, target, own).image for target in _with_host(platforms)]
+    oci.push(registry, f"{CORNER}/{DEBIAN.name}", DEBIAN.tag, systems)
+    builders = [_trusting(place, Job(RUST, host(), own))]
+    builders += [_trusting(place, _foreign(place, parse(platform), log)) for platform in emulated]
+    oci.push(registry, f"{CORNER}/{RUST.name}", RUST.tag, builders)
 
 
 def trust(place: Place, registry: str) -> None:
@@ -64,7 +66,7 @@ def _foreign(place: Place, target: Target, log: Log) -> Job:
     if not below.directory.exists():
         below.directory.symlink_to(Job(DEBIAN, target, place.engine.bases).directory)
     if not job.made:
-        maker = Maker(place.images, [apt.release(source) for source in apt.sources(SUITE)], log)
+        maker = Maker(place.images, [apt.release(source) for source in apt.sources(DEFAULT.name)], log)
         with maker.lower(below) as lower:
             maker.make(job, lower)
     return job

@@ -19,7 +19,7 @@ import anyio  # noqa: E402
 import dagger  # noqa: E402
 from dagger import dag  # noqa: E402
 
-from pipeline import RustMultiarch  # noqa: E402
+from pipeline import RustMultiarch, releases  # noqa: E402
 from pipeline.build import compile as build  # noqa: E402
 from pipeline.build import plan  # noqa: E402
 from pipeline.targets import select  # noqa: E402
@@ -88,7 +88,7 @@ async def emptied(plan: plan.Plan) -> None:
 
 async def export(request: Mapping[str, Any], phases: Phases) -> None:
     """Write the builder's file tree to the archive `output` and its environment to `env`."""
-    builder = toolchain.builder(toolchain.native(toolchain.RUST), select(request["platforms"]))
+    builder = toolchain.builder(toolchain.native(releases.RUST), select(request["platforms"]))
     # As one file: the engine exports directories file by file, which takes many minutes.
     pack = ["tar", "--one-file-system", "--exclude=./tree.tar", "-C", "/", "-cf", "/tree.tar", "."]
     await builder.with_exec(pack).file("/tree.tar").export(request["output"])

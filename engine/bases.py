@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,8 +18,9 @@ from engine.locks import exclusive
 from engine.log import Log, to_stderr
 from engine.making import Maker, check_programs
 from engine.paths import Paths, default_root
-from engine.recipes import BASES, LATER, RUST, Base, Job, host, system
+from engine.recipes import BASES, PYTHON, Base, Job, debian, host, rust
 from pipeline.errors import BaseImageUnavailable
+from pipeline.releases import DEFAULT, Release, release, with_port
 from pipeline.targets import TARGETS, Target, parse
 
 PACKAGES = (*registry.PACKAGES, *making.PACKAGES)
@@ -32,6 +33,7 @@ def ensure(
     registry: str,
     cache: Path | None = None,
     builders: Iterable[str] = (),
+    releases: Iterable[str] = (),
     log: Log = to_stderr,
 ) -> list[str]:
     """Make the stand-ins and push them to the registry: builder and Python for this machine, Debian for all.
@@ -43,6 +45,7 @@ def ensure(
         registry: `host:port` of the loopback registry.
         cache: the project's cache directory.
         builders: platforms besides this machine's own that the compiler will run on, under QEMU.
+        releases: Debian releases of builder and runtime images, besides the default.
         log: called with each line of progress.
 
     Returns:
@@ -54,7 +57,8 @@ def ensure(
     """
     store = Paths(cache or default_root()).bases
     store.mkdir(parents=True, exist_ok=True)
-    jobs = jobs_for(map(parse, platforms), list(map(_portable, builders)), host(), store)
+    named = dict.fromkeys([DEFAULT, *map(release, releases)])
+    jobs = jobs_for(list(map(parse, platforms)), list(map(parse, builders)), host(), store, named)
     with exclusive(store / "lock"):
         missing = [job for job in jobs if not job.made]
         if missing:
@@ -64,7 +68,11 @@ def ensure(
 
 
 def jobs_for(
-    platforms: Iterable[Target], builders: Sequence[Target], native: Target, store: Path
+    platforms: Iterable[Target],
+    builders: Iterable[Target],
+    native: Target,
+    store: Path,
+    releases: Iterable[Release] = (DEFAULT,),
 ) -> list[Job]:
     """Return the jobs that make the images for these platforms.
 
@@ -73,22 +81,29 @@ def jobs_for(
         builders: other platforms that the compiler will run on.
         native: the machine's own platform.
         store: the directory of the images.
+        releases: the Debian releases of builder and runtime images.
+
+    Raises:
+        BaseImageUnavailable: a release has no port to a builder's platform.
     """
-    wanted = dict.fromkeys([native, *platforms, *builders])
-    jobs = [Job(system(target), target, store) for target in wanted]
-    if LATER in [job.base for job in jobs]:
-        # Libraries missing in an image of another release are installed with that release's apt.
-        jobs.append(Job(LATER, native, store))
-    jobs += [Job(RUST, target, store) for target in builders if target != native]
-    return jobs + [Job(base, native, store) for base in BASES if base.parent]
+    on, beside = dict.fromkeys([native, *builders]), dict.fromkeys([*platforms, *builders])
+    jobs = [Job(PYTHON, native, store)]
+    for each in releases:
+        jobs += [Job(rust(each), _portable(target, each), store) for target in on]
+        for target in beside:
+            found = debian(with_port(each, target))
+            # Libraries missing in an image of another release are installed with that release's apt.
+            jobs += [Job(found, place, store) for place in (target, native)]
+    with_parents = (one for job in jobs for one in (job.parent, job) if one)
+    return list({job.directory: job for job in with_parents}.values())
 
 
-def _portable(platform: str) -> Target:
-    target = parse(platform)
-    if not RUST.has(target):
+def _portable(target: Target, release: Release) -> Target:
+    if target.debian not in release.ports:
         raise BaseImageUnavailable(
-            f"no stand-in for {RUST.image} on {platform}: Debian {RUST.suite} has no {target.debian} port",
-            where=platform,
+            f"no stand-in for {rust(release).image} on {target.platform}: "
+            f"Debian {release.name} has no {target.debian} port",
+            where=target.platform,
             fix="Remove this platform, or run on a machine that can reach docker.io.",
         )
     return target

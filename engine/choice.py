@@ -50,6 +50,7 @@ def choose(
     platforms: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
     builders: Sequence[str] = (),
+    releases: Sequence[str] = (),
 ) -> Choice:
     """Return the engine to use: the runner host if set, else working Docker or Podman, else the embedded one.
 
@@ -60,15 +61,16 @@ def choose(
         platforms: platforms to build for; the embedded engine prepares their base images.
         environ: the environment variables; the process's own by default.
         builders: platforms besides this machine's own that the compiler will run on.
+        releases: Debian releases of base images, besides the default.
     """
     environ = os.environ if environ is None else environ
     host = environ.get(RUNNER, "")
     if host == address(EMBEDDED):
-        return _embedded(f"{RUNNER} names it", platforms, builders, log)
+        return _embedded(f"{RUNNER} names it", platforms, builders, releases, log)
     choice = _named(host, environ) if host else _container_tool(environ)
     if choice is None:
         why = f"{RUNNER} is not set, and neither docker nor podman works"
-        return _embedded(why, platforms, builders, log)
+        return _embedded(why, platforms, builders, releases, log)
     log(f"engine: {choice.kind} ({choice.why})")
     return choice
 
@@ -77,13 +79,16 @@ def _named(host: str, environ: Mapping[str, str]) -> Choice:
     return Choice("named", f"{RUNNER} is {host}", {RUNNER: host, **_command_line(environ)})
 
 
-def _embedded(why: str, platforms: Sequence[str], builders: Sequence[str], log: Log) -> Choice:
+def _embedded(
+    why: str, platforms: Sequence[str], builders: Sequence[str], releases: Sequence[str], log: Log
+) -> Choice:
     """Return the embedded engine; start it unless it is running with all base images needed."""
     log(f"engine: embedded ({why})")
     status = lifecycle.status()
-    ready = set(platforms) <= set(status.platforms) and set(builders) <= set(status.builders)
+    wanted = ((platforms, status.platforms), (builders, status.builders), (releases, status.releases))
+    ready = all(set(named) <= set(made) for named, made in wanted)
     if not status.running or not ready:
-        lifecycle.start(platforms, log, builders=builders)
+        lifecycle.start(platforms, log, builders=builders, releases=releases)
     return Choice("embedded", why, lifecycle.env())
 
 

@@ -25,6 +25,7 @@ from engine.log import Log, to_stderr
 from engine.paths import Paths
 from engine.record import Record
 from pipeline.errors import EngineError
+from pipeline.releases import DEFAULT, release
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Status:
     registry: str = ""
     platforms: list[str] = field(default_factory=list)
     builders: list[str] = field(default_factory=list)
+    releases: list[str] = field(default_factory=list)
     state: Path = Path()
 
     @property
@@ -76,10 +78,12 @@ def start(
     paths: Paths | None = None,
     registry_port: int = registry.PORT,
     builders: Sequence[str] = (),
+    releases: Sequence[str] = (),
 ) -> Status:
     """Start the engine for these platforms, or adapt the running one.
 
-    `builders` are the platforms besides this machine's own that the compiler will run on, under QEMU.
+    `builders` are the platforms besides this machine's own that the compiler will run on, under QEMU;
+    `releases` are the Debian releases of base images, besides the default.
 
     Raises:
         PrerequisitesMissing: a prerequisite is missing and cannot be installed automatically.
@@ -98,14 +102,14 @@ def start(
     prerequisites.install(log, stand_ins=mirror)
     with _locked(paths, log):
         old = Record.read(paths.record)
-        wanted = _plan(paths, old, platforms, builders, registry_port, mirror=mirror)
+        wanted = _plan(paths, old, platforms, builders, releases, registry_port, mirror=mirror)
         if old and old.registry_port != registry_port:
             registry.stop(old.registry_port, cache=paths.root)
         if not supervisor.running(paths):
             # Before any change to this machine, since stop undoes what is recorded.
             wanted.write(paths.record)
         binfmt.register([*platforms, *builders], paths.instance, log)
-        _make(paths, wanted, platforms, builders, log)
+        _make(paths, wanted, log)
         if _must_launch(paths, old, wanted, log):
             _remove_leftovers(paths, old)
             wanted.write(paths.record)
@@ -120,10 +124,12 @@ def _plan(
     old: Record | None,
     platforms: Sequence[str],
     builders: Sequence[str],
+    releases: Sequence[str],
     port: int,
     *,
     mirror: bool,
 ) -> Record:
+    named = [release(name).name for name in releases]
     return Record(
         build=str(paths.builds / build.build_key()),
         # A running engine keeps its network; a new one gets a free one.
@@ -135,22 +141,30 @@ def _plan(
         forwarding_before=old.forwarding_before if old else network.forwarding(),
         platforms=sorted({*platforms, *(old.platforms if old else [])}),
         builders=sorted({*builders, *(old.builders if old else [])}),
+        releases=sorted({DEFAULT.name, *named, *(old.releases if old else [])}),
     )
 
 
-def _make(paths: Paths, wanted: Record, platforms: Sequence[str], builders: Sequence[str], log: Log) -> None:
+def _make(paths: Paths, wanted: Record, log: Log) -> None:
     """Compile the engine and make its base images, in parallel."""
     with ThreadPoolExecutor() as pool:
         steps = [pool.submit(build.build, paths.builds, log)]
         if wanted.mirror:
-            steps.append(pool.submit(_stand_ins, paths, wanted.registry_port, platforms, builders, log))
+            steps.append(pool.submit(_stand_ins, paths, wanted, log))
     for step in steps:
         step.result()
 
 
-def _stand_ins(paths: Paths, port: int, platforms: Sequence[str], builders: Sequence[str], log: Log) -> Path:
-    address = registry.ensure(port, cache=paths.root)
-    bases.ensure(platforms, registry=address, cache=paths.root, builders=builders, log=log)
+def _stand_ins(paths: Paths, wanted: Record, log: Log) -> Path:
+    address = registry.ensure(wanted.registry_port, cache=paths.root)
+    bases.ensure(
+        wanted.platforms,
+        registry=address,
+        cache=paths.root,
+        builders=wanted.builders,
+        releases=wanted.releases,
+        log=log,
+    )
     return paths.bases
 
 
@@ -218,6 +232,7 @@ def status(*, paths: Paths | None = None) -> Status:
         registry=record.registry if record.mirror else "",
         platforms=record.platforms if record.mirror else [],
         builders=record.builders if record.mirror else [],
+        releases=record.releases if record.mirror else [],
         state=paths.state,
     )
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from engine import apt, oci
 from engine.log import Log
-from engine.recipes import PATH, ROOTFS, SUITE, Job, host
+from engine.recipes import PATH, ROOTFS, Job, host
 from pipeline.errors import BaseImageUnavailable, PrerequisitesMissing
 from pipeline.targets import Target
 
@@ -57,9 +57,8 @@ class Maker:
 
     def can_make(self, job: Job) -> bool:
         """Whether the mirror has what the image is made of; an image that can be done without is left out."""
-        needed = job.base.suite == SUITE or job.target == host()
         (suite,) = (release for release in self.releases if release.source.suite == job.base.suite)
-        if needed or suite.complete(job.target.debian):
+        if job.target == host() or suite.complete(job.target.debian):
             return True
         self.log(
             f"WARNING: {job} is not made: this machine's mirror has no list of {job.target.debian} packages "

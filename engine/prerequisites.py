@@ -94,7 +94,7 @@ class Missing:
         if self.packages:
             fixes.append("as root: " + " ".join(install_command(self.packages)))
         if self.go:
-            fixes.append(f"install {self.go} (bookworm's golang is too old) and put `go` on the PATH")
+            fixes.append(f"install {self.go} (Debian's golang is too old) and put `go` on the PATH")
         if self.root:
             fixes.append("run the same command as root (for example with sudo -E)")
         return fixes

@@ -11,14 +11,9 @@ from pathlib import Path
 
 from engine import oci
 from pipeline.errors import BaseImageUnavailable
+from pipeline.releases import DEFAULT, RELEASES, RUST, Release
+from pipeline.releases import PYTHON as PYTHON_IMAGE
 from pipeline.targets import TARGETS, Target
-
-SUITE = "bookworm"
-PORTS = {
-    SUITE: frozenset({"amd64", "arm64", "armhf", "i386", "ppc64el", "s390x"}),
-    "trixie": frozenset({"amd64", "arm64", "armhf", "i386", "ppc64el", "riscv64", "s390x"}),
-}
-"""Debian architectures of the pipeline's targets, by suite."""
 
 ROOTFS = Path(__file__).parent / "rootfs"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -46,11 +41,7 @@ class Base:
     env: Mapping[str, str]
     cmd: tuple[str, ...]
     parent: Base | None = None
-    suite: str = SUITE
-
-    def has(self, target: Target) -> bool:
-        """Return True if Debian has the packages for a platform."""
-        return target.debian in PORTS[self.suite]
+    suite: str = DEFAULT.name
 
     @property
     def image(self) -> str:
@@ -65,55 +56,58 @@ class Base:
         return hashlib.sha256(json.dumps([row, content], sort_keys=True).encode()).hexdigest()[:16]
 
 
-DEBIAN = Base(
-    name="library/debian",
-    tag=f"{SUITE}-slim",
-    recipe="debian",
-    packages=(),
-    env={"PATH": PATH},
-    cmd=("bash",),
-)
-RUST = Base(
-    name="library/rust",
-    tag=f"1.96-slim-{SUITE}",
-    recipe="rust",
-    packages=(
-        "ca-certificates",
-        "cargo-web",
-        "gcc",
-        "libc6-dev",
-        "libstd-rust-web-dev",
-        "rust-web-clippy",
-        "rustc-web",
-        "rustfmt-web",
-    ),
-    env={
-        "RUSTUP_HOME": "/usr/local/rustup",
-        "CARGO_HOME": "/usr/local/cargo",
-        "PATH": f"/usr/local/cargo/bin:{PATH}",
-        "RUST_VERSION": "1.96.0",
-    },
-    cmd=("bash",),
-    parent=DEBIAN,
-)
+def debian(release: Release) -> Base:
+    """Return the recipe of a release's minimal system."""
+    return Base(
+        name="library/debian",
+        tag=release.base.partition(":")[2],
+        recipe="debian",
+        packages=(),
+        env={"PATH": PATH},
+        cmd=("bash",),
+        suite=release.name,
+    )
+
+
+def rust(release: Release) -> Base:
+    """Return the recipe of the default Rust on a release."""
+    return Base(
+        name="library/rust",
+        tag=release.image_of(RUST).partition(":")[2],
+        recipe="rust",
+        packages=(
+            "ca-certificates",
+            "cargo-web",
+            "gcc",
+            "libc6-dev",
+            "libstd-rust-web-dev",
+            "rust-web-clippy",
+            "rustc-web",
+            "rustfmt-web",
+        ),
+        env={
+            "RUSTUP_HOME": "/usr/local/rustup",
+            "CARGO_HOME": "/usr/local/cargo",
+            "PATH": f"/usr/local/cargo/bin:{PATH}",
+            "RUST_VERSION": f"{RUST}.0",
+        },
+        cmd=("bash",),
+        parent=debian(release),
+        suite=release.name,
+    )
+
+
 PYTHON = Base(
     name="library/python",
-    tag=f"3.11-slim-{SUITE}",
+    tag=PYTHON_IMAGE.partition(":")[2],
     recipe="python",
     packages=("ca-certificates", "netbase", "python3", "python3-pip", "python3-venv", "tzdata"),
-    env={"PATH": PATH, "LANG": "C.UTF-8", "PYTHON_VERSION": "3.11"},
+    env={"PATH": PATH, "LANG": "C.UTF-8", "PYTHON_VERSION": PYTHON_IMAGE.partition(":")[2].partition("-")[0]},
     cmd=("python3",),
-    parent=DEBIAN,
+    parent=debian(DEFAULT),
 )
-LATER = replace(DEBIAN, tag="trixie-slim", suite="trixie")
-"""The runtime base of platforms without a port in DEBIAN; see `pipeline.toolchain.versions.LATER`."""
 
-BASES = (DEBIAN, LATER, RUST, PYTHON)
-
-
-def system(target: Target) -> Base:
-    """Return the base of a platform's runtime image."""
-    return DEBIAN if DEBIAN.has(target) else LATER
+BASES = (*map(debian, RELEASES.values()), *map(rust, RELEASES.values()), PYTHON)
 
 
 @dataclass(frozen=True)
@@ -127,7 +121,7 @@ class Job:
     @property
     def name(self) -> str:
         """Return a unique name for files."""
-        return f"{self.base.recipe}-{self.target.debian}"
+        return f"{self.base.recipe}-{self.base.suite}-{self.target.debian}"
 
     @property
     def directory(self) -> Path:

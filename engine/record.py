@@ -19,6 +19,7 @@ class Record:
     forwarding_before: str
     platforms: list[str] = field(default_factory=list)
     builders: list[str] = field(default_factory=list)
+    releases: list[str] = field(default_factory=list)
 
     def write(self, path: Path) -> None:
         """Write the record atomically."""

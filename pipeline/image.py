@@ -31,8 +31,8 @@ from pipeline.progress import events
 from pipeline.registry.address import destinations, named, open_to_tags, tagged
 from pipeline.registry.artifacts import Artifact
 from pipeline.registry.publish import RegistryLogin, deliver
+from pipeline.releases import PYTHON, base_for
 from pipeline.targets import Libc, Target, parse
-from pipeline.toolchain.versions import BASE, PYTHON
 
 AddressArgument = Annotated[
     str,
@@ -405,7 +405,7 @@ async def _variant(
     made = build.programs(await output.file(f"{build.LISTED}/{triple}").contents())
     of_target, base = await runtime.start(setup, target)
     linked = [package for name in names for package in made[name].packages]
-    native = dag.container().from_(runtime.base_for(BASE, target))
+    native = dag.container().from_(base_for(plan.request.debian.base, target))
     added = await debian.runtime_files(base, native, target, [*needs.runtime, *linked, *setup.packages])
     files = {name: binaries.file(name) for name in names}
     container = await runtime.assemble(of_target, base, files, plan.native, added)

@@ -12,7 +12,7 @@ import anyio
 import dagger
 from dagger import Doc, Ignore, check, dag, function, object_type
 
-from pipeline import image
+from pipeline import image, releases
 from pipeline.abi import verify as gate
 from pipeline.attestation import attest
 from pipeline.build import checks
@@ -74,7 +74,6 @@ from pipeline.project.selection import named_one
 from pipeline.registry.address import destinations, named, open_to_tags, tagged
 from pipeline.registry.publish import join
 from pipeline.targets import DEFAULT_PLATFORMS, Libc, parse, select
-from pipeline.toolchain.versions import BASE
 
 
 @object_type
@@ -110,6 +109,9 @@ class RustMultiarch:
         str | None, Doc("C library of the binaries: gnu (the default), or musl for static ones.")
     ] = None
     glibc: Annotated[str | None, Doc("Oldest glibc the binaries run on, for example 2.17.")] = None
+    debian: Annotated[
+        str | None, Doc("Debian release of the builder and of the default base: trixie or bookworm.")
+    ] = None
     target_packages: Annotated[
         list[str] | None,
         Doc("Additional Debian packages to link with, installed for each platform: libfoo-dev."),
@@ -502,7 +504,7 @@ class RustMultiarch:
         self,
         binary: Annotated[dagger.File, Doc("The program.")],
         platform: Annotated[str, Doc("Platform of program and image, for example linux/arm64.")],
-        image: Annotated[str, Doc("Runtime image; scratch for an empty one.")] = BASE,
+        image: Annotated[str, Doc("Runtime image; scratch for an empty one.")] = releases.DEFAULT.base,
         static: Annotated[bool, Doc("Require a static program.")] = False,
         as_json: Annotated[bool, Doc("Return JSON instead of a line.")] = False,
     ) -> str:

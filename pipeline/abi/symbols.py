@@ -12,8 +12,9 @@ from functools import cached_property
 
 from pipeline.abi.elf import Elf, Need
 from pipeline.abi.loader import Loaded, Root, load
+from pipeline.releases import DEFAULT, GLIBC_OF, RELEASES
 from pipeline.targets import Target
-from pipeline.toolchain.versions import BASE, GLIBC_OF, highest, numbered
+from pipeline.toolchain.versions import highest, numbered
 
 _SHOWN = 3  # symbols named in a message
 
@@ -139,7 +140,8 @@ def has_its_interpreter(case: Case) -> Iterator[Finding]:
 def _a_libc(case: Case) -> str:
     if "musl" in (case.elf.interpreter or ""):
         return f"link it statically, or compile it for {case.target.gnu}"
-    return f"use a runtime base with glibc, such as {BASE}, or build with libc musl, which needs no loader"
+    base = DEFAULT.base
+    return f"use a runtime base with glibc, such as {base}, or build with libc musl, which needs no loader"
 
 
 def has_its_libraries(case: Case) -> Iterator[Finding]:
@@ -211,9 +213,17 @@ def _too_old(case: Case, subject: str, lacking: Sequence[Need], provider: Elf) -
     return Finding(
         "versions",
         what,
-        f"use a runtime base with {glibc}{base}, compile in a builder of the runtime's own distribution, "
-        "or build with libc musl",
+        f"use a runtime base with {glibc}{base}, {_older(provider)}, or build with libc musl",
     )
+
+
+def _older(provider: Elf) -> str:
+    """Return the setting that links against a glibc which is no newer than the runtime's."""
+    has = numbered(highest(provider.defines, "GLIBC"))[1]
+    release = next((each for each in RELEASES.values() if each.glibc <= has), None)
+    if release:
+        return f"compile on the release of Debian with its glibc (--debian {release.name})"
+    return "compile for its glibc" + (f" (--glibc {'.'.join(map(str, has))})" if has else "")
 
 
 def _newest_first(needs: Sequence[Need]) -> list[Need]:

@@ -33,7 +33,6 @@ from pipeline.project import unit_graph
 from pipeline.registry.artifacts import Artifact
 from pipeline.registry.pushing import platforms
 from pipeline.targets import parse
-from pipeline.toolchain import builder as toolchain
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ async def origin(
 
 async def _builder(plan: Plan) -> Base:
     """Return the compiler's image, by its current digest."""
-    return Base.of(await dag.container().from_(toolchain.rust_image(plan.rust)).image_ref())
+    return Base.of(await dag.container().from_(plan.image).image_ref())
 
 
 async def attach(

@@ -59,7 +59,11 @@ def builder(plan: Plan, source: dagger.Directory | None = None) -> dagger.Contai
     native = plan.native
     if request.build_platform and request.builder is None:
         native = toolchain.native(
-            plan.rust, request.build_platform, plan.pinned.components, plan.pinned.targets
+            plan.rust,
+            request.build_platform,
+            plan.pinned.components,
+            plan.pinned.targets,
+            request.debian,
         )
     container = toolchain.builder(
         native, request.targets, request.libc, request.packages, request.glibc, request.build_platform
@@ -99,7 +103,9 @@ async def ready(container: dagger.Container, plan: Plan) -> None:
             output=output,
         ) from error
     except dagger.QueryError as error:
-        raise toolchain.unavailable(plan.rust, str(error), plan.request.build_platform) from error
+        raise toolchain.unavailable(
+            plan.rust, str(error), plan.request.build_platform, plan.request.debian
+        ) from error
 
 
 def with_compiled_state(container: dagger.Container, plan: Plan) -> dagger.Container:
@@ -126,7 +132,14 @@ def cache_key(plan: Plan) -> str:
     # The compilers are included, since cargo would link C code that was compiled with other flags.
     request = plan.request
     project = [plan.project.identity, request.origin, request.directory]
-    names = [*project, plan.rust, zig.VERSION, request.build_platform, request.apart]
+    names = [
+        *project,
+        plan.rust,
+        request.debian.name,
+        zig.VERSION,
+        request.build_platform,
+        request.apart,
+    ]
     text = "\n".join([*names, *map(repr, chosen)])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

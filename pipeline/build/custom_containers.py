@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 import dagger
 from dagger import dag
 
+from pipeline import releases
 from pipeline.errors import InvalidArgument, PlatformError, UnusableContainer
 from pipeline.targets import Target, parse
 from pipeline.toolchain import builder as toolchain
@@ -133,7 +134,7 @@ async def adopt(
         raise UnusableContainer(
             "the supplied builder has no shell",
             where=BUILDER,
-            fix="start from an image such as " + toolchain.rust_image(toolchain.RUST),
+            fix="start from an image such as " + toolchain.rust_image(releases.RUST),
             output=error.stderr,
         ) from error
     accept(found, rust)

@@ -15,7 +15,7 @@ from typing import Any
 
 import dagger
 
-from pipeline import cargo_toml
+from pipeline import cargo_toml, releases
 from pipeline.build import cache_archive, custom_containers
 from pipeline.config import credentials, private, workspace
 from pipeline.config.request import BuildRequest
@@ -37,6 +37,7 @@ from pipeline.project.diagnostics import Phase
 from pipeline.project.metadata import Binary, Project
 from pipeline.project.rust_version import Declared
 from pipeline.project.skeleton import skeleton
+from pipeline.releases import Release
 from pipeline.targets import Strategy
 from pipeline.toolchain import builder as toolchain
 from pipeline.toolchain import channel, zig
@@ -81,9 +82,9 @@ class Plan:
     @property
     def image(self) -> str:
         """Return the name of the builder's image, or a description of a custom builder."""
-        return (
-            custom_containers.BUILDER if self.request.builder is not None else toolchain.rust_image(self.rust)
-        )
+        if self.request.builder is not None:
+            return custom_containers.BUILDER
+        return toolchain.rust_image(self.rust, self.request.debian)
 
 
 async def plan(request: BuildRequest) -> Plan:
@@ -98,7 +99,7 @@ async def plan(request: BuildRequest) -> Plan:
         BaseImageUnavailable: the Rust version has no image.
         UnusableContainer: see `custom_containers.adopt`.
     """
-    zig.check(request.targets, request.libc, request.glibc)
+    zig.check(request.targets, request.libc, request.glibc, request.debian.glibc)
     _check_target_packages(request)
     events.enter("reading the project")
     files = InEngine(request.source)
@@ -158,35 +159,35 @@ async def _compiler(request: BuildRequest) -> _Compiler:
         )
         return _Compiler(rust, container, warnings=await _not_followed(request, rust))
     if request.rust:
-        container = await _installed(request.rust, Toolchain())
+        container = await _installed(request.rust, Toolchain(), request.debian)
         said = await _not_followed(request, request.rust)
         return _Compiler(request.rust, container, warnings=said)
     pinned = await _pinned(request)
-    rust = pinned.channel or toolchain.RUST
+    rust = pinned.channel or releases.RUST
     try:
-        return _Compiler(rust, await _installed(rust, pinned), pinned)
+        return _Compiler(rust, await _installed(rust, pinned, request.debian), pinned)
     except CompileError:
         if not (channel.is_nightly(rust) and request.cargo_environment.get("RUSTC_BOOTSTRAP")):
             raise
     # Projects use a nightly for unstable features, which this variable enables in a stable Rust.
     pinned = replace(pinned, channel="")
-    used = toolchain.RUST
+    used = releases.RUST
     warning = f"{pinned.file} asks for {rust}, which cannot be installed here: Rust {used} is used instead"
-    return _Compiler(used, await _installed(used, pinned), pinned, (warning,))
+    return _Compiler(used, await _installed(used, pinned, request.debian), pinned, (warning,))
 
 
-async def _installed(rust: str, pinned: Toolchain) -> dagger.Container:
+async def _installed(rust: str, pinned: Toolchain, release: Release) -> dagger.Container:
     """Return the official image of a Rust version, with the toolchain file's components and targets."""
-    image = toolchain.native(rust, "", pinned.components, pinned.targets)
+    image = toolchain.native(rust, "", pinned.components, pinned.targets, release)
     try:
         return await image.sync()
     except dagger.ExecError as error:
-        raise _not_installed(rust, pinned, printed(error)) from error
+        raise _not_installed(rust, pinned, release, printed(error)) from error
     except dagger.QueryError as error:
-        raise toolchain.unavailable(rust, str(error)) from error
+        raise toolchain.unavailable(rust, str(error), release=release) from error
 
 
-def _not_installed(rust: str, pinned: Toolchain, output: str) -> CompileError:
+def _not_installed(rust: str, pinned: Toolchain, release: Release, output: str) -> CompileError:
     """Return the error for a Rust version, component or target that rustup cannot install."""
     file = pinned.file or "--rust-version"
     wanted = ", ".join([*pinned.components, *pinned.targets])
@@ -194,10 +195,10 @@ def _not_installed(rust: str, pinned: Toolchain, output: str) -> CompileError:
     kind = "a nightly Rust" if channel.is_nightly(rust) else rust
     what = (
         f"the project needs {kind}: {file} asks for {rust}, which rustup cannot install here"
-        if channel.by_rustup(rust)
+        if toolchain.by_rustup(rust, release)
         else further
     )
-    fix = f"hand in a builder that has it, or pass --rust-version {toolchain.RUST}, which goes before {file}"
+    fix = f"hand in a builder that has it, or pass --rust-version {releases.RUST}, which goes before {file}"
     if channel.is_nightly(rust):
         fix += "; with --build-arg RUSTC_BOOTSTRAP=1 that takes unstable features too"
     return CompileError(what, where=file, fix=fix, output=output)

@@ -36,12 +36,16 @@ def start(
             help="Other platforms that the compiler will run on, with QEMU.",
         ),
     ] = None,
+    debian: Annotated[
+        list[str] | None,
+        typer.Option("--debian", help="Other Debian releases to make base images of, for example bookworm."),
+    ] = None,
     json: JSON = False,
 ) -> None:
     """Build the engine if needed, make the base images, and start it."""
     platforms = [target.platform for target in select(platform or DEFAULT_PLATFORMS)]
     builders = [target.platform for target in select(builder)] if builder else []
-    status = lifecycle.start(platforms, say, builders=builders)
+    status = lifecycle.start(platforms, say, builders=builders, releases=debian or [])
     if json:
         typer.echo(_as_json(dataclasses.asdict(status)))
 

@@ -13,7 +13,7 @@ import anyio
 import typer
 from dagger import dag
 
-from pipeline import host_files
+from pipeline import host_files, releases
 from pipeline.attestation import attest
 from pipeline.cli import caching, loading, output, session, watching
 from pipeline.cli.merge import FromEnvironment
@@ -31,7 +31,6 @@ from pipeline.preview import data as preview
 from pipeline.progress.view import Mode
 from pipeline.registry.address import destinations, named, named_somehow, open_to_tags
 from pipeline.targets import parse, select
-from pipeline.toolchain.versions import BASE
 
 Tags = Annotated[
     list[str] | None, typer.Option("--tag", "-t", help=doc(RustMultiarch.publish, "address") + " Repeatable.")
@@ -410,7 +409,7 @@ def verify(
         str,
         typer.Option(help=doc(RustMultiarch.verify, "platform"), autocompletion=platform_names),
     ],
-    image: Annotated[str, typer.Option(help=doc(RustMultiarch.verify, "image"))] = BASE,
+    image: Annotated[str, typer.Option(help=doc(RustMultiarch.verify, "image"))] = releases.DEFAULT.base,
     static: Annotated[bool, typer.Option("--static", help=doc(RustMultiarch.verify, "static"))] = False,
     json: JSON = False,
     progress: Progress = Mode.AUTO,

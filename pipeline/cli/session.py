@@ -106,7 +106,8 @@ def project_command(
         with tempfile.TemporaryDirectory() as made:
             if merged.settings.git_metadata:
                 commit.append(source_files.commit(here, upload, Path(made)))
-            answer(list(needed), work, shown, progress, request.builders(merged.settings))
+            builders, debian = request.builders(merged.settings), [merged.settings.debian]
+            answer(list(needed), work, shown, progress, builders, debian)
 
     command.__doc__ = run.__doc__
     command.__signature__ = inspect.Signature(
@@ -210,6 +211,7 @@ def answer(
     rows: Sequence[tuple[str, str]],
     progress: Mode,
     builders: Sequence[str] = (),
+    releases: Sequence[str] = (),
 ) -> None:
     """Run a function in an engine session and print its result.
 
@@ -219,8 +221,9 @@ def answer(
         rows: name and triple of each line of progress.
         progress: the display of progress.
         builders: other platforms that the compiler runs on.
+        releases: Debian releases of base images.
     """
-    os.environ.update(choice.choose(say, platforms, builders=builders).environment)
+    os.environ.update(choice.choose(say, platforms, builders=builders, releases=releases).environment)
     try:
         printed = anyio.run(watching.watch, work, rows, progress)
     except watching.Interrupted as interrupted:

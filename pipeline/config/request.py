@@ -13,6 +13,7 @@ import dagger
 from pipeline.config.credentials import Access, BuildSecret
 from pipeline.config.settings import Settings
 from pipeline.errors import InvalidArgument
+from pipeline.releases import DEFAULT, Release, release
 from pipeline.targets import Libc, Strategy, Target, parse, select
 
 CREDENTIAL = re.compile(
@@ -86,6 +87,7 @@ class BuildRequest:
         choice: the binaries to build, and how.
         libc: the C library of the binaries.
         glibc: the oldest glibc they run on; empty means the distribution's.
+        debian: the Debian release of the builder and of the default base.
         rust: the Rust version; empty means the project's, else the default.
         build_args: environment variables of the compilation, `NAME=value`.
         build_secrets: secret environment variables of only the compilation.
@@ -108,6 +110,7 @@ class BuildRequest:
     choice: Choice = field(default_factory=Choice)
     libc: Libc = Libc.GNU
     glibc: str = ""
+    debian: Release = DEFAULT
     rust: str = ""
     build_args: tuple[tuple[str, str], ...] = ()
     build_secrets: tuple[BuildSecret, ...] = ()
@@ -185,6 +188,7 @@ def build_request(settings: Settings, source: dagger.Directory, access: Access, 
         ),
         libc=settings.libc,
         glibc=settings.glibc,
+        debian=release(settings.debian),
         rust=settings.rust_version,
         build_args=(("SOURCE_DATE_EPOCH", str(epoch)), *_build_args(settings)),
         access=access,

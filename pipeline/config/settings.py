@@ -22,7 +22,7 @@ from typing import Any, Protocol
 import anyio
 import dagger
 
-from pipeline import cargo_toml
+from pipeline import cargo_toml, releases
 from pipeline.errors import InvalidSetting
 from pipeline.targets import DEFAULT_PLATFORMS, Libc, Strategy
 
@@ -57,6 +57,7 @@ class Settings:
     rust_version: str = ""
     libc: Libc = Libc.GNU
     glibc: str = ""
+    debian: str = releases.DEFAULT.name
     target_packages: list[str] = field(default_factory=list)
     builder_packages: list[str] = field(default_factory=list)
     strategy: Strategy = Strategy.CROSS

@@ -15,13 +15,13 @@ from urllib.parse import urlsplit
 import dagger
 from dagger import dag
 
+from pipeline import releases
 from pipeline.config import private
 from pipeline.errors import DirtyTree, NotAGitRepository
 from pipeline.git import command
 from pipeline.toolchain import builder as toolchain
-from pipeline.toolchain.versions import BASE
 
-IMAGE = BASE
+IMAGE = releases.DEFAULT.base
 """The image in which the module runs git, which no other image of the pipeline has."""
 
 REPOSITORY = "/repository"

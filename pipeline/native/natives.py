@@ -180,7 +180,7 @@ class _Collected:
         self._want(self.target, row.target, row, crate, "of the target, to link with")
         if row.cxx:
             self._want(self.host, self.compilers.cxx_packages, row, crate, "on the build platform")
-        runtime = (*row.runtime, *(self.compilers.cxx_libraries if row.cxx else ()))
+        runtime = (*row.loaded, *(self.compilers.cxx_libraries if row.cxx else ()))
         self._want(self.runtime, runtime, row, crate, "in the image")
         for template, value in row.env:
             name, filled = (expand(text, self.place, self.libc, self.compilers) for text in (template, value))

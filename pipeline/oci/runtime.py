@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import dagger
 from dagger import dag
 
+from pipeline import releases
 from pipeline.build.custom_containers import Supplied
 from pipeline.build.plan import Plan
 from pipeline.config.request import pairs
@@ -17,18 +18,15 @@ from pipeline.git import metadata
 from pipeline.git.context import BuildContext
 from pipeline.oci import accounts
 from pipeline.oci.health import Health, health, stop_signal
+from pipeline.releases import Release, base_for
 from pipeline.targets import Libc, Target
 from pipeline.toolchain import builder as toolchain
-from pipeline.toolchain.versions import BASE, LATER
 
 SCRATCH = "scratch"
 """The name of the empty base, which is not an image."""
 
 SUPPLIED = "the supplied runtime"
 """The name shown for a custom runtime container."""
-
-BASES = {Libc.GNU: BASE, Libc.MUSL: SCRATCH}
-"""The default base of the final image, by C library."""
 
 PROGRAMS = "/usr/local/bin"
 
@@ -54,7 +52,7 @@ class Runtime:
         supplied: custom containers that replace `base`, by platform.
     """
 
-    base: str = BASE
+    base: str = releases.DEFAULT.base
     packages: tuple[str, ...] = ()
     user: str = USER
     ports: tuple[int, ...] = ()
@@ -74,9 +72,9 @@ class Runtime:
         return SUPPLIED if self.supplied.runtime(target) else base_for(self.base, target)
 
 
-def base_for(base: str, target: Target) -> str:
-    """Return a base's name for a platform, since the default base does not have all platforms."""
-    return LATER.get(target.platform, base) if base == BASE else base
+def default_base(libc: Libc, release: Release) -> str:
+    """Return the default base of the final image: static programs need none."""
+    return SCRATCH if libc is Libc.MUSL else release.base
 
 
 async def assemble(
@@ -211,7 +209,7 @@ async def setup(settings: Settings, plan: Plan, at: BuildContext | None, supplie
         BaseImageUnavailable: the engine cannot pull the base.
         InvalidArgument: a label or variable is not NAME=value.
     """
-    base = settings.runtime_base or BASES[settings.libc]
+    base = settings.runtime_base or default_base(settings.libc, plan.request.debian)
     # Labels are the same for all platforms, and the image name of a custom container is unknown.
     names = {base_for(base, target) for target in plan.request.targets}
     same = len(names) == 1 and not supplied.runtimes

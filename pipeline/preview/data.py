@@ -27,10 +27,9 @@ from pipeline.errors import BaseImageUnavailable
 from pipeline.native.natives import Needs
 from pipeline.oci import accounts
 from pipeline.oci.runtime import SCRATCH, SUPPLIED, Runtime
+from pipeline.releases import GLIBC_OF, PYTHON
 from pipeline.targets import Libc, Target
 from pipeline.toolchain import builder as toolchain
-from pipeline.toolchain import zig
-from pipeline.toolchain.versions import GLIBC_OF, PYTHON
 
 VERSION = 1
 """Version of the JSON document; removing a field or changing its meaning raises it."""
@@ -284,7 +283,8 @@ def warnings(plan: Plan, runtime: Runtime) -> list[str]:
 
 
 def _too_old(plan: Plan, runtime: Runtime) -> Iterable[str]:
-    floor = tuple(map(int, plan.request.glibc.split("."))) if plan.request.glibc else zig.BUILDER_GLIBC
+    glibc = plan.request.glibc
+    floor = tuple(map(int, glibc.split("."))) if glibc else plan.request.debian.glibc
     for base in dict.fromkeys(_bases(plan, runtime)):
         has = GLIBC_OF.get(base)
         if has and has < floor and plan.request.libc is Libc.GNU:

@@ -24,13 +24,13 @@ import anyio
 
 from engine import binfmt, choice, config, lifecycle, prerequisites
 from engine.paths import Paths
+from pipeline import releases
 from pipeline.concurrent import each
 from pipeline.errors import InvalidManifest, RustMultiarchError
 from pipeline.git import facts as git
 from pipeline.registry import credentials
 from pipeline.registry.address import destinations
 from pipeline.text_table import columns
-from pipeline.toolchain import builder as toolchain
 from pipeline.toolchain import channel
 
 AT_ONCE = 4
@@ -271,7 +271,7 @@ def project(subject: CheckContext) -> CheckOutcome:
     if channel.by_rustup(pinned):
         found = f"{name}; its toolchain file asks for {pinned}, which rustup downloads for a build"
         return CheckOutcome(State.WARN, found, "name a version there, or pass --rust-version")
-    return CheckOutcome(State.OK, f"{name}, Rust {pinned or toolchain.RUST}")
+    return CheckOutcome(State.OK, f"{name}, Rust {pinned or releases.RUST}")
 
 
 CHECKS = (

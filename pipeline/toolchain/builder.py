@@ -15,14 +15,12 @@ from datetime import UTC, datetime
 import dagger
 from dagger import dag
 
+from pipeline import releases
 from pipeline.errors import BaseImageUnavailable
+from pipeline.releases import Release
 from pipeline.targets import Libc, Target
 from pipeline.toolchain import channel, zig
 from pipeline.toolchain.compilers import FILES, Compilers, gnu
-
-RUST = "1.96"
-DISTRIBUTION = "bookworm"
-"""Builder and runtime have the same release: a newer builder links symbols that an older glibc lacks."""
 
 HOST_PACKAGES = ("ca-certificates", "pkgconf")
 CARGO_HOME = "/cargo"
@@ -48,13 +46,17 @@ def with_source(container: dagger.Container, source: dagger.Directory, directory
     return mounted.with_workdir(posixpath.normpath(posixpath.join(SOURCE, directory)))
 
 
-def rust_image(version: str) -> str:
-    """The official builder image of a Rust version, on the distribution that the runtime has.
+def rust_image(version: str, release: Release = releases.DEFAULT) -> str:
+    """Return the official builder image of a Rust version on a Debian release.
 
-    Of what rustup installs, such as nightly, it is the default's, in which rustup is.
+    For a Rust that rustup installs, it is the default version's image, which has rustup.
     """
-    version = RUST if channel.by_rustup(version) else version
-    return f"rust:{version}-slim-{DISTRIBUTION}"
+    return release.image_of(releases.RUST if by_rustup(version, release) else version)
+
+
+def by_rustup(version: str, release: Release) -> bool:
+    """Return True if a Rust has no official image on a release, so rustup installs it."""
+    return channel.by_rustup(version) or not release.has_image_of(version)
 
 
 def compilers(target: Target, libc: Libc = Libc.GNU, glibc: str = "") -> Compilers:
@@ -120,7 +122,11 @@ def cmake_toolchain(target: Target, libc: Libc = Libc.GNU, glibc: str = "") -> s
 
 
 def native(
-    version: str, platform: str = "", components: Sequence[str] = (), targets: Sequence[str] = ()
+    version: str,
+    platform: str = "",
+    components: Sequence[str] = (),
+    targets: Sequence[str] = (),
+    release: Release = releases.DEFAULT,
 ) -> dagger.Container:
     """The Rust image as it comes, with cargo's home in a cache volume.
 
@@ -132,11 +138,13 @@ def native(
         platform: what it runs on; the engine's own where it is empty, under QEMU elsewhere.
         components: further components of the toolchain.
         targets: further standard libraries, by triple.
+        release: the Debian release of the image.
     """
-    image = dag.container(platform=dagger.Platform(platform) if platform else None).from_(rust_image(version))
+    image = dag.container(platform=dagger.Platform(platform) if platform else None)
+    image = image.from_(rust_image(version, release))
     for name in WRAPPERS:
         image = image.with_env_variable(name, "")
-    if channel.by_rustup(version):
+    if by_rustup(version, release):
         image = _installed(image, version).with_env_variable("RUSTUP_TOOLCHAIN", version)
     else:
         image = image.with_env_variable("RUSTUP_TOOLCHAIN", "${RUST_VERSION}", expand=True)
@@ -213,14 +221,16 @@ def builder(
     return container
 
 
-def unavailable(version: str, cause: str, platform: str = "") -> BaseImageUnavailable:
+def unavailable(
+    version: str, cause: str, platform: str = "", release: Release = releases.DEFAULT
+) -> BaseImageUnavailable:
     """Return the error for a Rust image that the engine cannot pull for a platform."""
-    fix = f"check the version and the network, or pass --rust-version {RUST}"
+    fix = f"check the version and the network, or pass --rust-version {releases.RUST}"
     if platform:
         fix += f"; on the embedded engine run `rust-multiarch engine start --builder {platform}` once"
+    image = f"{rust_image(version, release)} for {platform}" if platform else rust_image(version, release)
     return BaseImageUnavailable(
-        " ".join(filter(None, (f"there is no {rust_image(version)}", platform and f"for {platform}")))
-        + " that the engine can pull",
+        f"there is no {image} that the engine can pull",
         where="the builder",
         fix=fix,
         output=cause,

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 import dagger
 from dagger import dag
 
+from pipeline import releases
 from pipeline.errors import InvalidArgument, UnsupportedLibc
+from pipeline.releases import PYTHON
 from pipeline.targets import Libc, Target
 from pipeline.toolchain.compilers import FILES, Compilers, debian_name
-from pipeline.toolchain.versions import PYTHON
 
 VERSION = "0.17.1"
 WHEELS = (
@@ -33,8 +34,6 @@ WHEELS = (
 
 HOME = "/opt/zig"
 CACHE = "/zig-cache"
-BUILDER_GLIBC = (2, 36)
-"""glibc of the builder's distribution, which programs without a glibc setting may need."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +77,16 @@ ROWS = {
 _GLIBC = re.compile(r"(\d+)\.(\d+)")
 
 
-def check(targets: Sequence[Target], libc: Libc, glibc: str = "") -> None:
+def check(
+    targets: Sequence[Target], libc: Libc, glibc: str = "", newest: tuple[int, int] = releases.DEFAULT.glibc
+) -> None:
     """Check that a target can be built with a C library.
+
+    Args:
+        targets: the targets.
+        libc: the C library.
+        glibc: the oldest glibc the programs run on; empty means the distribution's.
+        newest: the glibc of the builder's distribution.
 
     Raises:
         InvalidArgument: the glibc version is malformed.
@@ -88,7 +95,7 @@ def check(targets: Sequence[Target], libc: Libc, glibc: str = "") -> None:
     if libc is Libc.MUSL:
         _check_musl(targets, glibc)
     elif glibc:
-        _check_floor(targets, glibc)
+        _check_floor(targets, glibc, newest)
 
 
 def _check_musl(targets: Sequence[Target], glibc: str) -> None:
@@ -107,7 +114,7 @@ def _check_musl(targets: Sequence[Target], glibc: str) -> None:
         )
 
 
-def _check_floor(targets: Sequence[Target], glibc: str) -> None:
+def _check_floor(targets: Sequence[Target], glibc: str, newest: tuple[int, int]) -> None:
     match = _GLIBC.fullmatch(glibc)
     if match is None:
         raise InvalidArgument(
@@ -116,11 +123,11 @@ def _check_floor(targets: Sequence[Target], glibc: str) -> None:
     version = (int(match[1]), int(match[2]))
     for target in targets:
         oldest = ROWS[target.platform].glibc
-        if not oldest <= version <= BUILDER_GLIBC:
+        if not oldest <= version <= newest:
             raise UnsupportedLibc(
                 f"{target.platform} cannot be built for glibc {glibc}",
                 where="glibc",
-                fix=f"choose from {_dotted(oldest)} to {_dotted(BUILDER_GLIBC)}",
+                fix=f"choose from {_dotted(oldest)} to {_dotted(newest)}",
             )
 
 

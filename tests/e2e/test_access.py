@@ -16,8 +16,8 @@ import pytest
 from dagger import dag
 
 from pipeline import RustMultiarch, errors
+from pipeline.releases import PYTHON
 from pipeline.toolchain import builder as toolchain
-from pipeline.toolchain.versions import PYTHON
 
 pytestmark = pytest.mark.anyio
 

@@ -188,7 +188,7 @@ async def test_an_image_with_everything(image: Image, keys: Keys, loopback: str,
     assert definition["externalParameters"]["features"] == ["text"]
     uris = [dependency["uri"] for dependency in definition["resolvedDependencies"]]
     assert any(uri.startswith("oci://docker.io/library/rust:") for uri in uris)
-    assert "oci://docker.io/library/debian:bookworm-slim" in uris
+    assert "oci://docker.io/library/debian:trixie-slim" in uris
     assert any(uri.startswith("pkg:cargo/itoa@") for uri in uris)
 
     for digest in digests[1:]:

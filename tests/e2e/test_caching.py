@@ -11,7 +11,7 @@ from dagger import dag
 from pipeline import RustMultiarch, errors
 from pipeline.build import compile as build
 from pipeline.build.plan import Plan
-from pipeline.toolchain.versions import BASE
+from pipeline.releases import DEFAULT
 
 pytestmark = pytest.mark.anyio
 
@@ -52,7 +52,7 @@ async def elsewhere(plan: Plan, state: dagger.File | None) -> str:
     request = dataclasses.replace(plan.request, apart=secrets.token_hex(8), state=state)
     output = await build.compile(dataclasses.replace(plan, request=request))
     program = output.file("x86_64-unknown-linux-gnu/counted")
-    shell = dag.container().from_(BASE).with_file("/counted", program)
+    shell = dag.container().from_(DEFAULT.base).with_file("/counted", program)
     return await shell.with_exec(["/counted"]).stdout()
 
 
@@ -115,7 +115,7 @@ async def test_the_state_is_one_volume_for_whoever_looks_at_it(session) -> None:
     """Regression: a benchmark emptied a volume of the same name and another sharing mode."""
     module = RustMultiarch(source=project("one", f"// {secrets.token_hex(8)}"), platforms=["linux/amd64"])
     plan, output = await module.compiled()
-    shell = dag.container().from_(BASE).with_env_variable("NOW", secrets.token_hex(8))
+    shell = dag.container().from_(DEFAULT.base).with_env_variable("NOW", secrets.token_hex(8))
     program = shell.with_file("/counted", output.file("x86_64-unknown-linux-gnu/counted"))
     runs = await build.with_compiled_state(shell, plan).with_exec(["cat", "/build/target/runs"]).stdout()
     assert await program.with_exec(["/counted"]).stdout() == f"run one, {runs}\n"

@@ -350,7 +350,7 @@ CASES = (
     Case(
         "16",
         "plan {project} --rust-version 1.199",
-        told("rust:1.199-slim-bookworm", "--rust-version"),
+        told("rust:1.199-slim-trixie", "--rust-version"),
         code=64,
     ),
     Case("16", f"build --platform {AMD64} {{project}} --cargo-arg=--ignore-rust-version", told("")),

@@ -164,7 +164,7 @@ def test_binary_writes_programs_and_makes_no_image(project: Path, tmp_path: Path
         ["sha256sum", "--check", "SHA256SUMS"], cwd=tmp_path, capture_output=True, text=True
     )
     assert checked.stdout.splitlines() == ["linux-arm64/settled: OK", "linux-amd64/settled: OK"]
-    assert "debian:bookworm-slim" not in done.stderr
+    assert "debian:trixie-slim" not in done.stderr
 
 
 def test_build_writes_an_archive_and_a_layout(project: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from conftest import ROOT
 from engine import lifecycle, registry, supervisor
 from engine.paths import Paths
 from pipeline.errors import EngineError, EngineUnreachable
-from pipeline.toolchain.versions import PYTHON
+from pipeline.releases import PYTHON
 
 PORT = 5077
 
@@ -57,7 +57,7 @@ def container(paths: Paths, image: str, *calls: str) -> str:
 
 def uname(paths: Paths) -> str:
     """Return the machine name in a container of this engine."""
-    return container(paths, "debian:bookworm-slim", "with-exec", "--args", "uname,-s", "stdout").strip()
+    return container(paths, "debian:trixie-slim", "with-exec", "--args", "uname,-s", "stdout").strip()
 
 
 def traces(paths: Paths) -> dict[str, str]:

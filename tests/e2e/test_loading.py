@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine.build import version
-from pipeline.toolchain.versions import PYTHON
+from pipeline.releases import PYTHON
 
 SECONDS = 600
 PROJECT = f"""

@@ -16,8 +16,9 @@ from pipeline import RustMultiarch, errors
 from pipeline.build.plan import IGNORED
 from pipeline.image import Image
 from pipeline.oci import runtime
+from pipeline.releases import DEFAULT, PYTHON
 from pipeline.targets import Libc, parse
-from pipeline.toolchain.versions import BASE, highest, numbered
+from pipeline.toolchain.versions import highest, numbered
 
 pytestmark = pytest.mark.anyio
 
@@ -155,7 +156,7 @@ async def test_the_image_has_nothing_else(system) -> None:
 @pytest.mark.musl
 async def test_a_base_of_the_callers_own_is_used(session) -> None:
     image = await RustMultiarch(
-        source=crates.hello(main=SYSTEM), platforms=["linux/amd64"], libc=Libc.MUSL, runtime_base=BASE
+        source=crates.hello(main=SYSTEM), platforms=["linux/amd64"], libc=Libc.MUSL, runtime_base=DEFAULT.base
     ).build()
     assert "shell=true" in await started(image, "linux/amd64")
 
@@ -188,7 +189,7 @@ def upstream(session) -> dagger.Service:
     """Run a server for HTTP on 8000, and for TLS with an untrusted certificate on 8443."""
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=upstream"]
     command += ["-addext", "subjectAltName=DNS:upstream", "-keyout", "/tls/key.pem", "-out", "/tls/cert.pem"]
-    container = dag.container().from_("python:3.11-slim-bookworm").with_new_file("/upstream.py", UPSTREAM)
+    container = dag.container().from_(PYTHON).with_new_file("/upstream.py", UPSTREAM)
     container = container.with_exec(["mkdir", "/tls"]).with_exec(command)
     container = container.with_exposed_port(8000).with_exposed_port(8443)
     return container.as_service(args=["python3", "/upstream.py"])
@@ -206,7 +207,7 @@ async def test_sample_app_finds_hosts_and_speaks_tls(
     for url in ("http://upstream:8000/", "https://upstream:8443/"):
         bound = variant.container.with_service_binding("upstream", upstream)
         service = bound.with_env_variable("UPSTREAM_URL", url).as_service(use_entrypoint=True)
-        client = dag.container().from_("python:3.11-slim-bookworm").with_service_binding("app", service)
+        client = dag.container().from_(PYTHON).with_service_binding("app", service)
         script = (
             "import urllib.request as r, urllib.error as e\n"
             "def get(path):\n"

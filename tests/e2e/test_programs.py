@@ -6,8 +6,8 @@ import pytest
 from dagger import dag
 from programs import PROGRAMS, SUITE, Program
 
+from pipeline.releases import PYTHON
 from pipeline.toolchain import builder as toolchain
-from pipeline.toolchain.versions import PYTHON
 
 pytestmark = [pytest.mark.anyio, pytest.mark.programs]
 

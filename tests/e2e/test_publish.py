@@ -168,7 +168,7 @@ async def test_tags_labels_and_the_time_come_from_git(loopback: str, session, tm
     assert labels == manifest["annotations"]
     names = ("revision", "version", "created", "vendor", "title", "base.name")
     assert [labels[f"org.opencontainers.image.{name}"] for name in names] == [
-        commit, "1.2.3", "1970-01-02T00:00:00Z", "me", "hello", "docker.io/library/debian:bookworm-slim",
+        commit, "1.2.3", "1970-01-02T00:00:00Z", "me", "hello", "docker.io/library/debian:trixie-slim",
     ]  # fmt: skip
     assert labels["org.opencontainers.image.base.digest"].startswith("sha256:")
     assert config["created"] == "1970-01-02T00:00:00Z"

@@ -8,13 +8,14 @@ import pytest
 from crates import LOCK, MANIFEST, directory, hello, workspace, written
 from dagger import dag
 
+from pipeline import releases
 from pipeline.build import compile as build
 from pipeline.build import plan
 from pipeline.config.request import BuildRequest, Choice
 from pipeline.project.skeleton import skeleton
+from pipeline.releases import DEFAULT
 from pipeline.targets import select
 from pipeline.toolchain import builder as toolchain
-from pipeline.toolchain.versions import BASE
 
 pytestmark = pytest.mark.anyio
 
@@ -22,7 +23,7 @@ TARGETS = select(["linux/amd64"])
 
 
 async def digest(source: dagger.Directory) -> str:
-    made = await skeleton(source, toolchain.native(toolchain.RUST))
+    made = await skeleton(source, toolchain.native(releases.RUST))
     return await made.digest()
 
 
@@ -49,7 +50,7 @@ async def test_code_is_there_and_empty(session: dagger.Client) -> None:
     source = hello()
     for path, text in odd.items():
         source = source.with_new_file(path, text)
-    made = await skeleton(source, toolchain.native(toolchain.RUST))
+    made = await skeleton(source, toolchain.native(releases.RUST))
     assert set(await made.glob("**/*.rs")) == {"src/main.rs", *odd}
     for path in ("src/main.rs", *odd):
         assert await made.file(path).size() == 0
@@ -95,7 +96,9 @@ async def test_after_a_change_of_code_cargo_is_not_asked_again_what_it_builds(
         (project / "src/main.rs").write_text(f'fn main() {{ println!("{uuid.uuid4()}") }}')
         source = session.host().directory(str(project), no_cache=True)
         output = await build.compile(await plan.plan(BuildRequest(source, TARGETS)))
-        listing = dag.container().from_(BASE).with_mounted_directory("/said", output.directory("crates"))
+        listing = (
+            dag.container().from_(DEFAULT.base).with_mounted_directory("/said", output.directory("crates"))
+        )
         return await listing.with_exec(["find", "/said", "-type", "f", "-printf", "%p %T@\n"]).stdout()
 
     first = await answered()

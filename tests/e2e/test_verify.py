@@ -12,11 +12,12 @@ from pipeline import RustMultiarch
 from pipeline.abi import verify
 from pipeline.errors import VerificationError
 from pipeline.image import Image
+from pipeline.releases import DEFAULT
 from pipeline.targets import Target, parse
 
 pytestmark = pytest.mark.anyio
 
-BASE = "debian:bookworm-slim"
+BASE = DEFAULT.base
 USES_FOO = "int foo(void); int main(void) { return foo(); }"
 FOO = "int foo(void) { return 0; }"
 

@@ -11,6 +11,7 @@ GROUND = (
     "printable",
     "errors",
     "targets",
+    "releases",
     "cargo_toml",
     "concurrent",
     "host_files",

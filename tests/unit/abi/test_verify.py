@@ -118,7 +118,7 @@ def test_a_dynamic_program_fails_if_static_is_required(binary: Elf) -> None:
 def test_a_missing_interpreter_is_reported() -> None:
     finding = only(findings(app(), {}), "interpreter")
     assert finding.what == f"sample-app is started by {AMD64.loader}, which {BUSTER} does not have"
-    assert "debian:bookworm-slim" in finding.fix and "musl" in finding.fix
+    assert "debian:trixie-slim" in finding.fix and "musl" in finding.fix
     musl = made(interpreter="/lib/ld-musl-x86_64.so.1")
     assert "statically" in only(findings(musl, GOOD), "interpreter").fix
 
@@ -181,12 +181,19 @@ def test_an_older_glibc_is_reported() -> None:
         "of libc.so.6; debian:buster-slim has up to GLIBC_2.28"
     )
     assert "glibc 2.34 or newer (debian:bookworm-slim has it)" in finding.fix
+    assert "compile for its glibc (--glibc 2.28)" in finding.fix
     assert "libc musl" in finding.fix
 
 
 def test_a_glibc_newer_than_every_known_base_is_reported() -> None:
     finding = only(findings(app(needs=(Need("libc.so.6", "GLIBC_9.1"),)), GOOD), "versions")
     assert "glibc 9.1 or newer, compile" in finding.fix
+
+
+def test_a_release_with_the_glibc_of_the_base_is_named() -> None:
+    newer = app(needs=(Need("libc.so.6", "GLIBC_2.38"),))
+    finding = only(findings(newer, glibc("GLIBC_2.17", "GLIBC_2.36")), "versions")
+    assert "(debian:trixie-slim has it)" in finding.fix and "(--debian bookworm)" in finding.fix
 
 
 def test_a_version_is_matched_by_name_not_by_number() -> None:

@@ -8,10 +8,12 @@ from typing import Any
 import dagger
 import pytest
 
+from pipeline import releases
 from pipeline.build import plan
 from pipeline.config.request import BuildRequest
 from pipeline.errors import BaseImageUnavailable, CompileError, InvalidManifest
 from pipeline.project.rust_version import Declared
+from pipeline.releases import DEFAULT, RELEASES
 from pipeline.targets import select
 from pipeline.toolchain import builder as toolchain
 from pipeline.toolchain.channel import Toolchain
@@ -45,8 +47,11 @@ def rustup(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Replace the images; record those that are made, and fail for the unavailable ones."""
     state: dict[str, Any] = {"asked": [], "fails": {}}
 
-    def native(version: str, platform: str = "", components: Any = (), targets: Any = ()) -> SimpleNamespace:
+    def native(
+        version: str, platform: str = "", components: Any = (), targets: Any = (), release: Any = DEFAULT
+    ) -> SimpleNamespace:
         state["asked"].append((version, tuple(components), tuple(targets)))
+        state["release"] = release
 
         async def sync() -> str:
             for name in (version, *components, *targets):
@@ -72,9 +77,16 @@ async def compiler(text: str = "", **more: Any) -> Any:
     return await plan._compiler(request(text, **more))
 
 
+async def test_the_image_has_the_requested_release(rustup: dict[str, Any]) -> None:
+    await compiler(debian=RELEASES["bookworm"])
+    assert rustup["release"] is RELEASES["bookworm"]
+    await compiler(rust="1.90")
+    assert rustup["release"] is DEFAULT
+
+
 async def test_without_a_file_it_is_the_default(rustup: dict[str, Any]) -> None:
     found = await compiler()
-    assert (found.rust, found.warnings) == (toolchain.RUST, ())
+    assert (found.rust, found.warnings) == (releases.RUST, ())
 
 
 async def test_the_file_is_followed(rustup: dict[str, Any]) -> None:
@@ -110,7 +122,7 @@ async def test_a_nightly_that_cannot_be_installed_is_refused_by_name(rustup: dic
 async def test_a_stable_rust_that_takes_unstable_features_is_used_and_said(rustup: dict[str, Any]) -> None:
     rustup["fails"]["nightly"] = failed(dagger.ExecError)
     found = await compiler(NIGHTLY, build_args=(("RUSTC_BOOTSTRAP", "1"),))
-    assert found.rust == toolchain.RUST and found.pinned.channel == ""
+    assert found.rust == releases.RUST and found.pinned.channel == ""
     assert "asks for nightly, which cannot be installed here" in found.warnings[0]
 
 

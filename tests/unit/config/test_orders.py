@@ -12,6 +12,7 @@ from pipeline.config.credentials import Access
 from pipeline.config.request import BuildRequest, Choice
 from pipeline.config.settings import Settings
 from pipeline.git import context
+from pipeline.releases import RELEASES
 from pipeline.targets import Libc, Strategy, select
 
 SOURCE: Any = None
@@ -21,7 +22,7 @@ def test_an_order_has_every_setting_of_a_build() -> None:
     settings = Settings(
         platforms=["linux/arm64"], package="a", bin=["x,y"], features=["f"], all_features=True,
         no_default_features=True, cargo_profile="dev", cargo_args=["--frozen"], build_args=["A=1"],
-        rust_version="1.90", libc=Libc.MUSL, glibc="2.28", target_packages=["libfoo-dev"],
+        rust_version="1.90", libc=Libc.MUSL, glibc="2.28", debian="bookworm", target_packages=["libfoo-dev"],
         builder_packages=["git"], strategy=Strategy.EMULATED, build_platform="linux/arm64/v8",
     )  # fmt: skip
     access = Access()
@@ -31,6 +32,7 @@ def test_an_order_has_every_setting_of_a_build() -> None:
         choice=Choice("a", ("x", "y"), ("f",), True, True, "dev", ("--frozen",)),
         libc=Libc.MUSL,
         glibc="2.28",
+        debian=RELEASES["bookworm"],
         rust="1.90",
         build_args=(("SOURCE_DATE_EPOCH", "7"), ("A", "1")),
         packages=("git",),

@@ -27,6 +27,7 @@ VALUES = {
     "rust_version": ("1.90", "1.90"),
     "libc": (Libc.MUSL, "musl"),
     "glibc": ("2.17", "2.17"),
+    "debian": ("bookworm", "bookworm"),
     "target_packages": (["libfoo-dev"], "libfoo-dev"),
     "builder_packages": (["git"], "git"),
     "strategy": (Strategy.EMULATED, "emulated"),

@@ -6,12 +6,20 @@ import pytest
 from engine import bases, recipes
 from engine.apt import Release, Source
 from engine.making import Maker
-from engine.recipes import BASES, DEBIAN, LATER, PYTHON, RUST, Base, Job, system
-from pipeline.oci import runtime
+from engine.recipes import BASES, PYTHON, Job, debian, rust
+from pipeline.errors import BaseImageUnavailable
+from pipeline.releases import DEFAULT, RELEASES, base_for
+from pipeline.releases import PYTHON as PYTHON_IMAGE
 from pipeline.targets import TARGETS, Target, parse, select
-from pipeline.toolchain.versions import BASE
 
 STORE = Path("/store")
+DEBIAN, RUST = debian(DEFAULT), rust(DEFAULT)
+BOOKWORM = RELEASES["bookworm"]
+
+
+def made(*arguments: object) -> list[tuple[str, str]]:
+    """Return images and platforms of the jobs, in order."""
+    return [(job.base.image, job.target.platform) for job in bases.jobs_for(*arguments)]  # type: ignore[arg-type]
 
 
 def test_each_parent_is_made_once() -> None:
@@ -22,49 +30,62 @@ def test_each_parent_is_made_once() -> None:
     assert bases.parents_of(jobs[:1]) == {}
 
 
+def test_the_images_of_a_release() -> None:
+    amd64, arm64 = select(["linux/amd64", "linux/arm64"])
+    python = f"docker.io/library/{PYTHON_IMAGE}"
+    assert made([arm64, amd64], [], amd64, STORE) == [
+        (DEBIAN.image, "linux/amd64"), (python, "linux/amd64"), (RUST.image, "linux/amd64"),
+        (DEBIAN.image, "linux/arm64"),
+    ]  # fmt: skip
+
+
+def test_another_release_is_made_besides_the_default() -> None:
+    (amd64,) = select(["linux/amd64"])
+    both = made([amd64], [], amd64, STORE, [DEFAULT, BOOKWORM])
+    assert both[:3] == made([amd64], [], amd64, STORE)
+    assert both[3:] == [(debian(BOOKWORM).image, "linux/amd64"), (rust(BOOKWORM).image, "linux/amd64")]
+
+
 def test_the_stand_in_is_from_a_later_release_if_debian_has_no_port() -> None:
     amd64, riscv64 = select(["linux/amd64", "linux/riscv64"])
-    made = [(job.base.image, job.target) for job in bases.jobs_for([riscv64], [], amd64, STORE)]
-    later = f"docker.io/library/{runtime.base_for(BASE, riscv64)}"
-    assert later == LATER.image
-    assert made == [
-        (DEBIAN.image, amd64), (later, riscv64), (later, amd64), (RUST.image, amd64), (PYTHON.image, amd64)
-    ]  # fmt: skip
+    later = f"docker.io/library/{base_for(BOOKWORM.base, riscv64)}"
+    assert later == DEBIAN.image
+    jobs = made([riscv64], [], amd64, STORE, [BOOKWORM])
+    assert (later, "linux/riscv64") in jobs and (later, "linux/amd64") in jobs
+    assert (debian(BOOKWORM).image, "linux/riscv64") not in jobs
+    with pytest.raises(BaseImageUnavailable, match="Debian bookworm has no riscv64 port"):
+        made([], [riscv64], amd64, STORE, [BOOKWORM])
 
 
 def test_a_builder_of_another_platform_gets_its_parent_image() -> None:
     amd64, arm64 = select(["linux/amd64", "linux/arm64"])
-    made = bases.jobs_for([], [arm64, amd64], amd64, STORE)
-    assert {(job.base.recipe, job.target.arch) for job in made} == {
-        ("debian", "amd64"), ("debian", "arm64"), ("rust", "arm64"), ("rust", "amd64"), ("python", "amd64")
+    assert set(made([], [arm64, amd64], amd64, STORE)) == {
+        (DEBIAN.image, "linux/amd64"), (DEBIAN.image, "linux/arm64"), (PYTHON.image, "linux/amd64"),
+        (RUST.image, "linux/arm64"), (RUST.image, "linux/amd64"),
     }  # fmt: skip
-    assert len(made) == 5
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.platform)
 def test_every_platform_has_a_runtime_stand_in(target: Target) -> None:
-    base = system(target)
-    assert base.has(target)
-    assert base.image == f"docker.io/library/{runtime.base_for(BASE, target)}"
-    assert runtime.base_for("my/base:1", target) == "my/base:1"
+    for release in RELEASES.values():
+        jobs = made([target], [], parse("linux/amd64"), STORE, [DEFAULT, release])
+        assert (f"docker.io/library/{base_for(release.base, target)}", target.platform) in jobs
 
 
 def test_the_key_depends_on_the_suite() -> None:
-    keys = {base.key() for base in BASES}
-    assert len(keys) == len(BASES)
-    assert isinstance(LATER, Base) and LATER.key() != DEBIAN.key()
+    assert len({base.key() for base in BASES}) == len(BASES) == 2 * len(RELEASES) + 1
+    names = {Job(debian(release), TARGETS[0], STORE).name for release in RELEASES.values()}
+    assert len(names) == len(RELEASES)
 
 
-def test_an_optional_image_is_skipped_if_the_mirror_is_inconsistent() -> None:
+def test_an_image_is_skipped_if_the_mirror_is_inconsistent() -> None:
     said: list[str] = []
-    releases = [Release(Source("http://mirror", suite, ("main",)), "") for suite in ("bookworm", "trixie")]
-    of = {release.source.suite: Maker(STORE, [release], said.append) for release in releases}
-    arm64, riscv64 = select(["linux/arm64", "linux/riscv64"])
-    assert of["bookworm"].can_make(Job(DEBIAN, arm64, STORE))
-    assert of["trixie"].can_make(Job(LATER, recipes.host(), STORE))
+    maker = Maker(STORE, [Release(Source("http://mirror", "trixie", ("main",)), "")], said.append)
+    assert maker.can_make(Job(DEBIAN, recipes.host(), STORE))
     assert said == []
-    assert not of["trixie"].can_make(Job(LATER, riscv64, STORE))
-    assert "debian:trixie-slim for linux/riscv64 is not made" in said[0]
+    (other, *_) = (target for target in TARGETS if target != recipes.host())
+    assert not maker.can_make(Job(DEBIAN, other, STORE))
+    assert f"debian:trixie-slim for {other.platform} is not made" in said[0]
 
 
 @pytest.mark.parametrize(

@@ -111,8 +111,8 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Record the platforms of every start."""
     asked: list[list[str]] = []
 
-    def start(platforms: list[str], log: object, builders: list[str]) -> None:
-        asked.append([*platforms, *(f"builder {platform}" for platform in builders)])
+    def start(platforms: list[str], log: object, builders: list[str], releases: list[str]) -> None:
+        asked.append([*platforms, *(f"builder {platform}" for platform in builders), *releases])
 
     monkeypatch.setattr(choice.lifecycle, "start", start)
     return asked
@@ -134,3 +134,5 @@ def test_the_embedded_engine_is_started_for_a_missing_base_image(said, embedded:
     assert starts == [["linux/arm64"]]
     choice.choose(said.append, ["linux/amd64"], environ=named, builders=["linux/arm64"])
     assert starts[1:] == [["linux/amd64", "builder linux/arm64"]]
+    choice.choose(said.append, ["linux/amd64"], environ=named, releases=["bookworm"])
+    assert starts[2:] == [["linux/amd64", "bookworm"]]

@@ -41,12 +41,13 @@ def said() -> list[str]:
 def planned(
     paths: Paths, old: Record | None, *platforms: str, port: int = 5000, mirror: bool = True
 ) -> Record:
-    return lifecycle._plan(paths, old, platforms, ["linux/arm64"], port, mirror=mirror)
+    return lifecycle._plan(paths, old, platforms, ["linux/arm64"], ["bookworm"], port, mirror=mirror)
 
 
 def test_a_first_start_chooses_a_network_and_records_forwarding(paths: Paths) -> None:
     made = planned(paths, None, "linux/arm64", "linux/amd64", port=5055, mirror=False)
     assert made.platforms == ["linux/amd64", "linux/arm64"] and made.builders == ["linux/arm64"]
+    assert made.releases == ["bookworm", "trixie"]
     assert made.cidr == str(network.choose(paths.instance, network.routes()))
     assert made.forwarding_before == network.forwarding()
     assert (made.registry, made.registry_port, made.mirror) == ("127.0.0.1:5055", 5055, False)
@@ -55,10 +56,17 @@ def test_a_first_start_chooses_a_network_and_records_forwarding(paths: Paths) ->
 
 def test_a_later_start_adds_platforms_and_keeps_the_recorded_values(paths: Paths) -> None:
     """After a killed engine, forwarding is still on; the record has the original value."""
-    old = record(paths, cidr="10.99.0.0/16", forwarding_before="as it was", builders=["linux/s390x"])
+    old = record(
+        paths,
+        cidr="10.99.0.0/16",
+        forwarding_before="as it was",
+        builders=["linux/s390x"],
+        releases=["trixie"],
+    )
     made = planned(paths, old, "linux/arm64")
     assert made.platforms == ["linux/amd64", "linux/arm64"]
     assert made.builders == ["linux/arm64", "linux/s390x"]
+    assert made.releases == ["bookworm", "trixie"]
     assert (made.cidr, made.forwarding_before) == ("10.99.0.0/16", "as it was")
 
 

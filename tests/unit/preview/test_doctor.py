@@ -223,7 +223,7 @@ def test_project(subject) -> None:
     (mine.source / "Cargo.toml").write_text('[package]\nname = "app"\n')
     assert doctor.project(mine).found == "no Cargo.lock"
     (mine.source / "Cargo.lock").write_text("")
-    assert doctor.project(mine) == CheckOutcome(OK, f"app, Rust {doctor.toolchain.RUST}")
+    assert doctor.project(mine) == CheckOutcome(OK, f"app, Rust {doctor.releases.RUST}")
     (mine.source / "rust-toolchain.toml").write_text('[toolchain]\nchannel = "1.80"\n')
     assert doctor.project(mine) == CheckOutcome(OK, "app, Rust 1.80")
     (mine.source / "rust-toolchain").write_text("nightly\n")

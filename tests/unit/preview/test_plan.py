@@ -19,10 +19,8 @@ from pipeline.targets import BY_PLATFORM, Libc
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs/plan.schema.json").read_text())
 DIGEST = "sha256:" + "ab" * 32
-DIGESTS = dict.fromkeys(
-    ("debian:bookworm-slim", "rust:1.96-slim-bookworm", "python:3.11-slim-bookworm"), DIGEST
-)
-BASE = BaseImage("debian:bookworm-slim", DIGEST)
+DIGESTS = dict.fromkeys(("debian:trixie-slim", "rust:1.96-slim-trixie", "python:3.13-slim-trixie"), DIGEST)
+BASE = BaseImage("debian:trixie-slim", DIGEST)
 
 MERGED = settings.merge(
     {"ports": Value([80], "Cargo.toml [package.metadata.rust-multiarch]")},
@@ -86,7 +84,7 @@ def test_preview_content() -> None:
     assert document["commands"][0][:3] == ["cargo", "build", "--locked"]
     assert document["tags"] == ["host/a:1"]
     assert document["cache"].startswith("rust-multiarch-build-")
-    assert document["builder"] == {"name": "rust:1.96-slim-bookworm", "digest": DIGEST}
+    assert document["builder"] == {"name": "rust:1.96-slim-trixie", "digest": DIGEST}
     amd64, arm64 = document["targets"]
     assert (amd64["platform"], arm64["triple"]) == ("linux/amd64", "aarch64-unknown-linux-gnu")
     assert amd64["environment"]["CC_x86_64_unknown_linux_gnu"] == "x86_64-linux-gnu-gcc"
@@ -108,8 +106,8 @@ def test_preview_as_text() -> None:
         "Build      app, two",
         "C library  gnu",
         "Platforms  linux/amd64, linux/arm64",
-        f"Builder    rust:1.96-slim-bookworm@{DIGEST}",
-        f"Runtime    debian:bookworm-slim@{DIGEST}",
+        f"Builder    rust:1.96-slim-trixie@{DIGEST}",
+        f"Runtime    debian:trixie-slim@{DIGEST}",
         "Push to    host/a:1",
         "  pkgconf          builder  tells build scripts where libraries are",
         "linux/arm64: aarch64-unknown-linux-gnu, armv8-a or newer",
@@ -122,7 +120,7 @@ def test_preview_as_text() -> None:
         "  mind the gap",
     ):
         assert line in lines, line
-    assert lines.count(f"Runtime    debian:bookworm-slim@{DIGEST}") == 1
+    assert lines.count(f"Runtime    debian:trixie-slim@{DIGEST}") == 1
     assert any(line.startswith("  cargo build --locked --profile release") for line in lines)
     assert any(line.startswith("  default: platforms, package, features,") for line in lines)
 
@@ -208,7 +206,7 @@ def test_a_glibc_setting_lowers_the_required_runtime() -> None:
         (
             Runtime(base="debian:bullseye-slim"),
             "release",
-            "glibc 2.31, older than the 2.36 that is linked against",
+            "glibc 2.31, older than the 2.41 that is linked against",
         ),
         (Runtime(base="ghcr.io/me/base"), "release", "ghcr.io/me/base has no version tag"),
         (Runtime(base="host:5000/base:latest"), "release", "has no version tag"),
@@ -224,7 +222,7 @@ def test_warnings(runtime: Runtime, profile: str, said: str) -> None:
 
 @pytest.mark.parametrize(
     "base",
-    ["debian:bookworm-slim", "debian:trixie-slim", "scratch", "host:5000/base@" + DIGEST, "host:5000/b:1"],
+    ["debian:trixie-slim", "scratch", "host:5000/base@" + DIGEST, "host:5000/b:1"],
 )
 def test_no_warnings_for_pinned_bases(base: str) -> None:
     assert preview.warnings(plan(), Runtime(base=base)) == []

@@ -10,6 +10,7 @@ from test_build import plan
 from pipeline.build import compile as build
 from pipeline.errors import InvalidArgument, UnsupportedLibc
 from pipeline.oci import runtime
+from pipeline.releases import RELEASES
 from pipeline.targets import TARGETS, Libc, parse, select
 from pipeline.toolchain import builder as toolchain
 from pipeline.toolchain import zig
@@ -130,7 +131,7 @@ def test_rustc_flags_are_unchanged_if_it_links_statically() -> None:
 @EVERY
 def test_targets_with_a_standard_library_are_accepted(target) -> None:
     zig.check([target], Libc.GNU)
-    zig.check([target], Libc.GNU, "2.36")
+    zig.check([target], Libc.GNU, "2.36", newest=(2, 36))
     if target.platform != "linux/s390x":
         zig.check([target], Libc.MUSL)
 
@@ -140,9 +141,9 @@ def test_targets_with_a_standard_library_are_accepted(target) -> None:
     [
         ("linux/s390x", Libc.MUSL, "", "linux/s390x"),
         ("linux/amd64", Libc.MUSL, "2.17", "2.17"),
-        ("linux/amd64", Libc.GNU, "2.16", "2.17 to 2.36"),
-        ("linux/amd64", Libc.GNU, "2.37", "2.17 to 2.36"),
-        ("linux/riscv64", Libc.GNU, "2.17", "2.29 to 2.36"),
+        ("linux/amd64", Libc.GNU, "2.16", "2.17 to 2.41"),
+        ("linux/amd64", Libc.GNU, "2.42", "2.17 to 2.41"),
+        ("linux/riscv64", Libc.GNU, "2.17", "2.29 to 2.41"),
     ],
 )
 def test_unsupported_libc_combinations_are_refused(platform: str, libc: Libc, glibc: str, named: str) -> None:
@@ -151,6 +152,12 @@ def test_unsupported_libc_combinations_are_refused(platform: str, libc: Libc, gl
     assert named in str(raised.value)
     assert raised.value.fix
     assert raised.value.exit_code == 14
+
+
+def test_a_glibc_newer_than_the_builders_is_refused() -> None:
+    with pytest.raises(UnsupportedLibc, match=r"2\.37") as raised:
+        zig.check([ARM64], Libc.GNU, "2.37", newest=RELEASES["bookworm"].glibc)
+    assert raised.value.fix == "choose from 2.17 to 2.36"
 
 
 @pytest.mark.parametrize("glibc", ["2", "2.x", "2.17.1", " 2.17", "two"])
@@ -165,11 +172,11 @@ def test_zig_wheels_are_pinned_by_hash_for_both_build_platforms() -> None:
 
 
 def test_the_runtime_follows_the_libc() -> None:
-    assert runtime.BASES[Libc.GNU] == "debian:bookworm-slim"
-    assert runtime.BASES[Libc.MUSL] == runtime.SCRATCH
-    assert set(runtime.BASES) == set(Libc)
+    found = {libc: runtime.default_base(libc, RELEASES["bookworm"]) for libc in Libc}
+    assert found == {Libc.GNU: "debian:bookworm-slim", Libc.MUSL: runtime.SCRATCH}
 
 
-def test_compiled_state_is_separate_per_glibc() -> None:
+def test_compiled_state_is_separate_per_glibc_and_release() -> None:
     older = replace(plan(), request=replace(plan().request, glibc="2.17"))
-    assert len({build.cache_key(one) for one in (plan(), older, plan(libc=Libc.MUSL))}) == 3
+    bookworm = replace(plan(), request=replace(plan().request, debian=RELEASES["bookworm"]))
+    assert len({build.cache_key(one) for one in (plan(), older, bookworm, plan(libc=Libc.MUSL))}) == 4

@@ -2,9 +2,10 @@ import re
 
 import pytest
 
-from pipeline.targets import TARGETS, Libc, parse
+from pipeline.errors import InvalidArgument
+from pipeline.releases import RELEASES, RUST, Release, base_for, release
+from pipeline.targets import TARGETS, Libc, parse, select
 from pipeline.toolchain import builder as toolchain
-from pipeline.toolchain.versions import BASE
 
 ARM64, AMD64 = parse("linux/arm64"), parse("linux/amd64")
 
@@ -51,16 +52,42 @@ def test_cmake_processor_names() -> None:
     assert named == ["x86_64", "aarch64", "armv7", "i686", "powerpc64le", "s390x", "riscv64"]
 
 
-def test_builder_and_runtime_are_one_distribution() -> None:
+@pytest.mark.parametrize("each", RELEASES.values(), ids=lambda each: each.name)
+def test_builder_and_runtime_have_the_same_release(each: Release) -> None:
+    assert each.base == f"debian:{each.name}-slim"
+    assert toolchain.rust_image("1.96", each) == f"rust:1.96-slim-{each.name}"
+    assert toolchain.rust_image("nightly-2026-01-01", each) == toolchain.rust_image(RUST, each)
 
-    assert toolchain.DISTRIBUTION in BASE
-    assert toolchain.rust_image("1.96") == "rust:1.96-slim-bookworm"
-    assert toolchain.rust_image("nightly-2026-01-01") == toolchain.rust_image(toolchain.RUST)
+
+@pytest.mark.parametrize(
+    ("rust", "trixie", "bookworm"),
+    [("1.70", True, True), ("1.88.0", True, False), ("1.89", False, False), ("1.100", False, False),
+     ("2.0", False, False), ("beta", True, True), ("", False, False)],
+)  # fmt: skip
+def test_rustup_installs_a_rust_older_than_the_release(rust: str, trixie: bool, bookworm: bool) -> None:
+    expected = {"trixie": trixie, "bookworm": bookworm}
+    assert {name: toolchain.by_rustup(rust, each) for name, each in RELEASES.items()} == expected
+    if trixie:
+        assert toolchain.rust_image(rust, RELEASES["trixie"]) == f"rust:{RUST}-slim-trixie"
+
+
+def test_a_release_is_named() -> None:
+    assert release("bookworm").glibc == (2, 36)
+    with pytest.raises(InvalidArgument, match="'sid' is not a supported Debian release") as caught:
+        release("sid")
+    assert caught.value.fix == "choose from trixie, bookworm"
+
+
+def test_a_platform_without_a_port_has_the_next_release() -> None:
+    riscv64, arm64 = select(["linux/riscv64", "linux/arm64"])
+    assert base_for("debian:bookworm-slim", riscv64) == "debian:trixie-slim"
+    assert base_for("debian:bookworm-slim", arm64) == "debian:bookworm-slim"
+    assert base_for("my/base:1", riscv64) == "my/base:1"
 
 
 def test_an_unavailable_rust_image_names_the_version() -> None:
     error = toolchain.unavailable("9.99", "not found")
-    assert "rust:9.99-slim-bookworm" in str(error)
+    assert "rust:9.99-slim-trixie" in str(error)
     assert error.output == "not found"
 
 

@@ -6,8 +6,8 @@ import dagger
 from dagger import Doc, dag, function, object_type
 
 PLATFORMS = ["linux/amd64", "linux/arm64"]
-DEBIAN = "debian:bookworm-slim"
-RUST = "rust:1.96-slim-bookworm"
+DEBIAN = "debian:trixie-slim"
+RUST = "rust:1.96-slim-trixie"
 PROGRAM = "/usr/local/bin/hello"
 
 Source = Annotated[dagger.Directory, Doc("The cargo project, whose one binary is called hello.")]
