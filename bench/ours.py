@@ -25,7 +25,7 @@ from pipeline.build import plan  # noqa: E402
 from pipeline.targets import select  # noqa: E402
 from pipeline.toolchain import builder as toolchain  # noqa: E402
 
-EMPTY = "debian:bookworm-slim"
+EMPTY = releases.DEFAULT.base
 """The image for emptying cache volumes."""
 
 

@@ -1,7 +1,7 @@
 # The harder mode as somebody would write it who knows BuildKit's cache mounts, which the article does not use:
 # compiled state and cargo's downloads stay in mounts, one for each platform, since the lock that would let two
 # builds share the downloads lies outside of the registry directory. Cargo then trusts the files' times.
-FROM --platform=$BUILDPLATFORM rust:1.96-slim-bookworm AS builder
+FROM --platform=$BUILDPLATFORM rust:1.96-slim-trixie AS builder
 WORKDIR /app
 RUN apt-get update && apt-get install -y --no-install-recommends \
     ca-certificates \
@@ -25,6 +25,6 @@ RUN --mount=type=cache,id=target-$SUBJECT-$TARGETPLATFORM,target=/app/target \
     && cargo build --release --locked --target $RUST_TARGET $(printf -- '--bin %s ' $BINS) \
     && mkdir /out && for bin in $BINS; do cp target/$RUST_TARGET/release/$bin /out/; done
 
-FROM debian:bookworm-slim
+FROM debian:trixie-slim
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/*
 COPY --from=builder /out/ /usr/local/bin/

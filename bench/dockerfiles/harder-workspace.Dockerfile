@@ -1,6 +1,6 @@
 # The article's harder mode for a workspace. The stub of main.rs that a single crate gets would have to be written
 # by hand for every member and kept in step with them, so the whole source is one layer here.
-FROM --platform=$BUILDPLATFORM rust:1.96-slim-bookworm AS builder
+FROM --platform=$BUILDPLATFORM rust:1.96-slim-trixie AS builder
 WORKDIR /app
 RUN apt-get update && apt-get install -y --no-install-recommends \
     ca-certificates \
@@ -21,6 +21,6 @@ RUN . scripts/target.sh \
     && cargo build --release --locked --target $RUST_TARGET $(printf -- '--bin %s ' $BINS) \
     && mkdir /out && for bin in $BINS; do cp target/$RUST_TARGET/release/$bin /out/; done
 
-FROM debian:bookworm-slim
+FROM debian:trixie-slim
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/*
 COPY --from=builder /out/ /usr/local/bin/

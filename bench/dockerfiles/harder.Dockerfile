@@ -1,7 +1,7 @@
 # The article's harder mode: the builder runs on the build platform and compiles for the target platform; a
 # stub of main.rs makes the dependencies a layer of their own, which its sample project does too. What does not
 # depend on the source comes first, so that it stays cached.
-FROM --platform=$BUILDPLATFORM rust:1.96-slim-bookworm AS builder
+FROM --platform=$BUILDPLATFORM rust:1.96-slim-trixie AS builder
 WORKDIR /app
 RUN apt-get update && apt-get install -y --no-install-recommends \
     ca-certificates \
@@ -25,6 +25,6 @@ RUN . scripts/target.sh && touch src/main.rs \
     && cargo build --release --locked --target $RUST_TARGET $(printf -- '--bin %s ' $BINS) \
     && mkdir /out && for bin in $BINS; do cp target/$RUST_TARGET/release/$bin /out/; done
 
-FROM debian:bookworm-slim
+FROM debian:trixie-slim
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/*
 COPY --from=builder /out/ /usr/local/bin/

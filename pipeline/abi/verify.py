@@ -32,7 +32,7 @@ class Requirements:
 
     Attributes:
         programs: absolute paths in the image.
-        runtime: name of the image's base in messages, for example `debian:bookworm-slim`.
+        runtime: name of the image's base in messages, for example `debian:trixie-slim`.
         static: whether the programs have to be static.
         glibc: the oldest glibc the programs have to run on; empty for no limit.
     """

@@ -418,4 +418,4 @@ LINKER_NAMES = {
     "zmq": "libzmq3-dev",
     "zstd": "libzstd-dev",
 }
-"""Libraries without a row above, with their package in bookworm and trixie."""
+"""Libraries without a row above, with their package."""

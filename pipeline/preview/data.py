@@ -78,7 +78,7 @@ class BaseImage:
     """An image that a build step or the final image starts from.
 
     Attributes:
-        name: as set, for example debian:bookworm-slim.
+        name: as set, for example debian:trixie-slim.
         digest: current digest in the registry; empty for `scratch` and for a custom container.
     """
 
