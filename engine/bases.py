@@ -110,9 +110,11 @@ def _portable(target: Target, release: Release) -> Target:
 
 
 def _push(store: Path, base: Base, registry: str, log: Log) -> bool:
-    """Push an index with every platform made so far."""
+    """Push an index with every platform made so far; do nothing if there are none."""
     jobs = (Job(base, target, store) for target in TARGETS)
     made = [job for job in jobs if job.made]
+    if not made:
+        return False
     pushed = oci.push(registry, base.name, base.tag, [job.image for job in made])
     if pushed:
         log(f"{base.image}: in the local registry for {', '.join(j.target.platform for j in made)}")
