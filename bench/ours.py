@@ -73,7 +73,7 @@ async def nothing(request: Mapping[str, Any], phases: Phases) -> None:
 
 
 async def forget(request: Mapping[str, Any], phases: Phases) -> None:
-    """Empty the project's cache volume and cargo's home."""
+    """Empty the project's cache volume and the downloads."""
     await emptied(await project(request)._planned())
     phases.end("forget")
 
@@ -81,8 +81,8 @@ async def forget(request: Mapping[str, Any], phases: Phases) -> None:
 async def emptied(plan: plan.Plan) -> None:
     """Empty the cache volumes of a project's builds."""
     container = dag.container().from_(EMPTY).with_env_variable("BENCH_NOW", str(time.time_ns()))
-    container = build.with_compiled_state(toolchain.with_cargo_home(container), plan)
-    volumes = [toolchain.BUILD, toolchain.CARGO_HOME]
+    container = build.with_compiled_state(toolchain.with_downloads(container), plan)
+    volumes = [toolchain.BUILD, toolchain.DOWNLOADS]
     await container.with_exec(["find", *volumes, "-mindepth", "1", "-delete"]).sync()
 
 

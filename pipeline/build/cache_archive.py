@@ -7,8 +7,6 @@ compiles everything that is out of date, as usual.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import dagger
 
 from pipeline.build import scripts
@@ -30,13 +28,14 @@ def mount(container: dagger.Container, archive: dagger.File) -> dagger.Container
     return container.with_mounted_file(ARCHIVE, archive)
 
 
-def fetch(command: Sequence[str]) -> list[str]:
-    """Return a command that unpacks cargo's downloads if they are missing, and runs another command."""
-    return scripts.command("fetch.sh", ARCHIVE, *command)
+def pack(built: dagger.Container, fetched: dagger.Directory) -> dagger.File:
+    """Return the archive of a container that has just run a build.
 
-
-def pack(built: dagger.Container) -> dagger.File:
-    """Return the archive of a container that has just run a build."""
+    Args:
+        built: the container.
+        fetched: cargo's home as it was fetched: build scripts may have changed the container's.
+    """
+    built = toolchain.with_fetched(built, fetched)
     home, build = toolchain.CARGO_HOME.strip("/"), toolchain.BUILD.strip("/")
     paths = [*(f"{home}/{name}" for name in DOWNLOADS), *(f"{build}/{name}" for name in COMPILED)]
     packing = scripts.command("pack.sh", ARCHIVE, *paths)

@@ -66,11 +66,18 @@ def builder(plan: Plan, source: dagger.Directory | None = None) -> dagger.Contai
             request.debian,
         )
     container = toolchain.builder(
-        native, request.targets, request.libc, request.packages, request.glibc, request.build_platform
+        native,
+        request.targets,
+        request.libc,
+        request.packages,
+        request.glibc,
+        request.build_platform,
+        cache_key(plan),
     )
     container = preflight.prepared(container, request.targets, plan.needs, request.target_packages)
     state = with_compiled_state(container, plan)
-    container = toolchain.with_source(state, source or request.source, request.directory)
+    home = toolchain.with_fetched(state, plan.fetched)
+    container = toolchain.with_source(home, source or request.source, request.directory)
     if request.git_metadata:
         # The files belong to root, and a custom builder may run as another user.
         container = toolchain.with_variables(container, SAFE.items())
@@ -182,7 +189,7 @@ async def archive(plan: Plan) -> dagger.File:
             where="--strategy",
             fix="leave the strategy out, or build one platform at a time with --build-platform",
         )
-    return cache_archive.pack(await _compile(plan))
+    return cache_archive.pack(await _compile(plan), plan.fetched)
 
 
 def legs(plan: Plan) -> list[Plan]:

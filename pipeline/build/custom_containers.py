@@ -145,7 +145,8 @@ async def adopt(
         container = toolchain.with_packages(container, ["ca-certificates"])
     if found.toolchain:
         container = container.with_env_variable("RUSTUP_TOOLCHAIN", found.toolchain)
-    return f"{found.version} on {found.system}", toolchain.with_cargo_home(container)
+    home = container.with_env_variable("CARGO_HOME", toolchain.CARGO_HOME)
+    return f"{found.version} on {found.system}", home
 
 
 def not_emulated() -> InvalidArgument:

@@ -16,7 +16,7 @@ from typing import Any
 import dagger
 
 from pipeline import cargo_toml, releases
-from pipeline.build import cache_archive, custom_containers
+from pipeline.build import cache_archive, custom_containers, scripts
 from pipeline.config import credentials, private, workspace
 from pipeline.config.request import BuildRequest
 from pipeline.config.settings import Files, InEngine
@@ -66,6 +66,8 @@ class Plan:
     """A container with Rust on the build platform: from `toolchain.native`, or a custom builder."""
     skeleton: dagger.Directory
     """The files of the source that cargo needs before compiling."""
+    fetched: dagger.Directory
+    """Cargo's home with the dependencies of the project."""
     project: Project
     binaries: tuple[Binary, ...]
     commands: tuple[tuple[str, ...], ...]
@@ -112,9 +114,10 @@ async def plan(request: BuildRequest) -> Plan:
     binaries = choose(project, request.choice)
     events.enter("fetching dependencies")
     configured = workspace.merged(await workspace.texts(files, request.directory, workspace.CONFIGURATIONS))
-    await _fetch(read, native, lock, configured)
-    scripts = await _build_scripts(request, project)
-    needs = await _examine(read, compiler, binaries, lock, configured, scripts)
+    fetched = await _fetch(read, native, location, lock, configured)
+    written = await _build_scripts(request, project)
+    resolving = toolchain.with_fetched(_with_project(native, read), fetched)
+    needs = await _examine(read, resolving, compiler, binaries, lock, configured, written)
     said = [*compiler.warnings, *(warning for each in needs for warning in each.warnings)]
     for warning in dict.fromkeys(said):
         print(f"warning: {warning}", file=sys.stderr, flush=True)
@@ -124,6 +127,7 @@ async def plan(request: BuildRequest) -> Plan:
         compiler.rust,
         native,
         read.source,
+        fetched,
         project,
         binaries,
         commands,
@@ -287,23 +291,29 @@ async def _describe(request: BuildRequest, native: dagger.Container) -> Project:
 
 
 async def _fetch(
-    request: BuildRequest, native: dagger.Container, lock: str, configured: Mapping[str, Any]
-) -> None:
-    """Fetch all dependencies to cargo's home, shared by all builders; only this step has the credentials."""
-    container = _with_project(native, request)
+    request: BuildRequest,
+    native: dagger.Container,
+    location: Location,
+    lock: str,
+    configured: Mapping[str, Any],
+) -> dagger.Directory:
+    """Fetch all dependencies, and return cargo's home with them; only this step has the credentials."""
     needed = credentials.programs(lock, configured)
-    container = toolchain.with_packages(container, needed) if needed else container
-    fetch = [*FETCH, *request.choice.everywhere]
-    command = fetch
+    container = toolchain.with_packages(native, needed) if needed else native
+    archive = ""
     if request.state is not None:
-        container = cache_archive.mount(container, request.state)
-        command = cache_archive.fetch(fetch)
+        container, archive = cache_archive.mount(container, request.state), cache_archive.ARCHIVE
+    container = toolchain.with_downloads(_with_project(scripts.added(container), request))
+    fetch = [*FETCH, *request.choice.everywhere]
+    locked = posixpath.join(toolchain.SOURCE, location.workspace, workspace.LOCK)
+    command = scripts.command("fetch.sh", toolchain.DOWNLOADS, locked, archive, *fetch)
     try:
-        await request.access.grant(container).with_exec(command).sync()
+        fetched = await request.access.grant(container).with_exec(command).sync()
     except dagger.ExecError as error:
         raise diagnostics.explain(
             printed(error), shlex.join(fetch), diagnostics.FETCHING, phase=Phase.FETCH
         ) from error
+    return fetched.directory(toolchain.CARGO_HOME)
 
 
 def _with_project(container: dagger.Container, request: BuildRequest) -> dagger.Container:
@@ -325,11 +335,12 @@ async def _build_scripts(request: BuildRequest, project: Project) -> dict[str, s
 
 async def _examine(
     request: BuildRequest,
+    container: dagger.Container,
     compiler: _Compiler,
     binaries: Sequence[Binary],
     lock: str,
     configured: Mapping[str, Any],
-    scripts: Mapping[str, str],
+    written: Mapping[str, str],
 ) -> tuple[Needs, ...]:
     """Return the needs of the native dependencies, and check that every crate supports this Rust.
 
@@ -339,7 +350,6 @@ async def _examine(
     packages = ["--workspace"] if request.tests else selection.package_arguments(binaries, lock)
     chosen = [*packages, *selection.feature_arguments(request.choice), *request.choice.everywhere]
     commands = [tree.command(chosen, triple, request.tests) for triple in request.triples]
-    container = _with_project(compiler.container, request)
     try:
         found = await preflight.examine(
             container,
@@ -348,7 +358,7 @@ async def _examine(
             request.libc,
             request.glibc,
             [configured, *map(cargo_toml.read, request.choice.configurations)],
-            scripts,
+            written,
             request.git_metadata,
             request.choice.everywhere,
             request.cargo_environment,

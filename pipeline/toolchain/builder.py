@@ -24,6 +24,9 @@ from pipeline.toolchain.compilers import FILES, Compilers, gnu
 
 HOST_PACKAGES = ("ca-certificates", "pkgconf")
 CARGO_HOME = "/cargo"
+DOWNLOADS = "/downloads"
+"""Mount point of the cache volume that only `cargo fetch` uses."""
+
 WRAPPERS = ("RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER")
 """Set to empty values, which override a project's wrapper (usually sccache) that the builder lacks."""
 
@@ -128,10 +131,7 @@ def native(
     targets: Sequence[str] = (),
     release: Release = releases.DEFAULT,
 ) -> dagger.Container:
-    """The Rust image as it comes, with cargo's home in a cache volume.
-
-    All of cargo's home is the volume, not only `registry/`: cargo's package lock lies at its top, and two
-    fetches that do not share it corrupt each other.
+    """Return the Rust image as it comes, with an empty home of cargo.
 
     Args:
         version: Rust version of the official image, or a channel that rustup installs, such as nightly.
@@ -151,7 +151,7 @@ def native(
         image = image.with_env_variable(CHANNEL, "stable")
     for words in (["component", "add", *components], ["target", "add", *targets]):
         image = image.with_exec(["rustup", *words]) if words[2:] else image
-    return with_cargo_home(image)
+    return image.with_env_variable("CARGO_HOME", CARGO_HOME)
 
 
 def _installed(image: dagger.Container, version: str) -> dagger.Container:
@@ -170,10 +170,17 @@ def with_variables(container: dagger.Container, variables: Iterable[tuple[str, s
     return container
 
 
-def with_cargo_home(container: dagger.Container) -> dagger.Container:
-    """Return a container with cargo's home in the cache volume shared by all builders."""
-    volume = dag.cache_volume("rust-multiarch-cargo-home")
-    return container.with_env_variable("CARGO_HOME", CARGO_HOME).with_mounted_cache(CARGO_HOME, volume)
+def with_downloads(container: dagger.Container) -> dagger.Container:
+    """Return a container with the downloads of all projects, for the fetch only."""
+    return container.with_mounted_cache(DOWNLOADS, dag.cache_volume("rust-multiarch-downloads"))
+
+
+def with_fetched(container: dagger.Container, home: dagger.Directory) -> dagger.Container:
+    """Return a container with a project's fetched dependencies as cargo's home.
+
+    What a command changes there is in no other container.
+    """
+    return container.with_mounted_directory(CARGO_HOME, home)
 
 
 def with_packages(container: dagger.Container, packages: Sequence[str]) -> dagger.Container:
@@ -193,6 +200,7 @@ def builder(
     packages: Sequence[str] = (),
     glibc: str = "",
     platform: str = "",
+    project: str = "",
 ) -> dagger.Container:
     """Return the builder container for some targets.
 
@@ -203,6 +211,7 @@ def builder(
         packages: additional Debian packages, for native libraries.
         glibc: the oldest glibc the programs run on; empty means the distribution's.
         platform: the platform of the compiler; the engine's platform if empty.
+        project: the key of the project's compiled state.
     """
     needed = [*cross_packages(targets, libc, glibc), *packages]
     container = with_packages(base, needed)
@@ -210,7 +219,7 @@ def builder(
     # A container without rustup is a custom builder, which has all standard libraries.
     container = container.with_exec(["sh", "-ec", f"! command -v rustup || {add}"])
     if _needs_zig(libc, glibc):
-        container = zig.install(container, targets, libc, platform)
+        container = zig.install(container, targets, libc, platform, project)
     for target in targets:
         path = f"{FILES}/{target.triple(libc)}.cmake"
         container = container.with_new_file(path, cmake_toolchain(target, libc, glibc))

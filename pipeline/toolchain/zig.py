@@ -193,15 +193,24 @@ def _headers(target: Target, libc: Libc, glibc: str) -> list[str]:
 
 
 def install(
-    container: dagger.Container, targets: Sequence[Target], libc: Libc, platform: str = ""
+    container: dagger.Container, targets: Sequence[Target], libc: Libc, platform: str = "", project: str = ""
 ) -> dagger.Container:
     """Install zig in a builder.
 
-    zig compiles each libc from source, once per target, into a content-addressed cache that all builds share.
+    zig compiles each libc from source, once per target, into a content-addressed cache. Build scripts can
+    write to it, so each project has its own.
+
+    Args:
+        container: the builder.
+        targets: the targets to build for.
+        libc: their C library.
+        platform: the platform of the compiler; the engine's platform if empty.
+        project: the key of the project's compiled state.
     """
+    volume = dag.cache_volume(f"rust-multiarch-zig-{VERSION}-{project}")
     container = (
         container.with_mounted_directory(HOME, _wheels(platform))
-        .with_mounted_cache(CACHE, dag.cache_volume(f"rust-multiarch-zig-{VERSION}"))
+        .with_mounted_cache(CACHE, volume)
         .with_env_variable("ZIG_GLOBAL_CACHE_DIR", CACHE)
         .with_env_variable("CARGO_ZIGBUILD_CACHE_DIR", f"{CACHE}/cargo-zigbuild")
         .with_env_variable("CARGO_ZIGBUILD_ZIG_PATH", f"{HOME}/ziglang/zig")

@@ -53,7 +53,7 @@ def plan(
         UNSET, (target(),), choice, build_args=tuple(sorted((variables or {}).items())), state=state
     )
     commands = planning.build_commands(request, found, (Needs(),))
-    return Plan(request, "1", UNSET, UNSET, Project(()), found, commands, (Needs(),))
+    return Plan(request, "1", UNSET, UNSET, UNSET, Project(()), found, commands, (Needs(),))
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,9 @@ def plan(project: Project = PROJECT, rust: str = "1.96", libc: Libc = Libc.GNU, 
         libc=libc,
     )
     needs = (Needs(), Needs())
-    native = skeleton = SimpleNamespace()
+    native = skeleton = fetched = SimpleNamespace()
     commands = planning.build_commands(request, BINARIES, needs)
-    return Plan(request, rust, native, skeleton, project, BINARIES, commands, needs)
+    return Plan(request, rust, native, skeleton, fetched, project, BINARIES, commands, needs)
 
 
 TRIPLE = "aarch64-unknown-linux-gnu"
