@@ -28,6 +28,7 @@ from pipeline.config.credentials import (
     GitToken,
     RegistryToken,
     gitconfig,
+    registry_index,
     registry_variable,
 )
 from pipeline.config.request import BuildRequest
@@ -248,15 +249,19 @@ class RustMultiarch:
         self,
         name: Annotated[str, Doc("Name of the registry in the project's .cargo/config.toml.")],
         token: Annotated[dagger.Secret, Doc("Its token.")],
+        index: Annotated[str, Doc("Address of its index, as in .cargo/config.toml; only it gets the token.")],
     ) -> Self:
         """Add a token for an alternative cargo registry."""
         registry_variable(name)
-        return self._with_access(registries=(*self.access.registries, RegistryToken(name, token)))
+        added = RegistryToken(name, registry_index(name, index), token)
+        return self._with_access(registries=(*self.access.registries, added))
 
     @function
     def with_git_token(
         self,
-        host: Annotated[str, Doc("Host of private git dependencies, for example github.com.")],
+        host: Annotated[
+            str, Doc("Host of private git dependencies, for example github.com; only https gets the token.")
+        ],
         token: Annotated[dagger.Secret, Doc("Password or token for it.")],
         username: Annotated[str, Doc("User name; most hosts accept any with a token.")] = "git",
     ) -> Self:

@@ -2,18 +2,20 @@
 # Fetch the dependencies of a project into an empty cargo home, by a volume of downloads that only this
 # program reads and writes.
 #
-# fetch.sh DOWNLOADS LOCK ARCHIVE COMMAND...
-#   DOWNLOADS  the volume; it has archives of crates, indexes and git databases, and no configuration
-#   LOCK       the project's lock file: archives with other checksums are removed from the volume
-#   ARCHIVE    compiled state whose downloads are used too; may be empty
-#   COMMAND    the command that fetches, in this directory
+# fetch.sh DOWNLOADS SOURCE LOCK CONFIGURATION ARCHIVE COMMAND...
+#   DOWNLOADS      the volume; it has archives of crates, indexes and git databases, and no configuration
+#   SOURCE         the sources; this directory is in them
+#   LOCK           the path in them of the lock file: archives with other checksums are removed from the volume
+#   CONFIGURATION  the files to use instead of cargo's configuration in the sources, with the same paths
+#   ARCHIVE        compiled state whose downloads are used too; may be empty
+#   COMMAND        the command that fetches, in this directory
 #
 # The home gets only what the command used, with sources unpacked from the archives. Time stamps of sources are
 # always the same, since cargo compares them with those of compiled state.
 set -euo pipefail
 programs=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
-downloads=$1 lock=$2 archive=$3
-shift 3
+downloads=$1 source=$2 lock=$2/$3 configuration=$4 archive=$5
+shift 5
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
@@ -106,7 +108,20 @@ collect() {
     done
 }
 
+# Replace cargo's configuration in this directory and those above it.
+configure() {
+    local top folder
+    top=$(realpath "$source") folder=$(pwd -P)
+    while [[ $folder/ == "$top"/* ]]; do
+        [ ! -L "$folder/.cargo" ] || rm "$folder/.cargo"
+        rm -rf "$folder/.cargo/config" "$folder/.cargo/config.toml"
+        folder=$(dirname "$folder")
+    done
+    cp -R "$configuration/." "$source"
+}
+
 shopt -s nullglob
+configure
 checksums >"$tmp/checksums" || :
 # Downloads are shared only with fetches that have the same credentials.
 credentials >"$tmp/credentials"

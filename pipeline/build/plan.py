@@ -14,10 +14,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dagger
+from dagger import dag
 
 from pipeline import cargo_toml, releases
 from pipeline.build import cache_archive, custom_containers, scripts
-from pipeline.config import credentials, private, workspace
+from pipeline.config import credentials, fetching, private, workspace
+from pipeline.config.fetching import FetchConfiguration
 from pipeline.config.request import BuildRequest
 from pipeline.config.settings import Files, InEngine
 from pipeline.config.workspace import Location
@@ -50,6 +52,9 @@ may also be the name of a module."""
 
 IGNORED = [*OUTPUT, "**/node_modules", "**/.venv", *private.PATTERNS]
 """Patterns of files left out of the source: build output, history and keys."""
+
+CONFIGURATION = "/opt/rust-multiarch/configuration"
+"""The configuration of the fetch, in the container."""
 
 FETCH = ["cargo", "fetch", "--locked"]
 """The command that downloads everything in the lock file."""
@@ -303,10 +308,14 @@ async def _fetch(
     archive = ""
     if request.state is not None:
         container, archive = cache_archive.mount(container, request.state), cache_archive.ARCHIVE
-    container = toolchain.with_downloads(_with_project(scripts.added(container), request))
-    fetch = [*FETCH, *request.choice.everywhere]
-    locked = posixpath.join(toolchain.SOURCE, location.workspace, workspace.LOCK)
-    command = scripts.command("fetch.sh", toolchain.DOWNLOADS, locked, archive, *fetch)
+    files, tokens = InEngine(request.source), request.access.registries
+    chosen = await fetching.configuration(files, request.directory, request.choice.everywhere, tokens)
+    container, arguments = _configured(scripts.added(container), chosen)
+    container = toolchain.with_variables(container, fetching.variables(request.cargo_environment).items())
+    container = toolchain.with_downloads(toolchain.with_source(container, request.source, request.directory))
+    fetch = [*FETCH, *arguments]
+    places = (toolchain.DOWNLOADS, toolchain.SOURCE, posixpath.join(location.workspace, workspace.LOCK))
+    command = scripts.command("fetch.sh", *places, CONFIGURATION, archive, *fetch)
     try:
         fetched = await request.access.grant(container).with_exec(command).sync()
     except dagger.ExecError as error:
@@ -314,6 +323,21 @@ async def _fetch(
             printed(error), shlex.join(fetch), diagnostics.FETCHING, phase=Phase.FETCH
         ) from error
     return fetched.directory(toolchain.CARGO_HOME)
+
+
+def _configured(
+    container: dagger.Container, chosen: FetchConfiguration
+) -> tuple[dagger.Container, list[str]]:
+    """Return a container with the configuration of a fetch, and the arguments of its command."""
+    folder = dag.directory()
+    for path, text in chosen.files.items():
+        folder = folder.with_new_file(path, text)
+    container = container.with_directory(CONFIGURATION, folder)
+    paths = [f"{CONFIGURATION}-{number}.toml" for number in range(len(chosen.given))]
+    for path, text in zip(paths, chosen.given, strict=True):
+        container = container.with_new_file(path, text)
+    waiting = iter(paths)
+    return container, [next(waiting) if word == fetching.FILE else word for word in chosen.arguments]
 
 
 def _with_project(container: dagger.Container, request: BuildRequest) -> dagger.Container:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from dagger import dag
 
+from pipeline.config.credentials import registry_index
 from pipeline.config.request import pairs
 from pipeline.errors import InvalidArgument
 from pipeline.main import RustMultiarch
@@ -25,9 +26,10 @@ def _parameter(name: str, kind: Any, default: object, flag: str, text: str) -> i
 
 PARAMETERS = (
     _parameter("registry_tokens", list[str] | None, None, "--registry-token",
-               "Registry in .cargo/config.toml and the variable with its token, NAME=VARIABLE; repeatable."),
+               "Registry, the address of its index, both as in .cargo/config.toml, and the variable with its "
+               "token, NAME@INDEX=VARIABLE; repeatable."),
     _parameter("git_tokens", list[str] | None, None, "--git-token",
-               "Git host and the variable with its token, HOST=VARIABLE; repeatable."),
+               "Git host and the variable with its token for https, HOST=VARIABLE; repeatable."),
     _parameter("build_secrets", list[str] | None, None, "--build-secret",
                "Secret of the compilation and the variable with its value, NAME=env:VARIABLE; repeatable."),
     _parameter("ssh", bool, False, "--ssh", f"Fetch git dependencies with the ssh agent of {AGENT}."),
@@ -44,11 +46,12 @@ def check(
     """Check the options before an engine is started.
 
     Raises:
-        InvalidArgument: an option is not NAME=VARIABLE, or a variable is not set.
+        InvalidArgument: an option has another form, or a variable is not set.
     """
-    named = pairs("registry-token", list(registry_tokens or ())) + pairs("git-token", list(git_tokens or ()))
-    named += secrets(build_secrets)
-    for _, variable in named:
+    named = [variable for *_, variable in registries(registry_tokens)]
+    named += [variable for _, variable in pairs("git-token", list(git_tokens or ()))]
+    named += [variable for _, variable in secrets(build_secrets)]
+    for variable in named:
         if variable not in environ:
             fix = "pass the name of the variable with the token, not the token"
             raise InvalidArgument("no environment variable has this name", where=variable, fix=fix)
@@ -56,6 +59,32 @@ def check(
         raise InvalidArgument(
             "no ssh agent is running", where=AGENT, fix="start one with `eval $(ssh-agent)`"
         )
+
+
+def registries(items: Sequence[str] | None) -> tuple[tuple[str, str, str], ...]:
+    """Return names and addresses of registries, each with the local variable that has its token.
+
+    Raises:
+        InvalidArgument: an option is not NAME@INDEX=VARIABLE.
+    """
+    found = []
+    for item in items or ():
+        # An address may contain an equals sign.
+        place, equals, variable = item.rpartition("=")
+        name, _, index = place.partition("@")
+        if not equals:
+            name = "NAME"
+        if not (name and index and variable):
+            # The message does not quote the value, which may be the token itself.
+            raise InvalidArgument(
+                f"the token of {name or 'a registry'} needs the address of the registry's index",
+                where="--registry-token",
+                fix="write NAME@INDEX=VARIABLE with the index in the project's .cargo/config.toml, for "
+                f"example --registry-token {name or 'NAME'}@sparse+https://cargo.example.com/index/=VARIABLE",
+            )
+        registry_index(name, index)
+        found.append((name, index, variable))
+    return tuple(found)
 
 
 def secrets(items: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
@@ -87,8 +116,8 @@ def grant(
     """Add the credentials to the module."""
     for name, variable in secrets(build_secrets):
         module = module.with_build_secret(name, dag.secret(f"env://{variable}"))
-    for name, variable in pairs("registry-token", list(registry_tokens or ())):
-        module = module.with_registry_token(name, dag.secret(f"env://{variable}"))
+    for name, index, variable in registries(registry_tokens):
+        module = module.with_registry_token(name, dag.secret(f"env://{variable}"), index)
     for host, variable in pairs("git-token", list(git_tokens or ())):
         module = module.with_git_token(host, dag.secret(f"env://{variable}"))
     return module.with_ssh(dag.host().unix_socket(os.environ[AGENT])) if ssh else module

@@ -35,6 +35,15 @@ _PROVIDERS = "CARGO_REGISTRY_GLOBAL_CREDENTIAL_PROVIDERS"
 _OTHER_INDEX = r"registry\+(?!sparse\+|https://github\.com/rust-lang/crates\.io-index$)"
 """A registry with a git index; for crates.io, cargo uses the sparse index instead."""
 
+VARIABLES = {
+    "CARGO_NET_GIT_FETCH_WITH_CLI": "true",
+    # Nobody can answer a prompt.
+    "GIT_TERMINAL_PROMPT": "0",
+    # Others run programs or read files of the container.
+    "GIT_ALLOW_PROTOCOL": "https:http:ssh:git",
+}
+"""Variables of every fetch."""
+
 PROGRAMS = ((rf"git\+|{_OTHER_INDEX}", "git"), (r"(?:git|registry)\+ssh:", "openssh-client"))
 """Prefixes of sources in Cargo.lock, and the Debian packages needed to fetch them."""
 
@@ -48,9 +57,16 @@ REPLACEMENTS = (
 
 @dataclass(frozen=True)
 class RegistryToken:
-    """A token for an alternative registry, by its name in the project's `.cargo/config.toml`."""
+    """A token for an alternative registry.
+
+    Attributes:
+        name: its name in the project's `.cargo/config.toml`.
+        index: the address of its index, as there: cargo sends the token only to this registry.
+        token: the token.
+    """
 
     name: str
+    index: str
     token: dagger.Secret
 
 
@@ -64,7 +80,13 @@ class BuildSecret:
 
 @dataclass(frozen=True)
 class GitToken:
-    """A user name and a password or token of a host, for git over https."""
+    """A user name and a password or token of a host, for git over https.
+
+    Attributes:
+        host: host name with an optional port; with `http://` before it, the token is sent unencrypted.
+        token: the password or token.
+        username: the user name.
+    """
 
     host: str
     token: dagger.Secret
@@ -90,7 +112,11 @@ class Access:
     def grant(self, container: dagger.Container) -> dagger.Container:
         """Add the credentials to a container, as secrets and sockets."""
         for registry in self.registries:
-            container = container.with_secret_variable(registry_variable(registry.name), registry.token)
+            variable = registry_variable(registry.name)
+            container = container.with_secret_variable(variable, registry.token)
+            # It takes precedence over the project's configuration.
+            index = f"{variable.removesuffix('_TOKEN')}_INDEX"
+            container = container.with_env_variable(index, registry.index)
             container = container.with_env_variable(_PROVIDERS, "cargo:token")
         for number, host in enumerate(self.git):
             container = container.with_secret_variable(_git_variable(number), host.token)
@@ -104,10 +130,9 @@ class Access:
                 container = container.with_new_file(KNOWN_HOSTS, PUBLIC_HOSTS)
             else:
                 container = container.with_file(KNOWN_HOSTS, self.known_hosts)
-        # Never prompt, since nobody can answer.
-        return container.with_env_variable("CARGO_NET_GIT_FETCH_WITH_CLI", "true").with_env_variable(
-            "GIT_TERMINAL_PROMPT", "0"
-        )
+        for name, value in VARIABLES.items():
+            container = container.with_env_variable(name, value)
+        return container
 
 
 def programs(lock: str, configuration: Mapping[str, Any] | None = None) -> list[str]:
@@ -145,21 +170,43 @@ def registry_variable(name: str) -> str:
             where="--registry-token",
             fix="use the name under [registries] in the project's .cargo/config.toml",
         )
+    return token_variable(name)
+
+
+def token_variable(name: str) -> str:
+    """Return the variable of a registry's token without checking the name: several names have the same."""
     return f"CARGO_REGISTRIES_{name.upper().replace('-', '_')}_TOKEN"
+
+
+def registry_index(name: str, index: str) -> str:
+    """Check the address of a registry's index, and return it.
+
+    Raises:
+        InvalidArgument: it is not an address that cargo accepts.
+    """
+    if not re.fullmatch(r"(?:sparse\+https?|https?|ssh|git)://[^\s\"'\\]+", index):
+        raise InvalidArgument(
+            f"{index!r} is not the address of a registry's index",
+            where="--registry-token",
+            fix=f"write it as in the project's .cargo/config.toml, for example "
+            f"{name}@sparse+https://cargo.example.com/index/",
+        )
+    return index
 
 
 def gitconfig(hosts: list[tuple[str, str]]) -> str:
     """Return a git configuration with a credential helper that reads the tokens from the environment.
 
     Args:
-        hosts: host names, each with an optional port, and user names.
+        hosts: host names, each with an optional port, and user names; the tokens are only for https, unless
+            `http://` is before the name.
 
     Raises:
         InvalidArgument: a host or user name is invalid.
     """
     sections = []
     for number, (host, username) in enumerate(hosts):
-        if not re.fullmatch(r"[A-Za-z0-9.-]+(:\d+)?", host):
+        if not re.fullmatch(r"(?:https?://)?[A-Za-z0-9.-]+(:\d+)?", host):
             raise InvalidArgument(
                 f"{host!r} is not a host name", where="--git-token", fix="write it as git.example.com"
             )
@@ -171,8 +218,8 @@ def gitconfig(hosts: list[tuple[str, str]]) -> str:
             )
         # Quoted for git, and for the shell that git runs.
         answer = rf"printf 'username=%s\\npassword=%s\\n' '{username}' \"${_git_variable(number)}\""
-        for scheme in ("https", "http"):
-            sections.append(f'[credential "{scheme}://{host}"]\n\thelper = "!f() {{ {answer}; }}; f"\n')
+        address = host if "://" in host else f"https://{host}"
+        sections.append(f'[credential "{address}"]\n\thelper = "!f() {{ {answer}; }}; f"\n')
     return "".join(sections)
 
 

@@ -147,16 +147,17 @@ def merged(configurations: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for _, text in reversed(configurations):
-        found = _over(found, cargo_toml.read(text))
+        found = over(found, cargo_toml.read(text))
     return found
 
 
-def _over(far: dict[str, Any], near: dict[str, Any]) -> dict[str, Any]:
+def over(far: dict[str, Any], near: dict[str, Any]) -> dict[str, Any]:
+    """Merge two configurations; the values of the second take precedence."""
     joined = {**far, **near}
     for name in far.keys() & near.keys():
         one, other = far[name], near[name]
         if isinstance(one, dict) and isinstance(other, dict):
-            joined[name] = _over(one, other)
+            joined[name] = over(one, other)
         elif isinstance(one, list) and isinstance(other, list):
             joined[name] = [*one, *other]
     return joined

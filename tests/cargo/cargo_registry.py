@@ -18,6 +18,7 @@ import cargo_driver as driver
 from cargo_project import manifest
 
 NAME = "corp"
+CONFIGURATION = ".cargo/config.toml"
 TIME = 1153704088
 """The time of the files in crates that cargo packs."""
 
@@ -49,7 +50,14 @@ class Registry:
                 tar.addfile(info, io.BytesIO(text.encode()))
         archive = packed.getvalue()
         checksum = hashlib.sha256(archive).hexdigest()
-        entry = {"name": name, "vers": "0.1.0", "deps": [], "cksum": checksum, "features": {}, "yanked": False}
+        entry = {
+            "name": name,
+            "vers": "0.1.0",
+            "deps": [],
+            "cksum": checksum,
+            "features": {},
+            "yanked": False,
+        }
         self.files[f"/dl/{name}"] = archive
         self.files[f"/index/{name[:2]}/{name[2:4]}/{name}"] = json.dumps(entry).encode() + b"\n"
         return checksum
@@ -100,7 +108,7 @@ def project(registry: Registry, checksums: Mapping[str, str], main: str = "fn ma
         "Cargo.toml": manifest("app", f"[dependencies]\n{needed}"),
         "Cargo.lock": lock,
         "src/main.rs": main,
-        ".cargo/config.toml": f'[registries.{NAME}]\nindex = "{registry.index}"\n',
+        CONFIGURATION: f'[registries.{NAME}]\nindex = "{registry.index}"\n',
     }
 
 
@@ -132,12 +140,19 @@ def fetch(
     volume: Path,
     archive: str = "",
     variables: Mapping[str, str] | None = None,
-    command: Sequence[str] = ("cargo", "fetch", "--locked"),
+    configuration: Mapping[str, str] | None = None,
+    arguments: Sequence[str] = (),
 ) -> Fetched:
-    """Run fetch.sh with an empty home."""
-    volume.mkdir(exist_ok=True)
-    words = ["bash", str(driver.HERE / "fetch.sh"), str(volume), str(source / "Cargo.lock"), archive, *command]
+    """Run fetch.sh with an empty home, and with this configuration or the project's."""
+    configured = home.with_name(f"{home.name}-configuration")
+    configured.mkdir(parents=True, exist_ok=True)
+    files = {name: (source / name).read_text() for name in [CONFIGURATION] if (source / name).exists()}
+    for name, text in (files if configuration is None else configuration).items():
+        (configured / name).parent.mkdir(parents=True, exist_ok=True)
+        (configured / name).write_text(text)
+    places = [str(volume), str(source), "Cargo.lock", str(configured), archive]
     done = subprocess.run(
-        words, cwd=source, env=environment(home, **(variables or {})), capture_output=True, text=True
-    )
+        ["bash", str(driver.HERE / "fetch.sh"), *places, "cargo", "fetch", "--locked", *arguments],
+        cwd=source, env=environment(home, **(variables or {})), capture_output=True, text=True, check=False,
+    )  # fmt: skip
     return Fetched(home, done)

@@ -120,7 +120,9 @@ def repository(folder: Path, name: str) -> tuple[str, str]:
     git = ["git", "-c", "user.name=me", "-c", "user.email=me@example.com"]
     for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"]):
         subprocess.run([*git, *words], cwd=folder, check=True)
-    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=folder, check=True, capture_output=True, text=True
+    )
     return f"file://{folder}", done.stdout.strip()
 
 

@@ -128,9 +128,10 @@ def git_project(things: Path, url: str) -> dagger.Directory:
 async def test_a_git_dependency_with_a_token(host, things: Path) -> None:
     source = git_project(things, "http://private/git/secret.git")
     module = RustMultiarch(source=source, platforms=["linux/amd64"])
-    with pytest.raises(errors.MissingCredentials):
-        await module.with_git_token("private", dag.set_secret("git", "pass-canary"), "you").build()
-    opened = module.with_git_token("private", dag.set_secret("git", "pass-canary"), "me")
+    for host_name, user in (("http://private", "you"), ("private", "me")):
+        with pytest.raises(errors.MissingCredentials):
+            await module.with_git_token(host_name, dag.set_secret("git", "pass-canary"), user).build()
+    opened = module.with_git_token("http://private", dag.set_secret("git", "pass-canary"), "me")
     await fetches(opened)
 
 
@@ -145,7 +146,10 @@ async def test_a_registry_with_a_token(host, things: Path) -> None:
     module = RustMultiarch(source=source, platforms=["linux/amd64"])
     with pytest.raises(errors.MissingCredentials):
         await module.build()
-    opened = module.with_registry_token("my-corp", dag.set_secret("corp", "token-canary"))
+    token = dag.set_secret("corp", "token-canary")
+    with pytest.raises(errors.InvalidArgument, match="its token is for"):
+        await module.with_registry_token("my-corp", token, "sparse+http://other/index/").build()
+    opened = module.with_registry_token("my-corp", token, index)
     assert await says(opened) == "from the private registry\n"
     shown = await (await opened.builder()).with_exec(["env"]).stdout()
     assert "canary" not in shown, "what compiles has no credentials"

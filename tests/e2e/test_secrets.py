@@ -20,7 +20,8 @@ from engine.choice import Choice
 from engine.paths import Paths
 from pipeline import errors
 
-CORP = '[registries.corp]\nindex = "sparse+https://corp.invalid/index/"\n'
+INDEX = "sparse+https://corp.invalid/index/"
+CORP = f'[registries.corp]\nindex = "{INDEX}"\n'
 
 
 class Canaries(dict[str, str]):
@@ -82,7 +83,7 @@ def test_no_secret_is_anywhere(
         (project / path).parent.mkdir(parents=True, exist_ok=True)
         (project / path).write_text(text)
     archive = tmp_path / "state.tar.zst"
-    opened = ["--registry-token", "corp=CORP_TOKEN", "--git-token", "git.invalid=GIT_TOKEN"]
+    opened = ["--registry-token", f"corp@{INDEX}=CORP_TOKEN", "--git-token", "git.invalid=GIT_TOKEN"]
     common = ["--platform", "linux/amd64", *opened]
     publish = ["publish", *common, "--tag", f"{private.address}/e2e/secret:1", "--username", "me", "--json"]
     signed = ["--sbom", "--provenance", "--symbols", "--sign-key", key, "--sign-password", "KEY_PASSWORD"]

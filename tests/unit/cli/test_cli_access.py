@@ -4,9 +4,11 @@ from pipeline.cli import access
 from pipeline.errors import InvalidArgument
 from pipeline.main import RustMultiarch
 
+CORP = "corp@sparse+https://cargo.example.com/index/?a=b"
+
 
 def test_variables_that_are_set_are_fine() -> None:
-    access.check(["corp=A"], ["git.example.com=B"], True, {"A": "1", "B": "2", "SSH_AUTH_SOCK": "/x"})
+    access.check([f"{CORP}=A"], ["git.example.com=B"], True, {"A": "1", "B": "2", "SSH_AUTH_SOCK": "/x"})
     access.check(None, None, False, {})
 
 
@@ -14,8 +16,13 @@ def test_variables_that_are_set_are_fine() -> None:
     ("registry", "git", "ssh", "where"),
     [
         (["corp"], None, False, "--registry-token"),
+        (["corp=GONE"], None, False, "--registry-token"),
+        (["corp@=GONE"], None, False, "--registry-token"),
+        (["corp@index=GONE"], None, False, "--registry-token"),
+        (["@sparse+https://cargo.example.com/=GONE"], None, False, "--registry-token"),
+        ([f"{CORP}="], None, False, "--registry-token"),
         (None, ["host"], False, "--git-token"),
-        (["corp=GONE"], None, False, "GONE"),
+        ([f"{CORP}=GONE"], None, False, "GONE"),
         (None, ["host=GONE"], False, "GONE"),
         (None, None, True, "SSH_AUTH_SOCK"),
     ],
@@ -28,8 +35,13 @@ def test_what_names_no_secret_is_refused(registry, git, ssh: bool, where: str) -
 
 def test_what_is_named_is_granted_by_name() -> None:
     module = RustMultiarch(source=None)  # type: ignore[arg-type]
-    opened = access.grant(module, ["corp=A", "other=B"], ["git.example.com=C"], False)
-    assert [token.name for token in opened.access.registries] == ["corp", "other"]
+    opened = access.grant(
+        module, [f"{CORP}=A", "other@https://one.example/git=B"], ["git.example.com=C"], False
+    )
+    assert [(token.name, token.index) for token in opened.access.registries] == [
+        ("corp", CORP.partition("@")[2]),
+        ("other", "https://one.example/git"),
+    ]
     assert [token.host for token in opened.access.git] == ["git.example.com"]
     assert opened.access.agent is None and not module.access.registries
 

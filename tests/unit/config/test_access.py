@@ -50,6 +50,81 @@ def test_git_itself_reads_user_and_password_of_each_host(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
+    ("host", "asked", "answered"),
+    [
+        ("one.example", "https://one.example/a", True),
+        ("one.example", "http://one.example/a", False),
+        ("one.example", "https://two.example/a", False),
+        ("one.example", "https://one.example:444/a", False),
+        ("one.example", "https://sub.one.example/a", False),
+        ("https://one.example", "https://one.example/a", True),
+        ("http://one.example", "http://one.example/a", True),
+        ("http://one.example", "https://one.example/a", False),
+    ],
+)
+def test_a_token_is_for_its_host_and_https(tmp_path: Path, host: str, asked: str, answered: bool) -> None:
+    config = tmp_path / "gitconfig"
+    config.write_text(credentials.gitconfig([(host, "me")]))
+    done = subprocess.run(
+        ["git", "credential", "fill"],
+        input=f"url={asked}\n\n",
+        env={
+            "GIT_CONFIG_GLOBAL": str(config),
+            "GIT_TOKEN_0": "s3cret",
+            "GIT_TERMINAL_PROMPT": "0",
+            "PATH": "/usr/bin:/bin",
+        },
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ("password=s3cret" in done.stdout.splitlines()) == answered
+
+
+def test_a_project_chooses_no_program_of_git() -> None:
+    """`ext::` runs a command, and `file:` reads repositories of the container."""
+    allowed = {**credentials.VARIABLES, "PATH": "/usr/bin:/bin"}
+    for address in ("ext::sh -c 'echo ran >&2'", "file:///"):
+        done = subprocess.run(
+            ["git", "ls-remote", address], env=allowed, capture_output=True, text=True, check=False
+        )
+        assert done.returncode != 0 and "not allowed" in done.stderr
+
+
+class Container:
+    """A container, as far as its variables and files are set."""
+
+    def __init__(self) -> None:
+        self.set: dict[str, object] = {}
+
+    def with_env_variable(self, name: str, value: object) -> "Container":
+        self.set[name] = value
+        return self
+
+    with_secret_variable = with_new_file = with_env_variable
+
+
+def test_a_registry_with_a_token_is_at_the_callers_address() -> None:
+    token = credentials.RegistryToken("my-corp", "sparse+https://one.example/", "secret")  # type: ignore[arg-type]
+    granted = credentials.Access(registries=(token,)).grant(Container())  # type: ignore[arg-type]
+    assert granted.set == {  # type: ignore[attr-defined]
+        "CARGO_REGISTRIES_MY_CORP_TOKEN": "secret",
+        "CARGO_REGISTRIES_MY_CORP_INDEX": "sparse+https://one.example/",
+        "CARGO_REGISTRY_GLOBAL_CREDENTIAL_PROVIDERS": "cargo:token",
+        **credentials.VARIABLES,
+    }
+
+
+@pytest.mark.parametrize(
+    "index", ["", "one.example", "file:///index", "sparse+ssh://x", 'https://x"', "https://a b"]
+)
+def test_not_the_address_of_an_index(index: str) -> None:
+    with pytest.raises(InvalidArgument, match="address of a registry"):
+        credentials.registry_index("corp", index)
+
+
+@pytest.mark.parametrize(
     "token", ["a\tb", "two  spaces", "*", "-n", r"back\slash", "$HOME", "'\"`x`", " end "]
 )
 def test_a_token_reaches_git_as_it_is(tmp_path: Path, token: str) -> None:
