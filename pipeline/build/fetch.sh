@@ -79,12 +79,12 @@ index_paths() {
 
 # copy FROM TO: copy the paths on stdin that exist. A `local-registry` has neither archives nor an index here.
 copy() (
-    [ -d "$1" ] || exit 0
-    mkdir -p "$2"
-    cd "$1" || exit
     while IFS= read -r path; do
-        [ ! -e "$path" ] || printf '%s\0' "$path"
-    done | xargs -0r cp -R --parents -t "$2" --
+        [ ! -e "$1/$path" ] || printf '%s\0' "$path"
+    done >"$tmp/paths"
+    [ -s "$tmp/paths" ] || exit 0
+    mkdir -p "$2"
+    cd "$1" && xargs -0r cp -R --parents -t "$2" -- <"$tmp/paths"
 )
 
 # Copy what the command used from the volume.

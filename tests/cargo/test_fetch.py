@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from cargo_project import manifest
-from cargo_registry import TIME, Fetched, Registry, environment, fetch, project, served
+from cargo_registry import CONFIGURATION, NAME, TIME, Fetched, Registry, environment, fetch, project, served
 from test_inputs import write
 
 CODE = 'pub fn said() -> &\'static str { "official" }\n'
@@ -157,6 +157,19 @@ def test_a_failed_fetch_says_why(registry: Registry, tmp_path: Path) -> None:
     fetched = fetch(source, tmp_path / "home", tmp_path / "volume")
     assert fetched.done.returncode == 101
     assert "checksum for `needed v0.1.0" in fetched.done.stderr
+
+
+def test_a_registry_in_the_project(registry: Registry, tmp_path: Path) -> None:
+    files = project(registry, {"needed": registry.add("needed", CODE)}, MAIN)
+    files[CONFIGURATION] += f'[source.{NAME}]\nregistry = "{registry.index}"\nreplace-with = "near"\n'
+    files[CONFIGURATION] += '[source.near]\nlocal-registry = "near"\n'
+    files["near/index/ne/ed/needed"] = registry.files["/index/ne/ed/needed"].decode()
+    source = write(tmp_path / "source", files)
+    (source / "near/needed-0.1.0.crate").write_bytes(registry.files["/dl/needed"])
+    fetched = fetch(source, tmp_path / "home", tmp_path / "volume")
+    assert fetched.done.returncode == 0, fetched.done.stderr
+    assert cargo(fetched, source, "run", "--quiet") == "official\n"
+    assert registry.seen == []
 
 
 def test_a_project_without_dependencies(tmp_path: Path) -> None:
