@@ -7,7 +7,7 @@ import dagger
 import pytest
 
 from pipeline import RustMultiarch
-from pipeline.toolchain.versions import BASE
+from pipeline.releases import DEFAULT
 
 pytestmark = pytest.mark.anyio
 
@@ -62,7 +62,7 @@ def project(name: str, script: str = "fn main() {}\n") -> dagger.Directory:
 async def says(source: dagger.Directory, name: str) -> str:
     module = RustMultiarch(source=source, platforms=["linux/amd64"])
     program = await module.binary("linux/amd64", name)
-    container = dagger.dag.container().from_(BASE).with_file("/program", program)
+    container = dagger.dag.container().from_(DEFAULT.base).with_file("/program", program)
     return await container.with_exec(["/program"]).stdout()
 
 
