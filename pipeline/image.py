@@ -242,9 +242,9 @@ class Image:
             logins = [RegistryLogin(to[0].host, username or "", password), *logins]
         options = await attest.options(bool(sbom), bool(provenance), bool(symbols), sign_key, sign_password)
 
-        async def attach(layout: Layout) -> list[Artifact]:
+        async def attach(layout: Layout, folder: Path) -> list[Artifact]:
             terms = normalize.terms(self.terms)
-            return await attest.attach(layout, self._parts(), options, to[0].name, terms, self.origin)
+            return await attest.attach(layout, self._parts(), options, to[0].name, terms, self.origin, folder)
 
         receipt = await deliver(
             self.layout(),

@@ -11,7 +11,8 @@ import io
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 from elftools.elf.elffile import ELFFile
 
@@ -105,14 +106,25 @@ def read(data: bytes, name: str = "the file") -> Elf:
     Raises:
         VerificationError: it is not an ELF file, or a damaged one.
     """
-    if not data.startswith(MAGIC):
+    return _parsed(io.BytesIO(data), name)
+
+
+def read_file(path: Path, name: str) -> Elf:
+    """Parse an ELF file on disk, which may be too large for memory; see `read`."""
+    with path.open("rb") as stream:
+        return _parsed(stream, name)
+
+
+def _parsed(stream: IO[bytes], name: str) -> Elf:
+    start = stream.read(len(MAGIC))
+    if start != MAGIC:
         raise VerificationError(
-            f"{name} is not an ELF file (it starts with {data[:4]!r})",
+            f"{name} is not an ELF file (it starts with {start!r})",
             where=name,
             fix="check a compiled program, not a script or an archive",
         )
     try:
-        return _read(ELFFile(io.BytesIO(data)))
+        return _read(ELFFile(stream))
     except Exception as error:  # pyelftools raises many exception types on damaged input
         raise VerificationError(
             f"{name} is a damaged ELF file: {error or type(error).__name__}",

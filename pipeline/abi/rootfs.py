@@ -126,7 +126,7 @@ def add(root: Root, folder: Path, programs: Iterable[str]) -> Root:
 
 def _read(local: Path, path: str, program: bool) -> dict[str, elf.Elf]:
     try:
-        return {path: elf.read(local.read_bytes(), path)}
+        return {path: elf.read_file(local, path)}
     except VerificationError:
         if program:
             raise

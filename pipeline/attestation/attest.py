@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import anyio
 import dagger
 from dagger import dag
 
@@ -71,7 +72,7 @@ class PlatformAttachments:
 
     platform: str
     bill: bytes = b""
-    symbols: Mapping[str, bytes] = field(default_factory=dict)
+    symbols: Mapping[str, Path] = field(default_factory=dict)
     build_ids: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -144,6 +145,7 @@ async def attach(
     name: str,
     terms: Terms,
     origin: str,
+    folder: Path,
 ) -> list[Artifact]:
     """Make the artifacts to push with an image.
 
@@ -154,15 +156,19 @@ async def attach(
         name: host and repository, used in statements and signatures.
         terms: time and annotations of the image.
         origin: the result of `origin`.
+        folder: an empty directory for debug symbols, which may be too large for memory.
     """
     manifests = await walk(layout)
     descriptors = {manifest.descriptor.digest: manifest.descriptor for manifest in manifests}
     images = await platforms(layout, manifests)
     variants = {parse(image.platform).platform: descriptors[image.digest] for image in images}
     known = [
-        await examine(part, options, variants[part.platform], terms.index, terms.epoch) for part in parts
+        await examine(part, options, variants[part.platform], terms.index, terms.epoch, folder / str(number))
+        for number, part in enumerate(parts)
     ]
-    return attachments(name, layout.root, variants, known, json.loads(origin or "{}"), options)
+    predicate = json.loads(origin or "{}")
+    # Hashing large symbols would block the event loop.
+    return await anyio.to_thread.run_sync(attachments, name, layout.root, variants, known, predicate, options)
 
 
 async def examine(
@@ -171,6 +177,7 @@ async def examine(
     manifest: Descriptor,
     labels: Mapping[str, str],
     epoch: int,
+    folder: Path,
 ) -> PlatformAttachments:
     """Make the attachments of one platform's manifest.
 
@@ -180,6 +187,7 @@ async def examine(
         manifest: its manifest.
         labels: the image's labels, for its title and version.
         epoch: the image's time, in seconds since 1970.
+        folder: the directory for its debug symbols, which is made.
     """
     bill = b""
     if options.sbom:
@@ -200,25 +208,22 @@ async def examine(
     # The caller may have added programs to the container.
     built = set(await part.binaries.entries())
     names = {f"{name}.debug": name for name in part.programs if name in built}
-    symbols, programs = await _files(part.symbols, names), await _files(part.binaries, names.values())
-    return PlatformAttachments(
-        part.platform,
-        bill,
-        {file: symbols[file] for file in names},
-        {file: elf.read(programs[name], name).build_id for file, name in names.items()},
-    )
+    symbols = await _files(part.symbols, names, folder)
+    with tempfile.TemporaryDirectory(prefix="rust-multiarch-") as temporary:
+        programs = await _files(part.binaries, names.values(), Path(temporary))
+        build_ids = {file: elf.read_file(programs[name], name).build_id for file, name in names.items()}
+    return PlatformAttachments(part.platform, bill, symbols, build_ids)
 
 
-async def _files(directory: dagger.Directory, names: Iterable[str]) -> dict[str, bytes]:
-    """Read files of a directory by name; the engine's API returns only text.
+async def _files(directory: dagger.Directory, names: Iterable[str], folder: Path) -> dict[str, Path]:
+    """Write files of a directory to a folder of this machine; return them by name.
 
     Raises:
         UnsafeOutput: one of them is no regular file.
     """
     names = list(names)
-    with tempfile.TemporaryDirectory(prefix="rust-multiarch-") as folder:
-        await directory.filter(include=names).export(folder)
-        return {file.name: file.read_bytes() for file in host_files.regular(Path(folder), names)}
+    await directory.filter(include=names).export(str(folder))
+    return {file.name: file for file in host_files.regular(folder, names)}
 
 
 def attachments(

@@ -6,6 +6,7 @@ Each is an artifact with a subject. Registries list referrers beside an image; t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from pipeline.attestation import provenance, sbom
 from pipeline.oci.layout import Descriptor
@@ -34,16 +35,16 @@ def of_provenance(subject: Descriptor, statement: bytes) -> Artifact:
     return artifact(subject, provenance.MEDIA_TYPE, (layer,), annotations)
 
 
-def of_symbols(subject: Descriptor, files: Mapping[str, bytes], build_ids: Mapping[str, str]) -> Artifact:
+def of_symbols(subject: Descriptor, files: Mapping[str, Path], build_ids: Mapping[str, str]) -> Artifact:
     """Attach debug symbols to a platform's manifest, one layer per file.
 
     Args:
         subject: the manifest.
-        files: contents by file name, for example `app.debug`.
+        files: the files by name, for example `app.debug`.
         build_ids: GNU build id of the binary that each file belongs to, by file name.
     """
     layers = []
-    for name, content in sorted(files.items()):
+    for name, path in sorted(files.items()):
         known = {BUILD_ID: build_ids[name]} if build_ids.get(name) else {}
-        layers.append(Layer(SYMBOL_FILE, content, {TITLE: name, **known}))
+        layers.append(Layer(SYMBOL_FILE, path, {TITLE: name, **known}))
     return artifact(subject, SYMBOLS, tuple(layers))

@@ -162,9 +162,8 @@ class Layout:
 
     async def blob(self, descriptor: Descriptor) -> AsyncGenerator[bytes, None]:
         """Yield the bytes of a config or a layer in pieces."""
-        async with await (await self._file(descriptor)).open("rb") as file:
-            while piece := await file.read(READ_BYTES):
-                yield piece
+        async for piece in pieces(Path(await self._file(descriptor))):
+            yield piece
 
     def repository(self, host: str, digest: str) -> str:
         """Return "", since a directory has no repository."""
@@ -199,6 +198,16 @@ async def walk(store: Store) -> tuple[Manifest, ...]:
 def platform_name(document: Mapping[str, Any]) -> str:
     """Return `os/arch[/variant]` of a descriptor's platform or an image config; "" if it has none."""
     return "/".join(str(document[key]) for key in ("os", "architecture", "variant") if document.get(key))
+
+
+async def pieces(content: bytes | Path) -> AsyncGenerator[bytes, None]:
+    """Yield some bytes, or those of a file that may be too large for memory."""
+    if isinstance(content, bytes):
+        yield content
+        return
+    async with await anyio.open_file(content, "rb") as file:
+        while piece := await file.read(READ_BYTES):
+            yield piece
 
 
 def digest_of(content: bytes) -> str:

@@ -21,15 +21,19 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import sys
 import tarfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import tempfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -41,6 +45,12 @@ _SYNTHESISED = "buildkit.exporter.image.v0"
 
 _ATTRIBUTE = "SCHILY.xattr."
 """The prefix of extended attributes, such as capabilities, in PAX headers."""
+
+GZIP = b"\x1f\x8b"
+"""The first bytes of a gzip file."""
+
+PIECE = 1 << 20
+"""The size in bytes of the pieces that files are copied in."""
 
 Document = dict[str, Any]
 
@@ -73,6 +83,32 @@ def terms(document: str) -> Terms:
     return Terms(**json.loads(document))
 
 
+class BlobWriter(io.RawIOBase):
+    """A file that counts and hashes the bytes written to it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__()
+        self._file = file
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def write(self, content: Any) -> int:
+        """Write some bytes."""
+        self._file.write(content)
+        self._hash.update(content)
+        self.size += len(content)
+        return len(content)
+
+    @property
+    def digest(self) -> str:
+        """Return the digest of the bytes written so far."""
+        return f"sha256:{self._hash.hexdigest()}"
+
+
 class LayoutWriter:
     """A writer of an OCI image layout in a directory."""
 
@@ -81,11 +117,23 @@ class LayoutWriter:
         (path / "blobs/sha256").mkdir(parents=True, exist_ok=True)
         (path / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
 
+    def write(self, media_type: str, fill: Callable[[BlobWriter], object]) -> Document:
+        """Store a blob that `fill` writes in pieces, and return its descriptor."""
+        with tempfile.NamedTemporaryFile(dir=self.path / "blobs", delete=False) as file:
+            try:
+                blob = BlobWriter(file.file)
+                fill(blob)
+                file.close()
+                Path(file.name).chmod(0o644)
+                Path(file.name).replace(self.path / "blobs" / blob.digest.replace(":", "/"))
+            except BaseException:
+                Path(file.name).unlink()
+                raise
+        return {"mediaType": media_type, "digest": blob.digest, "size": blob.size}
+
     def add(self, media_type: str, content: bytes) -> Document:
         """Store a blob and return its descriptor."""
-        hexadecimal = hashlib.sha256(content).hexdigest()
-        (self.path / "blobs/sha256" / hexadecimal).write_bytes(content)
-        return {"mediaType": media_type, "digest": f"sha256:{hexadecimal}", "size": len(content)}
+        return self.write(media_type, lambda blob: blob.write(content))
 
     def add_json(self, media_type: str, document: Document) -> Document:
         """Store a document as compact JSON, keeping the order of keys, and return its descriptor."""
@@ -100,37 +148,39 @@ class LayoutWriter:
 class ImageReader:
     """A reader of an image in an OCI archive or layout."""
 
-    def __init__(self, read: Callable[[str], bytes]) -> None:
-        self._read = read
+    def __init__(self, open_file: Callable[[str], IO[bytes]]) -> None:
+        self._open = open_file
 
     @classmethod
     def archived(cls, path: Path, opened: ExitStack) -> ImageReader:
         """Open the image of an OCI archive, until `opened` is closed."""
         tar = opened.enter_context(tarfile.open(path))  # noqa: SIM115  closed by the stack
 
-        def read(name: str) -> bytes:
+        def open_file(name: str) -> IO[bytes]:
             stream = tar.extractfile(name)
             assert stream is not None, f"{name} is not a file"
-            return stream.read()
+            return stream
 
-        return cls(read)
+        return cls(open_file)
 
     @classmethod
     def laid_out(cls, path: Path) -> ImageReader:
         """Open the image of an OCI layout."""
-        return cls(lambda name: (path / name).read_bytes())
+        return cls(lambda name: (path / name).open("rb"))
 
-    def blob(self, digest: str) -> bytes:
-        """Read a blob."""
-        return self._read(f"blobs/{digest.replace(':', '/')}")
+    def open(self, digest: str) -> IO[bytes]:
+        """Open a blob, which may be too large for memory."""
+        return self._open(f"blobs/{digest.replace(':', '/')}")
 
     def document(self, digest: str) -> Any:
         """Read a JSON blob."""
-        return json.loads(self.blob(digest))
+        with self.open(digest) as stream:
+            return json.load(stream)
 
     def manifest(self) -> Document:
         """Read the manifest of the image, which has one platform."""
-        entries = json.loads(self._read("index.json"))["manifests"]
+        with self._open("index.json") as stream:
+            entries = json.load(stream)["manifests"]
         while "index" in entries[0]["mediaType"]:
             entries = self.document(entries[0]["digest"])["manifests"]
         (entry,) = entries
@@ -151,18 +201,22 @@ def platform(config: Mapping[str, Any]) -> Document:
     return {key: config[key] for key in ("architecture", "os", "variant") if config.get(key)}
 
 
-def normalized_layer(layer: IO[bytes], epoch: int | None = None) -> bytes:
-    """Return a normalized layer as an uncompressed tar: sorted, without user names.
+def normalize_layer(layer: IO[bytes], out: IO[bytes], epoch: int | None = None) -> None:
+    """Write a normalized layer as an uncompressed tar: sorted, without user names.
+
+    The contents stay on disk: at most one piece of a file is in memory.
 
     Args:
-        layer: the engine's tar, compressed or not.
+        layer: the engine's tar, compressed with gzip or not.
+        out: the file to write to, in order.
         epoch: the time of all files, in seconds since 1970; None keeps the times.
     """
-    out = io.BytesIO()
     with (
-        tarfile.open(fileobj=layer, mode="r:*") as before,
-        tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as after,
+        _seekable(layer) as plain,
+        tarfile.open(fileobj=plain, mode="r:") as before,
+        tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT, bufsize=PIECE) as after,
     ):
+        after.copybufsize = PIECE  # type: ignore[attr-defined]
         contents = {}
         members = {}
         for member in before:
@@ -170,22 +224,34 @@ def normalized_layer(layer: IO[bytes], epoch: int | None = None) -> bytes:
             if name in ("", "."):
                 continue
             if member.isreg():
-                stream = before.extractfile(member)
-                contents[name] = stream.read() if stream else b""
+                contents[name] = copy.copy(member)
                 # A sparse file of GNU tar becomes a regular file; PAX has no type for it.
-                member.type, member.size = tarfile.REGTYPE, len(contents[name])
+                member.type = tarfile.REGTYPE
             members[name] = member
         for name, member in _links_to_the_first(members, contents):
             member.name = name
             member.mtime = int(member.mtime) if epoch is None else epoch
             member.uname = member.gname = ""
             member.pax_headers = {k: v for k, v in member.pax_headers.items() if k.startswith(_ATTRIBUTE)}
-            after.addfile(member, io.BytesIO(contents[name]) if member.isreg() else None)
-    return out.getvalue()
+            after.addfile(member, before.extractfile(contents[name]) if member.isreg() else None)
+
+
+@contextmanager
+def _seekable(layer: IO[bytes]) -> Iterator[IO[bytes]]:
+    """Yield a layer's uncompressed tar, unpacked to a temporary file if it is compressed."""
+    compressed = layer.read(len(GZIP)) == GZIP
+    layer.seek(0)
+    if not compressed:
+        yield layer
+        return
+    with tempfile.TemporaryFile() as file, gzip.open(layer) as stream:
+        shutil.copyfileobj(stream, file, PIECE)
+        file.seek(0)
+        yield file
 
 
 def _links_to_the_first(
-    members: dict[str, tarfile.TarInfo], contents: dict[str, bytes]
+    members: dict[str, tarfile.TarInfo], contents: dict[str, tarfile.TarInfo]
 ) -> list[tuple[str, tarfile.TarInfo]]:
     """Return the sorted members; in each group of hard links, the first name has the file."""
     groups: dict[str, list[str]] = {}
@@ -218,9 +284,29 @@ def _linked(members: Mapping[str, tarfile.TarInfo], name: str) -> str:
     return name
 
 
-def compressed(content: bytes) -> bytes:
-    """Compress with gzip, without a name or time in the header."""
-    return gzip.compress(content, compresslevel=6, mtime=0)
+class LayerWriter(io.RawIOBase):
+    """A file that compresses what is written to it, without a name or time in gzip's header."""
+
+    def __init__(self, out: BlobWriter) -> None:
+        super().__init__()
+        self._out = out
+        self._deflate = zlib.compressobj(6, wbits=zlib.MAX_WBITS + 16)
+        self._hash = hashlib.sha256()
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def write(self, content: Any) -> int:
+        """Compress and write some bytes."""
+        self._hash.update(content)
+        self._out.write(self._deflate.compress(content))
+        return len(content)
+
+    def finish(self) -> str:
+        """Write what is left, and return the layer's diff ID, the digest of its uncompressed tar."""
+        self._out.write(self._deflate.flush())
+        return f"sha256:{self._hash.hexdigest()}"
 
 
 def normalized_config(
@@ -269,10 +355,12 @@ def normalize(
     diff_ids: list[str] = []
     if base is not None:
         for descriptor in base.manifest()["layers"]:
-            layers.append(layout.add(descriptor["mediaType"], base.blob(descriptor["digest"])))
+            with base.open(descriptor["digest"]) as blob:
+                layers.append(layout.write(descriptor["mediaType"], partial(shutil.copyfileobj, blob)))
         diff_ids += base.config()["rootfs"]["diff_ids"]
     for descriptor in image.manifest()["layers"][len(layers) :]:
-        _add_layer(image.blob(descriptor["digest"]), terms.epoch, layout, layers, diff_ids)
+        with image.open(descriptor["digest"]) as blob:
+            _add_layer(blob, terms.epoch, layout, layers, diff_ids)
     manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
@@ -287,7 +375,8 @@ def normalize_base(image: ImageReader, layout: LayoutWriter) -> None:
     layers: list[Document] = []
     diff_ids: list[str] = []
     for descriptor in image.manifest()["layers"]:
-        _add_layer(image.blob(descriptor["digest"]), None, layout, layers, diff_ids)
+        with image.open(descriptor["digest"]) as blob:
+            _add_layer(blob, None, layout, layers, diff_ids)
     config = normalized_config(image.config(), diff_ids, 0)
     manifest = {"schemaVersion": 2, "config": layout.add_json(CONFIG, config), "layers": layers}
     layout.finish(layout.add_json(MANIFEST, manifest))
@@ -297,21 +386,26 @@ def starts_with(image: ImageReader, base: ImageReader) -> bool:
     """Return True if the first layers of an exported image are those of a normalized base."""
     expected: list[str] = base.config()["rootfs"]["diff_ids"]
     layers = image.manifest()["layers"][: len(expected)]
-    blobs = (image.blob(layer["digest"]) for layer in layers)
-    return [diff_id(normalized_layer(io.BytesIO(blob))) for blob in blobs] == expected
+    return [_diff_id(image, layer["digest"]) for layer in layers] == expected
 
 
-def diff_id(tar: bytes) -> str:
-    """Return a layer's diff ID, the digest of its uncompressed tar."""
-    return f"sha256:{hashlib.sha256(tar).hexdigest()}"
+def _diff_id(image: ImageReader, digest: str) -> str:
+    """Return the diff ID of an exported layer after its normalization."""
+    with image.open(digest) as layer, Path(os.devnull).open("wb") as nowhere:
+        tar = BlobWriter(nowhere)
+        normalize_layer(layer, cast(IO[bytes], tar))
+        return tar.digest
 
 
 def _add_layer(
-    content: bytes, epoch: int | None, layout: LayoutWriter, layers: list[Document], diff_ids: list[str]
+    layer: IO[bytes], epoch: int | None, layout: LayoutWriter, layers: list[Document], diff_ids: list[str]
 ) -> None:
-    tar = normalized_layer(io.BytesIO(content), epoch)
-    layers.append(layout.add(LAYER, compressed(tar)))
-    diff_ids.append(diff_id(tar))
+    def fill(blob: BlobWriter) -> None:
+        out = LayerWriter(blob)
+        normalize_layer(layer, cast(IO[bytes], out), epoch)
+        diff_ids.append(out.finish())
+
+    layers.append(layout.write(LAYER, fill))
 
 
 def normalize_index(

@@ -15,7 +15,6 @@ import anyio
 from pipeline.errors import PublishError, TagExists
 from pipeline.oci.layout import (
     MANIFEST,
-    READ_BYTES,
     Descriptor,
     Manifest,
     compact,
@@ -23,6 +22,7 @@ from pipeline.oci.layout import (
     digest_of,
     digest_of_file,
     parsed,
+    pieces,
 )
 from pipeline.registry import pushing
 from pipeline.registry.address import Address, Destination
@@ -71,12 +71,9 @@ class Archive:
 
     async def blob(self, descriptor: Descriptor) -> AsyncGenerator[bytes, None]:
         """Stream the file or the empty config."""
-        if descriptor.digest == EMPTY_CONFIG.digest:
-            yield EMPTY
-            return
-        async with await anyio.open_file(self.path, "rb") as file:
-            while piece := await file.read(READ_BYTES):
-                yield piece
+        content = EMPTY if descriptor.digest == EMPTY_CONFIG.digest else self.path
+        async for piece in pieces(content):
+            yield piece
 
     def repository(self, host: str, digest: str) -> str:
         """Return "", since a file has no repository to mount from."""

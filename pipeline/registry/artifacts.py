@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
 
-from pipeline.oci.layout import MANIFEST, Descriptor, compact, digest_of, parsed
+from pipeline.oci.layout import MANIFEST, Descriptor, compact, digest_of, digest_of_file, parsed
 
 EMPTY = b"{}"
 EMPTY_CONFIG = Descriptor("application/vnd.oci.empty.v1+json", digest_of(EMPTY), len(EMPTY))
@@ -23,14 +25,14 @@ class Artifact:
         descriptor: its descriptor in the index of referrers.
         subject: digest that it refers to.
         body: bytes of its manifest.
-        blobs: its config and layers, by descriptor.
+        blobs: its config and layers, by descriptor: bytes, or a file that may be too large for memory.
         tag: additional tag, for clients that do not use the referrers API.
     """
 
     descriptor: Descriptor
     subject: str
     body: bytes
-    blobs: tuple[tuple[Descriptor, bytes], ...]
+    blobs: tuple[tuple[Descriptor, bytes | Path], ...]
     tag: str = ""
 
 
@@ -39,15 +41,17 @@ class Layer:
     """A layer of an artifact, which holds one document."""
 
     media_type: str
-    content: bytes
+    content: bytes | Path
     annotations: Mapping[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def descriptor(self) -> Descriptor:
         """Return the layer's descriptor."""
-        return Descriptor(
-            self.media_type, digest_of(self.content), len(self.content), annotations=self.annotations
-        )
+        if isinstance(self.content, Path):
+            digest, size = digest_of_file(self.content), self.content.stat().st_size
+        else:
+            digest, size = digest_of(self.content), len(self.content)
+        return Descriptor(self.media_type, digest, size, annotations=self.annotations)
 
 
 def artifact(
@@ -80,7 +84,8 @@ def artifact(
     named = Descriptor(
         MANIFEST, digest_of(body), len(body), artifact_type=artifact_type, annotations=annotations
     )
-    blobs = [(EMPTY_CONFIG, EMPTY), *((layer.descriptor, layer.content) for layer in layers)]
+    documents = [(layer.descriptor, layer.content) for layer in layers]
+    blobs: list[tuple[Descriptor, bytes | Path]] = [(EMPTY_CONFIG, EMPTY), *documents]
     return Artifact(named, subject.digest, body, tuple(blobs), tag)
 
 

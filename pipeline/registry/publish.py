@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import dagger
 
@@ -22,8 +23,8 @@ Logins = Mapping[str, tuple[str, Secret]]
 """User name and password by host."""
 
 
-Attach = Callable[[Layout], Awaitable[Sequence[Artifact]]]
-"""Make the artifacts of an image from its layout."""
+Attach = Callable[[Layout, Path], Awaitable[Sequence[Artifact]]]
+"""Make the artifacts of an image from its layout; large files of them go to an empty directory."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,11 @@ async def deliver(
         PublishError and its subclasses: see `pushing.push`.
     """
     with tempfile.TemporaryDirectory(prefix="rust-multiarch-") as folder:
-        await layout.export(folder)
-        opened = await Layout.open(folder)
-        artifacts = await attach(opened) if attach else ()
+        image, attached = Path(folder) / "image", Path(folder) / "attached"
+        await layout.export(str(image))
+        attached.mkdir()
+        opened = await Layout.open(image)
+        artifacts = await attach(opened, attached) if attach else ()
         events.enter("pushing")
         async with connected(by_host(logins), plain_http, destinations[0].host, service) as registries:
             return await pushing.push(opened, destinations, registries, clobber=clobber, artifacts=artifacts)

@@ -9,8 +9,9 @@ So a tag always points to a complete image, and a push that fails in 1 or 2 has 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import anyio
 
@@ -23,7 +24,7 @@ from pipeline.errors import (
     TagRefused,
     first,
 )
-from pipeline.oci.layout import Descriptor, Manifest, Store, parsed, platform_name, walk
+from pipeline.oci.layout import Descriptor, Manifest, Store, parsed, pieces, platform_name, walk
 from pipeline.registry.address import Destination
 from pipeline.registry.artifacts import Artifact, joined
 from pipeline.registry.dial import Registries
@@ -153,11 +154,8 @@ async def _send_blobs(
 
 async def _send_artifact(target: PushTarget, artifact: Artifact, done: str) -> None:
     for blob, content in artifact.blobs:
-
-        async def whole(content: bytes = content) -> AsyncGenerator[bytes, None]:
-            yield content
-
-        target.ways.append((await target.repository.upload(blob, whole, done), blob.size))
+        way = await target.repository.upload(blob, partial(pieces, content), done)
+        target.ways.append((way, blob.size))
     if artifact.tag:
         there = await target.repository.manifest(artifact.tag)
         artifact = joined(artifact, there.body) if there else artifact

@@ -32,6 +32,7 @@ class Exported:
         )
 
     async def export(self, folder: str) -> None:
+        Path(folder).mkdir(exist_ok=True)
         for name, to in self.links.items():
             (Path(folder) / name).symlink_to(to)
         for name, text in self.files.items():
@@ -44,8 +45,9 @@ async def test_a_link_in_the_symbols_is_not_followed(tmp_path: Path) -> None:
     secret.write_text("s3cret")
     made = Exported({"app.debug": str(secret)}, {"other.debug": "x"})
     with pytest.raises(UnsafeOutput, match=r"app\.debug is a link"):
-        await attest._files(made, ["app.debug"])  # type: ignore[arg-type]
-    assert await attest._files(made, ["other.debug"]) == {"other.debug": b"x"}  # type: ignore[arg-type]
+        await attest._files(made, ["app.debug"], tmp_path / "one")  # type: ignore[arg-type]
+    other = tmp_path / "two"
+    assert await attest._files(made, ["other.debug"], other) == {"other.debug": other / "other.debug"}  # type: ignore[arg-type]
 
 
 def test_only_regular_files_leave_a_build(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import base64
 import json
+from pathlib import Path
 
 from test_signing import KEY, pem
 
@@ -13,8 +14,10 @@ AMD64 = Descriptor(MANIFEST, digest_of(b"amd64"), 5, "linux/amd64")
 ARM64 = Descriptor(MANIFEST, digest_of(b"arm64"), 5, "linux/arm64")
 VARIANTS = {"linux/amd64": AMD64, "linux/arm64": ARM64}
 KNOWN = [
-    PlatformAttachments("linux/amd64", b'{"of":"amd64"}', {"app.debug": b"1"}, {"app.debug": "c0ffee"}),
-    PlatformAttachments("linux/arm64", b'{"of":"arm64"}', {"app.debug": b"2"}),
+    PlatformAttachments(
+        "linux/amd64", b'{"of":"amd64"}', {"app.debug": Path(__file__)}, {"app.debug": "c0ffee"}
+    ),
+    PlatformAttachments("linux/arm64", b'{"of":"arm64"}', {"app.debug": Path(__file__)}),
 ]
 SIGNER = signing.load(pem(KEY))
 

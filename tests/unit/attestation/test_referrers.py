@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 from pipeline.attestation import provenance, referrers, sbom
 from pipeline.oci.layout import MANIFEST, Descriptor, digest_of
@@ -25,14 +26,21 @@ def test_provenance_names_its_predicate_type() -> None:
     assert made.blobs[-1][1] == b"[]"
 
 
-def test_symbols_have_a_layer_per_file_with_its_build_id() -> None:
-    made = referrers.of_symbols(SUBJECT, {"b.debug": b"2", "a.debug": b"1"}, {"a.debug": "c0ffee"})
+def test_symbols_have_a_layer_per_file_with_its_build_id(tmp_path: Path) -> None:
+    files = {name: tmp_path / name for name in ("b.debug", "a.debug")}
+    for path in files.values():
+        path.write_text(path.name)
+    made = referrers.of_symbols(SUBJECT, files, {"a.debug": "c0ffee"})
     layers = json.loads(made.body)["layers"]
     assert [layer["annotations"] for layer in layers] == [
         {"dev.rust-multiarch.build-id": "c0ffee", "org.opencontainers.image.title": "a.debug"},
         {"org.opencontainers.image.title": "b.debug"},
     ]
-    assert [content for _, content in made.blobs[1:]] == [b"1", b"2"]
+    assert [content for _, content in made.blobs[1:]] == [files["a.debug"], files["b.debug"]]
+    assert [(layer["digest"], layer["size"]) for layer in layers] == [
+        (digest_of(b"a.debug"), 7),
+        (digest_of(b"b.debug"), 7),
+    ]
     assert made.descriptor.artifact_type == referrers.SYMBOLS
 
 
