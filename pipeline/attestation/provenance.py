@@ -115,7 +115,7 @@ def _source(at: BuildContext | None) -> list[Document]:
     entry: Document = {"name": "source", "digest": {"gitCommit": at.facts.revision}}
     if address:
         entry = {"uri": f"git+{address}@{at.facts.revision}", **entry}
-    return [entry | ({"annotations": {"dirty": True}} if at.facts.dirty else {})]
+    return [entry | ({} if at.facts.exact else {"annotations": {"dirty": True}})]
 
 
 def _images(build: Build) -> list[Document]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import inspect
 import os
@@ -183,7 +184,10 @@ async def _module(
     module.files = dag.host().directory(str(files)) if files else None
     # Commands that need git have checked for it before.
     with contextlib.suppress(NotAGitRepository):
-        module.situation = await anyio.to_thread.run_sync(situation, here.directory, ref)
+        at = await anyio.to_thread.run_sync(situation, here.directory, ref)
+        module.situation = at and dataclasses.replace(
+            at, facts=dataclasses.replace(at.facts, added=upload.added)
+        )
     return access.grant(module, **opened)
 
 

@@ -62,6 +62,8 @@ class Upload:
         exclude: patterns of files to leave out.
         gitignore: true if Dagger must apply .gitignore, because there is no git repository.
         missing: tracked files that are not uploaded, relative to the root.
+        added: files and directories that are uploaded and that no clean checkout has: those that git ignores,
+            relative to the root, and those outside the checkout, relative to its top.
         warnings: warnings for the user.
     """
 
@@ -71,6 +73,7 @@ class Upload:
     exclude: tuple[str, ...] = ()
     gitignore: bool = False
     missing: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -147,6 +150,7 @@ def upload(
         _excluded(listing, include_ignored),
         gitignore=found is None and not include_ignored,
         missing=_missing(listing, include),
+        added=tuple(_added(here, root, listing, include, include_ignored)),
         warnings=tuple(_warnings(here, root, listing, include_ignored)),
     )
 
@@ -163,6 +167,35 @@ def _missing(found: Listing, include: tuple[str, ...]) -> tuple[str, ...]:
         if not path.startswith(modules)
         and ((include and path not in include and not path.startswith(starts)) or _NEVER.fullmatch(path))
     )
+
+
+def _added(
+    here: Here, root: Path, found: Listing, include: tuple[str, ...], include_ignored: bool
+) -> Iterable[str]:
+    """Yield the uploaded paths that no clean checkout has; see `Upload.added`."""
+    for path in found.ignored if include_ignored else ():
+        inside = not include or any(_overlap(path, each) for each in include)
+        if inside and _uploaded(root, path.rstrip("/")):
+            yield path
+    if here.top is not None and root != here.top:
+        for path in include or ("",):
+            if not (root / path).is_relative_to(here.top):
+                yield os.path.relpath(root / path, here.top)
+
+
+def _uploaded(root: Path, path: str) -> bool:
+    """Return True if a file, or a file in a directory, is not left out as the output of a build."""
+    if _OUTPUT.fullmatch(path):
+        return False
+    if not (root / path).is_dir() or (root / path).is_symlink():
+        return True
+    return any(_uploaded(root, f"{path}/{entry.name}") for entry in (root / path).iterdir())
+
+
+def _overlap(path: str, other: str) -> bool:
+    """Return True if one path is the other, or in it."""
+    one, two = f"{path.rstrip('/')}/", f"{other.rstrip('/')}/"
+    return one.startswith(two) or two.startswith(one)
 
 
 def commit(here: Here, found: Upload, directory: Path) -> tuple[Path, str]:

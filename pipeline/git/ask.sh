@@ -1,5 +1,6 @@
 #!/bin/sh
 # Print the facts of the checkout here: one `name value` per line. Paths are quoted as in git-status(1).
+# The argument is the name of the only files whose patterns ignore files; by default, all of git's count.
 # The environment must be that of pipeline/git/command.py; filters, which have any names, are overridden here.
 set -eu
 
@@ -47,8 +48,10 @@ changes() {
     override_filters
     look_at_all
     printf 'in %s\n' "$1"
-    found=$(git status --porcelain --no-renames --ignore-submodules=dirty --untracked-files=normal)
+    found=$(git status --porcelain --no-renames --ignore-submodules=dirty --untracked-files=no)
     printf '%s\n' "$found" | sed 's/^/change /'
+    new=$(git ls-files --others --directory --no-empty-directory "$ignoring")
+    printf '%s\n' "$new" | sed '/./s/^/change ?? /'
     modules=$(git ls-files --stage | sed -n 's/^160000 [^ ]* [0-3].//p')
     while IFS= read -r module; do
         if [ -e "$module/.git" ]; then
@@ -61,6 +64,8 @@ $modules
 END
 }
 
+ignoring=--exclude-standard
+[ -z "${1:-}" ] || ignoring=--exclude-per-directory=$1
 git rev-parse --git-dir >/dev/null
 revision=$(git rev-parse --verify --quiet HEAD) || { echo 'no commit' >&2; exit 1; }
 time=$(git log -1 --no-show-signature --format=%ct)

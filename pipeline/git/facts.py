@@ -43,6 +43,8 @@ class Facts:
         remote: web address of `origin`, without credentials; empty for a local path.
         changed: tracked files that differ from the commit, including those of submodules.
         untracked: files and directories (with `/` at their end) that are new and not ignored.
+        added: files and directories that are built in although git ignores them or they are outside the
+            checkout.
         shallow: the clone is shallow, so tags may be missing.
         default_branch: the default branch of `origin`; empty if unknown.
     """
@@ -55,13 +57,19 @@ class Facts:
     remote: str = ""
     changed: tuple[str, ...] = ()
     untracked: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
     shallow: bool = False
     default_branch: str = ""
 
     @property
     def dirty(self) -> bool:
-        """Return True if tracked files differ from the commit."""
-        return bool(self.changed)
+        """Return True if tracked files differ from the commit, or other files were added on purpose."""
+        return bool(self.changed or self.added)
+
+    @property
+    def exact(self) -> bool:
+        """Return True if what is built is nothing but files of the commit."""
+        return not (self.dirty or self.untracked)
 
     @property
     def short(self) -> str:
@@ -188,6 +196,8 @@ def differences(facts: Facts) -> list[str]:
         found.append(f"tracked files differ from commit {facts.short}: {listed(facts.changed)}")
     if facts.untracked:
         found.append(f"files that git does not track are built in too: {listed(facts.untracked)}")
+    if facts.added:
+        found.append(f"files that no clean checkout has are built in too: {listed(facts.added)}")
     return found
 
 
@@ -198,7 +208,8 @@ def require_clean(facts: Facts) -> None:
         DirtyTree: a file differs from the commit, or is new; the message names them.
     """
     found = [f"changed: {listed(facts.changed)}"] if facts.changed else []
-    found += [f"not tracked: {listed(facts.untracked)}"] if facts.untracked else []
+    extra = (*facts.untracked, *facts.added)
+    found += [f"not tracked: {listed(extra)}"] if extra else []
     if found:
         raise DirtyTree(
             f"the working tree is not what commit {facts.short} says; {'; '.join(found)}",
@@ -262,7 +273,8 @@ async def read(repository: dagger.Directory) -> Facts:
 
     git runs in a container, which takes a few seconds and is cached until the repository changes; the
     engine's git API has neither commit times nor the tags of a commit. Dagger leaves out tracked files that
-    match .gitignore. They count as changed, since the build lacks them.
+    match .gitignore. They count as changed, since the build lacks them. It does not leave out files in
+    .git/info/exclude, which count as untracked.
 
     Raises:
         NotAGitRepository: it has no `.git`, or git cannot read it.
@@ -270,6 +282,6 @@ async def read(repository: dagger.Directory) -> Facts:
     program = f"/{ASK.name}"
     asking = container(repository).with_new_file(program, ASK.read_text())
     try:
-        return parse(await asking.with_exec(["sh", program]).stdout())
+        return parse(await asking.with_exec(["sh", program, ".gitignore"]).stdout())
     except dagger.ExecError as error:
         raise explain(error.stderr, "the git repository") from error

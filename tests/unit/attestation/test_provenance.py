@@ -93,7 +93,8 @@ def test_source_from_ci_and_source_without_a_url() -> None:
     named = source(at(Event(repository="https://ci.example/me/app")))
     assert named["uri"] == f"git+https://ci.example/me/app@{REVISION}"
     assert source(at(remote="")) == {"name": "source", "digest": {"gitCommit": REVISION}}
-    assert source(at(changed=("src/main.rs",)))["annotations"] == {"dirty": True}
+    for more in ({"changed": ("src/main.rs",)}, {"added": ("x.gen.rs",)}, {"untracked": ("new.rs",)}):
+        assert source(at(**more))["annotations"] == {"dirty": True}, "more than the commit's files was built"
 
 
 def test_builder_versions_are_sorted() -> None:

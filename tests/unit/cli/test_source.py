@@ -243,6 +243,18 @@ def test_what_gitignore_names_outside_of_a_repository_is_said(tmp_path: Path) ->
     assert upload(tmp_path / "app", include_ignored=True).warnings == ()
 
 
+def test_what_no_clean_checkout_has_is_named(repo: Path, tmp_path: Path) -> None:
+    """Such an image was called clean, with the commit as its source."""
+    write(repo / ".gitignore", "*.gen.rs\ntarget\n")
+    for name in ("services/api/a.gen.rs", "docs/b.gen.rs", "services/api/target/debug/app"):
+        write(repo / name)
+    assert upload(repo / "services/api").added == ()
+    assert upload(repo / "services/api", include_ignored=True).added == ("services/api/a.gen.rs",)
+    package(tmp_path / "outside")
+    package(repo / "services/api", '[dependencies]\noutside.path = "../../../outside"\n')
+    assert upload(repo / "services/api").added == ("../outside",)
+
+
 def test_a_project_that_reaches_beyond_its_repository(repo: Path, tmp_path: Path) -> None:
     package(repo / "services/api", '[dependencies]\nbeside.path = "../../../beside"\n')
     package(repository(tmp_path / "beside"))

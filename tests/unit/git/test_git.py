@@ -1,3 +1,4 @@
+import dataclasses
 import subprocess
 from pathlib import Path
 
@@ -6,11 +7,13 @@ from repositories import EPOCH, commit, git, repository
 
 from pipeline import errors
 from pipeline.git.facts import (
+    ASK,
     Facts,
     browsable,
     differences,
     explain,
     listed,
+    parse,
     read_here,
     read_if_any,
     require_clean,
@@ -187,6 +190,31 @@ def test_what_is_built_besides_the_commit_is_named(tmp_path: Path) -> None:
     (here / "new").write_text("")
     changed, new = differences(read_here(here))
     assert changed.endswith(": first") and new.endswith(": new")
+
+
+def test_files_that_only_this_clone_ignores(tmp_path: Path) -> None:
+    """The command line leaves them out; Dagger knows only .gitignore, so a module's build has them."""
+    here = repository(tmp_path)
+    (here / ".git/info/exclude").write_text("secret.rs\n")
+    (here / "secret.rs").write_text("")
+    assert read_here(here).untracked == ()
+    ran = subprocess.run(["sh", ASK, ".gitignore"], cwd=here, capture_output=True, text=True, check=True)
+    assert parse(ran.stdout).untracked == ("secret.rs",)
+    commit(here, ".gitignore", "secret.rs\n")
+    ran = subprocess.run(["sh", ASK, ".gitignore"], cwd=here, capture_output=True, text=True, check=True)
+    assert parse(ran.stdout).untracked == ()
+
+
+def test_files_added_on_purpose_make_a_checkout_dirty(tmp_path: Path) -> None:
+    """An image built with --include-ignored was called clean."""
+    facts = read_here(repository(tmp_path))
+    assert facts.exact and not facts.dirty
+    added = dataclasses.replace(facts, added=("generated.rs",))
+    assert added.dirty and not added.exact
+    assert not dataclasses.replace(facts, untracked=("new.rs",)).exact
+    assert differences(added) == ["files that no clean checkout has are built in too: generated.rs"]
+    with pytest.raises(errors.DirtyTree, match=r"not tracked: generated\.rs"):
+        require_clean(added)
 
 
 def test_a_long_list_of_files_is_cut() -> None:
