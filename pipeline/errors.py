@@ -249,6 +249,12 @@ class RustTooOld(CompileError):
     exit_code = 36
 
 
+class NotUploaded(CompileError):
+    """The build read files of the repository that were not uploaded to the engine."""
+
+    exit_code = 37
+
+
 class VerificationError(RustMultiarchError):
     """A binary does not match its platform or the runtime image."""
 

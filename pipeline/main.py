@@ -217,6 +217,8 @@ class RustMultiarch:
     # The `.git` directory for build scripts, and its directory in the source.
     commit: dagger.Directory | None = dataclasses.field(init=False, default=None)
     commit_place: str = dataclasses.field(init=False, default="")
+    # The list of the repository's files that are not in the source.
+    absent: dagger.File | None = dataclasses.field(init=False, default=None)
     # Origins of the command line's values: names of options and of environment variables.
     origins: dict[str, str] = dataclasses.field(init=False, default_factory=dict)
 
@@ -656,6 +658,7 @@ class RustMultiarch:
             directory=self._directory,
             origin=self.situation.facts.remote if self.situation else "",
             build_secrets=self.build_secrets,
+            absent=self.absent,
         )
         commit = self.commit
         if settings.git_metadata and commit is None:

@@ -119,12 +119,13 @@ async def _run(
             .stdout()
         )
         local = packages.read(described, toolchain.SOURCE)
-        checking = build.with_plan(container, plan_file.checking(plan, local, command, target))
+        written = plan_file.checking(plan, local, command, target)
+        checking = build.with_plan(container, written, plan.request.absent)
         return await checking.with_exec(scripts.command("check.sh", *build.PLACES)).combined_output()
     except dagger.ExecError as error:
         output = printed(error)
         is_projects = otherwise.pattern and re.search(otherwise.pattern, output)
-        rows = () if is_projects else diagnostics.KNOWN_MESSAGES
+        rows = diagnostics.OWN_MESSAGES if is_projects else diagnostics.KNOWN_MESSAGES
         raise diagnostics.explain(
             output, shlex.join(command), otherwise=otherwise, suggest=natives.suggest, rows=rows
         ) from error

@@ -155,9 +155,10 @@ PLACES = (toolchain.SOURCE, toolchain.BUILD, plan_file.PATH)
 """The first arguments of compile.sh and check.sh."""
 
 
-def with_plan(container: dagger.Container, text: str) -> dagger.Container:
-    """Add the shell programs and their plan file to a container."""
-    return scripts.added(container).with_new_file(plan_file.PATH, text)
+def with_plan(container: dagger.Container, text: str, absent: dagger.File | None = None) -> dagger.Container:
+    """Add the shell programs, their plan file and the list of absent files to a container."""
+    container = scripts.added(container).with_new_file(plan_file.PATH, text)
+    return container if absent is None else container.with_mounted_file(plan_file.ABSENT, absent)
 
 
 async def compile(plan: Plan) -> dagger.Directory:
@@ -224,7 +225,7 @@ async def _compile(plan: Plan) -> dagger.Container:
         container = container.with_mounted_directory(auditable.FOLDER, sections)
         described = asked.directory(plan.request.triples[0]).file(unit_graph.METADATA)
         local = packages.read(await described.contents(), toolchain.SOURCE)
-        container = with_plan(container, plan_file.compiling(plan, local))
+        container = with_plan(container, plan_file.compiling(plan, local), plan.request.absent)
         container = with_secrets(container, plan)
         compiled = await container.with_exec(scripts.command("compile.sh", *PLACES, OUTPUT)).sync()
         for secret in plan.request.build_secrets:

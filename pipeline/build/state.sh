@@ -15,7 +15,9 @@
 #   current/environment  variables
 #   current/arguments    additional arguments of cargo
 #   current/commands     the commands
+#   current/absent       files of the repository that were not uploaded
 #   current/done         exists if that build succeeded
+#   exposed              paths of stand-ins in the working tree
 #   mentions/            for each lock file and variable: the dependencies with its name in their code
 #
 # Names start with `state_`, since any other variable may be one of the project's.
@@ -25,7 +27,7 @@ state_open() {
     state_source=$1 state_build=$2 state_plan=$3
     state_work=$state_build/src state_target=$state_build/target state_folder=$state_build/state
     state_tmp=$(mktemp -d)
-    trap 'rm -rf "$state_tmp"' EXIT
+    trap state_leave EXIT
     # The project's `build.target-dir` and `build.build-dir` would move the state out of the volume.
     export CARGO_TARGET_DIR=$state_target CARGO_BUILD_BUILD_DIR=$state_target
 }
@@ -259,6 +261,14 @@ state_judge_files() {
     fi
 }
 
+# Changed names of files that were not uploaded: code that runs at compile time may list directories.
+state_judge_absent() {
+    if cmp -s "$state_old/absent" "$state_tmp/absent"; then return 0; fi
+    state_wide
+    state_add <"$state_tmp/running"
+    state_add <"$state_tmp/wide"
+}
+
 # Changed variables: code that runs at compile time may read any of them, other code and dependencies only
 # those whose name it contains. Cargo's configuration and arguments can set variables too.
 state_judge_variables() {
@@ -354,7 +364,7 @@ state_record() {
     state_new=$(mktemp -d "$state_folder/XXXXXX")
     state_listing >"$state_new/listing"
     cp "$state_tmp/kept" "$state_new/dirt"
-    for state_name in manifest packages environment arguments commands; do
+    for state_name in manifest packages environment arguments commands absent; do
         cp "$state_tmp/$state_name" "$state_new/$state_name"
     done
     ln -sfn "${state_new##*/}" "$state_folder/next"
@@ -368,7 +378,7 @@ state_reset() {
     rm -rf "$state_folder" "$state_target" "$state_work"
     mkdir -p "$state_work" "$state_tmp/none"
     state_old=$state_tmp/none
-    for state_name in manifest listing dirt packages environment arguments commands; do
+    for state_name in manifest listing dirt packages environment arguments commands absent; do
         : >"$state_old/$state_name"
     done
 }
@@ -377,7 +387,8 @@ state_reset() {
 state_enter() {
     state_place=$1 state_old=$state_folder/current
     local state_file
-    for state_file in manifest listing dirt packages environment arguments commands; do
+    state_withdraw
+    for state_file in manifest listing dirt packages environment arguments commands absent; do
         [ -e "$state_old/$state_file" ] || { state_reset && break; }
     done
     mkdir -p "$state_work"
@@ -387,10 +398,13 @@ state_enter() {
     state_rows argument >"$state_tmp/arguments"
     sed -n '/^\(command\|word\)\t/p' "$state_plan" >"$state_tmp/commands"
     state_environment >"$state_tmp/environment"
+    state_rows absent | while IFS= read -r state_file; do state_encode <"$state_file"; done | state_sort \
+        >"$state_tmp/absent"
     state_sort "$state_old/packages" "$state_tmp/packages" >"$state_tmp/every"
     cut -f2 "$state_tmp/every" | state_sort >"$state_tmp/folders"
     awk -F'\t' '$3 == "runs" { print $2 }' "$state_tmp/every" | state_sort >"$state_tmp/running"
     state_judge_files
+    state_judge_absent
     if ! state_judge_variables; then
         state_reset
     fi
@@ -404,10 +418,107 @@ state_enter() {
     } | state_sort | state_drop
     state_synchronize
     state_record
+    state_expose
     cd "$state_work/$state_place" || exit
+}
+
+# state_expose: create a stand-in for each file that was not uploaded.
+state_expose() {
+    [ -s "$state_tmp/absent" ] || return 0
+    local state_kind
+    if [ -s "$state_tmp/running" ] && ! state_observes; then
+        echo "error: the file system of the engine does not record access times, and files were not uploaded" >&2
+        exit 1
+    fi
+    # Names that a build wrote itself are left alone.
+    sed 's/^[efx]\t//; s/^l\t\(.*\)\t.*/\1/' "$state_tmp/absent" | state_sort |
+        state_missing >"$state_folder/exposed.new"
+    sed -n 's|/[^/]*$||p' "$state_folder/exposed.new" | state_sort | state_above | state_missing \
+        >"$state_folder/exposed.folders"
+    mv "$state_folder/exposed.new" "$state_folder/exposed"
+    state_each "$state_folder/exposed.folders" mkdir -p --
+    for state_kind in e f x l; do
+        sed -n "s/^$state_kind\t//p" "$state_tmp/absent" | state_sort |
+            LC_ALL=C join -t $'\t' "$state_folder/exposed" - >"$state_tmp/exposing.$state_kind"
+    done
+    state_each "$state_tmp/exposing.e" touch --
+    cat "$state_tmp/exposing.f" "$state_tmp/exposing.x" >"$state_tmp/exposing"
+    state_each "$state_tmp/exposing" truncate -s 1 --
+    state_each "$state_tmp/exposing.x" chmod a+x --
+    while IFS=$'\t' read -r state_path state_target_of; do
+        ln -s "$(state_plain "$state_target_of")" "$state_work/$(state_plain "$state_path")"
+    done <"$state_tmp/exposing.l"
+    state_each "$state_folder/exposed" touch -h -d @1 --
+    touch "$state_tmp/exposed"
+}
+
+# state_each PATHS COMMAND...: run a command with encoded paths in the working tree as its arguments.
+state_each() {
+    sed 's|^|./|' "$1" | state_decode | (cd "$state_work" && xargs -0r "${@:2}")
+}
+
+state_plain() {
+    printf '%s\n' "$1" | state_decode | tr -d '\0'
+}
+
+# state_missing: print the encoded paths on stdin that do not exist in the working tree.
+state_missing() {
+    # shellcheck disable=SC2016
+    sed 's|^|./|' | state_decode | (cd "$state_work" && xargs -0r sh -c '
+        for path; do [ -e "$path" ] || [ -L "$path" ] || printf "%s\0" "$path"; done' sh) |
+        state_encode | sed 's|^\./||'
+}
+
+# state_above: print the encoded paths on stdin and all directories above them.
+state_above() {
+    awk '{ do if (!seen[$0]++) print; while (sub(/\/[^\/]*$/, "")) }' | state_sort
+}
+
+# state_observes: check that reading a file changes its access time.
+state_observes() {
+    echo read >"$state_folder/probe"
+    touch -d @1 "$state_folder/probe"
+    cat "$state_folder/probe" >"$state_tmp/probe"
+    [ -n "$(find "$state_folder/probe" -newerat @1)" ]
+}
+
+# Fail if a stand-in was read. The project's packages are compiled again in the next build: what they have
+# read is not what they would read in a complete checkout.
+state_unread() {
+    [ -e "$state_tmp/exposed" ] || return 0
+    state_each "$state_folder/exposed" sh -c '
+        find "$@" -maxdepth 0 -type f -size +0 -newerat @1 -print0 2>/dev/null || :' sh |
+        state_encode | sed 's|^\./||' | state_sort >"$state_tmp/read"
+    [ -s "$state_tmp/read" ] || return 0
+    echo "error: the build read files that were not uploaded: $(
+        head -n 5 "$state_tmp/read" | paste -s -d ' ' | tr '\016\017' '??'
+    )" >&2
+    cut -f1 "$state_tmp/every" | state_sort | state_drop
+    rm "$state_tmp/exposed"
+    return 1
+}
+
+# Remove the stand-ins, except those that a build has written.
+state_withdraw() {
+    [ -e "$state_folder/exposed" ] || return 0
+    state_each "$state_folder/exposed" sh -c 'find "$@" -maxdepth 0 ! -type d ! -newermt @1 -delete 2>/dev/null || :' sh
+    LC_ALL=C sort -r "$state_folder/exposed.folders" >"$state_tmp/folders.made"
+    state_each "$state_tmp/folders.made" sh -c 'rmdir --ignore-fail-on-non-empty -- "$@" 2>/dev/null || :' sh
+    rm -f "$state_folder"/exposed*
+}
+
+# At the end of the shell, also after a failed command.
+state_leave() {
+    local state_status=$?
+    set +e
+    state_unread || state_status=1
+    state_withdraw
+    rm -rf "$state_tmp"
+    exit "$state_status"
 }
 
 # Record that everything since `state_enter` succeeded.
 state_finish() {
+    state_unread || exit 1
     touch "$state_folder/current/done"
 }

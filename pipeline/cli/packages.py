@@ -7,6 +7,7 @@ configuration names programs that it would start. If a package is missed, cargo 
 from __future__ import annotations
 
 import functools
+import glob
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -112,12 +113,11 @@ def members(workspace: Path) -> list[Path]:
     patterns = [str(each) for key in ("members", "default-members") for each in _listed(table.get(key))]
     found = [workspace]
     for pattern in patterns:
-        if Path(pattern).is_absolute() or not pattern:
-            found.append(Path(pattern))
-        elif ".." in Path(pattern).parts or not re.search(r"[*?\[]", pattern):
-            found.append(_joined(workspace, pattern))
+        if re.search(r"[*?\[]", pattern):
+            matches = glob.glob(pattern, root_dir=workspace, recursive=True, include_hidden=True)  # noqa: PTH207
+            found += [_joined(workspace, match) for match in sorted(matches)]
         else:
-            found += sorted(workspace.glob(pattern))
+            found.append(_joined(workspace, pattern))
     return list(dict.fromkeys(found))
 
 
@@ -141,6 +141,22 @@ def closure(directories: Iterable[Path]) -> dict[Path, PathPackage]:
 
 def _joined(directory: Path, path: str) -> Path:
     return Path(os.path.normpath(directory / path))
+
+
+LINKS = 40
+"""The number of links that Linux follows in a path (path_resolution(7))."""
+
+
+def through_links(path: Path) -> list[Path]:
+    """Return the symbolic links of a path, each where the one before leads to, and at last the real path."""
+    found: list[Path] = []
+    while len(found) < LINKS:
+        link = next((each for each in (*reversed(path.parents), path) if each.is_symlink()), None)
+        if link is None:
+            break
+        found.append(link)
+        path = _joined(link.parent / link.readlink(), str(path.relative_to(link)))
+    return [*found, path]
 
 
 _LITERAL = re.compile(rb'"([^"\n]*\.\.(?:/[^"\n]*)?)"')
@@ -171,7 +187,7 @@ def beyond(package: PathPackage) -> tuple[set[Path], bool]:
     for entry in _read_by_cargo(package.directory):
         file = Path(entry.path)
         if entry.is_symlink():
-            found.add(file.resolve())
+            found.update(through_links(file))
         elif entry.is_file():
             text = file.read_bytes()
             found |= named_in(text, (file.parent, package.directory))

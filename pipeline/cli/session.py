@@ -26,7 +26,7 @@ from pipeline.config import request, settings
 from pipeline.config.settings import Layer, Merged, Value
 from pipeline.config.workspace import MANIFEST
 from pipeline.errors import InvalidArgument, NotAGitRepository
-from pipeline.git import ci
+from pipeline.git import absent, ci
 from pipeline.git import facts as git
 from pipeline.git.context import BuildContext
 from pipeline.main import RustMultiarch
@@ -95,8 +95,9 @@ def project_command(
         if address:
             _use(address)
         commit: list[tuple[Path, str]] = []
+        absences: list[Path] = []
         module = functools.partial(
-            _module, here, upload, commit, files, outright, opened, merged.settings.ref
+            _module, here, upload, commit, absences, files, outright, opened, merged.settings.ref
         )
         work = functools.partial(_over_project, run, module, rest)
         rows = [(target.platform, target.triple(merged.settings.libc)) for target in targets]
@@ -107,6 +108,9 @@ def project_command(
         with tempfile.TemporaryDirectory() as made:
             if merged.settings.git_metadata:
                 commit.append(source_files.commit(here, upload, Path(made)))
+            if upload.absent:
+                absences.append(Path(made) / "absent")
+                absences[0].write_bytes(absent.listed(upload.root, upload.absent))
             builders, debian = request.builders(merged.settings), [merged.settings.debian]
             answer(list(needed), work, shown, progress, builders, debian)
 
@@ -164,6 +168,7 @@ async def _module(
     here: Here,
     upload: Upload,
     commit: Sequence[tuple[Path, str]],
+    absences: Sequence[Path],
     files: Path | None,
     outright: Layer,
     opened: Mapping[str, Any],
@@ -181,6 +186,8 @@ async def _module(
     module.manifest_path = posixpath.join(upload.directory, MANIFEST)
     for path, place in commit:
         module.commit, module.commit_place = dag.host().directory(str(path)), place
+    for path in absences:
+        module.absent = dag.host().file(str(path))
     module.files = dag.host().directory(str(files)) if files else None
     # Commands that need git have checked for it before.
     with contextlib.suppress(NotAGitRepository):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -27,8 +28,15 @@ SEARCHED = (
     *(MANIFEST, LOCK, *TOOLCHAINS, *CONFIGURATIONS),
     *("rustfmt.toml", ".rustfmt.toml", "clippy.toml", ".clippy.toml"),
     *(".env", ".sqlx", "sqlx-data.json"),  # sqlx-macros, "Offline Mode", and dotenvy
+    *(".gitignore", ".gitattributes", ".ignore"),  # docs.rs/ignore
 )
 """Files that cargo, its programs and macros look for in parent directories."""
+
+LARGE = 100_000_000
+"""The size in bytes from which a repository is not uploaded whole for code that looks in parent directories.
+
+Then a build that reads a file which is not uploaded fails; see `pipeline/build/state.sh`.
+"""
 
 EVERYTHING = frozenset({"--workspace", "--all", "--package", "-p", "--exclude", "--manifest-path"})
 """Arguments of cargo that choose other packages than the settings."""
@@ -64,6 +72,8 @@ class Upload:
         missing: tracked files that are not uploaded, relative to the root.
         added: files and directories that are uploaded and that no clean checkout has: those that git ignores,
             relative to the root, and those outside the checkout, relative to its top.
+        absent: the same with the files of submodules and those that a sparse checkout leaves out; without
+            deleted files. Empty for the whole repository.
         warnings: warnings for the user.
     """
 
@@ -74,6 +84,7 @@ class Upload:
     gitignore: bool = False
     missing: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -137,35 +148,53 @@ def upload(
     configured = _configured(here)
     above = _above(here)
     root = _root(here, [*needed, *others, *above])
-    whole = whole_repository and here.top is not None
-    include = () if whole else _included(here, root, needed, others, configured)
     places = [here.workspace, *needed, *others]
-    found = _listed(here, root, places, include)
+    reached, endless = _reached(needed, configured)
+    found = _listed(here, root, places) if here.top is not None else None
+    if here.top is None:
+        reached.add(here.workspace)
+    elif endless and found and here.top.is_relative_to(root) and _size(root, found.tracked) < LARGE:
+        reached.add(here.top)
+    whole = whole_repository and here.top is not None
+    include = () if whole else _included(here, root, needed, others, reached)
+    if here.top is None:
+        found = _listed(here, root, places, include)
     listing = found or Listing()
     _check_lock(here, root, listing, include_ignored)
+    missing = _missing(listing, include)
     return Upload(
         root,
         _relative(here.directory, root),
         tuple(map(escaped, include)),
         _excluded(listing, include_ignored),
         gitignore=found is None and not include_ignored,
-        missing=_missing(listing, include),
+        missing=tuple(path for path in missing if not path.startswith(_folders(listing.modules))),
+        absent=() if whole else _absent(root, listing, missing),
         added=tuple(_added(here, root, listing, include, include_ignored)),
-        warnings=tuple(_warnings(here, root, listing, include_ignored)),
+        warnings=tuple(_warnings(here, root, listing, include, reached, include_ignored)),
     )
+
+
+def _folders(paths: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"{path}/" for path in paths)
+
+
+def _size(root: Path, paths: Iterable[str]) -> int:
+    """Return the size of files in bytes."""
+    total = 0
+    for path in paths:
+        with contextlib.suppress(OSError):
+            total += (root / path).lstat().st_size
+    return total
 
 
 def _missing(found: Listing, include: tuple[str, ...]) -> tuple[str, ...]:
-    """Return tracked files that are not uploaded, without those of submodules, which have their own index."""
-    starts, modules = (
-        tuple(f"{each}/" for each in include),
-        tuple(f"{each}/" for each in found.modules),
-    )
+    """Return tracked files that are not uploaded."""
+    folders, chosen = _folders(include), frozenset(include)
     return tuple(
         path
         for path in found.tracked
-        if not path.startswith(modules)
-        and ((include and path not in include and not path.startswith(starts)) or _NEVER.fullmatch(path))
+        if (include and path not in chosen and not path.startswith(folders)) or _NEVER.fullmatch(path)
     )
 
 
@@ -196,6 +225,13 @@ def _overlap(path: str, other: str) -> bool:
     """Return True if one path is the other, or in it."""
     one, two = f"{path.rstrip('/')}/", f"{other.rstrip('/')}/"
     return one.startswith(two) or two.startswith(one)
+
+
+def _absent(root: Path, found: Listing, missing: Iterable[str]) -> tuple[str, ...]:
+    """Return the files that a complete checkout has, and the source does not have."""
+    sparse = {path for path in found.sparse if not os.path.lexists(root / path)}
+    there = {path for path in missing if os.path.lexists(root / path)} - {*found.modules}
+    return tuple(sorted(there | sparse))
 
 
 def commit(here: Here, found: Upload, directory: Path) -> tuple[Path, str]:
@@ -236,7 +272,7 @@ def _check_manifest(here: Here) -> None:
         )
 
 
-def _listed(here: Here, root: Path, places: Iterable[Path], include: tuple[str, ...]) -> Listing | None:
+def _listed(here: Here, root: Path, places: Iterable[Path], include: tuple[str, ...] = ()) -> Listing | None:
     """List the files with git, for a project in one or several checkouts; return None without git.
 
     Raises:
@@ -261,7 +297,7 @@ def _packages(
     here: Here, settings: Settings, every: bool
 ) -> tuple[Mapping[Path, packages.PathPackage], Mapping[Path, packages.PathPackage]]:
     """Return the packages to compile, and other packages whose manifests cargo reads."""
-    patches = packages.patches(here.workspace)
+    patches = [*packages.patches(here.workspace), *_configured(here)]
     project = packages.closure([here.directory, *packages.members(here.workspace), *patches])
     words = {word.partition("=")[0] for word in settings.cargo_args}
     chosen = settings.package or here.package
@@ -332,18 +368,16 @@ def _included(
     root: Path,
     needed: Mapping[Path, packages.PathPackage],
     others: Mapping[Path, packages.PathPackage],
-    configured: set[Path],
+    reached: Iterable[Path],
 ) -> tuple[str, ...]:
     """Return the paths that a build reads, relative to the root; () for all."""
-    found, endless = _reached(needed, configured)
-    bounds = here.top or here.workspace
-    if endless and bounds.is_relative_to(root):
-        found.add(bounds)
+    found = set(reached)
     for folder in {up for each in (*needed, *others, here.directory) for up in (each, *each.parents)}:
         if folder.is_relative_to(root):
             found |= {folder / name for name in SEARCHED if (folder / name).exists()}
     found |= {file for each in others.values() for file in each.roots()}
-    paths = sorted({_relative(path, root) for path in found if path.is_relative_to(root)})
+    through = {each for path in found for each in packages.through_links(path)}
+    paths = sorted({_relative(path, root) for path in through if path.is_relative_to(root)})
     kept: list[str] = []
     for path in paths:
         if not any(path.startswith(f"{outer}/") for outer in kept):
@@ -426,7 +460,14 @@ def _parents(path: str) -> list[str]:
     return ["/".join(parts[:end]) for end in range(1, len(parts))]
 
 
-def _warnings(here: Here, root: Path, found: Listing, include_ignored: bool) -> Iterable[str]:
+def _warnings(
+    here: Here,
+    root: Path,
+    found: Listing,
+    include: tuple[str, ...],
+    reached: Iterable[Path],
+    include_ignored: bool,
+) -> Iterable[str]:
     outside = here.top is not None and root != here.top
     if outside:
         yield f"the project reaches beyond its git repository {here.top}: a clean checkout has less"
@@ -435,6 +476,29 @@ def _warnings(here: Here, root: Path, found: Listing, include_ignored: bool) -> 
         yield f"there is no git repository, so .gitignore is applied; not uploaded: {listed(left)}"
     if kept := [path for path in found.tracked if _NEVER.fullmatch(path)]:
         yield f"git tracks private files, which are not uploaded: {listed(kept)}"
+    chosen, folders = frozenset(include), _folders(include)
+    sent = [path for path in found.tracked if not include or path in chosen or path.startswith(folders)]
+    sparse, large = {*found.sparse}, {*found.large}
+    if lacking := [path for path in sent if path in sparse and not os.path.lexists(root / path)]:
+        yield f"packages lack files that the sparse checkout leaves out: {listed(lacking)}; " + (
+            "add them with `git sparse-checkout add`"
+        )
+    if pointers := [path for path in sent if path in large and _is_pointer(root / path)]:
+        yield f"files of git-lfs are only pointers: {listed(pointers)}; fetch them with `git lfs pull`"
+    if far := sorted(str(path) for path in reached if not path.is_relative_to(root) and path.exists()):
+        yield f"links and paths lead out of the source, which the builder does not have: {listed(far)}"
+
+
+_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+def _is_pointer(file: Path) -> bool:
+    """Return True if a file has git-lfs's pointer instead of its content (git-lfs, docs/spec.md)."""
+    try:
+        with file.open("rb") as opened:
+            return opened.read(len(_POINTER)) == _POINTER
+    except OSError:
+        return False
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -13,9 +13,13 @@ from pipeline.git import command
 
 _IGNORED = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
 _UNTRACKED = ("ls-files", "-z", "--others", "--exclude-standard", "--directory", "--no-empty-directory")
-_TRACKED = ("ls-files", "-z", "--stage")
-_MODULE = "160000 "
-"""The start of a submodule's entry (git-ls-files(1), `--stage`)."""
+_TRACKED = ("ls-files", "-z", "--stage", "-t")
+_MODULE = " 160000 "
+"""A part of a submodule's entry (git-ls-files(1), `--stage`)."""
+
+_LARGE = ("ls-files", "-z", "--", ":(top,attr:filter=lfs)")
+_NOT_CHECKED_OUT = "S "
+"""The start of the entry of a file that a sparse checkout leaves out (git-ls-files(1), `-t`)."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +31,16 @@ class Listing:
         untracked: files and directories that are neither ignored nor tracked.
         tracked: tracked files, including submodules and their files.
         modules: the submodules.
+        sparse: tracked files that a sparse checkout leaves out.
+        large: files that git-lfs keeps, or their pointers.
     """
 
     ignored: tuple[str, ...] = ()
     untracked: tuple[str, ...] = ()
     tracked: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
+    sparse: tuple[str, ...] = ()
+    large: tuple[str, ...] = ()
 
 
 def listing(top: Path, within: Sequence[str] = ()) -> Listing:
@@ -74,12 +82,13 @@ def joined(listings: Iterable[Listing]) -> Listing:
 
 
 def _columns(listing: Listing) -> tuple[tuple[str, ...], ...]:
-    return listing.ignored, listing.untracked, listing.tracked, listing.modules
+    return listing.ignored, listing.untracked, listing.tracked, listing.modules, listing.sparse, listing.large
 
 
 def _listed(options: Sequence[str], top: Path, within: Sequence[str] = ()) -> Listing:
-    def ask(words: Sequence[str]) -> list[str]:
-        paths = ["--", *(f":(top,literal){path}" for path in within)] if within else []
+    paths = ["--", *(f":(top,literal){path}" for path in within)] if within else []
+
+    def ask(words: Sequence[str], paths: Sequence[str] = paths) -> list[str]:
         ran = command.run(["git", *options, *words, *paths], top)
         _check(ran.returncode, ran.stderr, top)
         return list(filter(None, ran.stdout.split("\0")))
@@ -89,7 +98,9 @@ def _listed(options: Sequence[str], top: Path, within: Sequence[str] = ()) -> Li
         _outermost(ask(_IGNORED)),
         _outermost(ask(_UNTRACKED)),
         tuple(path for _, path in entries),
-        tuple(path for about, path in entries if about.startswith(_MODULE)),
+        tuple(path for about, path in entries if _MODULE in about),
+        tuple(path for about, path in entries if about.startswith(_NOT_CHECKED_OUT)),
+        () if options else tuple(ask(_LARGE, ())),
     )
 
 

@@ -15,6 +15,7 @@ from pipeline.errors import (
     LinkError,
     LockOutOfDate,
     MissingCredentials,
+    NotUploaded,
     RustMultiarchError,
     RustTooOld,
     UnknownFeature,
@@ -65,7 +66,19 @@ _LD = r"(?:\S*/)?(?:[\w-]+-)?(?:ld|lld|rust-lld|mold)(?:\.\w+)?: (?:error: |fata
 _MARKER = r"<<<<<<<|=======|>>>>>>>|\|\|\|\|\|\|\|"
 
 # fmt: off
+OWN_MESSAGES: tuple[KnownMessage, ...] = (
+    KnownMessage(r"^error: the build read files that were not uploaded: (?P<name>[^\n]+)",
+            NotUploaded, "the build read files outside of its packages, which were not uploaded: {name}",
+            "pass --whole-repository; private keys are never uploaded, and what a sparse checkout leaves out "
+            "has to be checked out first", COMPILE),
+    KnownMessage(r"^error: the file system of the engine does not record access times",
+            NotUploaded, "only a part of the repository was uploaded, and this engine cannot see if more "
+            "is read", "pass --whole-repository", COMPILE),
+)
+"""Messages of `pipeline/build/state.sh`."""
+
 KNOWN_MESSAGES: tuple[KnownMessage, ...] = (
+    *OWN_MESSAGES,
     KnownMessage(r"^error: (?:the )?(?:lock file|Cargo\.lock).*needs? to be updated but --locked was passed"
             r"|^error: cannot (?:update|create) the lock file .* because --locked was passed",
             LockOutOfDate, "Cargo.lock does not match the manifests",

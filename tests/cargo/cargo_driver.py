@@ -46,11 +46,17 @@ def plan(
     profile: str = "dev",
     arguments: Sequence[str] = (),
     state: Any = None,
+    absent: Any = None,
 ) -> Plan:
     choice = Choice(profile=profile, arguments=tuple(arguments))
     found = tuple(Binary(name, name, "0.1.0") for name in binaries)
     request = BuildRequest(
-        UNSET, (target(),), choice, build_args=tuple(sorted((variables or {}).items())), state=state
+        UNSET,
+        (target(),),
+        choice,
+        build_args=tuple(sorted((variables or {}).items())),
+        state=state,
+        absent=absent,
     )
     commands = planning.build_commands(request, found, (Needs(),))
     return Plan(request, "1", UNSET, UNSET, UNSET, Project(()), found, commands, (Needs(),))
@@ -82,10 +88,16 @@ class Volume:
         return self.folder / "output"
 
     def build(
-        self, source: Path, built: Plan, killed_after: float | None = None, tools: str = ENVIRONMENT["PATH"]
+        self,
+        source: Path,
+        built: Plan,
+        killed_after: float | None = None,
+        tools: str = ENVIRONMENT["PATH"],
+        place: str = "",
     ) -> Done:
         """Build a source; optionally kill all processes after some seconds."""
-        text = plan_file.compiling(built, described(source))
+        built = _placed(built, place)
+        text = plan_file.compiling(built, described(source, place))
         sections = self.folder / "sections"
         for binary in built.binaries:
             path = sections / triple() / binary.name
@@ -96,9 +108,11 @@ class Volume:
         text = text.replace("archive\t", f"archive\t{self.folder}")
         return self._run("compile.sh", source, text, built, killed_after, tools)
 
-    def check(self, source: Path, built: Plan, words: Sequence[str]) -> Done:
+    def check(self, source: Path, built: Plan, words: Sequence[str], place: str = "") -> Done:
         """Run a cargo command on a source."""
-        return self._run("check.sh", source, plan_file.checking(built, described(source), words), built)
+        built = _placed(built, place)
+        text = plan_file.checking(built, described(source, place), words)
+        return self._run("check.sh", source, text, built)
 
     def _run(
         self,
@@ -111,8 +125,10 @@ class Volume:
     ) -> Done:
         self.state.mkdir(parents=True, exist_ok=True)
         subprocess.run(["rm", "-rf", str(self.output)], check=True)
-        written = self.folder / "plan.tsv"
-        written.write_text(text)
+        written, absent = self.folder / "plan.tsv", self.folder / "absent"
+        written.write_text(text.replace(plan_file.ABSENT, str(absent)))
+        if built.request.absent is not None:
+            absent.write_bytes(built.request.absent)  # type: ignore[arg-type]
         process = subprocess.Popen(
             ["bash", str(HERE / name), str(source), str(self.state), str(written), str(self.output)],
             env={**ENVIRONMENT, "PATH": tools, **dict(built.request.build_args)},
@@ -134,10 +150,14 @@ class Volume:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def described(source: Path) -> tuple[packages.Local, ...]:
+def _placed(built: Plan, place: str) -> Plan:
+    return replace(built, request=replace(built.request, directory=place))
+
+
+def described(source: Path, place: str = "") -> tuple[packages.Local, ...]:
     done = subprocess.run(
         [*packages.COMMAND, "--offline"],
-        cwd=source,
+        cwd=source / place,
         env=ENVIRONMENT,
         capture_output=True,
         text=True,

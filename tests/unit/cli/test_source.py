@@ -1,5 +1,6 @@
 """Test the upload to an engine: of the files of a clean clone and new files, those that a build needs."""
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,10 @@ import pytest
 from repositories import git, repository
 
 from pipeline import errors
-from pipeline.cli import source
+from pipeline.cli import packages, source
 from pipeline.cli.source import Upload
 from pipeline.config.settings import Settings
+from pipeline.git import absent
 
 
 def write(path: Path, text: str = "") -> None:
@@ -314,3 +316,162 @@ def test_without_a_repository_there_is_no_commit(tmp_path: Path) -> None:
     here = source.find(tmp_path / "app")
     with pytest.raises(errors.NotAGitRepository, match="--git-metadata"):
         source.commit(here, source.upload(here, Settings()), tmp_path)
+
+
+def test_the_other_tracked_files_have_stand_ins_in_the_build(repo: Path) -> None:
+    write(repo / "untracked.txt")
+    write(repo / "docs/deleted.md")
+    git(repo, "add", "docs")
+    (repo / "docs/deleted.md").unlink()
+    (repo / "docs/link").symlink_to("film.mp4")
+    git(repo, "add", "docs/link")
+    found = upload(repo / "services/api")
+    assert {"README.md", "docs/film.mp4", "docs/link", "services/web/static/film.mp4"} <= set(found.absent)
+    assert not {"untracked.txt", "docs/deleted.md", "Cargo.toml", "services/api/Cargo.toml"} & set(
+        found.absent
+    )
+    assert upload(repo / "services/api", whole_repository=True).absent == ()
+
+
+def test_a_list_of_stand_ins(tmp_path: Path) -> None:
+    write(tmp_path / "a b")
+    write(tmp_path / "b", "text")
+    write(tmp_path / "c", "text")
+    (tmp_path / "c").chmod(0o755)
+    (tmp_path / "d").symlink_to("a b")
+    listed = absent.listed(tmp_path, ["d", "c", "gone", "b", "a b"])
+    assert listed == b"e\3a b\0f\3b\0x\3c\0l\3d\3a b\0f\3gone\0"
+    write(tmp_path / "b", "longer text")
+    assert absent.listed(tmp_path, ["d", "c", "gone", "b", "a b"]) == listed
+
+
+def test_a_large_repository_is_not_uploaded_for_code_that_may_look_anywhere(repo: Path) -> None:
+    write(repo / "services/api/build.rs", "dir.ancestors()")
+    assert upload(repo / "services/api").include == ()
+    os.truncate(repo / "docs/film.mp4", source.LARGE)
+    found = upload(repo / "services/api")
+    assert "docs" not in found.include and "docs/film.mp4" in found.absent
+
+
+def test_members_above_the_root_and_in_hidden_directories(tmp_path: Path) -> None:
+    made = repository(tmp_path / "repo")
+    write(made / "root/Cargo.toml", '[workspace]\nmembers = ["../libs/*", ".hidden/*", "deep/**/leaf"]\n')
+    for each in ("libs/one", "libs/two", "root/.hidden/three", "root/deep/er/leaf"):
+        package(made / each, 'workspace = "../../root"\n' if each.startswith("libs") else "")
+    git(made, "add", ".")
+    include = set(upload(made / "root").include)
+    assert include == {"libs/one", "libs/two", "root"}, "the manifests in libs name the directory root"
+    found = {str(each.relative_to(made)) for each in packages.members(made / "root")}
+    assert found >= {"libs/one", "libs/two", "root/.hidden/three", "root/deep/er/leaf"}
+
+
+def test_patches_in_cargos_configuration_with_their_own_dependencies(repo: Path) -> None:
+    write(repo / ".cargo/config.toml", "[patch.crates-io]\nserde = { path = 'patched/serde' }\n")
+    package(repo / "patched/serde", "[dependencies]\nfurther.path = '../further'\n")
+    package(repo / "patched/further")
+    assert {"patched/serde", "patched/further"} <= set(upload(repo / "services/api").include)
+
+
+def test_every_link_on_the_way_is_uploaded(repo: Path) -> None:
+    write(repo / "protos/v1/a.proto")
+    write(repo / "links/x")
+    (repo / "links/current").symlink_to("../protos/v1")
+    (repo / "services/api/protos").symlink_to("../../links/current")
+    package(repo / "real/lib")
+    (repo / "lib").symlink_to("real")
+    package(repo / "services/api", "[dependencies]\nlib.path = '../../lib/lib'\n")
+    (repo / ".cargo").rename(repo / "configuration")
+    (repo / ".cargo").symlink_to("configuration")
+    git(repo, "add", ".")
+    include = set(upload(repo / "services/api").include)
+    assert include >= {"links/current", "protos/v1", "lib", "real/lib", ".cargo", "configuration/config.toml"}
+
+
+def test_links_in_a_circle_end(repo: Path) -> None:
+    (repo / "services/api/one").symlink_to("two")
+    (repo / "services/api/two").symlink_to("one")
+    assert "services/api" in upload(repo / "services/api").include
+
+
+def test_a_link_out_of_the_repository_is_warned_about(repo: Path, tmp_path: Path) -> None:
+    write(tmp_path / "elsewhere/data")
+    (repo / "services/api/data").symlink_to(tmp_path / "elsewhere/data")
+    (warning,) = upload(repo / "services/api").warnings
+    assert str(tmp_path / "elsewhere/data") in warning
+
+
+def test_without_a_repository_the_workspace_is_uploaded(tmp_path: Path) -> None:
+    write(tmp_path / "top/Cargo.toml", '[workspace]\nmembers = ["api"]\n')
+    package(tmp_path / "top/api")
+    write(tmp_path / "top/VERSION", "1")
+    found = upload(tmp_path / "top/api")
+    assert (found.root, found.directory, found.include) == (tmp_path / "top", "api", ())
+
+
+def test_a_sparse_checkout(repo: Path) -> None:
+    write(repo / "services/api/data/big.bin", "big")
+    git(repo, "add", ".")
+    git(repo, "commit", "--quiet", "--message", "all")
+    git(repo, "sparse-checkout", "set", "--no-cone", "/*", "!/services/api/data/", "!/docs/")
+    assert not (repo / "services/api/data").exists()
+    found = upload(repo / "services/api")
+    (warning,) = found.warnings
+    assert "services/api/data/big.bin" in warning and "git sparse-checkout add" in warning
+    assert {"services/api/data/big.bin", "docs/film.mp4"} <= set(found.absent)
+    git(repo, "sparse-checkout", "add", "/services/api/data/")
+    assert upload(repo / "services/api").warnings == ()
+
+
+def test_pointers_of_git_lfs(repo: Path) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
+    write(repo / ".gitattributes", "*.bin filter=lfs\n")
+    write(repo / "services/api/model.bin", pointer)
+    write(repo / "docs/other.bin", pointer)
+    write(repo / "services/api/text.md", pointer)
+    git(repo, "add", ".")
+    (warning,) = upload(repo / "services/api").warnings
+    assert "services/api/model.bin" in warning and "git lfs pull" in warning
+    assert "other.bin" not in warning and "text.md" not in warning
+    write(repo / "services/api/model.bin", "content")
+    assert upload(repo / "services/api").warnings == ()
+
+
+def test_a_worktree(repo: Path, tmp_path: Path) -> None:
+    git(repo, "commit", "--quiet", "--message", "all")
+    git(repo, "worktree", "add", "--quiet", str(tmp_path / "tree"))
+    main, tree = upload(repo / "services/api"), upload(tmp_path / "tree/services/api")
+    assert (tree.root, tree.include, tree.absent) == (tmp_path / "tree", main.include, main.absent)
+    made, _ = source.commit(source.find(tmp_path / "tree/services/api"), tree, tmp_path / "made")
+    assert git(repo, f"--git-dir={made}", "rev-parse", "HEAD") == git(repo, "rev-parse", "HEAD")
+
+
+def test_a_submodule(repo: Path, tmp_path: Path) -> None:
+    package(repository(tmp_path / "lib"))
+    write(tmp_path / "lib/notes.md", "x")
+    write(tmp_path / "lib/Cargo.toml", '[package]\nname = "lib"\n')
+    git(tmp_path / "lib", "add", ".")
+    git(tmp_path / "lib", "commit", "--quiet", "--message", "all")
+    git(repo, "submodule", "--quiet", "add", str(tmp_path / "lib"), "third/lib")
+    found = upload(repo / "services/api")
+    assert "third/lib/notes.md" in found.absent and "third/lib" not in found.absent
+    package(repo / "services/api", "[dependencies]\nlib.path = '../../third/lib'\n")
+    found = upload(repo / "services/api")
+    assert "third/lib" in found.include and "third/lib/notes.md" not in found.absent
+
+
+def test_attributes_change_nothing(repo: Path) -> None:
+    """`git archive` would leave out `export-ignore`, and a checkout has its line ends as they are on disk."""
+    write(repo / ".gitattributes", "*.rs export-ignore ident eol=crlf\n")
+    write(repo / "services/api/src/main.rs", "fn main() {}\r\n// $Id$\r\n")
+    found = upload(repo / "services/api")
+    assert "services/api" in found.include
+    assert not [each for each in found.exclude if "main.rs" in each]
+
+
+def test_names_that_differ_in_case_only(repo: Path) -> None:
+    write(repo / ".gitignore", "DATA.txt\n")
+    write(repo / "services/api/data.txt")
+    write(repo / "services/api/DATA.txt")
+    git(repo, "add", ".")
+    exclude = upload(repo / "services/api").exclude
+    assert "services/api/DATA.txt" in exclude and "services/api/data.txt" not in exclude

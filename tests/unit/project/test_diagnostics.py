@@ -60,6 +60,10 @@ DEPENDENCY = (
 # What cargo, rustc and ld print, each reproduced by hand: the phase, the output, the error, words of what is
 # wrong and of what to do.
 SAID: list[tuple[Phase, str, type[errors.RustMultiarchError], str, str]] = [
+    (Phase.COMPILE, "error: the build read files that were not uploaded: VERSION docs/a.md",
+     errors.NotUploaded, "not uploaded: VERSION docs/a.md", "--whole-repository"),
+    (Phase.COMPILE, "error: the file system of the engine does not record access times, and files were not uploaded",
+     errors.NotUploaded, "cannot see if more is read", "--whole-repository"),
     (Phase.FETCH, "error: the lock file /s/Cargo.lock needs to be updated but --locked was passed to prevent this",
      errors.LockOutOfDate, "does not match the manifests", "commit Cargo.lock"),
     (Phase.FETCH, "error: cannot update the lock file /s/Cargo.lock because --locked was passed",
