@@ -24,6 +24,7 @@ from pipeline.config.request import BuildRequest
 from pipeline.config.settings import Files, InEngine
 from pipeline.config.workspace import Location
 from pipeline.errors import (
+    BaseImageUnavailable,
     CompileError,
     InvalidManifest,
     LockMissing,
@@ -104,15 +105,27 @@ async def plan(request: BuildRequest) -> Plan:
         ProjectError: see `selection.choose` and `diagnostics.explain`.
         MissingCredentials: see `diagnostics.explain`.
         BaseImageUnavailable: the Rust version has no image.
+        RustTooOld: a crate requires a newer Rust, and the request or the project chooses this one.
         UnusableContainer: see `custom_containers.adopt`.
     """
+    compiler = await _compiler(request)
+    try:
+        return await _plan(request, compiler)
+    except _Needed as needed:
+        newer = await _newer(request, compiler, needed)
+    try:
+        return await _plan(request, newer)
+    except _Needed as needed:
+        raise _too_old(needed, request, newer) from None
+
+
+async def _plan(request: BuildRequest, compiler: _Compiler) -> Plan:
     zig.check(request.targets, request.libc, request.glibc, request.debian.glibc)
     _check_target_packages(request)
     events.enter("reading the project")
     files = InEngine(request.source)
     location = await workspace.find(files, request.directory)
     lock = await _read_lock(files, location)
-    compiler = await _compiler(request)
     native = compiler.container
     project, read = await _described(request, native)
     choose = selection.named if request.tests else selection.choose
@@ -141,6 +154,20 @@ async def plan(request: BuildRequest) -> Plan:
         compiler.warnings,
         lock,
     )
+
+
+class _Needed(Exception):
+    """Crates require a newer Rust than the compiler's.
+
+    Attributes:
+        newer: the crates, the one that requires the newest Rust first.
+        rustc: the compiler's version.
+    """
+
+    def __init__(self, newer: Sequence[Declared], rustc: str) -> None:
+        super().__init__()
+        self.newer = newer
+        self.rustc = rustc
 
 
 @dataclass(frozen=True)
@@ -183,6 +210,25 @@ async def _compiler(request: BuildRequest) -> _Compiler:
     used = releases.RUST
     warning = f"{pinned.file} asks for {rust}, which cannot be installed here: Rust {used} is used instead"
     return _Compiler(used, await _installed(used, pinned, request.debian), pinned, (warning,))
+
+
+async def _newer(request: BuildRequest, compiler: _Compiler, needed: _Needed) -> _Compiler:
+    """Return the Rust that the crates require, unless the request or the project chooses another.
+
+    Raises:
+        RustTooOld: it is chosen, or the required version has no image.
+    """
+    if request.builder is not None or request.rust or compiler.pinned.channel:
+        raise _too_old(needed, request, compiler)
+    first = needed.newer[0]
+    try:
+        container = await _installed(first.rust, compiler.pinned, request.debian)
+    except BaseImageUnavailable as error:
+        raise _too_old(needed, request, compiler, error.output) from error
+    warning = (
+        f"{first.name} {first.version} needs Rust {first.rust}, which is used instead of {compiler.rust}"
+    )
+    return replace(compiler, rust=first.rust, container=container, warnings=(*compiler.warnings, warning))
 
 
 async def _installed(rust: str, pinned: Toolchain, release: Release) -> dagger.Container:
@@ -369,7 +415,7 @@ async def _examine(
     """Return the needs of the native dependencies, and check that every crate supports this Rust.
 
     Raises:
-        RustTooOld: a crate requires a newer Rust.
+        _Needed: a crate requires a newer Rust.
     """
     packages = ["--workspace"] if request.tests else selection.package_arguments(binaries, lock)
     chosen = [*packages, *selection.feature_arguments(request.choice), *request.choice.everywhere]
@@ -393,21 +439,22 @@ async def _examine(
         ) from error
     newer = rust_version.too_new(found.declared, found.rustc, found.crates)
     if newer and rust_version.IGNORE not in request.choice.arguments:
-        raise _too_old(newer, found.rustc, request, compiler)
+        raise _Needed(newer, found.rustc)
     return found.needs
 
 
-def _too_old(newer: Sequence[Declared], rustc: str, request: BuildRequest, compiler: _Compiler) -> RustTooOld:
+def _too_old(needed: _Needed, request: BuildRequest, compiler: _Compiler, output: str = "") -> RustTooOld:
     """Return the error for packages that need a newer Rust."""
-    wanted = newer[0].rust
+    wanted = needed.newer[0].rust
     fix = f"pass --rust-version {wanted}"
     if request.builder is not None:
         fix = f"hand in a builder with Rust {wanted}"
     elif compiler.pinned.is_version:
         fix = f"write {wanted} into {compiler.pinned.file}, or {fix}"
     return RustTooOld(
-        f"Rust {rustc} is too old: "
-        + ", ".join(f"{each.name} {each.version} needs {each.rust}" for each in newer),
+        f"Rust {needed.rustc} is too old: "
+        + ", ".join(f"{each.name} {each.version} needs {each.rust}" for each in needed.newer),
         where="rust-version",
         fix=f"{fix}; of a dependency, `cargo update --package NAME --precise VERSION` takes an older release",
+        output=output,
     )

@@ -11,12 +11,13 @@ import pytest
 from pipeline import releases
 from pipeline.build import plan
 from pipeline.config.request import BuildRequest
-from pipeline.errors import BaseImageUnavailable, CompileError, InvalidManifest
+from pipeline.errors import BaseImageUnavailable, CompileError, InvalidManifest, RustTooOld
 from pipeline.project.rust_version import Declared
 from pipeline.releases import DEFAULT, RELEASES
 from pipeline.targets import select
 from pipeline.toolchain import builder as toolchain
-from pipeline.toolchain.channel import Toolchain
+from pipeline.toolchain import channel
+from pipeline.toolchain.channel import DEFAULT, Toolchain
 
 pytestmark = pytest.mark.anyio
 NIGHTLY = '[toolchain]\nchannel = "nightly"\n'
@@ -143,6 +144,40 @@ async def test_an_image_that_cannot_be_pulled_and_a_file_that_cannot_be_followed
         await compiler('[toolchain]\nchannel = "esp"')
 
 
+NEEDED = plan._Needed([Declared("ahead", "0.1.0", "1.199"), Declared("b", "2.0.0", "1.99")], "1.96.0")
+
+
+async def test_the_rust_that_a_crate_declares_is_used_and_said(rustup: dict[str, Any]) -> None:
+    used = await compiler('[toolchain]\ncomponents = ["rust-src"]\n')
+    found = await plan._newer(request(), used, NEEDED)
+    assert found.rust == "1.199" and rustup["asked"][-1] == ("1.199", ("rust-src",), ())
+    assert found.warnings == ("ahead 0.1.0 needs Rust 1.199, which is used instead of 1.96",)
+
+
+@pytest.mark.parametrize(
+    ("text", "more"),
+    [
+        ('[toolchain]\nchannel = "1.85"\n', {}),
+        (NIGHTLY, {}),
+        ("", {"rust": "1.90"}),
+        ("", {"builder": SimpleNamespace()}),
+    ],
+)
+async def test_a_chosen_rust_is_not_replaced(rustup: dict[str, Any], text: str, more: dict[str, Any]) -> None:
+    pinned = channel.read(text, "rust-toolchain.toml") if text else DEFAULT
+    used = plan._Compiler("1.90", SimpleNamespace(), pinned)  # type: ignore[arg-type]
+    with pytest.raises(RustTooOld):
+        await plan._newer(request(text, **more), used, NEEDED)
+    assert rustup["asked"] == []
+
+
+async def test_a_declared_rust_without_an_image_is_named(rustup: dict[str, Any]) -> None:
+    rustup["fails"]["1.199"] = failed(dagger.QueryError)
+    with pytest.raises(RustTooOld, match=r"ahead 0\.1\.0 needs 1\.199") as raised:
+        await plan._newer(request(), await compiler(), NEEDED)
+    assert "no such thing" in raised.value.output
+
+
 @pytest.mark.parametrize(
     ("more", "pinned", "fix"),
     [
@@ -152,8 +187,7 @@ async def test_an_image_that_cannot_be_pulled_and_a_file_that_cannot_be_followed
     ],
 )
 def test_too_old_a_rust_names_what_helps(more: dict[str, Any], pinned: Toolchain, fix: str) -> None:
-    newer = [Declared("ahead", "0.1.0", "1.199"), Declared("b", "2.0.0", "1.99")]
     used = plan._Compiler("1.96", SimpleNamespace(), pinned)  # type: ignore[arg-type]
-    error = plan._too_old(newer, "1.96.0", request(**more), used)
+    error = plan._too_old(NEEDED, request(**more), used)
     assert error.what == "Rust 1.96.0 is too old: ahead 0.1.0 needs 1.199, b 2.0.0 needs 1.99"
     assert error.fix.startswith(fix) and error.exit_code == 36
