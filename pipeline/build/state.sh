@@ -443,7 +443,7 @@ state_expose() {
     done
     state_each "$state_tmp/exposing.e" touch --
     cat "$state_tmp/exposing.f" "$state_tmp/exposing.x" >"$state_tmp/exposing"
-    state_each "$state_tmp/exposing" truncate -s 1 --
+    state_each "$state_tmp/exposing" sh -c 'echo "a file that was not uploaded" | tee -- "$@" >/dev/null' sh
     state_each "$state_tmp/exposing.x" chmod a+x --
     while IFS=$'\t' read -r state_path state_target_of; do
         ln -s "$(state_plain "$state_target_of")" "$state_work/$(state_plain "$state_path")"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import dagger
 import typer
 from dagger import dag
 
@@ -164,6 +165,16 @@ async def _over_project(
     return await run(await module(), **rest)
 
 
+def directory(upload: Upload) -> dagger.Directory:
+    """Return the source in the engine."""
+    return dag.host().directory(
+        str(upload.root),
+        include=list(upload.include) or None,
+        exclude=list(upload.exclude),
+        gitignore=upload.gitignore,
+    )
+
+
 async def _module(
     here: Here,
     upload: Upload,
@@ -175,13 +186,7 @@ async def _module(
     ref: str,
 ) -> RustMultiarch:
     """Create the module with the options, inside its engine session."""
-    directory = dag.host().directory(
-        str(upload.root),
-        include=list(upload.include) or None,
-        exclude=list(upload.exclude),
-        gitignore=upload.gitignore,
-    )
-    module = RustMultiarch(source=directory, **{name: each.value for name, each in outright.items()})
+    module = RustMultiarch(source=directory(upload), **{name: each.value for name, each in outright.items()})
     module.origins = {name: each.origin for name, each in outright.items()}
     module.manifest_path = posixpath.join(upload.directory, MANIFEST)
     for path, place in commit:

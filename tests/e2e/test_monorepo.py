@@ -1,0 +1,111 @@
+"""Test builds of a service in a large repository: what is uploaded, and that the rest is not missed."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import dagger
+import pytest
+from crates import LOCK, MANIFEST
+from repositories import git, repository
+from test_cli import run
+
+from pipeline.cli import session as cli_session
+from pipeline.cli import source
+from pipeline.config.settings import Settings
+from pipeline.toolchain.builder import rust_image
+
+pytestmark = pytest.mark.anyio
+
+MEGABYTE = 1_000_000
+SERVICE, REST = 5 * MEGABYTE, 2_000 * MEGABYTE
+BUILD = """
+fn main() {
+    let top = std::path::PathBuf::from("../".repeat(2));
+    let listed = std::fs::read_dir(top.join("docs")).map(|them| them.count()).unwrap_or(0);
+    let read = match std::env::var("READ") {
+        Ok(name) => std::fs::read_to_string(top.join(name)).unwrap_or("fallback".into()),
+        Err(_) => "unread".into(),
+    };
+    println!("cargo:rustc-env=SAID={listed} {read}");
+}
+"""
+
+
+@pytest.fixture
+def monorepo(tmp_path: Path) -> Path:
+    """Make a repository of 2 GB, in which a service has 5 MB."""
+    made = repository(tmp_path / "monorepo")
+    service = made / "services/api"
+    (service / "src").mkdir(parents=True)
+    (service / "Cargo.toml").write_text(MANIFEST.format(name="api"))
+    (service / "Cargo.lock").write_text(LOCK.format(name="api"))
+    (service / "build.rs").write_text(BUILD)
+    (service / "src/main.rs").write_text('fn main() { println!("{}", env!("SAID")) }\n')
+    (service / "data.bin").write_bytes(os.urandom(SERVICE))
+    (made / "docs").mkdir()
+    for name in ("a.md", "b.md", "film.mp4"):
+        (made / "docs" / name).touch()
+    (made / "VERSION").write_text("7")
+    git(made, "add", ".")
+    # Its size is on disk, and git has not stored it.
+    os.truncate(made / "docs/film.mp4", REST)
+    return made
+
+
+async def test_the_service_is_uploaded_and_nothing_else(session: dagger.Client, monorepo: Path) -> None:
+    found = source.upload(source.find(monorepo / "services/api"), Settings())
+    uploaded = cli_session.directory(found)
+    measuring = session.container().from_(rust_image("1.96")).with_mounted_directory("/source", uploaded)
+    measured = await measuring.with_exec(["du", "--apparent-size", "-sb", "/source"]).stdout()
+    size = int(measured.split()[0])
+    assert SERVICE < size < SERVICE + MEGABYTE
+
+
+def test_files_that_were_not_uploaded_are_there_by_name_and_never_by_content(
+    engine: object, monorepo: Path, tmp_path: Path
+) -> None:
+    def binary(*words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        common = ("binary", "--platform", "linux/amd64", "--output", tmp_path / "out")
+        return run(*common, "services/api", *words, cwd=monorepo, code=code)
+
+    def prints() -> str:
+        return subprocess.run(
+            [tmp_path / "out/linux-amd64/api"], capture_output=True, text=True, check=True
+        ).stdout
+
+    binary()
+    assert prints() == "3 unread\n"
+    refused = binary("--build-arg", "READ=VERSION", code=37)
+    assert "not uploaded: VERSION" in refused.stderr and "--whole-repository" in refused.stderr
+    os.truncate(monorepo / "docs/film.mp4", 0)
+    binary("--build-arg", "READ=VERSION", "--whole-repository")
+    assert prints() == "3 7\n"
+
+
+RUSTC = """#!/bin/sh
+case "$*" in
+--version | -vV | "-v -V") rustc-1.96 "$@" | sed 's/1\\.96\\.[0-9]*/1.97.0/' ;;
+*) exec rustc-1.96 "$@" ;;
+esac
+"""
+
+
+async def test_the_rust_that_a_package_declares(
+    session: dagger.Client, loopback: str, monorepo: Path, tmp_path: Path
+) -> None:
+    manifest = monorepo / "services/api/Cargo.toml"
+    manifest.write_text(manifest.read_text().replace("edition", 'rust-version = "1.97"\nedition'))
+    command = ("binary", "--platform", "linux/amd64", "--output", tmp_path / "out", "services/api")
+    default = session.container().from_(rust_image("1.96"))
+    rustc = (await default.with_exec(["sh", "-c", "realpath $(command -v rustc)"]).stdout()).strip()
+    other = default.with_exec(["mv", rustc, f"{Path(rustc).parent}/rustc-1.96"])
+    other = other.with_new_file(rustc, RUSTC, permissions=0o755).with_env_variable("RUST_VERSION", "1.97.0")
+    await other.publish(f"{loopback}/library/{rust_image('1.97')}")
+    done = run(*command, cwd=monorepo)
+    assert "warning: api 0.1.0 needs Rust 1.97, which is used instead of 1.96" in done.stderr
+    (monorepo / "rust-toolchain.toml").write_text('[toolchain]\nchannel = "1.96"\n')
+    refused = run(*command, cwd=monorepo, code=36)
+    assert "write 1.97 into rust-toolchain.toml" in refused.stderr
+    (monorepo / "rust-toolchain.toml").write_text('[toolchain]\nchannel = "1.97"\n')
+    run(*command, cwd=monorepo)
