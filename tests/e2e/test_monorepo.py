@@ -12,6 +12,7 @@ from test_cli import run
 
 from pipeline.cli import session as cli_session
 from pipeline.cli import source
+from pipeline.cli.source import Upload
 from pipeline.config.settings import Settings
 from pipeline.toolchain.builder import rust_image
 
@@ -53,9 +54,13 @@ def monorepo(tmp_path: Path) -> Path:
     return made
 
 
-async def test_the_service_is_uploaded_and_nothing_else(session: dagger.Client, monorepo: Path) -> None:
-    found = source.upload(source.find(monorepo / "services/api"), Settings())
-    uploaded = cli_session.directory(found)
+@pytest.fixture
+def upload(monorepo: Path) -> Upload:
+    return source.upload(source.find(monorepo / "services/api"), Settings())
+
+
+async def test_the_service_is_uploaded_and_nothing_else(session: dagger.Client, upload: Upload) -> None:
+    uploaded = cli_session.directory(upload)
     measuring = session.container().from_(rust_image("1.96")).with_mounted_directory("/source", uploaded)
     measured = await measuring.with_exec(["du", "--apparent-size", "-sb", "/source"]).stdout()
     size = int(measured.split()[0])
