@@ -17,7 +17,7 @@ from pipeline.releases import DEFAULT, RELEASES
 from pipeline.targets import select
 from pipeline.toolchain import builder as toolchain
 from pipeline.toolchain import channel
-from pipeline.toolchain.channel import DEFAULT, Toolchain
+from pipeline.toolchain.channel import Toolchain
 
 pytestmark = pytest.mark.anyio
 NIGHTLY = '[toolchain]\nchannel = "nightly"\n'
@@ -164,7 +164,7 @@ async def test_the_rust_that_a_crate_declares_is_used_and_said(rustup: dict[str,
     ],
 )
 async def test_a_chosen_rust_is_not_replaced(rustup: dict[str, Any], text: str, more: dict[str, Any]) -> None:
-    pinned = channel.read(text, "rust-toolchain.toml") if text else DEFAULT
+    pinned = channel.read(text, "rust-toolchain.toml") if text else Toolchain()
     used = plan._Compiler("1.90", SimpleNamespace(), pinned)  # type: ignore[arg-type]
     with pytest.raises(RustTooOld):
         await plan._newer(request(text, **more), used, NEEDED)
