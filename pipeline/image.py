@@ -28,40 +28,12 @@ from pipeline.oci.layout import Layout
 from pipeline.oci.report import ImageRow, as_table, manifests
 from pipeline.oci.report import as_json as rows_as_json
 from pipeline.progress import events
-from pipeline.registry.address import destinations, named, open_to_tags, tagged
+from pipeline.publishing import PublishRequest, publishes
 from pipeline.registry.artifacts import Artifact
-from pipeline.registry.publish import RegistryLogin, deliver
+from pipeline.registry.publish import RegistryLogin, by_host, deliver
+from pipeline.registry.receipt import Receipt
 from pipeline.releases import PYTHON, base_for
 from pipeline.targets import Libc, Target, parse
-
-AddressArgument = Annotated[
-    str,
-    Doc(
-        "Address to push to, for example ghcr.io/me/app:1.2.3; without a tag, git and the tag rules set the "
-        "tags. {bin} is replaced by the binary's name."
-    ),
-]
-UsernameArgument = Annotated[str | None, Doc("User name for the registry.")]
-TagsArgument = Annotated[list[str] | None, Doc("Additional tags of the image, at every address.")]
-AlsoArgument = Annotated[list[str] | None, Doc("Additional addresses to push the same image to.")]
-NoClobberArgument = Annotated[bool | None, Doc("Fail if a tag already points to another image.")]
-PlainHttpArgument = Annotated[list[str] | None, Doc("Use plain HTTP for these registries.")]
-RegistryArgument = Annotated[
-    dagger.Service | None,
-    Doc("Service to reach the address's registry, for example tcp://127.0.0.1:5000 on your machine."),
-]
-# None instead of False by default, since TypeScript bindings require every option that cannot be null.
-ByDigestArgument = Annotated[bool | None, Doc("Push by digest only, without tags.")]
-ReceiptArgument = Annotated[bool | None, Doc("Return a receipt of all pushes as JSON.")]
-SbomArgument = Annotated[bool | None, Doc("Attach a CycloneDX SBOM to each platform's image.")]
-ProvenanceArgument = Annotated[bool | None, Doc("Attach SLSA provenance of the build.")]
-SymbolsArgument = Annotated[bool | None, Doc("Attach the debug symbols of each platform's binaries.")]
-SignKeyArgument = Annotated[
-    dagger.Secret | None,
-    Doc("Private key to sign the image and its attachments: a cosign key, or an EC key on P-256 in PEM."),
-]
-SignPasswordArgument = Annotated[dagger.Secret | None, Doc("Password of the private key.")]
-PasswordArgument = Annotated[dagger.Secret | None, Doc("Password or token for the registry.")]
 
 AT_ONCE = 4
 """Number of platforms assembled in parallel."""
@@ -212,51 +184,31 @@ class Image:
         return changed
 
     @function(cache="never")
-    async def publish(
-        self,
-        address: AddressArgument,
-        tags: TagsArgument = None,
-        also: AlsoArgument = None,
-        username: UsernameArgument = None,
-        password: PasswordArgument = None,
-        no_clobber: NoClobberArgument = None,
-        plain_http: PlainHttpArgument = None,
-        registry: RegistryArgument = None,
-        sbom: SbomArgument = None,
-        provenance: ProvenanceArgument = None,
-        symbols: SymbolsArgument = None,
-        sign_key: SignKeyArgument = None,
-        sign_password: SignPasswordArgument = None,
-        as_json: ReceiptArgument = None,
-        by_digest: ByDigestArgument = None,
-    ) -> str:
+    @publishes
+    async def publish(self, request: PublishRequest) -> Receipt:
         """Push an OCI index with exactly these variants; return its address with the digest."""
-        addresses = [named(one, self.name) for one in (address, *(also or []))]
-        if self.unnamed and not by_digest and any(map(open_to_tags, addresses)):
+        return await self.push(request)
+
+    async def push(self, request: PublishRequest) -> Receipt:
+        """Push the image and its attachments."""
+        if self.unnamed and request.lacks_tags:
             raise UNNAMED[self.unnamed]()
-        to = destinations(tagged(addresses, self.tags), tags or [])
-        if by_digest:
-            to = tuple(dataclasses.replace(destination, tags=()) for destination in to)
-        logins = self.logins
-        if password is not None:
-            logins = [RegistryLogin(to[0].host, username or "", password), *logins]
-        options = await attest.options(bool(sbom), bool(provenance), bool(symbols), sign_key, sign_password)
+        to = request.destinations(self.name, self.tags)
 
         async def attach(layout: Layout, folder: Path) -> list[Artifact]:
             terms = normalize.terms(self.terms)
-            return await attest.attach(layout, self._parts(), options, to[0].name, terms, self.origin, folder)
+            options, name = request.attachments, to[0].name
+            return await attest.attach(layout, self._parts(), options, name, terms, self.origin, folder)
 
-        receipt = await deliver(
+        return await deliver(
             self.layout(),
             to,
-            logins,
-            clobber=not no_clobber,
-            plain_http=plain_http or (),
-            service=registry,
+            {**request.logins, **by_host(self.logins)},
+            clobber=request.clobber,
+            plain_http=request.plain_http,
+            service=request.service,
             attach=attach,
         )
-        print(receipt.as_text(), file=sys.stderr, flush=True)
-        return receipt.as_json() if as_json else receipt.references[0]
 
     def _normalized(self) -> dagger.Container:
         """Return a container with the normalized layout."""

@@ -48,32 +48,31 @@ from pipeline.errors import InvalidArgument, NotACargoProject, first
 from pipeline.git import context, minimal, missing
 from pipeline.git import tags as rules
 from pipeline.git.context import BuildContext
-from pipeline.image import (
-    AddressArgument,
-    AlsoArgument,
-    ByDigestArgument,
-    Image,
-    NoClobberArgument,
-    PasswordArgument,
-    PlainHttpArgument,
-    ProvenanceArgument,
-    ReceiptArgument,
-    RegistryArgument,
-    SbomArgument,
-    SignKeyArgument,
-    SignPasswordArgument,
-    SymbolsArgument,
-    TagsArgument,
-    UsernameArgument,
-)
+from pipeline.image import Image
 from pipeline.native import preflight
 from pipeline.oci import normalize, runtime
 from pipeline.preview import data as preview
 from pipeline.preview import text
 from pipeline.project import metadata
 from pipeline.project.selection import named_one
-from pipeline.registry.address import destinations, named, open_to_tags, tagged
+from pipeline.publishing import (
+    AddressArgument,
+    AlsoArgument,
+    NoClobberArgument,
+    PasswordArgument,
+    PlainHttpArgument,
+    PublishRequest,
+    ReceiptArgument,
+    RegistryArgument,
+    TagsArgument,
+    UsernameArgument,
+    publishes,
+    requested,
+    spell_out,
+)
+from pipeline.registry.address import open_to_tags, tagged
 from pipeline.registry.publish import join
+from pipeline.registry.receipt import Receipt
 from pipeline.targets import DEFAULT_PLATFORMS, Libc, parse, select
 
 
@@ -412,48 +411,13 @@ class RustMultiarch:
         return output.file(f"{target.triple(planned.request.libc)}/{chosen.name}")
 
     @function(cache="never")
-    async def publish(
-        self,
-        address: AddressArgument,
-        tags: TagsArgument = None,
-        also: AlsoArgument = None,
-        username: UsernameArgument = None,
-        password: PasswordArgument = None,
-        no_clobber: NoClobberArgument = None,
-        plain_http: PlainHttpArgument = None,
-        registry: RegistryArgument = None,
-        sbom: SbomArgument = None,
-        provenance: ProvenanceArgument = None,
-        symbols: SymbolsArgument = None,
-        sign_key: SignKeyArgument = None,
-        sign_password: SignPasswordArgument = None,
-        as_json: ReceiptArgument = None,
-        by_digest: ByDigestArgument = None,
-    ) -> str:
+    @publishes
+    async def publish(self, request: PublishRequest) -> Receipt:
         """Build and push an index with exactly these platforms; return its address with the digest."""
-        destinations([named(one, "bin") for one in (address, *(also or []))], tags or [])
-        # Check the key before building.
-        await attest.options(key=sign_key, password=sign_password)
         settings, at = await self._asked()
         context.check_release(settings, at)
         built = await self._summed_up()
-        return await built.publish(
-            address=address,
-            tags=tags,
-            also=also,
-            username=username,
-            password=password,
-            no_clobber=no_clobber,
-            plain_http=plain_http,
-            registry=registry,
-            sbom=sbom,
-            provenance=provenance,
-            symbols=symbols,
-            sign_key=sign_key,
-            sign_password=sign_password,
-            as_json=as_json,
-            by_digest=by_digest,
-        )
+        return await built.push(request)
 
     @function(cache="never")
     async def merge(
@@ -473,23 +437,23 @@ class RustMultiarch:
         as_json: ReceiptArgument = None,
     ) -> str:
         """Merge published images into an index without pulling layers; return its address with the digest."""
-        addresses = [address, *(also or [])]
+        asked = await requested(
+            address, tags, also, username, password, no_clobber, plain_http, registry, as_json=as_json
+        )
         names: tuple[str, ...] = ()
-        if any(map(open_to_tags, addresses)):
+        if asked.lacks_tags:
             settings, at = await self._asked()
             names = rules.needed(settings.tag_rules, at) if at else ()
-        to = destinations(tagged(addresses, names), tags or [])
         receipt = await join(
             images,
-            to,
-            {to[0].host: (username or "", password)} if password else {},
+            asked.destinations(names=names),
+            asked.logins,
             annotations=dict(request.pairs("annotations", annotations or [])),
-            clobber=not no_clobber,
-            plain_http=plain_http or (),
-            service=registry,
+            clobber=asked.clobber,
+            plain_http=asked.plain_http,
+            service=asked.service,
         )
-        print(receipt.as_text(), file=sys.stderr, flush=True)
-        return receipt.as_json() if as_json else receipt.references[0]
+        return asked.answer(receipt)
 
     @function
     async def builder(
@@ -672,20 +636,16 @@ def _of_part(at: BuildContext | None, part: Plan) -> BuildContext | None:
 
 
 def _spell_out(constructor: Any, fields: Sequence[dataclasses.Field[Any]]) -> None:
-    """Set the signature of a constructor with **arguments to the fields' names, types and descriptions.
-
-    Dagger reads arguments from the signature.
-    """
+    """Give a constructor with **arguments the fields as arguments."""
     function = constructor.__func__
-    signature = inspect.signature(function)
-    own = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
-    further = [
+    given = inspect.signature(function).parameters
+    own = [one for one in given.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+    more = [
         inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=one.type)
         for one in fields
-        if one.init and one.name not in signature.parameters
+        if one.init and one.name not in given
     ]
-    function.__signature__ = signature.replace(parameters=[*own, *further])
-    function.__annotations__ = {one.name: one.annotation for one in own[1:] + further}
+    spell_out(function, [*own, *more])
 
 
 _spell_out(RustMultiarch.create, dataclasses.fields(RustMultiarch))  # type: ignore[arg-type]

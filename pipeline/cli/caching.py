@@ -14,6 +14,7 @@ from dagger import dag
 
 from pipeline import host_files
 from pipeline.cli import output
+from pipeline.cli.publish_options import PublishOptions
 from pipeline.cli.session import say
 from pipeline.errors import InvalidArgument, PublishError
 from pipeline.main import RustMultiarch
@@ -22,18 +23,24 @@ from pipeline.registry.address import Address, destinations, named_somehow, pars
 from pipeline.registry.publish import Logins, connected
 
 WRITTEN = "a file, or type=registry,ref=ADDRESS"
-From = Annotated[
-    str,
-    typer.Option(
-        "--cache-from",
-        help="Compiled state written by --cache-to, used if the engine has none of the project; "
-        f"it may not exist yet: {WRITTEN}.",
-    ),
-]
-To = Annotated[
-    str,
-    typer.Option("--cache-to", help=f"Write compiled state, like export-cache, to {WRITTEN}."),
-]
+
+
+@dataclass(frozen=True)
+class CacheOptions:
+    """The options for compiled state."""
+
+    cache_from: Annotated[
+        str,
+        typer.Option(
+            "--cache-from",
+            help="Compiled state written by --cache-to, used if the engine has none of the project; "
+            f"it may not exist yet: {WRITTEN}.",
+        ),
+    ] = ""
+    cache_to: Annotated[
+        str,
+        typer.Option("--cache-to", help=f"Write compiled state, like export-cache, to {WRITTEN}."),
+    ] = ""
 
 
 def place(option: str, text: str, parse: Callable[[str], Address]) -> Path | Address | None:
@@ -78,15 +85,7 @@ class Caches:
     plain_http: Sequence[str] = ()
 
     @classmethod
-    def parse(
-        cls,
-        cache_from: str,
-        cache_to: str,
-        tag: Sequence[str] = (),
-        username: str = "",
-        password: str = "",
-        plain_http: Sequence[str] = (),
-    ) -> Caches:
+    def parse(cls, options: CacheOptions, pushed: PublishOptions) -> Caches:
         """Parse the options of a command.
 
         User name and password are for the first tag's registry; without a tag, for those of the caches.
@@ -94,12 +93,14 @@ class Caches:
         Raises:
             InvalidArgument, InvalidAddress: see `place`.
         """
-        source = place("--cache-from", cache_from, parse_source)
-        target = place("--cache-to", cache_to, parse_address)
+        source = place("--cache-from", options.cache_from, parse_source)
+        target = place("--cache-to", options.cache_to, parse_address)
         kept = [each.host for each in (source, target) if isinstance(each, Address)]
+        tag = pushed.tag or ()
         hosts = [to.host for to in destinations(named_somehow(tag[:1]))] if tag else kept
-        logins = {host: (username, dag.secret(f"env://{password}")) for host in hosts if password}
-        return cls(source, target, logins, plain_http)
+        password = f"env://{pushed.password}"
+        logins = {host: (pushed.username, dag.secret(password)) for host in hosts if pushed.password}
+        return cls(source, target, logins, pushed.plain_http or ())
 
     @asynccontextmanager
     async def read(self, module: RustMultiarch) -> AsyncIterator[RustMultiarch]:

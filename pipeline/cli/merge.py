@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +20,8 @@ from pipeline.config.request import pairs
 from pipeline.config.settings import Settings
 from pipeline.errors import InvalidArgument
 from pipeline.git import tags
-from pipeline.registry.address import Destination, destinations, open_to_tags, tagged
+from pipeline.publishing import PublishRequest
+from pipeline.registry.address import Destination
 from pipeline.registry.publish import join
 
 
@@ -89,20 +89,18 @@ def merge(
     if password:
         secret.check()
     source, asked = _asked()
-    to = goals(tag, dataclasses.replace(asked, tag_rules=tag_rules or asked.tag_rules), source)
-    login = {to[0].host: (username, secret)} if password else {}
+    request = PublishRequest(
+        tuple(tag), clobber=not no_clobber, plain_http=tuple(plain_http or ()), as_json=json
+    )
+    request = request.with_login(username, secret) if password else request
+    to = goals(request, dataclasses.replace(asked, tag_rules=tag_rules or asked.tag_rules), source)
     joined = functools.partial(
         join,
         annotations=dict(pairs("annotation", annotation or [])),
-        clobber=not no_clobber,
-        plain_http=plain_http or (),
+        clobber=request.clobber,
+        plain_http=request.plain_http,
     )
-    receipt = anyio.run(joined, sources, to, login)
-    if json:
-        typer.echo(receipt.as_json())
-    else:
-        typer.echo(receipt.as_text(), file=sys.stderr)
-        typer.echo(receipt.references[0])
+    typer.echo(request.answer(anyio.run(joined, sources, to, request.logins)))
 
 
 def _asked() -> tuple[Path, Settings]:
@@ -112,7 +110,7 @@ def _asked() -> tuple[Path, Settings]:
     return here.directory, anyio.run(session.settings_of, here.workspace, outright).settings
 
 
-def goals(addresses: Sequence[str], settings: Settings, source: Path) -> tuple[Destination, ...]:
+def goals(request: PublishRequest, settings: Settings, source: Path) -> tuple[Destination, ...]:
     """Return the destinations of an index; addresses without a tag get those of git and the tag rules.
 
     Raises:
@@ -120,8 +118,8 @@ def goals(addresses: Sequence[str], settings: Settings, source: Path) -> tuple[D
         ShallowClone, InvalidArgument: the rules cannot be applied.
         NotAGitRepository: the checkout cannot be read.
     """
-    names = named_by_git(settings, source, os.environ) if any(map(open_to_tags, addresses)) else ()
-    return destinations(tagged(addresses, names))
+    names = named_by_git(settings, source, os.environ) if request.lacks_tags else ()
+    return request.destinations(names=names)
 
 
 def named_by_git(asked: Settings, directory: Path, environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -140,3 +140,26 @@ def split(options: Mapping[str, Any], names: frozenset[str]) -> tuple[dict[str, 
     """Split options into those with the given names, and the others."""
     chosen = {name: value for name, value in options.items() if name in names}
     return chosen, {name: value for name, value in options.items() if name not in names}
+
+
+def spread(parameters: Iterable[inspect.Parameter]) -> list[inspect.Parameter]:
+    """Return parameters with each one whose type is a dataclass of options replaced by its fields."""
+    found: list[inspect.Parameter] = []
+    for one in parameters:
+        if not dataclasses.is_dataclass(one.annotation):
+            found.append(one)
+            continue
+        hints = typing.get_type_hints(one.annotation, include_extras=True)
+        fields = dataclasses.fields(one.annotation)
+        found += [_parameter(field.name, hints[field.name], field.default) for field in fields]
+    return found
+
+
+def gather(parameters: Iterable[inspect.Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments for parameters from the options that `spread` made of them."""
+    rest, gathered = dict(given), {}
+    for one in parameters:
+        if dataclasses.is_dataclass(one.annotation):
+            values = {field.name: rest.pop(field.name) for field in dataclasses.fields(one.annotation)}
+            gathered[one.name] = typing.cast(Any, one.annotation)(**values)
+    return {**rest, **gathered}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json as json_module
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,10 +14,10 @@ import typer
 from dagger import dag
 
 from pipeline import host_files, releases
-from pipeline.attestation import attest
 from pipeline.cli import caching, loading, output, session, watching
-from pipeline.cli.merge import FromEnvironment
+from pipeline.cli.caching import CacheOptions
 from pipeline.cli.options import JSON, Progress, doc, platform_names
+from pipeline.cli.publish_options import PublishOptions, Tags
 from pipeline.config.settings import OnDisk, Settings, crates_of
 from pipeline.errors import InvalidArgument, NotAGitRepository
 from pipeline.git import context, tags
@@ -29,34 +29,17 @@ from pipeline.oci.layout import digest_of_file
 from pipeline.oci.report import ImageRow, as_table
 from pipeline.preview import data as preview
 from pipeline.progress.view import Mode
-from pipeline.registry.address import destinations, named, named_somehow, open_to_tags
+from pipeline.publishing import PublishRequest
+from pipeline.registry.address import named
 from pipeline.targets import parse, select
 
-Tags = Annotated[
-    list[str] | None, typer.Option("--tag", "-t", help=doc(RustMultiarch.publish, "address") + " Repeatable.")
-]
-Username = Annotated[str, typer.Option(help=doc(RustMultiarch.publish, "username"))]
-Password = Annotated[
-    str, typer.Option(help="Name of the environment variable with the password or token for the registry.")
-]
-NoClobber = Annotated[bool, typer.Option("--no-clobber", help=doc(RustMultiarch.publish, "no_clobber"))]
-PlainHttp = Annotated[list[str] | None, typer.Option(help=doc(RustMultiarch.publish, "plain_http"))]
-Sbom = Annotated[bool, typer.Option("--sbom", help=doc(RustMultiarch.publish, "sbom"))]
-Provenance = Annotated[bool, typer.Option("--provenance", help=doc(RustMultiarch.publish, "provenance"))]
-Symbols = Annotated[bool, typer.Option("--symbols", help=doc(RustMultiarch.publish, "symbols"))]
-SignKey = Annotated[
-    str,
-    typer.Option(help=doc(RustMultiarch.publish, "sign_key") + " A file, or env://NAME for a variable."),
-]
-SignPassword = Annotated[
-    str, typer.Option(help="Name of the environment variable with the password of the private key.")
-]
+NO_PUSH, NO_CACHE = PublishOptions(), CacheOptions()
 
 
 async def build(
     module: RustMultiarch,
     *,
-    tag: Tags = None,
+    to: PublishOptions = NO_PUSH,
     push: Annotated[bool, typer.Option("--push", help="Push the image to every --tag.")] = False,
     load: Annotated[
         bool, typer.Option("--load", help="Load this machine's platform into docker or podman.")
@@ -66,29 +49,18 @@ async def build(
         typer.Option("--output", "-o", help="Path, or type=oci|docker,dest=PATH[,tar=false], as in buildx."),
     ] = None,
     file: Annotated[str, typer.Option("--file", "-f", hidden=True)] = "",
-    username: Username = "",
-    password: Password = "",
-    no_clobber: NoClobber = False,
-    plain_http: PlainHttp = None,
-    sbom: Sbom = False,
-    provenance: Provenance = False,
-    symbols: Symbols = False,
-    sign_key: SignKey = "",
-    sign_password: SignPassword = "",
-    cache_from: caching.From = "",
-    cache_to: caching.To = "",
+    cache: CacheOptions = NO_CACHE,
     json: JSON = False,
 ) -> str:
     """Compile every platform and assemble the image; push, load or write it."""
     ways = _ways(push, load, outputs)
     kinds = {way.kind for way in ways}
-    attached = _attached(sbom, provenance, symbols, sign_key, sign_password)
-    if "push" in kinds:
-        await _try_key(attached)
-    caches = caching.Caches.parse(cache_from, cache_to, tag or (), username, password, plain_http or ())
+    # Made here, so that the addresses and the key are checked before the build.
+    request = await to.request() if "push" in kinds else None
+    caches = caching.Caches.parse(cache, to)
     async with caches.read(module) as started:
         image = await started.assembled()
-        tags = [named(one, image.name) for one in tag or ()]
+        tags = [named(one, image.name) for one in to.tag or ()]
         for way in ways:
             if way.kind == "archive":
                 with host_files.replacing(Path(way.path)) as path:
@@ -100,9 +72,8 @@ async def build(
                 with host_files.replacing(Path(way.path)) as path:
                     await loading.write(image, tags, str(path))
         document: dict[str, Any] = {"variants": await image.rows()}
-        if "push" in kinds and tag:
-            receipt = await _publish(image, tag, username, password, no_clobber, plain_http, attached)
-            document["published"] = json_module.loads(receipt)
+        if request is not None:
+            document["published"] = json_module.loads(await _push(image, request))
         if "load" in kinds:
             document["loaded"] = await loading.load(image, tags)
         await caches.write(started)
@@ -117,18 +88,15 @@ def _ways(push: bool, load: bool, outputs: list[str] | None) -> list[output.Outp
 
 
 def check_build(
-    _settings: Settings,
+    settings: Settings,
     *,
     source: Path,
-    tag: list[str] | None,
+    to: PublishOptions,
     push: bool,
     load: bool,
     outputs: list[str] | None,
     file: str,
-    password: str,
-    sign_password: str,
-    cache_from: str,
-    cache_to: str,
+    cache: CacheOptions,
     **_: object,
 ) -> None:
     """Check the options of `build` before an engine is started.
@@ -139,24 +107,13 @@ def check_build(
     """
     if file:
         raise output.dockerfile()
-    check_passwords(password, sign_password)
-    caching.Caches.parse(cache_from, cache_to)
+    to.check()
+    caching.Caches.parse(cache, PublishOptions())
     kinds = {way.kind for way in _ways(push, load, outputs)}
     if "push" in kinds:
-        check_publish(_settings, source=source, tag=tag)
+        check_publish(settings, source=source, tag=to.tag)
     if "load" in kinds:
         loading.tool()
-
-
-def check_passwords(password: str, sign_password: str) -> None:
-    """Check that the variables of passwords are set; the engine would fail only after the build.
-
-    Raises:
-        InvalidArgument: a variable is not set.
-    """
-    for option, name in (("--password", password), ("--sign-password", sign_password)):
-        if name:
-            FromEnvironment(name, option).check()
 
 
 def check_publish(
@@ -172,14 +129,13 @@ def check_publish(
     """
     if not tag:
         raise InvalidArgument("no address to push to is given", where="--tag", fix="pass --tag host/name:tag")
-    addresses = named_somehow(tag)
-    destinations(addresses)
-    open_ = not by_digest and any(map(open_to_tags, addresses))
+    request = PublishRequest(tuple(tag), by_digest=by_digest)
+    request.destinations("bin")
     try:
         crates = anyio.run(crates_of, OnDisk(source), settings)
         at = session.situation(source, settings.ref, crates=crates)
     except NotAGitRepository:
-        if open_ or settings.require_clean:
+        if request.lacks_tags or settings.require_clean:
             raise
         return
     anyio.run(context.situation, settings, at, None)
@@ -187,7 +143,7 @@ def check_publish(
     if at is not None:
         for warning in git.differences(at.facts):
             session.say(f"warning: {warning}")
-    if open_ and at is not None:
+    if request.lacks_tags and at is not None:
         tags.needed(settings.tag_rules, at)
 
 
@@ -204,81 +160,28 @@ def _reference(receipt: dict[str, Any]) -> str:
     return str(receipt["references"][0])
 
 
-async def _publish(
-    image: Image,
-    tags: Sequence[str],
-    username: str,
-    password: str,
-    no_clobber: bool,
-    plain_http: list[str] | None,
-    attached: dict[str, Any],
-    by_digest: bool = False,
-) -> str:
+async def _push(image: Image, request: PublishRequest) -> str:
     """Push to every address and return the receipt as JSON."""
-    return await image.publish(
-        tags[0],
-        also=list(tags[1:]),
-        username=username,
-        password=dag.secret(f"env://{password}") if password else None,
-        no_clobber=no_clobber,
-        plain_http=plain_http,
-        **attached,
-        as_json=True,
-        by_digest=by_digest,
-    )
-
-
-def _attached(sbom: bool, provenance: bool, symbols: bool, key: str, password: str) -> dict[str, Any]:
-    """Return the arguments of `publish` for attachments; the key is a local file or a variable."""
-    place = key if "://" in key else f"file://{Path(key).absolute()}"
-    return {
-        "sbom": sbom,
-        "provenance": provenance,
-        "symbols": symbols,
-        "sign_key": dag.secret(place) if key else None,
-        "sign_password": dag.secret(f"env://{password}") if password else None,
-    }
-
-
-async def _try_key(attached: Mapping[str, Any]) -> None:
-    """Check the signing key, if one is given, before building.
-
-    Raises:
-        UnusableKey, WrongKeyPassword: see `attest.options`.
-    """
-    await attest.options(key=attached["sign_key"], password=attached["sign_password"])
+    return dataclasses.replace(request, as_json=True).answer(await image.push(request))
 
 
 async def publish(
     module: RustMultiarch,
     *,
-    tag: Tags = None,
-    username: Username = "",
-    password: Password = "",
-    no_clobber: NoClobber = False,
-    plain_http: PlainHttp = None,
-    sbom: Sbom = False,
-    provenance: Provenance = False,
-    symbols: Symbols = False,
-    sign_key: SignKey = "",
-    sign_password: SignPassword = "",
-    cache_from: caching.From = "",
-    cache_to: caching.To = "",
+    to: PublishOptions = NO_PUSH,
+    cache: CacheOptions = NO_CACHE,
     by_digest: Annotated[
         bool, typer.Option("--by-digest", help=doc(RustMultiarch.publish, "by_digest"))
     ] = False,
     json: JSON = False,
 ) -> str:
     """Build, push an index to every --tag, and print its first address with the digest."""
-    attached = _attached(sbom, provenance, symbols, sign_key, sign_password)
-    await _try_key(attached)
-    caches = caching.Caches.parse(cache_from, cache_to, tag or (), username, password, plain_http or ())
+    request = await to.request(by_digest)
+    caches = caching.Caches.parse(cache, to)
     async with caches.read(module) as started:
         image = await started.assembled()
         print(as_table(await image.rows(), watching.seconds()), file=sys.stderr)
-        receipt = await _publish(
-            image, tag or [], username, password, no_clobber, plain_http, attached, by_digest
-        )
+        receipt = await _push(image, request)
         await caches.write(started)
     return receipt if json else _reference(json_module.loads(receipt))
 
@@ -287,22 +190,19 @@ def check_publishing(
     settings: Settings,
     *,
     source: Path,
-    tag: list[str] | None,
+    to: PublishOptions,
+    cache: CacheOptions,
     by_digest: bool,
-    password: str,
-    sign_password: str,
-    cache_from: str,
-    cache_to: str,
     **_: object,
 ) -> None:
     """Check addresses, passwords and caches before an engine is started.
 
     Raises:
-        InvalidArgument, InvalidAddress: see `check_publish`, `check_passwords` and `caching.Caches.parse`.
+        InvalidArgument, InvalidAddress: see `check_publish`, `PublishOptions.check` and `Caches.parse`.
     """
-    check_publish(settings, source=source, tag=tag, by_digest=by_digest)
-    check_passwords(password, sign_password)
-    caching.Caches.parse(cache_from, cache_to)
+    check_publish(settings, source=source, tag=to.tag, by_digest=by_digest)
+    to.check()
+    caching.Caches.parse(cache, PublishOptions())
 
 
 def matrix_alone(settings: Settings, *, matrix: bool, **_: object) -> str | None:

@@ -73,6 +73,7 @@ def project_command(
         address = engine_address.parse(engine) if engine else ""
         chosen, rest = options.split(given, names)
         opened, rest = options.split(rest, _ACCESS)
+        rest = options.gather(own, rest)
         access.check(**opened)
         here = source_files.find(chosen.pop("source"), chosen.pop("manifest_path"))
         files = _files(chosen.pop("files"))
@@ -117,7 +118,7 @@ def project_command(
 
     command.__doc__ = run.__doc__
     command.__signature__ = inspect.Signature(
-        [*project, *access.PARAMETERS, *own, options.ENGINE, options.PROGRESS]
+        [*project, *access.PARAMETERS, *options.spread(own), options.ENGINE, options.PROGRESS]
     )
     return command
 

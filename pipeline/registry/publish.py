@@ -44,7 +44,7 @@ def by_host(logins: Sequence[RegistryLogin]) -> Logins:
 async def deliver(
     layout: dagger.Directory,
     destinations: Sequence[Destination],
-    logins: Sequence[RegistryLogin] = (),
+    logins: Logins,
     *,
     clobber: bool = True,
     plain_http: Sequence[str] = (),
@@ -72,7 +72,7 @@ async def deliver(
         opened = await Layout.open(image)
         artifacts = await attach(opened, attached) if attach else ()
         events.enter("pushing")
-        async with connected(by_host(logins), plain_http, destinations[0].host, service) as registries:
+        async with connected(logins, plain_http, destinations[0].host, service) as registries:
             return await pushing.push(opened, destinations, registries, clobber=clobber, artifacts=artifacts)
 
 

@@ -33,7 +33,7 @@ STAGES = (
     "ci",
     "preview",
 )
-ABOVE = ("image", "main", "cli")
+ABOVE = ("publishing", "image", "main", "cli")
 ORDER = (*GROUND, *STAGES, *ABOVE)
 
 

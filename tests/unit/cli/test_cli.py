@@ -15,6 +15,7 @@ from pipeline import cli
 from pipeline.attestation import attest
 from pipeline.cli import loading, merge, options, output, project, session
 from pipeline.cli.output import Output
+from pipeline.cli.publish_options import PublishOptions
 from pipeline.config.settings import NAMES, Settings
 from pipeline.errors import (
     EngineUnreachable,
@@ -28,6 +29,7 @@ from pipeline.errors import (
 )
 from pipeline.main import RustMultiarch
 from pipeline.preview import readiness as doctor
+from pipeline.publishing import PublishRequest
 from pipeline.targets import BY_PLATFORM
 
 NOWHERE = "tcp://127.0.0.1:9"
@@ -250,7 +252,7 @@ async def test_a_wrong_key_is_refused_before_the_build(
 
     monkeypatch.setattr(attest, "_text", text)
     with pytest.raises(UnusableKey):
-        await command(Unbuilt(), tag=["a.example/x:1"], sign_key="env://KEY", **options)
+        await command(Unbuilt(), to=PublishOptions(tag=["a.example/x:1"], sign_key="env://KEY"), **options)
 
 
 def test_an_address_may_ask_for_the_binarys_name() -> None:
@@ -404,11 +406,15 @@ def test_an_error_that_is_not_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch
         cli.main()
 
 
+def _goals(settings: Settings, *, source: Path, tag: list[str]) -> None:
+    merge.goals(PublishRequest(tuple(tag)), settings, source)
+
+
 def test_a_checkout_that_git_cannot_read_gives_no_image_its_name(tmp_path: Path) -> None:
     """Regression: with another user's checkout in a container, `latest` was moved instead."""
     broken = tmp_path / "checkout"
     (broken / ".git").mkdir(parents=True)
-    for check in (project.check_publish, lambda _, source, tag: merge.goals(tag, Settings(), source)):
+    for check in (project.check_publish, _goals):
         check(Settings(), source=broken, tag=["ok/a:1"])
         check(Settings(), source=tmp_path, tag=["ok/a"])
         with pytest.raises(NotAGitRepository):

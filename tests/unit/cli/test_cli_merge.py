@@ -7,6 +7,7 @@ from pipeline import errors
 from pipeline.cli import merge as command
 from pipeline.cli.merge import FromEnvironment, named_by_git
 from pipeline.config.settings import Settings
+from pipeline.publishing import PublishRequest
 from pipeline.registry.receipt import Receipt
 
 pytestmark = pytest.mark.anyio
@@ -72,4 +73,11 @@ def test_its_tags_are_those_that_publish_gives(
 
 def test_where_every_address_has_a_tag_git_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "named_by_git", None)
-    assert [to.tags for to in command.goals(["a.example/x:1"], Settings(), Path())] == [("1",)]
+    assert [to.tags for to in command.goals(PublishRequest(("a.example/x:1",)), Settings(), Path())] == [
+        ("1",)
+    ]
+
+
+def test_an_index_has_no_binary_to_name_an_address_after() -> None:
+    with pytest.raises(errors.InvalidAddress):
+        command.goals(PublishRequest(("a.example/{bin}:1",)), Settings(), Path())

@@ -1,0 +1,79 @@
+"""Define the options of a push, and make the request from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from dagger import dag
+
+from pipeline.cli.merge import FromEnvironment
+from pipeline.cli.options import doc
+from pipeline.publishing import PublishRequest, requested
+
+Tags = Annotated[
+    list[str] | None, typer.Option("--tag", "-t", help=doc(requested, "address") + " Repeatable.")
+]
+
+
+@dataclass(frozen=True)
+class PublishOptions:
+    """The options of a push; each field is an option, named by its annotation."""
+
+    tag: Tags = None
+    username: Annotated[str, typer.Option(help=doc(requested, "username"))] = ""
+    password: Annotated[
+        str,
+        typer.Option(help="Name of the environment variable with the password or token for the registry."),
+    ] = ""
+    no_clobber: Annotated[bool, typer.Option("--no-clobber", help=doc(requested, "no_clobber"))] = False
+    plain_http: Annotated[list[str] | None, typer.Option(help=doc(requested, "plain_http"))] = None
+    sbom: Annotated[bool, typer.Option("--sbom", help=doc(requested, "sbom"))] = False
+    provenance: Annotated[bool, typer.Option("--provenance", help=doc(requested, "provenance"))] = False
+    symbols: Annotated[bool, typer.Option("--symbols", help=doc(requested, "symbols"))] = False
+    sign_key: Annotated[
+        str,
+        typer.Option(help=doc(requested, "sign_key") + " A file, or env://NAME for a variable."),
+    ] = ""
+    sign_password: Annotated[
+        str, typer.Option(help="Name of the environment variable with the password of the private key.")
+    ] = ""
+
+    def check(self) -> None:
+        """Check that the variables of passwords are set; the engine would fail only after the build.
+
+        Raises:
+            InvalidArgument: a variable is not set.
+        """
+        for option, name in (("--password", self.password), ("--sign-password", self.sign_password)):
+            if name:
+                FromEnvironment(name, option).check()
+
+    async def request(self, by_digest: bool = False) -> PublishRequest:
+        """Make the request in an engine session; the signing key is a local file or a variable.
+
+        Raises:
+            InvalidAddress, UnusableKey, WrongKeyPassword: see `publishing.requested`.
+        """
+        first, *more = self.tag or [""]
+        return await requested(
+            first,
+            also=more,
+            username=self.username,
+            password=dag.secret(f"env://{self.password}") if self.password else None,
+            no_clobber=self.no_clobber,
+            plain_http=self.plain_http,
+            sbom=self.sbom,
+            provenance=self.provenance,
+            symbols=self.symbols,
+            sign_key=dag.secret(_place(self.sign_key)) if self.sign_key else None,
+            sign_password=dag.secret(f"env://{self.sign_password}") if self.sign_password else None,
+            by_digest=by_digest,
+        )
+
+
+def _place(key: str) -> str:
+    """Return the address of a secret in a local file, unless it is an address already."""
+    return key if "://" in key else f"file://{Path(key).absolute()}"
