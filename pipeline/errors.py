@@ -333,6 +333,12 @@ class CredentialsUnavailable(PublishError):
     exit_code = 58
 
 
+class Untrusted(PublishError):
+    """An untrusted build, such as that of a fork's pull request, would publish or write what others read."""
+
+    exit_code = 59
+
+
 class EngineError(RustMultiarchError):
     """The Dagger engine cannot be used."""
 

@@ -18,6 +18,7 @@ from pipeline.build import compile as build
 from pipeline.build import custom_containers
 from pipeline.build.plan import Plan
 from pipeline.concurrent import each
+from pipeline.config.request import untrusted
 from pipeline.errors import UnsupportedPlatform
 from pipeline.git.tags import UNNAMED
 from pipeline.native import debian
@@ -75,6 +76,8 @@ class Image:
     origin: Annotated[str, Doc("Its SLSA provenance predicate, as JSON.")] = field(default=str)
     # The reason if the tag rules give no tag; not part of the interface.
     unnamed: str = dataclasses.field(init=False, default="")
+    # True for an image that may not be published.
+    untrusted: bool = dataclasses.field(init=False, default=False)
     # State of `with_registry_auth`, not part of the interface.
     logins: list[RegistryLogin] = dataclasses.field(init=False, default_factory=list)
 
@@ -191,6 +194,8 @@ class Image:
 
     async def push(self, request: PublishRequest) -> Receipt:
         """Push the image and its attachments."""
+        if self.untrusted:
+            raise untrusted("image")
         if self.unnamed and request.lacks_tags:
             raise UNNAMED[self.unnamed]()
         to = request.destinations(self.name, self.tags)

@@ -31,7 +31,7 @@ from pipeline.config.credentials import (
     registry_index,
     registry_variable,
 )
-from pipeline.config.request import BuildRequest
+from pipeline.config.request import BuildRequest, check_trusted
 from pipeline.config.settings import (
     USER,
     InEngine,
@@ -193,6 +193,10 @@ class RustMultiarch:
         bool | None,
         Doc("Let build scripts ask git: hand over the commit and its tags, install git."),
     ] = None
+    untrusted: Annotated[
+        bool | None,
+        Doc("Build code of strangers, such as a fork's pull request: with separate caches, not published."),
+    ] = None
     repository: Annotated[
         dagger.Directory | None,
         # No Ignore, since the engine refuses it on optional arguments if another module is the caller.
@@ -309,6 +313,7 @@ class RustMultiarch:
     async def export_cache(self) -> dagger.File:
         """Build and return the compiled state as an archive, for CI that keeps nothing between runs."""
         settings, at = await self._asked()
+        check_trusted(settings, "compiled state")
         return await archive(await plan(self._request(settings, at)))
 
     @function(cache="never")
@@ -415,6 +420,7 @@ class RustMultiarch:
     async def publish(self, request: PublishRequest) -> Receipt:
         """Build and push an index with exactly these platforms; return its address with the digest."""
         settings, at = await self._asked()
+        check_trusted(settings, "image")
         context.check_release(settings, at)
         built = await self._summed_up()
         return await built.push(request)
@@ -440,6 +446,7 @@ class RustMultiarch:
         asked = await requested(
             address, tags, also, username, password, no_clobber, plain_http, registry, as_json=as_json
         )
+        check_trusted((await self.merged()).settings, "image")
         names: tuple[str, ...] = ()
         if asked.lacks_tags:
             settings, at = await self._asked()
@@ -599,7 +606,7 @@ class RustMultiarch:
             )
             origin = await attest.origin(part, output, of, settings, setup.labels)
             made = await image.assemble(part, setup, output, terms, names, origin)
-            made.unnamed = unnamed
+            made.unnamed, made.untrusted = unnamed, settings.untrusted
             built.append(made)
         return built
 

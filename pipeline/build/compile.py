@@ -130,7 +130,7 @@ def cache_volume(plan: Plan) -> str:
 
 
 def cache_key(plan: Plan) -> str:
-    """Return the key of a project's compiled state: its repository, directory, members and toolchain.
+    """Return the key of a project's compiled state: its repository, directory, members, toolchain and trust.
 
     Profiles and triples have separate directories in the volume. Different sources, even of different
     projects, may share a volume, since state.sh removes results of other inputs.
@@ -146,6 +146,7 @@ def cache_key(plan: Plan) -> str:
         zig.VERSION,
         request.build_platform,
         request.apart,
+        "untrusted" if request.untrusted else "",
     ]
     text = "\n".join([*names, *map(repr, chosen)])
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -358,7 +358,8 @@ async def _fetch(
     chosen = await fetching.configuration(files, request.directory, request.choice.everywhere, tokens)
     container, arguments = _configured(scripts.added(container), chosen)
     container = toolchain.with_variables(container, fetching.variables(request.cargo_environment).items())
-    container = toolchain.with_downloads(toolchain.with_source(container, request.source, request.directory))
+    container = toolchain.with_source(container, request.source, request.directory)
+    container = toolchain.with_downloads(container, request.untrusted)
     fetch = [*FETCH, *arguments]
     places = (toolchain.DOWNLOADS, toolchain.SOURCE, posixpath.join(location.workspace, workspace.LOCK))
     command = scripts.command("fetch.sh", *places, CONFIGURATION, archive, *fetch)

@@ -16,6 +16,8 @@ from pipeline import host_files
 from pipeline.cli import output
 from pipeline.cli.publish_options import PublishOptions
 from pipeline.cli.session import say
+from pipeline.config.request import check_trusted
+from pipeline.config.settings import Settings
 from pipeline.errors import InvalidArgument, PublishError
 from pipeline.main import RustMultiarch
 from pipeline.registry import archive
@@ -66,6 +68,17 @@ def place(option: str, text: str, parse: Callable[[str], Address]) -> Path | Add
             fix=f"write {option} state.tar.zst, or {option} type=registry,ref=ghcr.io/me/app:buildcache",
         )
     return parse(address)
+
+
+def check(settings: Settings, options: CacheOptions) -> None:
+    """Check the options before an engine is started.
+
+    Raises:
+        InvalidArgument, InvalidAddress: see `place`.
+        Untrusted: the project is of a stranger, and its state would be written.
+    """
+    if Caches.parse(options, PublishOptions()).target:
+        check_trusted(settings, "compiled state")
 
 
 @dataclass(frozen=True)

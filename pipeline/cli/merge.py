@@ -16,7 +16,7 @@ import typer
 from pipeline.cli import session
 from pipeline.cli import source as source_files
 from pipeline.config import settings
-from pipeline.config.request import pairs
+from pipeline.config.request import check_trusted, pairs
 from pipeline.config.settings import Settings
 from pipeline.errors import InvalidArgument
 from pipeline.git import tags
@@ -89,6 +89,7 @@ def merge(
     if password:
         secret.check()
     source, asked = _asked()
+    check_trusted(asked, "image")
     request = PublishRequest(
         tuple(tag), clobber=not no_clobber, plain_http=tuple(plain_http or ()), as_json=json
     )
@@ -106,7 +107,8 @@ def merge(
 def _asked() -> tuple[Path, Settings]:
     """Return the current project and its settings, for the same tags as `publish`."""
     here = source_files.find(Path())
-    outright = {**session.of_place(here), **settings.from_environment(os.environ)}
+    environment = settings.from_environment(os.environ)
+    outright = {**session.of_place(here), **environment, **session.of_fork(os.environ)}
     return here.directory, anyio.run(session.settings_of, here.workspace, outright).settings
 
 

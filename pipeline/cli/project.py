@@ -18,6 +18,7 @@ from pipeline.cli import caching, loading, output, session, watching
 from pipeline.cli.caching import CacheOptions
 from pipeline.cli.options import JSON, Progress, doc, platform_names
 from pipeline.cli.publish_options import PublishOptions, Tags
+from pipeline.config.request import check_trusted
 from pipeline.config.settings import OnDisk, Settings, crates_of
 from pipeline.errors import InvalidArgument, NotAGitRepository
 from pipeline.git import context, tags
@@ -108,7 +109,7 @@ def check_build(
     if file:
         raise output.dockerfile()
     to.check()
-    caching.Caches.parse(cache, PublishOptions())
+    caching.check(settings, cache)
     kinds = {way.kind for way in _ways(push, load, outputs)}
     if "push" in kinds:
         check_publish(settings, source=source, tag=to.tag)
@@ -126,7 +127,9 @@ def check_publish(
             give none.
         NotAGitRepository, ShallowClone: an address has no tag, and git cannot determine it.
         DirtyTree: a release or a checkout that must be clean has changes.
+        Untrusted: the project is of a stranger.
     """
+    check_trusted(settings, "image")
     if not tag:
         raise InvalidArgument("no address to push to is given", where="--tag", fix="pass --tag host/name:tag")
     request = PublishRequest(tuple(tag), by_digest=by_digest)
@@ -202,7 +205,7 @@ def check_publishing(
     """
     check_publish(settings, source=source, tag=to.tag, by_digest=by_digest)
     to.check()
-    caching.Caches.parse(cache, PublishOptions())
+    caching.check(settings, cache)
 
 
 def matrix_alone(settings: Settings, *, matrix: bool, **_: object) -> str | None:

@@ -79,7 +79,12 @@ def project_command(
         files = _files(chosen.pop("files"))
         ignored, whole = chosen.pop("include_ignored"), chosen.pop("whole_repository")
         given_outright = settings.given(chosen, lambda name: f"option {options.flags(name)[0]}")
-        outright = {**of_place(here), **settings.from_environment(os.environ), **given_outright}
+        outright = {
+            **of_place(here),
+            **settings.from_environment(os.environ),
+            **given_outright,
+            **of_fork(os.environ),
+        }
         merged = anyio.run(settings_of, here.workspace, outright)
         targets = select(merged.settings.platforms)
         if before and (known := before(merged.settings, source=here.directory, **rest)):
@@ -152,6 +157,12 @@ def _use(engine: str) -> None:
 def of_place(here: Here) -> Layer:
     """Return the settings that the directory of a project implies."""
     return {"package": Value(here.package, f"the directory {here.directory.name}")} if here.package else {}
+
+
+def of_fork(environ: Mapping[str, str]) -> Layer:
+    """Return the setting that a fork's pull request implies; no other layer takes precedence over it."""
+    event = ci.event(environ)
+    return {"untrusted": Value(True, f"{event.system}: a pull request of a fork")} if event.fork else {}
 
 
 async def settings_of(workspace: Path, outright: Layer) -> Merged:

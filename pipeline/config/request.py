@@ -12,7 +12,7 @@ import dagger
 
 from pipeline.config.credentials import Access, BuildSecret
 from pipeline.config.settings import Settings
-from pipeline.errors import InvalidArgument
+from pipeline.errors import InvalidArgument, Untrusted
 from pipeline.releases import DEFAULT, Release, release
 from pipeline.targets import Libc, Strategy, Target, parse, select
 
@@ -104,6 +104,7 @@ class BuildRequest:
         directory: the directory in the source to run cargo in; empty for the source itself.
         origin: the address of the project's repository; empty if unknown.
         builder: a custom container to compile in; see `pipeline.build.custom_containers`.
+        untrusted: the project is of a stranger, so its caches are separate.
     """
 
     source: dagger.Directory
@@ -128,6 +129,7 @@ class BuildRequest:
     git_metadata: bool = False
     absent: dagger.File | None = None
     builder: dagger.Container | None = None
+    untrusted: bool = False
 
     def with_commit(self, commit: dagger.Directory, place: str) -> Self:
         """Return the request with a git directory in its source, and git in its builder.
@@ -198,6 +200,30 @@ def build_request(settings: Settings, source: dagger.Directory, access: Access, 
         packages=tuple(settings.builder_packages),
         strategy=settings.strategy,
         build_platform=parse(settings.build_platform).platform if settings.build_platform else "",
+        untrusted=settings.untrusted,
+    )
+
+
+def check_trusted(settings: Settings, what: str) -> None:
+    """Check that a build may write what builds of the repository's own branches, or others, read.
+
+    Args:
+        settings: the merged settings.
+        what: what it would write, for the message.
+
+    Raises:
+        Untrusted: the project is of a stranger.
+    """
+    if settings.untrusted:
+        raise untrusted(what)
+
+
+def untrusted(what: str) -> Untrusted:
+    """Return the error for something that an untrusted build would write."""
+    return Untrusted(
+        f"an untrusted build, such as that of a fork's pull request, writes no {what}",
+        where="--untrusted",
+        fix="build it without writing this, or publish from a branch of the repository after the merge",
     )
 
 

@@ -86,6 +86,7 @@ class Settings:
     require_clean: bool = False
     allow_dirty: bool = False
     git_metadata: bool = False
+    untrusted: bool = False
 
 
 NAMES = tuple(each.name for each in dataclasses.fields(Settings))

@@ -33,6 +33,7 @@ class Event:
         revision: the commit to build.
         repository: web address of the repository.
         default_branch: the repository's main branch.
+        fork: true for a pull request of another repository, or of one that is not known.
     """
 
     system: str = ""
@@ -43,6 +44,7 @@ class Event:
     revision: str = ""
     repository: str = ""
     default_branch: str = ""
+    fork: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class CiVariables:
         of_request: the variable with the reason of the run, and its value for a pull request that runs as its
             base branch; the reference is then the base branch's, and only the JSON has the number.
         timed_default: whether schedules run on the default branch only.
+        fork: set, and not to `false`, for a pull request of a fork.
+        sides: the repository that a pull request is of, and the one it is for; else the document has both.
     """
 
     name: str
@@ -74,6 +78,8 @@ class CiVariables:
     document: str = ""
     of_request: tuple[str, str] = ("", "")
     timed_default: bool = False
+    fork: tuple[str, ...] = ()
+    sides: tuple[str, ...] = ()
 
 
 GITHUB = CiVariables(
@@ -104,6 +110,7 @@ SYSTEMS: tuple[CiVariables, ...] = (
         repository=("$CI_PROJECT_URL",),
         default_branch=("$CI_DEFAULT_BRANCH",),
         scheduled=("CI_PIPELINE_SOURCE", "schedule"),
+        sides=("$CI_MERGE_REQUEST_SOURCE_PROJECT_ID", "$CI_MERGE_REQUEST_PROJECT_ID"),
     ),
     CiVariables(
         "circleci",
@@ -113,6 +120,8 @@ SYSTEMS: tuple[CiVariables, ...] = (
         pull_request=("$CIRCLE_PR_NUMBER", "$CIRCLE_PULL_REQUEST"),
         revision=("$CIRCLE_SHA1",),
         repository=("$CIRCLE_REPOSITORY_URL",),
+        # "Only available on forked PRs."
+        fork=("$CIRCLE_PR_REPONAME",),
     ),
     CiVariables(
         "jenkins",
@@ -123,6 +132,7 @@ SYSTEMS: tuple[CiVariables, ...] = (
         revision=("$GIT_COMMIT",),
         repository=("$GIT_URL",),
         scheduled=("BUILD_CAUSE", "TIMERTRIGGER"),
+        fork=("$CHANGE_FORK",),
     ),
     CiVariables(
         "azure",
@@ -132,6 +142,7 @@ SYSTEMS: tuple[CiVariables, ...] = (
         revision=("$BUILD_SOURCEVERSION",),
         repository=("$BUILD_REPOSITORY_URI",),
         scheduled=("BUILD_REASON", "Schedule"),
+        fork=("$SYSTEM_PULLREQUEST_ISFORK",),
     ),
     CiVariables(
         "buildkite",
@@ -143,6 +154,7 @@ SYSTEMS: tuple[CiVariables, ...] = (
         repository=("$BUILDKITE_REPO",),
         default_branch=("$BUILDKITE_PIPELINE_DEFAULT_BRANCH",),
         scheduled=("BUILDKITE_SOURCE", "schedule"),
+        sides=("$BUILDKITE_PULL_REQUEST_REPO", "$BUILDKITE_REPO"),
     ),
 )
 
@@ -198,7 +210,42 @@ def _read_event(system: CiVariables, environment: Mapping[str, str], document: M
         revision=first(system.revision),
         repository=browsable(first(system.repository)),
         default_branch=first(system.default_branch) or documented or timed,
+        fork=_is_fork(system, environment, document, bool(pull_request)),
     )
+
+
+def _is_fork(
+    system: CiVariables, environment: Mapping[str, str], document: Mapping[str, Any], requested: bool
+) -> bool:
+    """Return True for a pull request of a fork.
+
+    Args:
+        system: the CI system.
+        environment: its variables.
+        document: the event's JSON.
+        requested: a pull request is built.
+    """
+    if any(_expand(template, environment).lower() not in ("", "false") for template in system.fork):
+        return True
+    if system.document:
+        return _of_another(document, requested)
+    sides = {_repository(_expand(template, environment)) for template in system.sides}
+    return requested and "" not in sides and len(sides) > 1
+
+
+def _of_another(document: Mapping[str, Any], requested: bool) -> bool:
+    """Return True if a GitHub event is about a commit of another repository, or of a deleted one."""
+    own = table(document, "repository").get("full_name")
+    for event_name, *names in (("pull_request", "head", "repo"), ("workflow_run", "head_repository")):
+        if event_name in document:
+            other = table(document, event_name, *names).get("full_name")
+            return not other or other != own
+    return requested
+
+
+def _repository(text: str) -> str:
+    """Return the address of a repository without its scheme, or its id."""
+    return (browsable(text).partition("://")[2] or text).lower()
 
 
 def of_ref(ref: str) -> Event:

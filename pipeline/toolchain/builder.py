@@ -170,9 +170,14 @@ def with_variables(container: dagger.Container, variables: Iterable[tuple[str, s
     return container
 
 
-def with_downloads(container: dagger.Container) -> dagger.Container:
+def downloads(untrusted: bool) -> str:
+    """Return the name of the volume with the downloads of trusted or of untrusted projects."""
+    return "rust-multiarch-downloads-untrusted" if untrusted else "rust-multiarch-downloads"
+
+
+def with_downloads(container: dagger.Container, untrusted: bool = False) -> dagger.Container:
     """Return a container with the downloads of all projects, for the fetch only."""
-    return container.with_mounted_cache(DOWNLOADS, dag.cache_volume("rust-multiarch-downloads"))
+    return container.with_mounted_cache(DOWNLOADS, dag.cache_volume(downloads(untrusted)))
 
 
 def with_fetched(container: dagger.Container, home: dagger.Directory) -> dagger.Container:

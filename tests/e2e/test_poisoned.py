@@ -6,7 +6,7 @@ import crates
 import dagger
 import pytest
 
-from pipeline import RustMultiarch
+from pipeline import RustMultiarch, errors
 from pipeline.releases import DEFAULT
 
 pytestmark = pytest.mark.anyio
@@ -59,8 +59,8 @@ def project(name: str, script: str = "fn main() {}\n") -> dagger.Directory:
     )
 
 
-async def says(source: dagger.Directory, name: str) -> str:
-    module = RustMultiarch(source=source, platforms=["linux/amd64"])
+async def says(source: dagger.Directory, name: str, untrusted: bool = False) -> str:
+    module = RustMultiarch(source=source, platforms=["linux/amd64"], untrusted=untrusted)
     program = await module.binary("linux/amd64", name)
     container = dagger.dag.container().from_(DEFAULT.base).with_file("/program", program)
     return await container.with_exec(["/program"]).stdout()
@@ -69,3 +69,46 @@ async def says(source: dagger.Directory, name: str) -> str:
 async def test_what_a_build_script_changes_reaches_no_other_project(session) -> None:
     assert (await says(project("attacker", POISON), "attacker")).startswith("17 ")
     assert (await says(project("victim"), "victim")).startswith("17 ")
+
+
+# Leaves a file in each directory that outlives the build, and prints whether one was there.
+MARK = """
+use std::{fs, path::Path};
+fn main() {
+    let mut found = Vec::new();
+    for folder in ["/build/target", "/build/state", "/build", "/cargo", "/downloads/public"] {
+        let file = Path::new(folder).join("poisoned-NAME");
+        if file.exists() { found.push(folder); }
+        let _ = fs::write(file, "");
+    }
+    println!("cargo:rustc-env=FOUND={}", found.join(" "));
+}
+"""
+
+
+async def test_an_untrusted_build_reaches_no_trusted_one(session) -> None:
+    """Build the same project: a pull request twice, then the main branch twice."""
+    name = f"marked-{secrets.token_hex(4)}"
+
+    async def found(untrusted: bool) -> list[str]:
+        # Other code each time, so that the build script runs.
+        script = MARK.replace("NAME", name) + f"// {secrets.token_hex(8)}\n"
+        source = project(name, script).with_new_file(
+            "src/main.rs", f'fn main() {{ println!("{{}}", env!("FOUND")); }} // {secrets.token_hex(8)}\n'
+        )
+        return (await says(source, name, untrusted)).split()
+
+    assert await found(untrusted=True) == []
+    assert "/build/target" in await found(untrusted=True), "the attack works"
+    assert await found(untrusted=False) == []
+    assert "/build/target" in await found(untrusted=False)
+    assert "/cargo" not in await found(untrusted=False)
+
+
+async def test_an_untrusted_image_is_not_published(session) -> None:
+    module = RustMultiarch(source=project("stranger"), platforms=["linux/amd64"], untrusted=True)
+    with pytest.raises(errors.Untrusted):
+        await module.publish("127.0.0.1:1/stranger:1")
+    image = await module.build()
+    with pytest.raises(errors.Untrusted):
+        await image.publish("127.0.0.1:1/stranger:1")

@@ -38,7 +38,12 @@ BUILDKITE = {
 RUNS = [
     (GITHUB, {"GITHUB_REF": "refs/heads/release/1.x"}, {"branch": "release/1.x"}),
     (GITHUB, {"GITHUB_REF": "refs/tags/v1.2.3"}, {"tag": "v1.2.3"}),
-    (GITHUB, {"GITHUB_REF": "refs/pull/12/merge", "GITHUB_HEAD_REF": "fix"}, {"pull_request": "12"}),
+    (
+        GITHUB,
+        {"GITHUB_REF": "refs/pull/12/merge", "GITHUB_HEAD_REF": "fix"},
+        # The document with its repository is missing.
+        {"pull_request": "12", "fork": True},
+    ),
     (
         GITHUB,
         {"GITHUB_REF": "refs/heads/main", "GITHUB_EVENT_NAME": "schedule"},
