@@ -74,7 +74,7 @@ lint: setup ## ruff, mypy, shellcheck, and that every test can be collected
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@command -v shellcheck >/dev/null || { echo 'shellcheck is missing: apt-get install shellcheck' >&2; exit 1; }
-	@shellcheck -x $$(git ls-files 'pipeline/*.sh')
+	@shellcheck -x $$(git ls-files '*.sh') $$(git grep -lI '^#!.*sh$$' -- engine .ci)
 	@$(BIN)/python -m pytest tests/e2e tests/callers --collect-only -qq >.collected 2>&1 || { cat .collected; exit 1; }
 
 ##@ Test suites that take long

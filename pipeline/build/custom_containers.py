@@ -14,14 +14,13 @@ runtime.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import dagger
 from dagger import dag
 
-from pipeline import releases
+from pipeline import programs, releases
 from pipeline.errors import InvalidArgument, PlatformError, UnusableContainer
 from pipeline.targets import Target, parse
 from pipeline.toolchain import builder as toolchain
@@ -128,8 +127,9 @@ async def adopt(
     """
     await check_platform(container, parse(platform or await dag.default_platform()), BUILDER)
     container = container.with_user("0").with_workdir("/")
+    inspecting = programs.command("build/inspect.sh", toolchain.CERTIFICATES, *triples)
     try:
-        found = read(await container.with_exec(["sh", "-c", inspection(triples)]).stdout(), triples)
+        found = read(await container.with_exec(inspecting).stdout(), triples)
     except dagger.ExecError as error:
         raise UnusableContainer(
             "the supplied builder has no shell",
@@ -158,29 +158,8 @@ def not_emulated() -> InvalidArgument:
     )
 
 
-def inspection(triples: Sequence[str]) -> str:
-    """Return the shell program that inspects a builder, for `read`; it always succeeds."""
-    return f"""
-    for program in cargo rustc apt-get; do command -v $program >/dev/null || echo "missing $program"; done
-    echo "home ${{CARGO_HOME:-${{HOME:-/root}}/.cargo}}"
-    [ ! -s {toolchain.CERTIFICATES} ] || echo certificates
-    rustc --version
-    (. /etc/os-release && echo "system $ID $VERSION_ID")
-    if command -v rustup >/dev/null; then
-        # RUST_VERSION is the base image's version; `rustup default` may have changed it since.
-        active=$(rustup show active-toolchain 2>/dev/null | head -n 1 | cut -d ' ' -f 1 || :)
-        echo "toolchain ${{RUSTUP_TOOLCHAIN:-${{active:-$RUST_VERSION}}}}"
-    else
-        for triple in {shlex.join(triples)}; do
-            [ -d "$(rustc --print target-libdir --target $triple)" ] || echo "without $triple"
-        done
-    fi
-    true
-    """
-
-
 def read(output: str, triples: Sequence[str]) -> Found:
-    """Parse the output of `inspection`."""
+    """Parse the output of inspect.sh."""
     said: dict[str, list[str]] = {}
     for line in output.splitlines():
         name, _, value = line.partition(" ")

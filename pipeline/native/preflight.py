@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import dagger
 
+from pipeline import programs
 from pipeline.errors import CannotCrossCompile
 from pipeline.native import configuration, debian, git_users, natives
 from pipeline.native.natives import Needs
@@ -18,6 +18,7 @@ from pipeline.project.rust_version import Declared
 from pipeline.targets import Libc, Target
 from pipeline.toolchain import builder as toolchain
 
+PROGRAM = "native/preflight.sh"
 _NEXT = "== next target"
 _PART = "== next answer"
 
@@ -69,18 +70,10 @@ async def examine(
         CannotCrossCompile: some crates cannot be built; the message lists all of them.
         dagger.ExecError: cargo failed.
     """
-    lines = [
-        f"set -- {shlex.join(everywhere)}",
-        rust_version.SHOW,
-    ]
+    asking = programs.counted([*rust_version.COMMAND, *everywhere])
     for command, target in zip(commands, targets, strict=True):
-        lines += [shlex.join(["echo", _NEXT]), shlex.join(command)]
-        for what in configuration.PRINTED:
-            lines += [
-                shlex.join(["echo", _PART]),
-                f"{shlex.join(['rustc', '--print', what, '--target', target.triple(libc)])} 2>/dev/null || :",
-            ]
-    output = await container.with_exec(["sh", "-ec", "\n".join(lines)]).stdout()
+        asking += [target.triple(libc), *programs.counted(command)]
+    output = await container.with_exec(programs.command(PROGRAM, _NEXT, _PART, *asking)).stdout()
     versions, *answers = output.split(f"{_NEXT}\n")
     found: list[Needs] = []
     crates: set[tuple[str, str]] = set()

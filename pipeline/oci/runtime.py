@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import dagger
 from dagger import dag
 
-from pipeline import releases
+from pipeline import programs, releases
 from pipeline.build.custom_containers import Supplied
 from pipeline.build.plan import Plan
 from pipeline.config.request import pairs
@@ -182,16 +182,8 @@ async def resolved(image: str, target: Target) -> str:
 
 def _ordinary(host: dagger.Container) -> dagger.Directory:
     """Return the files that an empty base lacks: time zones and `/tmp`."""
-    script = """
-    apt-get update -q && apt-get install -y --no-install-recommends tzdata
-    mkdir -p /system/usr/share /system/tmp
-    chmod 1777 /system/tmp
-    cp -a /usr/share/zoneinfo /system/usr/share/
-    rm -rf /system/usr/share/zoneinfo/posix /system/usr/share/zoneinfo/right
-    find /system -depth -exec touch --no-dereference --date=@0 {} +
-    """
     quiet = host.with_env_variable("DEBIAN_FRONTEND", "noninteractive")
-    return quiet.with_exec(["sh", "-ec", script]).directory("/system")
+    return quiet.with_exec(programs.command("oci/system.sh")).directory("/system")
 
 
 async def _with_accounts(system: dagger.Directory, base: dagger.Container) -> dagger.Directory:

@@ -6,15 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-SHOW = r"""
-rustc --version
-cargo metadata --locked --format-version 1 "$@" >/tmp/metadata.json
-grep -oE '"name":"[^"]*","version":"[^"]*","id":|"rust_version":"[^"]*"' /tmp/metadata.json || :
-"""
-"""Shell lines that print the compiler's version, then each package's name and `rust-version`, if any.
-
-The arguments are passed to cargo. The complete metadata would be megabytes.
-"""
+COMMAND = ("cargo", "metadata", "--locked", "--format-version", "1")
+"""The command whose output has each package's `rust-version`."""
 
 IGNORE = "--ignore-rust-version"
 """The argument with which cargo ignores `rust-version`."""
@@ -33,7 +26,7 @@ class Declared:
 
 
 def read(output: str) -> tuple[str, tuple[Declared, ...]]:
-    """Parse the output of `SHOW`: the compiler's version, and the packages with a `rust-version`."""
+    """Parse the output of preflight.sh: the compiler's version, and the packages with a `rust-version`."""
     compiler = re.search(r"^rustc (\d+(?:\.\d+)*)", output, re.MULTILINE)
     found, package = [], ("", "")
     for line in output.splitlines():

@@ -11,6 +11,8 @@ import re
 
 import dagger
 
+from pipeline import programs
+
 READ = (
     "**/Cargo.toml",
     "**/Cargo.lock",
@@ -27,12 +29,6 @@ the project (the cargo book, "Local Registry Sources")."""
 CODE = ".rs"
 
 _TOP, _NAMES = "/skeleton", "/code"
-# xargs splits long lists of names; `--` allows names that begin with a dash.
-_EMPTY = (
-    f"cd {_TOP}\n"
-    f"tr '\\n' '\\0' <{_NAMES} | xargs -0r dirname -z -- | xargs -0r mkdir -p --\n"
-    f"tr '\\n' '\\0' <{_NAMES} | xargs -0r touch --"
-)
 
 
 _PLAIN = re.compile(r"(?!\.git/)(?:[\w. +@-]+/)*[\w +@-]+")
@@ -62,4 +58,4 @@ async def skeleton(source: dagger.Directory, image: dagger.Container) -> dagger.
     read = [*READ, *filter(_may_link, there)]
     made = image.with_directory(_TOP, source.filter(include=read))
     listed = made.with_new_file(_NAMES, "".join(f"{name}\n" for name in sorted(names)))
-    return listed.with_exec(["sh", "-ec", _EMPTY]).directory(_TOP)
+    return listed.with_exec(programs.command("project/skeleton.sh", _TOP, _NAMES)).directory(_TOP)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import enum
 import json
-import shlex
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from typing import Any
 import dagger
 from dagger import dag
 
-from pipeline import cargo_toml
+from pipeline import cargo_toml, programs
 from pipeline.errors import UnknownUnitGraph
 from pipeline.project import packages
 from pipeline.project.metadata import spdx
@@ -88,32 +87,21 @@ ELSEWHERE = ("/.cargo/config.toml",)
 """The path of a custom builder's configuration."""
 
 
-def script(commands: Sequence[Sequence[str]], everywhere: Sequence[str] = ()) -> str:
-    """Return a shell program for `sh -e` in the project, which writes cargo's output to files in `FOLDER`.
+def arguments(commands: Sequence[Sequence[str]], everywhere: Sequence[str] = ()) -> list[str]:
+    """Return the commands of unit_graph.sh.
 
     Args:
         commands: the `cargo build` commands of the build; each is run with `--unit-graph`.
+        everywhere: arguments for every cargo command.
     """
-    lines = [
-        f"mkdir -p {FOLDER}",
-        # Separate from the build's target directory, where cargo caches information about the compiler.
-        "export CARGO_TARGET_DIR=/tmp/crates",
-        # With all features, since crates of disabled features are left out otherwise.
-        f"{shlex.join([*packages.COMMAND, *everywhere])} > {FOLDER}/{METADATA}",
-        f"rustc --version > {FOLDER}/rustc.txt",
-        "workspace=$(cargo locate-project --workspace --message-format plain)",
-        f'cp "${{workspace%.toml}}.lock" {FOLDER}/Cargo.lock',
-        # If the build's cargo has no unstable options, it ignores their table.
-        "cargo -Z unstable-options locate-project >/dev/null 2>&1 ||"
-        f" [ ! -d {STABLE} ] || cp -R {STABLE}/. /",
-        f"unset {CHANNEL}",
-        "export RUSTC_BOOTSTRAP=1",
-    ]
-    for number, command in enumerate(commands):
+    # With all features, since crates of disabled features are left out otherwise.
+    words = programs.counted([*packages.COMMAND, *everywhere])
+    for command in commands:
         place = list(command).index("build") + 1
-        asked = [*command[:place], "--unit-graph", "-Z", "unstable-options", *command[place:]]
-        lines.append(f"{shlex.join(asked)} > {FOLDER}/units-{number}.json")
-    return "\n".join(lines)
+        words += programs.counted(
+            [*command[:place], "--unit-graph", "-Z", "unstable-options", *command[place:]]
+        )
+    return words
 
 
 @dataclass(frozen=True)
@@ -137,7 +125,7 @@ def stable(configuration: str) -> str | None:
 
 
 async def with_stable(container: dagger.Container, folder: dagger.Directory, place: str) -> dagger.Container:
-    """Return a container with the configurations that `script` puts in place, below `STABLE`.
+    """Return a container with the configurations that unit_graph.sh puts in place, below `STABLE`.
 
     Args:
         container: the builder.
@@ -166,7 +154,9 @@ def ask(
         name: a name that is unique among the builders of an image.
         everywhere: arguments for every cargo command.
     """
-    asked = container.with_exec(["sh", "-ec", script(commands, everywhere)]).directory(FOLDER)
+    places = (FOLDER, STABLE, CHANNEL)
+    asking = programs.command("project/unit_graph.sh", *places, *arguments(commands, everywhere))
+    asked = container.with_exec(asking).directory(FOLDER)
     return dag.directory().with_directory(name, asked)
 
 

@@ -8,14 +8,13 @@ build platform.
 from __future__ import annotations
 
 import posixpath
-import shlex
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import dagger
 from dagger import dag
 
-from pipeline import releases
+from pipeline import programs, releases
 from pipeline.errors import BaseImageUnavailable
 from pipeline.releases import Release
 from pipeline.targets import Libc, Target
@@ -190,10 +189,9 @@ def with_fetched(container: dagger.Container, home: dagger.Directory) -> dagger.
 
 def with_packages(container: dagger.Container, packages: Sequence[str]) -> dagger.Container:
     """Return a container with Debian packages installed, without package lists."""
-    install = "apt-get install -y --no-install-recommends " + shlex.join(packages)
     return (
         container.with_env_variable("DEBIAN_FRONTEND", "noninteractive")
-        .with_exec(["sh", "-ec", f"apt-get update -q\n{install}\nrm -rf /var/lib/apt/lists/*"])
+        .with_exec(programs.command("toolchain/packages.sh", *packages))
         .without_env_variable("DEBIAN_FRONTEND")
     )
 
@@ -220,16 +218,18 @@ def builder(
     """
     needed = [*cross_packages(targets, libc, glibc), *packages]
     container = with_packages(base, needed)
-    add = shlex.join(["rustup", "target", "add", *(t.triple(libc) for t in targets)])
-    # A container without rustup is a custom builder, which has all standard libraries.
-    container = container.with_exec(["sh", "-ec", f"! command -v rustup || {add}"])
+    triples = [target.triple(libc) for target in targets]
+    container = container.with_exec(programs.command("toolchain/targets.sh", *triples))
     if _needs_zig(libc, glibc):
         container = zig.install(container, targets, libc, platform, project)
     for target in targets:
         path = f"{FILES}/{target.triple(libc)}.cmake"
         container = container.with_new_file(path, cmake_toolchain(target, libc, glibc))
-        for script, text in compilers(target, libc, glibc).scripts.items():
-            container = container.with_new_file(script, text, permissions=0o755)
+        installed = compilers(target, libc, glibc)
+        for path, text in installed.scripts.items():
+            container = container.with_new_file(path, text, permissions=0o755)
+        for path, text in installed.files.items():
+            container = container.with_new_file(path, text)
         for name, value in environment(target, libc, glibc).items():
             container = container.with_env_variable(name, value)
     return container

@@ -30,6 +30,7 @@ class Compilers:
         bindgen: arguments that point libclang at the headers of `cc`.
         cmake: CMake toolchain variables that only this toolchain sets.
         scripts: executables to install in the builder, by path.
+        files: files that they read, by path.
         cxx_packages: additional Debian packages for C++.
         cxx_libraries: Debian packages that a program with C++ needs at run time.
         not_debian: why it cannot link Debian's libraries; empty if it can.
@@ -42,6 +43,7 @@ class Compilers:
     bindgen: str
     cmake: Mapping[str, str] = field(default_factory=dict)
     scripts: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
     cxx_packages: tuple[str, ...] = ()
     cxx_libraries: tuple[str, ...] = ()
     not_debian: str = ""

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import dagger
 from dagger import dag
 
-from pipeline import releases
+from pipeline import programs, releases
 from pipeline.errors import InvalidArgument, UnsupportedLibc
 from pipeline.releases import PYTHON
 from pipeline.targets import Libc, Target
@@ -156,7 +156,11 @@ def compilers(target: Target, libc: Libc, glibc: str = "") -> Compilers:
         packages=(f"binutils-{debian_name(target.tools)}",),
         pkg_config=f"{folder}/pkgconfig",
         bindgen=shlex.join(_headers(target, libc, glibc)),
-        scripts={path: _script(command, target, libc, glibc) for path, command in commands.items()},
+        scripts={path: programs.text("toolchain/compiler.sh") for path in commands},
+        files={
+            f"{path}.command": lines(_command(command, target, libc, glibc))
+            for path, command in commands.items()
+        },
         not_debian=(
             "Debian's package is for glibc only"
             if libc is Libc.MUSL
@@ -165,18 +169,14 @@ def compilers(target: Target, libc: Libc, glibc: str = "") -> Compilers:
     )
 
 
-def _script(command: str, target: Target, libc: Libc, glibc: str) -> str:
+def _command(command: str, target: Target, libc: Libc, glibc: str) -> list[str]:
     # By default zig omits debug information and the build id, traps on undefined behaviour, and compiles
-    # for musl without position independence (rustc's default). It has no flag for static-pie.
+    # for musl without position independence (rustc's default).
     cpu = ROWS[target.platform].cpu
     arguments = ["-g", "-fPIC", "-fno-sanitize=all", "-Wl,--build-id=sha1"]
     arguments += [f"-mcpu={cpu}"] if cpu else []
     arguments += ["-target", name(target, libc, glibc)]
-    return (
-        "#!/bin/sh\nfor argument do\nshift\n"
-        '[ "$argument" != -static-pie ] || argument=-pie\nset -- "$@" "$argument"\ndone\n'
-        f'exec {HOME}/bin/cargo-zigbuild zig {command} -- {shlex.join(arguments)} "$@"\n'
-    )
+    return [f"{HOME}/bin/cargo-zigbuild", "zig", command, "--", *arguments]
 
 
 def _headers(target: Target, libc: Libc, glibc: str) -> list[str]:
@@ -216,10 +216,14 @@ def install(
         .with_env_variable("CARGO_ZIGBUILD_ZIG_PATH", f"{HOME}/ziglang/zig")
         .with_env_variable("CARGO_ZIGBUILD_ZIG_VERSION", VERSION)
     )
-    script = rustc_script(targets) if libc is Libc.MUSL else ""
-    if script:
+    triples = not_static(targets) if libc is Libc.MUSL else []
+    if triples:
         path = f"{FILES}/rustc"
-        container = container.with_new_file(path, script, permissions=0o755).with_env_variable("RUSTC", path)
+        container = (
+            container.with_new_file(path, programs.text("toolchain/rustc.sh"), permissions=0o755)
+            .with_new_file(f"{path}.triples", lines(triples))
+            .with_env_variable("RUSTC", path)
+        )
     return container
 
 
@@ -234,17 +238,15 @@ def _wheels(platform: str) -> dagger.Directory:
     )
 
 
-def rustc_script(targets: Sequence[Target]) -> str:
-    """Return a `rustc` script that links every musl target statically; "" if rustc does so by default.
+def not_static(targets: Sequence[Target]) -> list[str]:
+    """Return the musl triples whose programs rustc does not link statically by default; rustc.sh does.
 
     A `rustflags` setting could do the same, but cargo reads such flags from only one place, so it would
     replace the project's flags or be replaced by them.
     """
-    triples = [target.musl for target in targets if not ROWS[target.platform].static]
-    if not triples:
-        return ""
-    patterns = " | ".join(f'*" --target {triple} "*' for triple in triples)
-    return (
-        f'#!/bin/sh\ncase " $* " in\n{patterns}) set -- "$@" -C target-feature=+crt-static ;;\nesac\n'
-        'exec rustc "$@"\n'
-    )
+    return [target.musl for target in targets if not ROWS[target.platform].static]
+
+
+def lines(words: Iterable[str]) -> str:
+    """Return a file with a word on each line."""
+    return "".join(f"{word}\n" for word in words)

@@ -17,6 +17,7 @@ GROUND = (
     "host_files",
     "text_table",
     "upload",
+    "programs",
     "progress",
 )
 STAGES = (

@@ -11,6 +11,7 @@ from pipeline.build.custom_containers import Supplied
 from pipeline.errors import InvalidArgument, UnusableContainer
 from pipeline.targets import parse
 
+INSPECT = Path(custom_containers.__file__).with_name("inspect.sh")
 TRIPLES = ("x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu")
 FOUND = """home /usr/local/cargo
 certificates
@@ -83,7 +84,7 @@ def test_the_inspection_runs_in_any_shell(tmp_path: Path, rustup: bool) -> None:
     for name, text in programs.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
         (tmp_path / name).chmod(0o755)
-    command = ["/bin/sh", "-c", custom_containers.inspection(TRIPLES)]
+    command = ["/bin/sh", str(INSPECT), "/none", *TRIPLES]
     environment = {"PATH": str(tmp_path), "HOME": "/home/me"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     found = custom_containers.read(done.stdout, TRIPLES)
@@ -118,7 +119,7 @@ def run_inspection(folder: Path, rustup: str, **environment: str) -> str:
     for name, text in {"cargo": "", "rustc": "echo 'rustc 1.96.0 (x)'", "rustup": rustup}.items():
         (folder / name).write_text(f"#!/bin/sh\n{text}\n")
         (folder / name).chmod(0o755)
-    command = ["/bin/sh", "-c", custom_containers.inspection(TRIPLES)]
+    command = ["/bin/sh", str(INSPECT), "/none", *TRIPLES]
     path = f"{folder}:/usr/bin:/bin"
     return subprocess.run(
         command, env={"PATH": path, **environment}, capture_output=True, text=True, check=True

@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 from collections import Counter
 from functools import partial
 
@@ -302,11 +301,6 @@ def test_cargo_tree_uses_the_builds_options() -> None:
     assert "normal,build" in command
     assert "normal,build,dev" in tree.command(["--workspace"], ARM64.gnu, tests=True)
     assert command[command.index("--target") + 1] == ARM64.gnu
-
-
-@pytest.mark.parametrize("script", [debian._LISTS, debian._DEVELOPMENT, debian._RUNTIME])
-def test_scripts_are_valid_shell(script) -> None:
-    subprocess.run(["sh", "-n"], input=script, text=True, check=True)
 
 
 def test_reads_a_bases_packages_from_dpkg_status() -> None:

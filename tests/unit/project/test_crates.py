@@ -1,5 +1,4 @@
 import json
-import shlex
 import subprocess
 import tomllib
 from dataclasses import replace
@@ -8,9 +7,11 @@ from pathlib import Path
 import pytest
 from graphs import AMD64, ARM64, GIT, HASHES, PACKAGES, graphs, identifier, lock, metadata, units
 
-from pipeline import errors
+from pipeline import errors, programs
 from pipeline.project import unit_graph
 from pipeline.project.unit_graph import CRATES_IO, Answer, Graph, Kind
+
+PROGRAM = programs.PIPELINE / "project/unit_graph.sh"
 
 
 def by_name(graph: Graph) -> dict[str, unit_graph.GraphCrate]:
@@ -134,20 +135,28 @@ def test_the_graphs_of_a_triple() -> None:
 def test_cargo_is_asked_with_the_commands_of_the_build() -> None:
     one = ["cargo", "build", "--locked", "--target", "t1"]
     two = ["env", "A=b c", "cargo", "build", "--target", "t2"]
-    lines = unit_graph.script([one, two]).splitlines()
-    asked = [shlex.split(line) for line in lines if "--unit-graph" in line]
-    assert asked[0] == [
-        *one[:2],
-        "--unit-graph",
-        "-Z",
-        "unstable-options",
-        *one[2:],
-        ">",
-        "/crates/units-0.json",
+    metadata, *asked = uncounted(unit_graph.arguments([one, two], ["--config", "a=1"]))
+    assert metadata == [
+        "cargo",
+        "metadata",
+        "--locked",
+        "--all-features",
+        "--format-version",
+        "1",
+        "--config",
+        "a=1",
     ]
-    assert asked[1][:4] == two[:4] and asked[1][-1] == "/crates/units-1.json"
-    unstable = lines.index("export RUSTC_BOOTSTRAP=1")
-    assert all("--unit-graph" in line for line in lines[unstable + 1 :]), "nothing else runs unstable"
+    added = ["--unit-graph", "-Z", "unstable-options"]
+    assert asked == [[*one[:2], *added, *one[2:]], [*two[:4], *added, *two[4:]]]
+
+
+def uncounted(words: list[str]) -> list[list[str]]:
+    found = []
+    while words:
+        end = int(words[0]) + 1
+        found.append(words[1:end])
+        words = words[end:]
+    return found
 
 
 CONFIGURATION = """
@@ -186,7 +195,8 @@ def test_the_graph_is_asked_for_without_switching_anything_on(tmp_path: Path, un
         "#!/bin/sh\ncase $* in\n"
         "locate-project*) echo $PWD/Cargo.toml ;;\n"
         f"'-Z unstable-options locate-project') exit {int(not unstable)} ;;\n"
-        f'build*) cat .cargo/config.toml; echo "$RUSTC_BOOTSTRAP${unit_graph.CHANNEL}" ;;\nesac\n'
+        f'build*) cat .cargo/config.toml; echo "$RUSTC_BOOTSTRAP${unit_graph.CHANNEL}"\n'
+        'printf "%s\\n" "$@" ;;\nesac\n'
     )
     (tmp_path / "bin/rustc").write_text("#!/bin/sh\n")
     for program in ("cargo", "rustc"):
@@ -196,10 +206,10 @@ def test_the_graph_is_asked_for_without_switching_anything_on(tmp_path: Path, un
         (place / ".cargo").mkdir(parents=True)
         (place / ".cargo/config.toml").write_text(text)
     (project / "Cargo.lock").touch()
-    program = unit_graph.script([["cargo", "build"]], ["--config", "a=1"])
-    assert "cargo metadata --locked --all-features --format-version 1 --config a=1" in program
-    program = program.replace("/stable", f"{tmp_path}/stable").replace("/crates", f"{tmp_path}/crates")
+    places = (tmp_path / "crates", tmp_path / "stable", unit_graph.CHANNEL)
+    words = unit_graph.arguments([["cargo", "build"], ["cargo", "build", "--config", "a b"]])
     env = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", unit_graph.CHANNEL: "stable"}
-    subprocess.run(["sh", "-ec", program], cwd=project, env=env, check=True)
-    found = (tmp_path / "crates/units-0.json").read_text().split()
-    assert found == ["unstable" if unstable else "stable", "1"]
+    subprocess.run(["bash", PROGRAM, *places, *words], cwd=project, env=env, check=True)
+    found = [(tmp_path / f"crates/units-{number}.json").read_text().splitlines() for number in (0, 1)]
+    start = ["unstable" if unstable else "stable", "1", "build", "--unit-graph", "-Z", "unstable-options"]
+    assert found == [start, [*start, "--config", "a b"]]

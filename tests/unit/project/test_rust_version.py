@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import programs
 from pipeline.project import rust_version
 from pipeline.project.rust_version import Declared
 
+PREFLIGHT = programs.PIPELINE / "native/preflight.sh"
 OUTPUT = """rustc 1.96.0 (ac68faa20 2026-05-25)
 "name":"ahead","version":"0.1.0","id":
 "rust_version":"1.199"
@@ -59,7 +61,7 @@ def test_the_lines_are_what_cargo_prints(tmp_path: Path) -> None:
     )
     subprocess.run(["cargo", "generate-lockfile", "--offline"], cwd=tmp_path, check=True, capture_output=True)
     done = subprocess.run(
-        ["sh", "-ec", rust_version.SHOW, "show", "--offline"],
+        ["bash", PREFLIGHT, "", "", *programs.counted([*rust_version.COMMAND, "--offline"])],
         cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=True,
     )  # fmt: skip
     compiler, declared = rust_version.read(done.stdout)

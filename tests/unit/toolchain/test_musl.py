@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from test_build import plan
 
+from pipeline import programs
 from pipeline.build import compile as build
 from pipeline.errors import InvalidArgument, UnsupportedLibc
 from pipeline.oci import runtime
@@ -73,23 +74,27 @@ def test_zig_target_names(platform: str, musl: str, older: str) -> None:
 
 @EVERY
 def test_compiler_scripts_pass_their_arguments(target, tmp_path) -> None:
-    scripts = zig.compilers(target, Libc.MUSL).scripts
-    assert [path.rpartition("/")[2] for path in scripts] == ["cc", "c++"]
-    for (path, text), command in zip(scripts.items(), ("cc", "c++"), strict=True):
+    installed = zig.compilers(target, Libc.MUSL)
+    assert [path.rpartition("/")[2] for path in installed.scripts] == ["cc", "c++"]
+    for path, command in zip(installed.scripts, ("cc", "c++"), strict=True):
         script = tmp_path / path.rpartition("/")[2]
-        script.write_text(text.replace("/opt/zig/bin/cargo-zigbuild", "printf '%s\\n'"))
+        script.write_text(installed.scripts[path])
+        words = installed.files[f"{path}.command"]
+        (tmp_path / f"{script.name}.command").write_text(
+            words.replace("/opt/zig/bin/cargo-zigbuild", "printf\n%s\\n")
+        )
         done = subprocess.run(
-            ["sh", script, "a b", "-static-pie"], capture_output=True, text=True, check=True
+            ["sh", script, "a b", "-static-pie", ""], capture_output=True, text=True, check=True
         )
         words = done.stdout.splitlines()
         assert words[:3] == ["zig", command, "--"]
-        assert words[-4:] == ["-target", zig.name(target, Libc.MUSL), "a b", "-pie"]
+        assert words[-5:] == ["-target", zig.name(target, Libc.MUSL), "a b", "-pie", ""]
 
 
 def test_zig_compiles_for_rustcs_baseline_processor() -> None:
-    script = zig.compilers(ARMV7, Libc.MUSL).scripts["/opt/rust-multiarch/arm-linux-musleabihf/cc"]
-    assert " -mcpu=generic+v7a+vfp3-d32+thumb2-neon " in script
-    assert "-mcpu" not in str(zig.compilers(ARM64, Libc.MUSL).scripts)
+    words = zig.compilers(ARMV7, Libc.MUSL).files["/opt/rust-multiarch/arm-linux-musleabihf/cc.command"]
+    assert "-mcpu=generic+v7a+vfp3-d32+thumb2-neon" in words.splitlines()
+    assert "-mcpu" not in str(zig.compilers(ARM64, Libc.MUSL).files)
 
 
 @pytest.mark.parametrize(("libc", "glibc"), [(Libc.MUSL, ""), (Libc.GNU, "2.17")])
@@ -108,24 +113,30 @@ def test_bindgen_uses_the_headers_of_the_libc() -> None:
     assert "-D__GLIBC_MINOR__=17" in older
 
 
-def arguments(script: str, tmp_path, *words: str) -> list[str]:
+def arguments(tmp_path, triples: list[str], *words: str) -> list[str]:
     """Return the arguments for the real rustc."""
+    real = tmp_path / "bin/rustc"
+    real.parent.mkdir(exist_ok=True)
+    real.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    real.chmod(0o755)
     path = tmp_path / "rustc"
-    path.write_text(script.replace("exec rustc", "printf '%s\\n'"))
-    done = subprocess.run(["sh", path, *words], capture_output=True, text=True, check=True)
+    path.write_text(programs.text("toolchain/rustc.sh"))
+    (tmp_path / "rustc.triples").write_text(zig.lines(triples))
+    env = {"PATH": f"{real.parent}:/usr/bin:/bin"}
+    done = subprocess.run(["sh", path, *words], env=env, capture_output=True, text=True, check=True)
     return done.stdout.splitlines()
 
 
 def test_rustc_links_musl_statically_on_every_platform(tmp_path) -> None:
-    script = zig.rustc_script(select(["linux/amd64,linux/riscv64"]))
+    triples = zig.not_static(select(["linux/amd64,linux/riscv64,linux/s390x"]))
     target = ("--crate-name", "a b", "--target", "riscv64gc-unknown-linux-musl", "-O")
-    assert arguments(script, tmp_path, *target) == [*target, "-C", "target-feature=+crt-static"]
+    assert arguments(tmp_path, triples, *target) == [*target, "-C", "target-feature=+crt-static"]
     for other in (("-vV",), ("--crate-name", "x"), ("--target", "x86_64-unknown-linux-musl")):
-        assert arguments(script, tmp_path, *other) == [*other]
+        assert arguments(tmp_path, triples, *other) == [*other]
 
 
 def test_rustc_flags_are_unchanged_if_it_links_statically() -> None:
-    assert zig.rustc_script(select(["linux/amd64,linux/arm64,linux/arm/v7,linux/386,linux/ppc64le"])) == ""
+    assert zig.not_static(select(["linux/amd64,linux/arm64,linux/arm/v7,linux/386,linux/ppc64le"])) == []
 
 
 @EVERY
