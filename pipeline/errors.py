@@ -250,7 +250,7 @@ class RustTooOld(CompileError):
 
 
 class NotUploaded(CompileError):
-    """The build read files of the repository that were not uploaded to the engine."""
+    """The build read files that were not uploaded, or the engine has other content of a file."""
 
     exit_code = 37
 

@@ -220,8 +220,9 @@ class RustMultiarch:
     # The `.git` directory for build scripts, and its directory in the source.
     commit: dagger.Directory | None = dataclasses.field(init=False, default=None)
     commit_place: str = dataclasses.field(init=False, default="")
-    # The list of the repository's files that are not in the source.
+    # Lists of the repository's files that are not in the source, and of the digests of those that are.
     absent: dagger.File | None = dataclasses.field(init=False, default=None)
+    digests: dagger.File | None = dataclasses.field(init=False, default=None)
     # Origins of the command line's values: names of options and of environment variables.
     origins: dict[str, str] = dataclasses.field(init=False, default_factory=dict)
 
@@ -630,6 +631,7 @@ class RustMultiarch:
             origin=self.situation.facts.remote if self.situation else "",
             build_secrets=self.build_secrets,
             absent=self.absent,
+            digests=self.digests,
         )
         commit = self.commit
         if settings.git_metadata and commit is None:

@@ -120,7 +120,7 @@ async def _run(
         )
         local = packages.read(described, toolchain.SOURCE)
         written = plan_file.checking(plan, local, command, target)
-        checking = build.with_plan(container, written, plan.request.absent)
+        checking = build.with_plan(container, written, plan.request)
         return await checking.with_exec(scripts.command("check.sh", *build.PLACES)).combined_output()
     except dagger.ExecError as error:
         output = printed(error)

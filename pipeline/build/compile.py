@@ -16,6 +16,7 @@ from dagger import dag
 
 from pipeline.build import auditable, cache_archive, plan_file, scripts
 from pipeline.build.plan import Plan, build_commands
+from pipeline.config.request import BuildRequest
 from pipeline.errors import InvalidArgument, RustMultiarchError, printed
 from pipeline.native import debian, natives, preflight
 from pipeline.progress import events
@@ -156,10 +157,12 @@ PLACES = (toolchain.SOURCE, toolchain.BUILD, plan_file.PATH)
 """The first arguments of compile.sh and check.sh."""
 
 
-def with_plan(container: dagger.Container, text: str, absent: dagger.File | None = None) -> dagger.Container:
-    """Add the shell programs, their plan file and the list of absent files to a container."""
+def with_plan(container: dagger.Container, text: str, request: BuildRequest) -> dagger.Container:
+    """Add the shell programs, their plan file and the request's lists of files to a container."""
     container = scripts.added(container).with_new_file(plan_file.PATH, text)
-    return container if absent is None else container.with_mounted_file(plan_file.ABSENT, absent)
+    for path, listed in ((plan_file.ABSENT, request.absent), (plan_file.DIGESTS, request.digests)):
+        container = container if listed is None else container.with_mounted_file(path, listed)
+    return container
 
 
 async def compile(plan: Plan) -> dagger.Directory:
@@ -226,7 +229,7 @@ async def _compile(plan: Plan) -> dagger.Container:
         container = container.with_mounted_directory(auditable.FOLDER, sections)
         described = asked.directory(plan.request.triples[0]).file(unit_graph.METADATA)
         local = packages.read(await described.contents(), toolchain.SOURCE)
-        container = with_plan(container, plan_file.compiling(plan, local), plan.request.absent)
+        container = with_plan(container, plan_file.compiling(plan, local), plan.request)
         container = with_secrets(container, plan)
         compiled = await container.with_exec(scripts.command("compile.sh", *PLACES, OUTPUT)).sync()
         for secret in plan.request.build_secrets:

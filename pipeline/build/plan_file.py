@@ -7,6 +7,7 @@ Each line has a kind and its fields, separated by tabs.
     variable   the name of a build argument
     argument   an additional argument of cargo
     absent     the list of the repository's files that were not uploaded
+    digests    the list of the uploaded files' digests on the user's machine
     linker     a variable of cargo, and the linker it is set to if that exists
     target     triple, prefix of its binutils, architecture of its Debian packages
     binary     a program to collect
@@ -30,8 +31,8 @@ from pipeline.targets import TARGETS, Target
 from pipeline.toolchain import builder as toolchain
 
 PATH = "/opt/rust-multiarch/plan.tsv"
-ABSENT = "/opt/rust-multiarch/absent"
-"""The list of the repository's files that were not uploaded, from `pipeline.cli.source`."""
+ABSENT, DIGESTS = "/opt/rust-multiarch/absent", "/opt/rust-multiarch/digests"
+"""The lists of `pipeline.git.absent`."""
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\t": "\\t"})
 
@@ -65,6 +66,7 @@ def _common(plan: Plan, packages: Iterable[Local]) -> list[tuple[str, ...]]:
         *(("variable", name) for name, _ in plan.request.build_args),
         *(("argument", escaped(argument)) for argument in choice.arguments),
         *([("absent", ABSENT)] if plan.request.absent is not None else []),
+        *([("digests", DIGESTS)] if plan.request.digests is not None else []),
         *(("linker", toolchain.linker(target.gnu), f"{target.tools}-gcc") for target in TARGETS),
     ]
 

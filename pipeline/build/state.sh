@@ -96,6 +96,23 @@ state_describe() (
     } | sed 's|^\./||' | state_sort
 )
 
+# Fail if a file has other content than on the user's machine. The engine uploads a file only if its size or
+# its time stamp differs from the last upload.
+state_compare() {
+    state_rows digests | while IFS= read -r state_file; do state_encode <"$state_file"; done |
+        awk -F'\t' 'FILENAME == "-" { wanted[$2] = $1; next }
+            $2 == "f" && ($1 in wanted) && wanted[$1] != $4 { print $1 }' - "$state_tmp/manifest" \
+            >"$state_tmp/outdated"
+    [ -s "$state_tmp/outdated" ] || return 0
+    echo "error: the engine has another content of $(state_named "$state_tmp/outdated")" >&2
+    exit 1
+}
+
+# state_named PATHS: print the first encoded paths of a file in one line, for a message.
+state_named() {
+    head -n 5 "$1" | paste -s -d ' ' | tr '\016\017' '??'
+}
+
 # state_scan FOLDER: the same for everything in it.
 state_scan() {
     (cd "$1" && find . -mindepth 1 -printf '%P\0') | state_encode | state_describe "$1"
@@ -394,6 +411,7 @@ state_enter() {
     mkdir -p "$state_work"
     for state_file in changed far stale wide depending names dirt there kept; do : >"$state_tmp/$state_file"; done
     state_scan "$state_source" >"$state_tmp/manifest"
+    state_compare
     state_rows package | state_sort >"$state_tmp/packages"
     state_rows argument >"$state_tmp/arguments"
     sed -n '/^\(command\|word\)\t/p' "$state_plan" >"$state_tmp/commands"
@@ -490,9 +508,7 @@ state_unread() {
         find "$@" -maxdepth 0 -type f -size +0 -newerat @1 -print0 2>/dev/null || :' sh |
         state_encode | sed 's|^\./||' | state_sort >"$state_tmp/read"
     [ -s "$state_tmp/read" ] || return 0
-    echo "error: the build read files that were not uploaded: $(
-        head -n 5 "$state_tmp/read" | paste -s -d ' ' | tr '\016\017' '??'
-    )" >&2
+    echo "error: the build read files that were not uploaded: $(state_named "$state_tmp/read")" >&2
     cut -f1 "$state_tmp/every" | state_sort | state_drop
     rm "$state_tmp/exposed"
     return 1

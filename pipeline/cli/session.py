@@ -9,7 +9,7 @@ import inspect
 import os
 import posixpath
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +102,9 @@ def project_command(
         if address:
             _use(address)
         commit: list[tuple[Path, str]] = []
-        absences: list[Path] = []
+        lists: dict[str, Path] = {}
         module = functools.partial(
-            _module, here, upload, commit, absences, files, outright, opened, merged.settings.ref
+            _module, here, upload, commit, lists, files, outright, opened, merged.settings.ref
         )
         work = functools.partial(_over_project, run, module, rest)
         rows = [(target.platform, target.triple(merged.settings.libc)) for target in targets]
@@ -115,9 +115,9 @@ def project_command(
         with tempfile.TemporaryDirectory() as made:
             if merged.settings.git_metadata:
                 commit.append(source_files.commit(here, upload, Path(made)))
-            if upload.absent:
-                absences.append(Path(made) / "absent")
-                absences[0].write_bytes(absent.listed(upload.root, upload.absent))
+            for name, listed in _lists(upload):
+                lists[name] = Path(made) / name
+                lists[name].write_bytes(listed)
             builders, debian = request.builders(merged.settings), [merged.settings.debian]
             answer(list(needed), work, shown, progress, builders, debian)
 
@@ -177,6 +177,13 @@ async def _over_project(
     return await run(await module(), **rest)
 
 
+def _lists(upload: Upload) -> Iterator[tuple[str, bytes]]:
+    """Yield the module's lists of files: the field's name, and the content."""
+    if upload.absent:
+        yield "absent", absent.listed(upload.root, upload.absent)
+    yield "digests", absent.digests(upload.root, upload.sent)
+
+
 def directory(upload: Upload) -> dagger.Directory:
     """Return the source in the engine."""
     return dag.host().directory(
@@ -191,7 +198,7 @@ async def _module(
     here: Here,
     upload: Upload,
     commit: Sequence[tuple[Path, str]],
-    absences: Sequence[Path],
+    lists: Mapping[str, Path],
     files: Path | None,
     outright: Layer,
     opened: Mapping[str, Any],
@@ -203,8 +210,8 @@ async def _module(
     module.manifest_path = posixpath.join(upload.directory, MANIFEST)
     for path, place in commit:
         module.commit, module.commit_place = dag.host().directory(str(path)), place
-    for path in absences:
-        module.absent = dag.host().file(str(path))
+    for name, path in lists.items():
+        setattr(module, name, dag.host().file(str(path)))
     module.files = dag.host().directory(str(files)) if files else None
     # Commands that need git have checked for it before.
     with contextlib.suppress(NotAGitRepository):

@@ -70,6 +70,7 @@ class Upload:
         exclude: patterns of files to leave out.
         gitignore: true if Dagger must apply .gitignore, because there is no git repository.
         missing: tracked files that are not uploaded, relative to the root.
+        sent: the uploaded files, and directories of uploaded files that are not tracked.
         added: files and directories that are uploaded and that no clean checkout has: those that git ignores,
             relative to the root, and those outside the checkout, relative to its top.
         absent: the same with the files of submodules and those that a sparse checkout leaves out; without
@@ -85,6 +86,7 @@ class Upload:
     missing: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
+    sent: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -170,6 +172,7 @@ def upload(
         gitignore=found is None and not include_ignored,
         missing=tuple(path for path in missing if not path.startswith(_folders(listing.modules))),
         absent=() if whole else _absent(root, listing, missing),
+        sent=tuple(_sent(listing, include, missing, include_ignored)),
         added=tuple(_added(here, root, listing, include, include_ignored)),
         warnings=tuple(_warnings(here, root, listing, include, reached, include_ignored)),
     )
@@ -196,6 +199,18 @@ def _missing(found: Listing, include: tuple[str, ...]) -> tuple[str, ...]:
         for path in found.tracked
         if (include and path not in chosen and not path.startswith(folders)) or _NEVER.fullmatch(path)
     )
+
+
+def _sent(
+    found: Listing, include: tuple[str, ...], missing: Iterable[str], include_ignored: bool
+) -> Iterable[str]:
+    """Yield the uploaded paths; see `Upload.sent`."""
+    left = {*missing, *found.modules}
+    yield from (path for path in found.tracked if path not in left)
+    for path in (*found.untracked, *(found.ignored if include_ignored else ())):
+        inside = not include or any(_overlap(path, each) for each in include)
+        if inside and not _OUTPUT.fullmatch(path.rstrip("/")):
+            yield path
 
 
 def _added(

@@ -100,7 +100,8 @@ class BuildRequest:
         state: an archive of compiled state to use if the engine has none.
         apart: a unique word for separate compiled state.
         git_metadata: the source has a git directory for build scripts.
-        absent: a list of the repository's files that are not in the source; see `pipeline.build.plan_file`.
+        absent: a list of the repository's files that are not in the source; see `pipeline.git.absent`.
+        digests: a list of the digests of its files on the user's machine; see `pipeline.git.absent`.
         directory: the directory in the source to run cargo in; empty for the source itself.
         origin: the address of the project's repository; empty if unknown.
         builder: a custom container to compile in; see `pipeline.build.custom_containers`.
@@ -128,6 +129,7 @@ class BuildRequest:
     origin: str = ""
     git_metadata: bool = False
     absent: dagger.File | None = None
+    digests: dagger.File | None = None
     builder: dagger.Container | None = None
     untrusted: bool = False
 

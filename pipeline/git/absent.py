@@ -1,7 +1,8 @@
-"""List the files of a checkout that are not uploaded, for their stand-ins in the build."""
+"""List the files of a source for the build: those that are not uploaded, and the digests of the others."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterable
@@ -32,3 +33,33 @@ def _entry(top: Path, path: str) -> bytes:
         return b"l\3%b\3%b\0" % (name, os.fsencode((top / path).readlink()))
     kind = b"e" if found.st_size == 0 else b"x" if found.st_mode & 0o111 else b"f"
     return b"%b\3%b\0" % (kind, name)
+
+
+def digests(top: Path, paths: Iterable[str]) -> bytes:
+    """Return the digests of files: for each the SHA-256, the byte 3, the path and a zero byte.
+
+    Args:
+        top: the root of the source.
+        paths: files and directories relative to it. Links and unreadable files are left out.
+    """
+    files = sorted({file for path in paths for file in _below(top / path)})
+    found = [(_digest(file), os.fsencode(file.relative_to(top))) for file in files]
+    return b"".join(b"%b\3%b\0" % (digest.encode(), path) for digest, path in found if digest)
+
+
+def _below(path: Path) -> Iterable[Path]:
+    if path.is_symlink():
+        return
+    if path.is_file():
+        yield path
+    elif path.is_dir():
+        for entry in path.iterdir():
+            yield from _below(entry)
+
+
+def _digest(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError:
+        return ""

@@ -238,7 +238,9 @@ def suggest(library: str, debian: bool = True) -> str:
     """
     if not debian:
         return f"enable the vendored or bundled feature of the crate, or {_WITH_DEBIAN}"
-    names = {library, library.removeprefix("lib"), library.removesuffix(".h")}
+    # A header may be in a directory with the library's name: openssl/ssl.h.
+    header = library.partition("/")[0].removesuffix(".h")
+    names = {library, library.removeprefix("lib"), header, header.removeprefix("lib")}
     for name in sorted(names & LINKER_NAMES.keys()):
         return f"{library} is in Debian's {LINKER_NAMES[name]}: pass --target-packages {LINKER_NAMES[name]}"
     for row in NATIVES:

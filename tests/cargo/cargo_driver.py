@@ -47,6 +47,7 @@ def plan(
     arguments: Sequence[str] = (),
     state: Any = None,
     absent: Any = None,
+    digests: Any = None,
 ) -> Plan:
     choice = Choice(profile=profile, arguments=tuple(arguments))
     found = tuple(Binary(name, name, "0.1.0") for name in binaries)
@@ -57,6 +58,7 @@ def plan(
         build_args=tuple(sorted((variables or {}).items())),
         state=state,
         absent=absent,
+        digests=digests,
     )
     commands = planning.build_commands(request, found, (Needs(),))
     return Plan(request, "1", UNSET, UNSET, UNSET, Project(()), found, commands, (Needs(),))
@@ -125,10 +127,16 @@ class Volume:
     ) -> Done:
         self.state.mkdir(parents=True, exist_ok=True)
         subprocess.run(["rm", "-rf", str(self.output)], check=True)
-        written, absent = self.folder / "plan.tsv", self.folder / "absent"
-        written.write_text(text.replace(plan_file.ABSENT, str(absent)))
-        if built.request.absent is not None:
-            absent.write_bytes(built.request.absent)  # type: ignore[arg-type]
+        written, listed = self.folder / "plan.tsv", self.folder / "listed"
+        for path, content in (
+            (plan_file.ABSENT, built.request.absent),
+            (plan_file.DIGESTS, built.request.digests),
+        ):
+            place = listed / Path(path).name
+            place.parent.mkdir(exist_ok=True)
+            place.write_bytes(content or b"")  # type: ignore[arg-type]
+            text = text.replace(path, str(place))
+        written.write_text(text)
         process = subprocess.Popen(
             ["bash", str(HERE / name), str(source), str(self.state), str(written), str(self.output)],
             env={**ENVIRONMENT, "PATH": tools, **dict(built.request.build_args)},

@@ -216,3 +216,16 @@ def test_a_file_system_without_access_times(volume: Volume, part: Path, tmp_path
     path = f"{tools}:{os.environ['PATH']}"
     done = volume.build(tmp_path / "source", blind, tools=path, place="services/api")
     assert done.status == 1 and "does not record access times" in done.stderr
+
+
+def test_a_source_that_is_not_the_users(volume: Volume, tmp_path: Path) -> None:
+    """An engine keeps its copy of a file that changed without a new size or time stamp."""
+    whole = repository(tmp_path / "whole", '"x"')
+    digests = absent.digests(whole, ["VERSION", "docs", "services/api/src/main.rs", "link", "gone"])
+    assert b"\3docs/line\nbreak.md\0" in digests and b"\3link" not in digests and b"gone" not in digests
+    built = driver.plan(digests=digests)
+    volume.build(whole, built, place="services/api").check()
+    (whole / "docs/line\nbreak.md").write_text("TEXT")
+    (whole / "tools/run.sh").write_text("not in the list")
+    done = volume.build(whole, built, place="services/api")
+    assert done.status == 1 and "error: the engine has another content of docs/line?break.md\n" in done.stderr

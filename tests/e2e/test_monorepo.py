@@ -114,3 +114,20 @@ async def test_the_rust_that_a_package_declares(
     assert "write 1.97 into rust-toolchain.toml" in refused.stderr
     (monorepo / "rust-toolchain.toml").write_text('[toolchain]\nchannel = "1.97"\n')
     run(*command, cwd=monorepo)
+
+
+def test_a_file_that_changed_without_a_new_time_stamp(engine: object, monorepo: Path, tmp_path: Path) -> None:
+    """The engine does not upload it again, and a build of the old content would look like one of the new."""
+    main, program = monorepo / "services/api/src/main.rs", tmp_path / "out/linux-amd64/api"
+    command = ("binary", "--platform", "linux/amd64", "--output", tmp_path / "out", "services/api")
+    for number in (1, 2):
+        main.write_text(f'fn main() {{ println!("{number}") }}\n')
+        os.utime(main, (1e9, 1e9))
+        done = run(*command, cwd=monorepo, code=0 if number == 1 else 37)
+    assert (
+        "the engine has another content of services/api/src/main.rs" in done.stderr
+        and "`touch`" in done.stderr
+    )
+    main.touch()
+    run(*command, cwd=monorepo)
+    assert subprocess.run([program], capture_output=True, text=True, check=True).stdout == "2\n"

@@ -261,6 +261,19 @@ def test_a_known_library_suggests_its_package(library, package) -> None:
     assert f"--target-packages {package}" in suggest(library)
 
 
+@pytest.mark.parametrize(
+    ("header", "package"),
+    [
+        ("zlib.h", "zlib1g-dev"),
+        ("openssl/ssl.h", "libssl-dev"),
+        ("sqlite3.h", "libsqlite3-dev"),
+        ("expat.h", "libexpat1-dev"),
+    ],
+)
+def test_a_header_suggests_its_package(header: str, package: str) -> None:
+    assert f"--target-packages {package}" in suggest(header)
+
+
 def test_an_unknown_library_suggests_a_search() -> None:
     assert "apt-file search frobnicate" in suggest("frobnicate")
 
@@ -285,7 +298,7 @@ def test_linker_names_are_not_repeated_in_the_table() -> None:
         ("rust-lld: error: unable to find library -lfrob", "apt-file search frob"),
         ("The system library `libsystemd` required by crate `x-sys` was not found.", "libsystemd-dev"),
         ("wrapper.h:1:10: fatal error: 'expat.h' file not found", "libexpat1-dev"),
-        ("src/a.c:1:10: fatal error: uuid/uuid.h: No such file or directory", "apt-file search uuid/uuid.h"),
+        ("src/a.c:1:10: fatal error: frob/frob.h: No such file or directory", "apt-file search frob/frob.h"),
     ],
 )
 def test_a_linker_error_of_an_unknown_crate_suggests_a_package(output, fix) -> None:
