@@ -21,6 +21,7 @@ from pipeline import RustMultiarch, errors
 from pipeline.attestation import dpkg, sbom
 from pipeline.image import Image
 from pipeline.project import unit_graph
+from pipeline.releases import DEFAULT
 
 pytestmark = pytest.mark.anyio
 
@@ -109,7 +110,8 @@ async def test_a_bill_of_materials_of_what_ships(image: Image) -> None:
     packages = dict(line.split(" ") for line in image_says.splitlines())
     assert packages["libc6"] == found["libc6"]["version"]
     assert {p.name: p.version for p in system.packages} == packages
-    assert "distro=debian-12" in found["libc6"]["purl"] and "arch=arm64" in found["libc6"]["purl"]
+    purl = found["libc6"]["purl"]
+    assert f"distro=debian-{DEFAULT.number}" in purl and "arch=arm64" in purl
 
 
 async def test_what_several_builders_say_is_joined(image: Image) -> None:
