@@ -40,7 +40,14 @@ TABLE = (
 # fmt: on
 
 _BY_NAME = {row.name: row for row in TABLE}
-_STARTS = re.compile(r'Command::new\s*\(\s*"git"\s*,?\s*\)|\bgit2::|\bgix::|Repository::(?:open|discover)')
+_STARTS = re.compile(
+    r'"git"|"git (?:describe|rev-parse|rev-list|log|show|status|diff|tag|branch|config)\b'
+    r'|"\.git"|(?<![\w-])\.git/|\bgit2::|\bgix::|Repository::(?:open|discover)'
+)
+"""The name of the program, alone or before a command; the path of its directory; its libraries."""
+
+_DECLARED = re.compile(r'rerun-if-changed=[^"]*')
+"""A declaration for cargo, which reads nothing (the cargo book, "Build Scripts")."""
 
 ADVICE = "--git-metadata hands over the commit and its tags; or pass the value with --build-arg"
 
@@ -53,7 +60,7 @@ def crates(found: Iterable[TreeCrate]) -> list[str]:
 
 def starts_git(build_script: str) -> bool:
     """Return True if a build script calls git, judging by its text."""
-    return _STARTS.search(build_script) is not None
+    return _STARTS.search(_DECLARED.sub("", build_script)) is not None
 
 
 def warnings(found: Iterable[TreeCrate], scripts: Mapping[str, str]) -> list[str]:
