@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from pipeline import cargo_toml, targets
 from pipeline.ci import config as ci_config
-from pipeline.cli import output
+from pipeline.cli import output, source
 from pipeline.config import credentials, request, workspace
 from pipeline.config import settings as configured
 from pipeline.config.settings import NAMES, Settings
 from pipeline.errors import RustMultiarchError
-from pipeline.git import tags
+from pipeline.git import absent, tags
 from pipeline.git.ci import Event
 from pipeline.git.context import BuildContext
 from pipeline.git.facts import Facts
@@ -176,6 +176,34 @@ def test_manifests(tmp_path: Path, manifest: str, package: str) -> None:
         (tmp_path / "member/Cargo.toml").write_text('[package]\nname = "member"\n')
         anyio.run(workspace.find, configured.OnDisk(tmp_path), "member")
         anyio.run(configured.from_project, configured.OnDisk(tmp_path), package)
+
+
+PLACES = st.sampled_from(
+    ["../a", "/", ".", "..", "**", "[", "~", "a\0b", "x" * 5000, "../" * 99, "*/[!", "a/../b"]
+)
+OF_PATHS = (
+    *("workspace.members", "workspace.exclude", "workspace.default-members", "workspace.dependencies.a.path"),
+    *("package.build", "package.workspace", "dependencies.a.path", "dependencies.a", "lib.path", "bin"),
+    *("patch.crates-io.a.path", "patch", "replace.a.path", "source.a.directory"),
+)
+PATHS = st.builds(
+    lambda key, place: f"package.name = 'a'\n{key} = {toml(place)}",
+    st.sampled_from(OF_PATHS),
+    PLACES | st.lists(PLACES, max_size=2),
+)
+
+
+@settings(FUZZ, max_examples=40)
+@given(manifest=MANIFEST | PATHS | TEXT, configuration=CONFIGURATION | PATHS | TEXT)
+def test_the_choice_of_uploaded_files(tmp_path: Path, manifest: str, configuration: str) -> None:
+    project = tmp_path / "top/project"
+    (project / ".cargo").mkdir(parents=True, exist_ok=True)
+    (project / "Cargo.toml").write_text(manifest, errors="replace")
+    (project / ".cargo/config.toml").write_text(configuration, errors="replace")
+    (project / "build.rs").write_text(f"fn main() {{ read({toml(manifest)}) }}", errors="replace")
+    with no_traceback():
+        found = source.upload(source.find(project), Settings())
+        absent.listed(found.root, found.absent)
 
 
 @FUZZ
