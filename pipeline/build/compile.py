@@ -7,6 +7,7 @@ in it, and state.sh removes results of other inputs before cargo runs.
 from __future__ import annotations
 
 import hashlib
+import re
 import shlex
 from dataclasses import dataclass, replace
 from functools import partial
@@ -185,7 +186,8 @@ async def archive(plan: Plan) -> dagger.File:
     """Return the compiled state after a build of a plan, for `BuildRequest.state` on another engine.
 
     Raises:
-        InvalidArgument: the plan compiles each target separately, with separate states.
+        InvalidArgument: the plan compiles each target separately, with separate states, or a build secret is
+            in the state.
         CompileError and its subclasses: see `compile`.
     """
     if plan.request.strategy is Strategy.EMULATED:
@@ -194,7 +196,33 @@ async def archive(plan: Plan) -> dagger.File:
             where="--strategy",
             fix="leave the strategy out, or build one platform at a time with --build-platform",
         )
-    return cache_archive.pack(await _compile(plan), plan.fetched)
+    secrets = plan.request.build_secrets
+    packed = cache_archive.pack(await _compile(plan), plan.fetched, secrets)
+    try:
+        return await packed.sync()
+    except dagger.ExecError as error:
+        raise _not_packed(error) from error
+
+
+def _not_packed(error: dagger.ExecError) -> RustMultiarchError:
+    """Return the error for compiled state that cannot be packed."""
+    said = printed(error)
+    match = re.search(
+        r"^error: the value of the build secret (\w+) is in the compiled state$", said, re.MULTILINE
+    )
+    if match is None:
+        return RustMultiarchError(
+            "the compiled state cannot be packed",
+            where="--cache-to",
+            fix="see the output above; build without --cache-to (export-cache in Dagger)",
+            output=said,
+        )
+    return InvalidArgument(
+        f"the value of the build secret {match[1]} is in the compiled state, which cargo records",
+        where="--cache-to",
+        fix="build without --cache-to (export-cache in Dagger), or let no code declare the variable "
+        f"(`rerun-if-env-changed={match[1]}`, `option_env!`)",
+    )
 
 
 def legs(plan: Plan) -> list[Plan]:

@@ -81,7 +81,8 @@ collect() {
 state_open "$1" "$2" "$3"
 state_output=$4
 while IFS= read -r state_archive; do
-    bash "$state_programs/unpack.sh" "$state_archive" "$state_build" build target src state
+    [ -e "$state_build/src" ] ||
+        bash "$state_programs/unpack.sh" "$state_archive" "$state_build" build target state
 done < <(state_rows archive)
 state_linkers
 state_enter "$(state_rows place)"

@@ -12,12 +12,14 @@
 #   current/listing      the same tree before cargo ran, by size, change time and inode
 #   current/dirt         paths in it that builds changed and that were kept
 #   current/packages     the project's packages: name, directory, `runs` or `plain`
-#   current/environment  variables
+#   current/environment  variables, with digests of their values
 #   current/arguments    additional arguments of cargo
 #   current/commands     the commands
 #   current/absent       files of the repository that were not uploaded
+#   current/written      paths that builds changed, at the end of that build
 #   current/done         exists if that build succeeded
 #   exposed              paths of stand-ins in the working tree
+#   restored             exists while the working tree has been made from an archive, and no build has started
 #   mentions/            for each lock file and variable: the dependencies with its name in their code
 #
 # Names start with `state_`, since any other variable may be one of the project's.
@@ -188,6 +190,20 @@ state_wide() {
     mv "$state_tmp/wider" "$state_tmp/wide"
 }
 
+# Replace the values of variables on stdin by digests: some are secrets.
+state_digests() {
+    mkdir "$state_tmp/values"
+    awk -v folder="$state_tmp/values" '{
+        file = sprintf("%s/%06d", folder, NR)
+        print >file
+        close(file)
+        sub(/=.*/, "")
+        print
+    }' >"$state_tmp/values.names"
+    find "$state_tmp/values" -type f -print0 | LC_ALL=C sort -z | xargs -0r sha256sum | cut -c1-64 |
+        paste -d = "$state_tmp/values.names" -
+}
+
 # The variables that a build script or a macro may read: all except those of the engine, this shell and the
 # cross compilers, which depend on the platforms of a build. Build arguments always count.
 state_environment() {
@@ -201,7 +217,7 @@ state_environment() {
             BEGIN { while ((getline name <chosen) > 0) known[name] }
             { name = $0; sub(/=.*/, "=", name) }
             name in known' "$state_tmp/variables"
-    } | state_sort
+    } | state_sort | state_digests
 }
 
 # state_mentioning NAME: print the names of dependencies with a word in their code or build scripts.
@@ -325,6 +341,12 @@ state_judge_dirt() {
     state_listing >"$state_tmp/listing"
     state_differing "$state_old/listing" "$state_tmp/listing" | state_sort - "$state_old/dirt" >"$state_tmp/looked"
     state_describe "$state_work" <"$state_tmp/looked" >"$state_tmp/there"
+    if [ -e "$state_folder/restored" ] && [ -s "$state_old/written" ]; then
+        state_wide
+        state_owners "$state_tmp/folders" <"$state_old/written" >"$state_tmp/owners"
+        if grep -qxF '*' "$state_tmp/owners"; then state_all; fi
+        state_sort "$state_tmp/owners" "$state_tmp/wide" | sed '/^\*$/d' | state_add
+    fi
     state_with "$state_tmp/looked" "$state_old/manifest" >"$state_tmp/expected"
     state_differing "$state_tmp/expected" "$state_tmp/there" >"$state_tmp/dirt"
     [ -s "$state_tmp/dirt" ] || return 0
@@ -386,6 +408,7 @@ state_record() {
     done
     ln -sfn "${state_new##*/}" "$state_folder/next"
     mv -T "$state_folder/next" "$state_folder/current"
+    rm -f "$state_folder/restored"
     find "$state_folder" -mindepth 1 -maxdepth 1 -type d ! -name mentions ! -path "$state_new" \
         -exec rm -rf {} +
 }
@@ -400,6 +423,19 @@ state_reset() {
     done
 }
 
+# Make the working tree of an archive, which has no sources: files that are the same as in its build are older
+# than its results. The others are copied later. Files that builds wrote are lost with their packages' results.
+state_restore() {
+    rm -rf "$state_work.new" "$state_old/done"
+    mkdir "$state_work.new"
+    LC_ALL=C comm -12 "$state_old/manifest" "$state_tmp/manifest" | cut -f1 | sed 's|^|./|' |
+        state_decode >"$state_tmp/same"
+    tar -C "$state_source" --null --no-recursion --hard-dereference --mtime=@1 -cf - -T "$state_tmp/same" |
+        tar -C "$state_work.new" --no-same-owner -xpf -
+    touch "$state_folder/restored"
+    mv -T "$state_work.new" "$state_work"
+}
+
 # state_enter PLACE: update the working tree from the sources, and change to a directory in it.
 state_enter() {
     state_place=$1 state_old=$state_folder/current
@@ -408,10 +444,11 @@ state_enter() {
     for state_file in manifest listing dirt packages environment arguments commands absent; do
         [ -e "$state_old/$state_file" ] || { state_reset && break; }
     done
-    mkdir -p "$state_work"
+    [ -e "$state_work" ] || [ -e "$state_old/written" ] || state_reset
     for state_file in changed far stale wide depending names dirt there kept; do : >"$state_tmp/$state_file"; done
     state_scan "$state_source" >"$state_tmp/manifest"
     state_compare
+    [ -e "$state_work" ] || state_restore
     state_rows package | state_sort >"$state_tmp/packages"
     state_rows argument >"$state_tmp/arguments"
     sed -n '/^\(command\|word\)\t/p' "$state_plan" >"$state_tmp/commands"
@@ -516,6 +553,7 @@ state_unread() {
 
 # Remove the stand-ins, except those that a build has written.
 state_withdraw() {
+    [ -e "$state_work" ] || rm -f "$state_folder"/exposed*
     [ -e "$state_folder/exposed" ] || return 0
     state_each "$state_folder/exposed" sh -c 'find "$@" -maxdepth 0 ! -type d ! -newermt @1 -delete 2>/dev/null || :' sh
     LC_ALL=C sort -r "$state_folder/exposed.folders" >"$state_tmp/folders.made"
@@ -536,5 +574,10 @@ state_leave() {
 # Record that everything since `state_enter` succeeded.
 state_finish() {
     state_unread || exit 1
+    state_listing >"$state_tmp/after"
+    cat "$state_folder"/exposed* 2>/dev/null | state_sort >"$state_tmp/made" || :
+    state_differing "$state_folder/current/listing" "$state_tmp/after" |
+        state_sort - "$state_folder/current/dirt" | state_without "$state_tmp/made" - \
+        >"$state_folder/current/written"
     touch "$state_folder/current/done"
 }

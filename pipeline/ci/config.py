@@ -52,6 +52,7 @@ class CiSystem:
         token: environment variable with the registry's password or token.
         dollar: escaped form of a `$` for the shell in the system's files.
         hosted: jobs start on an empty machine, so compiled state is kept in the registry.
+        below: what follows the image's address in that of the repository with compiled state.
         logins: credentials by registry host, for systems whose file lists them; "" is any other host.
     """
 
@@ -66,6 +67,7 @@ class CiSystem:
     token: str = "REGISTRY_TOKEN"
     dollar: str = "$"
     hosted: bool = False
+    below: str = "-buildcache"
     logins: Mapping[str, LoginExpressions] = field(default_factory=dict)
 
     def login(self, image: str) -> LoginExpressions | None:
@@ -92,7 +94,8 @@ SYSTEMS: tuple[CiSystem, ...] = (
            {"linux/amd64": "saas-linux-small-amd64", "linux/arm64": "saas-linux-small-arm64"},
            ("a runner that may run Docker in Docker (GitLab's own do)",
             "nothing for the project's own registry; others: their user and token in its variables"),
-           hosted=True),
+           # A project's registry has only repositories below the project's.
+           hosted=True, below="/buildcache"),
     CiSystem("circleci", ".circleci/config.yml", "circleci.yml", "circle-ci",
            "$HOME/.rust-multiarch",
            {"linux/amd64": "medium", "linux/arm64": "arm.medium"},
@@ -207,7 +210,7 @@ def commands(row: CiSystem, options: Options) -> dict[str, str]:
 
     def state(of: str, *flags: str) -> str:
         """Return flags for compiled state in the registry if the system's machines keep none."""
-        place = f'"type=registry,ref=$IMAGE:buildcache{of}"'
+        place = f'"type=registry,ref=$IMAGE{row.below}:state{of}"'
         return "".join(f" {flag} {place}" for flag in flags if row.hosted)
 
     # Pull requests read without credentials: those from forks get no secrets.

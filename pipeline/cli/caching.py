@@ -65,7 +65,8 @@ def place(option: str, text: str, parse: Callable[[str], Address]) -> Path | Add
         raise InvalidArgument(
             "compiled state can only be in a file or a registry",
             where=f"{option} {text}",
-            fix=f"write {option} state.tar.zst, or {option} type=registry,ref=ghcr.io/me/app:buildcache",
+            fix=f"write {option} state.tar.zst, or "
+            f"{option} type=registry,ref=ghcr.io/me/app-buildcache:state",
         )
     return parse(address)
 

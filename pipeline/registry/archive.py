@@ -93,7 +93,7 @@ async def push(path: Path, address: Address, registries: Registries) -> str:
         raise TagExists(
             "the tag does not name compiled state",
             where=str(address),
-            fix=f"use a separate tag for compiled state, for example {address.name}:buildcache",
+            fix=f"use a repository for compiled state, for example {address.name}-buildcache:state",
         )
     archive = await Archive.of(path)
     await pushing.push(archive, [Destination(address.host, address.repository, (address.tag,))], registries)

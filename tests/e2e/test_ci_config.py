@@ -135,6 +135,12 @@ def index_of(address: str, tag: str) -> dict:
         return json.load(answer)
 
 
+def below(line: str) -> str:
+    """Return what a command adds to the image's address for compiled state."""
+    (found,) = set(re.findall(r"ref=\$IMAGE([-/]buildcache):state", line))
+    return str(found)
+
+
 def platforms_of(index: dict) -> list[str]:
     return [f"{m['platform']['os']}/{m['platform']['architecture']}" for m in index["manifests"]]
 
@@ -157,7 +163,7 @@ def test_the_command_lines_of_one_runner(project: Path, private_registry) -> Non
         for tag in ("1.2.3", "1.2", "1", "latest"):
             assert platforms_of(index_of(image, tag)) == list(DEFAULT_PLATFORMS)
         if "--cache-to" in line:
-            assert index_of(image, "buildcache")["artifactType"] == archive.TYPE
+            assert index_of(f"{image}{below(line)}", "state")["artifactType"] == archive.TYPE
 
 
 def test_the_command_lines_of_a_matrix(project: Path, private_registry, tmp_path_factory) -> None:
@@ -180,7 +186,8 @@ def test_the_command_lines_of_a_matrix(project: Path, private_registry, tmp_path
             assert index_of(image, digest)["mediaType"] == MANIFEST
             wanted[leg["PLATFORM"]] = digest
             if "--cache-to" in publish:
-                assert index_of(image, f"buildcache-{leg['SLUG']}")["artifactType"] == archive.TYPE
+                state = index_of(f"{image}{below(publish)}", f"state-{leg['SLUG']}")
+                assert state["artifactType"] == archive.TYPE
         given = f"cat {digests}/* | xargs {merge}"
         assert shell(given, project, IMAGE=image, **LOGIN).startswith(f"{image}:1.2.3@sha256:")
         for tag in ("1.2.3", "1.2", "1", "latest"):

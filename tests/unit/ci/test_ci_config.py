@@ -127,7 +127,7 @@ def test_azure_publishes_only_the_branch_and_tags(options) -> None:
 
 
 def test_circleci_sets_the_slug_for_builds() -> None:
-    """Regression: the compiled state of a pull request was read from `buildcache-`."""
+    """Regression: the compiled state of a pull request was read from a tag that ended with a hyphen."""
     jobs = yaml(text_of(ci_config.system("circleci"), MATRIX))
     for name in ("build", "publish"):
         assert jobs["jobs"][name]["environment"]["SLUG"] == "<< parameters.slug >>"
