@@ -108,6 +108,8 @@ async def plan(request: BuildRequest) -> Plan:
         RustTooOld: a crate requires a newer Rust, and the request or the project chooses this one.
         UnusableContainer: see `custom_containers.adopt`.
     """
+    zig.check(request.targets, request.libc, request.glibc, request.debian.glibc)
+    _check_target_packages(request)
     compiler = await _compiler(request)
     try:
         return await _plan(request, compiler)
@@ -120,8 +122,6 @@ async def plan(request: BuildRequest) -> Plan:
 
 
 async def _plan(request: BuildRequest, compiler: _Compiler) -> Plan:
-    zig.check(request.targets, request.libc, request.glibc, request.debian.glibc)
-    _check_target_packages(request)
     events.enter("reading the project")
     files = InEngine(request.source)
     location = await workspace.find(files, request.directory)
