@@ -19,7 +19,7 @@ RESULT = ROOT / "tests/data/test-all.json"
 
 SUITES = (
     ("tests/unit",),
-    ("tests/hostile",),
+    ("tests/hostile", "--hypothesis-profile=thorough"),
     ("tests/cargo", "--seeds", "1 2 3 4 5 6 7 8", "--steps", "40"),
     ("tests/e2e", "--documents", "--systems", "--peers", "--musl", "--emulated"),
     ("tests/callers",),

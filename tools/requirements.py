@@ -4,6 +4,7 @@ Official Dagger engines read no lock of this form, so `dependencies` repeats the
 hold the lock back, so it is resolved from the names alone.
 """
 
+import hashlib
 import re
 import subprocess
 import sys
@@ -14,10 +15,14 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PYPROJECT = ROOT / "pyproject.toml"
 LOCK = ROOT / "requirements.txt"
+COMMAND = ROOT / "requirements-cli.txt"
+"""The part of the lock that install.sh installs, which has its digest."""
+
+INSTALLER = ROOT / "install.sh"
 
 COMPILE = [
     *("uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"),
-    *("--generate-hashes", "--upgrade", "--no-emit-index-url", "--no-annotate"),
+    *("--generate-hashes", "--no-emit-index-url", "--no-annotate"),
     *("--custom-compile-command", "make requirements"),
 ]
 
@@ -52,6 +57,12 @@ def _in_dependencies(pyproject: str, requirement: Callable[[str], str]) -> str:
     return _BLOCK.sub(lambda _: changed, pyproject)
 
 
+def with_digest(installer: str, requirements: bytes) -> str:
+    """Return install.sh with the digest of its requirements."""
+    digest = hashlib.sha256(requirements).hexdigest()
+    return re.sub(r"(?<=\nrequirements=)\w+", digest, installer)
+
+
 def main() -> None:
     """Resolve again and write both files."""
     pyproject = PYPROJECT.read_text()
@@ -59,8 +70,11 @@ def main() -> None:
         loose = Path(directory) / "pyproject.toml"
         loose.write_text(without_versions(pyproject))
         sources = ["--group", f"{loose}:dev", str(loose), "--output-file", str(LOCK)]
-        subprocess.run([sys.executable, "-m", *COMPILE, *sources], check=True)
+        subprocess.run([sys.executable, "-m", *COMPILE, "--upgrade", *sources], check=True)
+        part = ["--constraint", str(LOCK), "--extra", "cli", "--group", f"{loose}:install", str(loose)]
+        subprocess.run([sys.executable, "-m", *COMPILE, *part, "--output-file", str(COMMAND)], check=True)
     PYPROJECT.write_text(with_versions(pyproject, locked(LOCK.read_text())))
+    INSTALLER.write_text(with_digest(INSTALLER.read_text(), COMMAND.read_bytes()))
 
 
 if __name__ == "__main__":

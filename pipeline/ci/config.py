@@ -9,6 +9,8 @@ from the system's variables (`pipeline/git/ci.py`).
 
 from __future__ import annotations
 
+import importlib.metadata
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -18,7 +20,9 @@ from pipeline.errors import InvalidArgument, WouldOverwrite
 
 TEMPLATES = Path(__file__).parent / "templates"
 SOURCE = "https://raw.githubusercontent.com/rust-multiarch/rust-multiarch"
-"""Base URL of release files, each under the release's tag."""
+"""Base URL of release files, each under the release's tag or commit."""
+
+REPOSITORY = "git+https://github.com/rust-multiarch/rust-multiarch"
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,7 @@ class Options:
         version: release of rust-multiarch to install, for example `0.1.0`.
         branch: branch to publish from.
         matrix: use a native runner per platform and a merge job instead of one runner.
+        commit: the release's commit, which names it instead of its tag; empty if unknown.
     """
 
     image: str
@@ -139,6 +144,7 @@ class Options:
     version: str
     branch: str = "main"
     matrix: bool = False
+    commit: str = ""
 
 
 def system(name: str) -> CiSystem:
@@ -206,7 +212,6 @@ def commands(row: CiSystem, options: Options) -> dict[str, str]:
     platforms = f" --platform {','.join(options.platforms)}" if options.platforms else ""
     login = f'--username "${row.user}" --password {row.token}'
     one = '--tag-rules "type=sha,suffix=-$SLUG"'
-    script = f"{SOURCE}/v{options.version}/install.sh"
 
     def state(of: str, *flags: str) -> str:
         """Return flags for compiled state in the registry if the system's machines keep none."""
@@ -217,13 +222,34 @@ def commands(row: CiSystem, options: Options) -> dict[str, str]:
     read, kept = ("--cache-from",), ("--cache-from", "--cache-to")
     publish = 'rust-multiarch publish --platform "$PLATFORM" --tag "$IMAGE"'
     return {
-        "setup": f'curl -fsSL {script} | sh -s "{row.tools}/v{options.version}"',
+        "setup": _setup(row, options),
         "build": f"rust-multiarch build{platforms}" + state("", *read),
         "publish": f'rust-multiarch publish{platforms} --tag "$IMAGE" {login}' + state("", *kept),
         "build_one": 'rust-multiarch build --platform "$PLATFORM"' + state("-$SLUG", *read),
         "publish_one": f"{publish} {one} {login}" + state("-$SLUG", *kept),
         "merge": f'rust-multiarch merge --tag "$IMAGE" {login}',
     }
+
+
+def _setup(row: CiSystem, options: Options) -> str:
+    """Return the command that installs the release; one command, which fails if a part of it does."""
+    reference = options.commit or f"v{options.version}"
+    source = f"RUST_MULTIARCH_INSTALL_FROM={REPOSITORY}@{options.commit} " if options.commit else ""
+    steps = [
+        'mkdir -p "$1"',
+        f'curl -fsSL -o "$1/install.sh" {SOURCE}/{reference}/install.sh',
+        f'{source}sh "$1/install.sh" "$1/v{options.version}"',
+    ]
+    return f"sh -ec '{'; '.join(steps)}' - \"{row.tools}\""
+
+
+def installed_commit() -> str:
+    """Return the commit that this program was installed from; "" if it was not installed by git."""
+    recorded = importlib.metadata.distribution("rust-multiarch").read_text("direct_url.json")
+    document = json.loads(recorded or "{}")
+    # pip records `vcs_info` for git (PEP 610). A fork has other commits.
+    known = f"git+{document.get('url', '')}" == REPOSITORY
+    return str(document.get("vcs_info", {}).get("commit_id", "")) if known else ""
 
 
 def runner(row: CiSystem, platform: str) -> str:

@@ -58,6 +58,7 @@ def init(
         version=importlib.metadata.version("rust-multiarch"),
         branch=branch,
         matrix=matrix,
+        commit=ci_config.installed_commit(),
     )
     files = ci_config.render(row, options)
     if not stdout:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
@@ -9,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tools import requirements
+
 SCRIPT = Path(__file__).parents[2] / "install.sh"
+ROOT = SCRIPT.parent
+HERE = f"file://{ROOT}"
 OURS = (".rust-multiarch",)
 BEFORE_THE_MARKER = ("pyvenv.cfg", "bin/rust-multiarch")
 
@@ -19,6 +24,12 @@ rm -rf "$4" && mkdir -p "$4/bin" && printf '#!/bin/sh\\n' > "$4/bin/python" && c
 exit "${VENV_ENDS:-0}"
 """
 
+# As `curl -fsSL -o FILE URL`: copies what $DOWNLOADS has under the URL's last part.
+CURL = """#!/bin/sh
+echo "$4" >> "$DOWNLOADS/asked"
+cp "$DOWNLOADS/${4##*/}" "$3"
+"""
+
 
 @pytest.fixture
 def programs(tmp_path: Path) -> Path:
@@ -26,14 +37,19 @@ def programs(tmp_path: Path) -> Path:
     directory = tmp_path / "programs"
     directory.mkdir()
     (dagger,) = re.findall(r"^dagger=(.+)$", SCRIPT.read_text(), re.MULTILINE)
-    for name, text in {"python3": PYTHON, "dagger": f"#!/bin/sh\necho 'dagger v{dagger} (x)'\n"}.items():
+    texts = {"python3": PYTHON, "dagger": f"#!/bin/sh\necho 'dagger v{dagger} (x)'\n", "curl": CURL}
+    for name, text in texts.items():
         (directory / name).write_text(text)
         (directory / name).chmod(0o755)
     return directory
 
 
 def install(programs: Path, target: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", **more}
+    downloads = programs.parent / "downloads"
+    if not downloads.exists():
+        downloads.mkdir()
+        (downloads / "requirements-cli.txt").write_bytes((ROOT / "requirements-cli.txt").read_bytes())
+    env = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "DOWNLOADS": str(downloads), **more}
     return subprocess.run(["sh", str(SCRIPT), str(target)], env=env, capture_output=True, text=True)
 
 
@@ -79,12 +95,12 @@ def test_an_older_installation_is_replaced(programs: Path, tmp_path: Path) -> No
     command.chmod(0o755)
     assert install(programs, target).returncode == 0
     assert command.exists(), "the same version is kept"
-    assert install(programs, target, RUST_MULTIARCH_INSTALL_FROM="elsewhere").returncode == 0
+    assert install(programs, target, RUST_MULTIARCH_INSTALL_FROM=HERE).returncode == 0
     assert not command.exists(), "another source is installed"
     command.write_text("#!/bin/sh\n")
     command.chmod(0o755)
     (target / ".rust-multiarch").write_text("0.0.9 from elsewhere\n")
-    assert install(programs, target, RUST_MULTIARCH_INSTALL_FROM="elsewhere").returncode == 0
+    assert install(programs, target, RUST_MULTIARCH_INSTALL_FROM=HERE).returncode == 0
     assert not command.exists(), "another version is replaced"
 
 
@@ -92,3 +108,65 @@ def test_half_an_installation_is_gone_on_with(programs: Path, tmp_path: Path) ->
     target = tmp_path / "there"
     assert install(programs, target, VENV_ENDS="3").returncode == 3
     assert install(programs, target).returncode == 0
+
+
+def test_the_digests_are_those_of_the_files() -> None:
+    text = SCRIPT.read_text()
+    packages = (ROOT / "requirements-cli.txt").read_bytes()
+    assert f"\nrequirements={hashlib.sha256(packages).hexdigest()}\n" in text
+    assert requirements.with_digest(text, packages) == text
+    assert requirements.with_digest(text, b"other") != text
+
+
+def test_a_script_that_was_cut_off_does_nothing(programs: Path, tmp_path: Path) -> None:
+    """`curl | sh` runs whatever arrived."""
+    text = SCRIPT.read_text()
+    ends = [*range(0, len(text) - 3, 97), *range(len(text) - 40, len(text) - 2)]
+    home = tmp_path / "home"
+    home.mkdir()
+    env = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "HOME": str(home)}
+    for end in ends:
+        subprocess.run(["sh", "-s"], input=text[:end], env=env, capture_output=True, text=True)
+        assert list(home.iterdir()) == [], text[end - 20 : end]
+
+
+def test_the_packages_are_those_of_the_release(programs: Path, tmp_path: Path) -> None:
+    downloads = tmp_path / "downloads"
+    downloads.mkdir()
+    (downloads / "requirements-cli.txt").write_text("evil==1.0 --hash=sha256:00\n")
+    used = tmp_path / "used"
+    (programs / "python3").write_text(PYTHON.replace("#!/bin/sh\\n", f"#!/bin/sh\\necho x >{used}\\n"))
+    done = install(programs, tmp_path / "there")
+    assert done.returncode == 1 and "requirements-cli.txt has the digest" in done.stderr
+    assert not used.exists(), "pip was not run"
+    (asked,) = (downloads / "asked").read_text().splitlines()
+    assert asked.startswith("https://raw.githubusercontent.com/rust-multiarch/rust-multiarch/v")
+
+
+def test_the_archive_of_dagger_is_verified_before_it_is_unpacked(programs: Path, tmp_path: Path) -> None:
+    (programs / "dagger").write_text("#!/bin/sh\necho 'dagger v0.0.1 (x)'\n")
+    (programs / "uname").write_text('#!/bin/sh\n[ "$1" = -m ] && echo x86_64 || echo Linux\n')
+    (programs / "uname").chmod(0o755)
+    target, downloads = tmp_path / "there", tmp_path / "downloads"
+    assert install(programs, target).returncode != 0, "it is not in the downloads"
+    (version,) = re.findall(r"^dagger=(.+)$", SCRIPT.read_text(), re.MULTILINE)
+    archive = downloads / f"dagger_v{version}_linux_amd64.tar.gz"
+    (tmp_path / "dagger").write_text("#!/bin/sh\n")
+    subprocess.run(["tar", "-czf", archive, "-C", tmp_path, "dagger"], check=True)
+    done = install(programs, target)
+    assert done.returncode == 1 and "has the digest" in done.stderr
+    assert not (target / "bin/dagger").exists()
+    script = tmp_path / "install.sh"
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    script.write_text(
+        re.sub(r"^(dagger_linux_amd64=)\w+", rf"\g<1>{digest}", SCRIPT.read_text(), flags=re.MULTILINE)
+    )
+    env = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "DOWNLOADS": str(downloads)}
+    subprocess.run(["sh", script, target], env=env, check=True, capture_output=True)
+    assert (target / "bin/dagger").read_text() == "#!/bin/sh\n"
+
+
+@pytest.mark.parametrize("source", ["elsewhere", "git+https://example.com/x", "https://example.com/x.tar.gz"])
+def test_a_source_without_a_list_of_packages(programs: Path, tmp_path: Path, source: str) -> None:
+    done = install(programs, tmp_path / "there", RUST_MULTIARCH_INSTALL_FROM=source)
+    assert done.returncode == 1 and f"RUST_MULTIARCH_INSTALL_FROM is {source}" in done.stderr

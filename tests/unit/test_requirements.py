@@ -115,6 +115,22 @@ def test_every_locked_distribution_has_hashes() -> None:
         assert "--hash=sha256:" in entry, entry
 
 
+def test_the_installers_packages_are_a_part_of_the_lock() -> None:
+    part = (ROOT / "requirements-cli.txt").read_text()
+    entries = [re.sub(r" ;[^\\]*", " ", entry) for entry in re.split(r"\n(?=[a-z])", part)[1:]]
+    whole = {re.sub(r" ;[^\\]*", " ", entry).strip() for entry in re.split(r"\n(?=[a-z])", LOCK)[1:]}
+    assert len(entries) > 40 and {entry.strip() for entry in entries} <= whole
+
+
+@pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)
+def test_the_installers_packages_are_complete(machine: dict[str, str]) -> None:
+    """pip installs them without resolving, and the package without an isolated build."""
+    names = set(re.findall(r"^([\w.-]+)==", (ROOT / "requirements-cli.txt").read_text(), re.MULTILINE))
+    part = {name: row for name, row in locked().items() if name in {canonicalize_name(n) for n in names}}
+    command = PYPROJECT["project"]["optional-dependencies"]["cli"]
+    assert not list(problems([*DEPENDENCIES, *command, *BUILD], machine, part))
+
+
 @cache
 def modules_in(path: Path) -> frozenset[str]:
     """Return the top-level modules that a file imports."""

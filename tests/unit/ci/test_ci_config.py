@@ -1,7 +1,9 @@
 """Test CI configurations as text: each by its system's schema, and the rules common to all."""
 
+import importlib.metadata
 import itertools
 import json
+import os
 import re
 import subprocess
 import tomllib
@@ -304,6 +306,59 @@ def test_init_for_other_platforms_in_a_matrix(tmp_path: Path) -> None:
     again = init(*words, directory=tmp_path)
     assert isinstance(again.exception, errors.WouldOverwrite)
     assert init(*words, "--force", directory=tmp_path).exit_code == 0
+
+
+@pytest.mark.parametrize("row", ci_config.SYSTEMS, ids=named)
+def test_the_release_is_named_by_its_commit(row) -> None:
+    text = text_of(row, ci_config.Options(**{**vars(MATRIX), "commit": "c0ffee"}))
+    assert "/rust-multiarch/c0ffee/install.sh" in text
+    assert (
+        "RUST_MULTIARCH_INSTALL_FROM=git+https://github.com/rust-multiarch/rust-multiarch@c0ffee sh " in text
+    )
+    assert f"/v{MATRIX.version}/install.sh" not in text
+    assert f"/v{MATRIX.version}/install.sh" in text_of(row, MATRIX)
+
+
+def test_the_commit_is_the_one_that_was_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Installed:
+        url = "https://github.com/rust-multiarch/rust-multiarch"
+        recorded: str | None = ""
+
+        def read_text(self, name: str) -> str | None:
+            assert name == "direct_url.json"
+            return self.recorded
+
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda name: Installed())
+    for recorded, commit in (
+        (json.dumps({"url": Installed.url, "vcs_info": {"vcs": "git", "commit_id": "c0ffee"}}), "c0ffee"),
+        (json.dumps({"url": "https://github.com/fork/x", "vcs_info": {"commit_id": "c0ffee"}}), ""),
+        (json.dumps({"url": "file:///here", "dir_info": {"editable": True}}), ""),
+        (None, ""),
+    ):
+        Installed.recorded = recorded
+        assert ci_config.installed_commit() == commit
+
+
+@pytest.mark.parametrize("failing", ["curl", "sh"])
+@pytest.mark.parametrize("row", ci_config.SYSTEMS, ids=named)
+def test_a_failed_installation_ends_the_job(row, failing: str, tmp_path: Path) -> None:
+    """`curl … | sh` succeeded without a network, and an old installation was used."""
+    setup = ci_config.commands(row, OPTIONS)["setup"].replace(row.tools, "$HOME/tools")
+    for name in ("curl", "sh"):
+        (tmp_path / name).write_text(f"#!/bin/sh\nexit {int(name == failing)}\n")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "sh").write_text(
+        f'#!/bin/sh\ncase $1 in -ec) exec /bin/sh "$@";; esac\nexit {int(failing == "sh")}\n'
+    )
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    ran = subprocess.run(["/bin/sh", "-ec", f"{setup}\ntrue"], env=env)
+    assert ran.returncode != 0
+
+
+@pytest.mark.parametrize("name", ["jenkins", "buildkite"])
+def test_machines_of_several_users_have_no_common_names_in_tmp(name: str) -> None:
+    text = text_of(ci_config.system(name), MATRIX)
+    assert "/tmp" not in text and text.count("mktemp") == 3
 
 
 def test_the_installer_installs_this_release() -> None:
