@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 # Controls (but not the tab and the end of a line), what reorders text, and lone surrogates.
 _CONTROLS = re.compile(
@@ -21,3 +22,8 @@ def printable(text: str) -> str:
     """
     shown = _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text.replace("\r\n", "\n"))
     return _COMMANDS.sub(lambda found: f"{found[1]}\\{found[2]}", shown)
+
+
+def say(text: str) -> None:
+    """Print text to stderr, as `printable`: stdout is for the result of a command."""
+    print(printable(text), file=sys.stderr, flush=True)

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import inspect
-import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Self
@@ -13,6 +12,7 @@ from dagger import Doc
 
 from pipeline.attestation import attest
 from pipeline.attestation.attest import AttachmentOptions
+from pipeline.printable import say
 from pipeline.registry.address import Destination, destinations, named, named_somehow, open_to_tags, tagged
 from pipeline.registry.credentials import Secret
 from pipeline.registry.publish import Logins
@@ -89,7 +89,7 @@ class PublishRequest:
 
     def answer(self, receipt: Receipt) -> str:
         """Print the receipt to stderr, and return the result of the function."""
-        print(receipt.as_text(), file=sys.stderr, flush=True)
+        say(receipt.as_text())
         return receipt.as_json() if self.as_json else receipt.references[0]
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import posixpath
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -34,6 +33,7 @@ from pipeline.errors import (
 )
 from pipeline.native import preflight
 from pipeline.native.natives import Needs
+from pipeline.printable import say
 from pipeline.progress import events
 from pipeline.project import diagnostics, metadata, rust_version, selection, tree
 from pipeline.project.diagnostics import Phase
@@ -138,7 +138,7 @@ async def _plan(request: BuildRequest, compiler: _Compiler) -> Plan:
     needs = await _examine(read, resolving, compiler, binaries, lock, configured, written)
     said = [*compiler.warnings, *(warning for each in needs for warning in each.warnings)]
     for warning in dict.fromkeys(said):
-        print(f"warning: {warning}", file=sys.stderr, flush=True)
+        say(f"warning: {warning}")
     commands = build_commands(request, binaries, needs, lock)
     return Plan(
         request,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json as json_module
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,6 +28,7 @@ from pipeline.oci import smoke as smoke_run
 from pipeline.oci.layout import digest_of_file
 from pipeline.oci.report import ImageRow, as_table
 from pipeline.preview import data as preview
+from pipeline.printable import say
 from pipeline.progress.view import Mode
 from pipeline.publishing import PublishRequest
 from pipeline.registry.address import named
@@ -183,7 +183,7 @@ async def publish(
     caches = caching.Caches.parse(cache, to)
     async with caches.read(module) as started:
         image = await started.assembled()
-        print(as_table(await image.rows(), watching.seconds()), file=sys.stderr)
+        say(as_table(await image.rows(), watching.seconds()))
         receipt = await _push(image, request)
         await caches.write(started)
     return receipt if json else _reference(json_module.loads(receipt))

@@ -118,7 +118,7 @@ def unquoted(path: str) -> str:
 
     def character(match: re.Match[str]) -> str:
         text = match[1]
-        return _ESCAPES[text] if text in _ESCAPES else chr(int(text, 8))
+        return chr(int(text, 8)) if len(text) == 3 else _ESCAPES.get(text, text)
 
     octets = re.sub(r"\\([0-7]{3}|.)", character, path[1:-1])
     return octets.encode("latin-1", "replace").decode(errors="replace")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import dagger
 
 from pipeline.config import private
 from pipeline.git import facts
+from pipeline.printable import say
 
 PROGRAM = Path(__file__).with_name("missing.sh")
 _INDEX = ("index", "sharedindex.*")
@@ -34,7 +34,7 @@ async def tracked(workspace: dagger.Workspace, source: dagger.Directory) -> dagg
     index = workspace.directory("/", include=[".git"], exclude=[".git/*", *kept])
     entries = await index.glob("**/*")
     if ".git" in entries:
-        print(ELSEWHERE, file=sys.stderr, flush=True)
+        say(ELSEWHERE)
     if ".git/index" not in entries:
         return None
     program, at = f"/{PROGRAM.name}", "/index"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from pipeline.oci.layout import MANIFEST, Descriptor, compact, digest_of, digest_of_file, parsed
+from pipeline.oci.layout import MANIFEST, Descriptor, compact, damaged, digest_of, digest_of_file, parsed
 
 EMPTY = b"{}"
 EMPTY_CONFIG = Descriptor("application/vnd.oci.empty.v1+json", digest_of(EMPTY), len(EMPTY))
@@ -97,8 +97,15 @@ def joined(artifact: Artifact, present: bytes) -> Artifact:
     Args:
         artifact: the artifact to push.
         present: the manifest at its tag.
+
+    Raises:
+        PublishError: that manifest is damaged.
     """
     before, now = parsed(present).get("layers", []), json.loads(artifact.body)
+    if not isinstance(before, list):
+        raise damaged("the layers of a signature are no list", artifact.tag)
+    for layer in before:
+        Descriptor.parse(layer)
     if not [layer for layer in before if layer not in now["layers"]]:
         return artifact
     now["layers"] = [*before, *(layer for layer in now["layers"] if layer not in before)]

@@ -10,7 +10,6 @@ caller allows; `via` has the service's address.
 from __future__ import annotations
 
 import ssl
-import sys
 import urllib.request
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
@@ -21,7 +20,7 @@ import anyio
 import certifi
 import httpx
 
-from pipeline.printable import printable
+from pipeline.printable import say
 from pipeline.registry.address import DOCKER_HUB
 from pipeline.registry.credentials import Keychain, anonymous
 from pipeline.registry.retry import Retry
@@ -33,7 +32,7 @@ PROBE_SECONDS = 5.0
 
 def to_stderr(line: str) -> None:
     """Print a line of progress."""
-    print(printable(line), file=sys.stderr, flush=True)
+    say(line)
 
 
 @dataclass

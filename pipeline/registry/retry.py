@@ -42,9 +42,9 @@ class TransientError(Exception):
 
 def retry_after(header: str, now: float) -> float | None:
     """Parse a Retry-After header, a number or a date, into seconds; None if it is neither."""
-    if header.isdigit():
+    if header.isascii() and header.isdigit():
         return float(header)
     try:
         return max(0.0, parsedate_to_datetime(header).timestamp() - now)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

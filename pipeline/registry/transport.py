@@ -283,6 +283,7 @@ class Registry:
                     self._tokens[scope] = basic(login)
             elif challenge.scheme == "bearer":
                 request = token_request(self.client, self.base, challenge, scope, login)
+                self._check_secure(request.url)
                 answer = self._judged(await self._exchange(request), frozenset({200}))
                 self._tokens[scope] = f"Bearer {token_of(answer)}"
 

@@ -258,3 +258,22 @@ async def test_an_archive_is_not_longer_than_its_size(tmp_path: Path) -> None:
     with pytest.raises(PublishError, match="more came than the 12 bytes"):
         await archive._download(at, BLOB, tmp_path / "state")
     assert (tmp_path / "state").stat().st_size <= BLOB.size
+
+
+async def test_a_plain_registry_does_not_send_credentials_on_without_tls() -> None:
+    """Only its own host was allowed to be read on the way."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        realm = 'Bearer realm="http://elsewhere.example/token"'
+        if request.url.host == HOST:
+            return httpx.Response(401, headers={"WWW-Authenticate": realm})
+        return httpx.Response(200, json={"token": "x"})
+
+    plain = repository(answer, scheme="http")
+    with pytest.raises(PublishError, match=r"without TLS: http://elsewhere\.example"):
+        await plain.manifest("1")
+    assert [request.url.host for request in plain.wire.seen] == [HOST]  # type: ignore[attr-defined]
+    named = repository(answer, scheme="http", plain_http=("elsewhere.example",))
+    with pytest.raises(PublishError):
+        await named.manifest("1")
+    assert "elsewhere.example" in [request.url.host for request in named.wire.seen]  # type: ignore[attr-defined]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import io
+from pathlib import Path
 
 import pytest
 
 from pipeline.errors import PublishError
-from pipeline.printable import printable
+from pipeline.printable import printable, say
 from pipeline.progress.view import Lines, Silence
 from pipeline.registry import dial
 
@@ -52,3 +54,19 @@ def test_lines_of_progress_are_shown_and_do_nothing(painter: type[Lines] | type[
 def test_what_a_registry_says_is_shown_and_does_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     dial.to_stderr(CLIPBOARD)
     assert capsys.readouterr().err == printable(CLIPBOARD) + "\n"
+
+
+def test_the_module_prints_by_one_function() -> None:
+    """Names of files and crates went to the log as they were."""
+    root = Path(__file__).parents[2] / "pipeline"
+    own = {"oci/normalize.py", "printable.py", "cli/watching.py", "progress/view.py"}
+    for path in root.rglob("*.py"):
+        name = path.relative_to(root).as_posix()
+        calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        prints = [c for c in calls if isinstance(c.func, ast.Name) and c.func.id == "print"]
+        assert not prints or name in own, name
+
+
+def test_what_is_said_is_printable(capsys: pytest.CaptureFixture[str]) -> None:
+    say("a\x1b]52;c;x\x07b")
+    assert capsys.readouterr().err == "a\\x1b]52;c;x\\x07b\n"
