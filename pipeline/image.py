@@ -2,7 +2,7 @@
 
 import copy
 import dataclasses
-import sys
+import json
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from types import ModuleType
@@ -13,13 +13,15 @@ from dagger import Doc, dag, field, function, object_type
 
 from pipeline import upload
 from pipeline.abi import verify as gate
-from pipeline.attestation import attest
+from pipeline.attestation import attest, materials
+from pipeline.attestation.materials import Inputs, Material
 from pipeline.build import compile as build
 from pipeline.build import custom_containers
 from pipeline.build.plan import Plan
 from pipeline.concurrent import each
 from pipeline.config.request import untrusted
 from pipeline.errors import UnsupportedPlatform
+from pipeline.git.metadata import Base
 from pipeline.git.tags import UNNAMED
 from pipeline.native import debian
 from pipeline.native.natives import Needs
@@ -28,13 +30,14 @@ from pipeline.oci import smoke as smoke_run
 from pipeline.oci.layout import Layout
 from pipeline.oci.report import ImageRow, as_table, manifests
 from pipeline.oci.report import as_json as rows_as_json
+from pipeline.printable import say
 from pipeline.progress import events
 from pipeline.publishing import PublishRequest, publishes
 from pipeline.registry.artifacts import Artifact
 from pipeline.registry.publish import RegistryLogin, by_host, deliver
 from pipeline.registry.receipt import Receipt
 from pipeline.releases import PYTHON, base_for
-from pipeline.targets import Libc, Target, parse
+from pipeline.targets import Libc, Strategy, Target, parse
 
 AT_ONCE = 4
 """Number of platforms assembled in parallel."""
@@ -58,8 +61,16 @@ class Variant:
         field()
     )
     size: Annotated[int, Doc("Total size of the binaries in bytes.")] = field()
+    # Whether a caller replaced the container, and the names of programs that differ from the build's.
+    replaced: bool = dataclasses.field(init=False, default=False)
+    changed: list[str] = dataclasses.field(init=False, default_factory=list)
     # The requirements of its programs, to check a replacement of the container.
     demand: gate.Requirements = dataclasses.field(init=False, default_factory=gate.Requirements)
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names of its programs."""
+        return [PurePosixPath(path).name for path in self.demand.programs]
 
 
 @object_type
@@ -78,6 +89,8 @@ class Image:
     unnamed: str = dataclasses.field(init=False, default="")
     # True for an image that may not be published.
     untrusted: bool = dataclasses.field(init=False, default=False)
+    # Inputs of the build for its provenance, not part of the interface.
+    inputs: Inputs = dataclasses.field(init=False, default_factory=Inputs)
     # State of `with_registry_auth`, not part of the interface.
     logins: list[RegistryLogin] = dataclasses.field(init=False, default_factory=list)
 
@@ -123,6 +136,9 @@ class Image:
         variant.container, variant.demand = await container.sync(), demand
         if before.base is not None and not await _starts_with(container, before.base):
             variant.base = container
+        known = gate.digests(self.verified)[before.platform]
+        other = {one.program for one in verified if known.get(one.path) != one.digest}
+        variant.replaced, variant.changed = True, sorted({*before.changed, *other})
         changed = copy.copy(self)
         changed.variants = [variant if v is before else v for v in self.variants]
         changed.verified = gate.replaced(self.verified, target.platform, verified)
@@ -200,10 +216,17 @@ class Image:
             raise UNNAMED[self.unnamed]()
         to = request.destinations(self.name, self.tags)
 
+        replaced = [v.platform for v in self.variants if v.replaced]
+        if request.attachments.provenance and replaced:
+            what = f"warning: the provenance leaves out {', '.join(replaced)}, whose image was replaced"
+            say(what)
+
         async def attach(layout: Layout, folder: Path) -> list[Artifact]:
             terms = normalize.terms(self.terms)
-            options, name = request.attachments, to[0].name
-            return await attest.attach(layout, self._parts(), options, name, terms, self.origin, folder)
+            options, name, inputs = request.attachments, to[0].name, self.inputs
+            return await attest.attach(
+                layout, self._parts(), options, name, terms, self.origin, inputs, folder
+            )
 
         return await deliver(
             self.layout(),
@@ -217,7 +240,9 @@ class Image:
 
     def _normalized(self) -> dagger.Container:
         """Return a container with the normalized layout."""
-        normalizing = _normalizer().with_new_file("/terms.json", self.terms)
+        # What is packed must be what was checked.
+        terms = dataclasses.replace(normalize.terms(self.terms), programs=gate.digests(self.verified))
+        normalizing = _normalizer().with_new_file("/terms.json", terms.as_json())
         pairs = []
         for number, variant in enumerate(self.variants):
             image, base = f"/images/{number}.tar", f"/bases/{number}"
@@ -234,11 +259,13 @@ class Image:
             attest.BuiltPlatform(
                 platform=v.platform,
                 triple=v.triple,
-                programs=tuple(PurePosixPath(path).name for path in v.demand.programs),
+                programs=tuple(name for name in v.names if name not in v.changed),
+                base=v.base,
                 container=v.container,
                 binaries=v.binaries,
                 symbols=v.symbols,
                 crates=v.crates,
+                replaced=v.replaced,
             )
             for v in self.variants
         ]
@@ -301,6 +328,32 @@ async def prepare(plan: Plan, setup: runtime.Runtime) -> None:
             await _normalized_base(base).sync()
 
 
+def inputs(plan: Plan, archive: dagger.File | None, files: dagger.Directory | None) -> Inputs:
+    """Return the inputs of a plan's build that its provenance names."""
+    if plan.request.strategy is not Strategy.CROSS:  # each platform has its own builder
+        return Inputs(archive=archive, files=files)
+    return Inputs(plan.native, build.builder(plan), archive, files)
+
+
+async def bases(plan: Plan, setup: runtime.Runtime) -> list[Material]:
+    """Return the base of each platform as it was resolved, for the provenance."""
+    found = []
+    for target in plan.request.targets:
+        of_target, base = await runtime.start(setup, target)
+        if of_target.base != runtime.SCRATCH:
+            found.append(await _base(base, target))
+    return found
+
+
+async def _base(base: dagger.Container, target: Target) -> Material:
+    """Return an image by its reference; a container that is no image by the digest of its manifest."""
+    try:
+        return materials.image(Base.of(await base.image_ref()))
+    except dagger.QueryError:
+        index = json.loads(await _normalized_base(base).file("index.json").contents())
+        return Material(name=f"the runtime of {target.platform}", digest=index["manifests"][0]["digest"])
+
+
 async def assemble(
     plan: Plan,
     setup: runtime.Runtime,
@@ -348,7 +401,7 @@ async def _warn_of_root(variants: Sequence[Variant]) -> None:
     users = [(variant.platform, await variant.container.user()) for variant in variants]
     if roots := [platform for platform, user in users if accounts.is_root(user)]:
         what = f"warning: the program runs as root ({', '.join(roots)}); clusters with runAsNonRoot refuse it"
-        print(f"{what}. Remove --user, or choose another user.", file=sys.stderr, flush=True)
+        say(f"{what}. Remove --user, or choose another user.")
 
 
 async def _variant(

@@ -4,7 +4,6 @@ import copy
 import dataclasses
 import inspect
 import re
-import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
@@ -53,6 +52,7 @@ from pipeline.native import preflight
 from pipeline.oci import normalize, runtime
 from pipeline.preview import data as preview
 from pipeline.preview import text
+from pipeline.printable import say
 from pipeline.project import metadata
 from pipeline.project.selection import named_one
 from pipeline.publishing import (
@@ -357,7 +357,7 @@ class RustMultiarch:
 
     async def _summed_up(self) -> Image:
         built = await self.assembled()
-        print(await built.table(), file=sys.stderr, flush=True)
+        say(await built.table())
         return built
 
     async def assembled(self) -> Image:
@@ -370,7 +370,7 @@ class RustMultiarch:
         """Compile every platform once and assemble a separate image for each binary."""
         built = await self._build(apart=True)
         for each in built:
-            print(await each.table(), file=sys.stderr, flush=True)
+            say(await each.table())
         return built
 
     @function
@@ -579,7 +579,7 @@ class RustMultiarch:
         request = self._request(settings, at)
         choice = dataclasses.replace(request.choice, every=apart)
         planned = await plan(dataclasses.replace(request, choice=choice))
-        print(preflight.as_text(planned.request.targets, planned.needs), file=sys.stderr, flush=True)
+        say(preflight.as_text(planned.request.targets, planned.needs))
         chosen = [(one,) for one in planned.binaries] if apart else [planned.binaries]
         parts = [dataclasses.replace(planned, binaries=binaries) for binaries in chosen]
         known = [_of_part(at, part) for part in parts]
@@ -587,7 +587,7 @@ class RustMultiarch:
         named_by = [rules.known(settings.tag_rules, of) if of else ((), "") for of in known]
         for warning in dict.fromkeys(rules.unread(settings.tag_rules, of) for of in known if of):
             if warning:
-                print(f"warning: {warning}", file=sys.stderr, flush=True)
+                say(f"warning: {warning}")
         try:
             async with anyio.create_task_group() as group:
                 # All parts have the same bases.
@@ -605,9 +605,10 @@ class RustMultiarch:
                 config={"StopSignal": setup.stop_signal} if setup.stop_signal else {},
                 always_index=settings.index,
             )
-            origin = await attest.origin(part, output, of, settings, setup.labels)
+            origin = await attest.origin(part, output, of, settings, await image.bases(part, setup))
             made = await image.assemble(part, setup, output, terms, names, origin)
             made.unnamed, made.untrusted = unnamed, settings.untrusted
+            made.inputs = image.inputs(part, self.state, self.files)
             built.append(made)
         return built
 

@@ -34,12 +34,14 @@ class Root:
         elves: ELF files by their resolved path.
         links: targets of symbolic links.
         files: configuration of the loader, such as ld.so.cache.
+        digests: digests of the programs to check.
         library_path: LD_LIBRARY_PATH of the image.
     """
 
     elves: Mapping[str, Elf] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
     library_path: str = ""
 
     def real(self, path: str) -> str:

@@ -20,6 +20,7 @@ import dagger
 from pipeline.abi import elf
 from pipeline.abi.loader import CACHE, Root, default_directories, load, musl_path
 from pipeline.errors import VerificationError
+from pipeline.oci.layout import digest_of_file
 from pipeline.targets import Target
 
 USUAL = ("libc.so.6", "libm.so.6", "libgcc_s.so.1")
@@ -111,7 +112,7 @@ def add(root: Root, folder: Path, programs: Iterable[str]) -> Root:
     Raises:
         VerificationError: a file in `programs` is not an ELF file, or is damaged.
     """
-    elves, links, files = dict(root.elves), dict(root.links), dict(root.files)
+    elves, links, files, digests = dict(root.elves), dict(root.links), dict(root.files), dict(root.digests)
     for parent, directories, names in os.walk(folder):
         for local in (Path(parent) / name for name in directories + names):
             path = f"/{local.relative_to(folder).as_posix()}"
@@ -121,7 +122,8 @@ def add(root: Root, folder: Path, programs: Iterable[str]) -> Root:
                 files[path] = local.read_bytes()
             elif local.is_file():
                 elves |= _read(local, path, path in programs)
-    return replace(root, elves=elves, links=links, files=files)
+                digests |= {path: digest_of_file(local)} if path in programs else {}
+    return replace(root, elves=elves, links=links, files=files, digests=digests)
 
 
 def _read(local: Path, path: str, program: bool) -> dict[str, elf.Elf]:

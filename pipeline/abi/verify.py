@@ -67,6 +67,8 @@ class Verified:
         versions: highest symbol version required and highest in the runtime, by family (`GLIBC`).
         symbols: number of symbols looked up.
         build_id: GNU build id.
+        path: its path in the image, without links.
+        digest: its digest.
     """
 
     platform: str
@@ -79,6 +81,8 @@ class Verified:
     versions: dict[str, tuple[str, str]]
     symbols: int
     build_id: str
+    path: str = ""
+    digest: str = ""
 
 
 async def verify(subjects: Sequence[VerifyRequest]) -> list[Verified]:
@@ -154,6 +158,8 @@ def describe(case: Case) -> Verified:
         versions=versions,
         symbols=len(elf.imports),
         build_id=elf.build_id,
+        path=case.root.real(case.path),
+        digest=case.root.digests.get(case.root.real(case.path), ""),
     )
 
 
@@ -166,6 +172,14 @@ def replaced(report: str, platform: str, verified: Sequence[Verified]) -> str:
     entries = json.loads(report)["verified"]
     others = [entry for entry in entries if entry["platform"] != platform]
     return json.dumps({"verified": [*others, *map(asdict, verified)]}, indent=2)
+
+
+def digests(report: str) -> dict[str, dict[str, str]]:
+    """Return the digests of the programs in a report made by `as_json`, by platform and path."""
+    found: dict[str, dict[str, str]] = {}
+    for entry in json.loads(report)["verified"]:
+        found.setdefault(entry["platform"], {})[entry["path"]] = entry["digest"]
+    return found
 
 
 def as_json(verified: Sequence[Verified]) -> str:

@@ -20,33 +20,49 @@ from dagger import dag
 
 from pipeline import host_files
 from pipeline.abi import elf
-from pipeline.attestation import dpkg, provenance, referrers, sbom, signing
+from pipeline.attestation import dpkg, materials, provenance, referrers, sbom, signing
+from pipeline.attestation.materials import Inputs, Material
 from pipeline.attestation.provenance import StatementSubject
 from pipeline.attestation.signing import Signer
 from pipeline.build.plan import Plan
 from pipeline.config.settings import Settings
 from pipeline.errors import UnusableKey
 from pipeline.git.context import BuildContext
-from pipeline.git.metadata import OCI, Base
-from pipeline.oci.layout import Descriptor, Layout, walk
+from pipeline.git.metadata import OCI
+from pipeline.oci.layout import INDEXES, Descriptor, Layout, walk
 from pipeline.oci.normalize import Terms
 from pipeline.project import unit_graph
 from pipeline.registry.artifacts import Artifact
 from pipeline.registry.pushing import platforms
 from pipeline.targets import parse
+from pipeline.toolchain import builder as toolchain
 
 
 @dataclass(frozen=True)
 class BuiltPlatform:
-    """A platform's build results in the engine; `programs` are the names of its binaries."""
+    """A platform's build results in the engine.
+
+    Attributes:
+        platform: OCI platform.
+        triple: the rustc triple.
+        programs: the names of the binaries of the build that are in its image.
+        base: the image it starts from; None for an empty one.
+        container: its image.
+        binaries: the stripped binaries.
+        symbols: the debug symbols.
+        crates: the unit graphs, metadata and lock file of the build.
+        replaced: true if a caller replaced its image, which is then no result of the build.
+    """
 
     platform: str
     triple: str
     programs: tuple[str, ...]
+    base: dagger.Container | None
     container: dagger.Container
     binaries: dagger.Directory
     symbols: dagger.Directory
     crates: dagger.Directory
+    replaced: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,6 +90,7 @@ class PlatformAttachments:
     bill: bytes = b""
     symbols: Mapping[str, Path] = field(default_factory=dict)
     build_ids: Mapping[str, str] = field(default_factory=dict)
+    replaced: bool = False
 
 
 async def options(
@@ -109,7 +126,7 @@ async def origin(
     output: dagger.Directory,
     at: BuildContext | None,
     settings: Settings,
-    labels: Mapping[str, str],
+    bases: Sequence[Material],
 ) -> str:
     """Return the SLSA predicate of a build as JSON, for `attach`.
 
@@ -118,24 +135,28 @@ async def origin(
         output: the output of `build.compile`.
         at: git and CI state.
         settings: the settings of the build.
-        labels: the image's labels, which name its base.
+        bases: the base of each platform, as it was resolved; labels may say anything.
     """
     answer = await unit_graph.load(output.directory("crates"))
     names = {binary.name for binary in plan.binaries}
-    base = Base(labels.get(f"{OCI}base.name", ""), labels.get(f"{OCI}base.digest", ""))
     build = provenance.Build(
         parameters=provenance.parameters(settings),
         situation=at,
-        images=[base] if plan.request.builder is not None else [await _builder(plan), base],
+        materials=[*await _builder(plan), *bases],
         graphs=[graph for graph in answer.graphs if graph.binary in names],
         versions={"rust-multiarch": version("rust-multiarch"), "rust": answer.rust},
     )
     return json.dumps(provenance.provenance(build))
 
 
-async def _builder(plan: Plan) -> Base:
-    """Return the compiler's image, by its current digest."""
-    return Base.of(await dag.container().from_(plan.image).image_ref())
+async def _builder(plan: Plan) -> list[Material]:
+    """Return the compiler's image by its digest, and zig if it links."""
+    request = plan.request
+    image = dag.container().from_(plan.image) if request.builder is None else request.builder
+    found = [await materials.builder(image)]
+    if toolchain.needs_zig(request.libc, request.glibc):
+        found += materials.wheels(request.build_platform or await dag.default_platform())
+    return found
 
 
 async def attach(
@@ -145,6 +166,7 @@ async def attach(
     name: str,
     terms: Terms,
     origin: str,
+    inputs: Inputs,
     folder: Path,
 ) -> list[Artifact]:
     """Make the artifacts to push with an image.
@@ -156,6 +178,7 @@ async def attach(
         name: host and repository, used in statements and signatures.
         terms: time and annotations of the image.
         origin: the result of `origin`.
+        inputs: further inputs of the build.
         folder: an empty directory for debug symbols, which may be too large for memory.
     """
     manifests = await walk(layout)
@@ -167,6 +190,9 @@ async def attach(
         for number, part in enumerate(parts)
     ]
     predicate = json.loads(origin or "{}")
+    if options.provenance:
+        own = [(part.base, part.container) for part in parts if not part.replaced]
+        predicate = provenance.extended(predicate, await materials.examine(inputs, own))
     # Hashing large symbols would block the event loop.
     return await anyio.to_thread.run_sync(attachments, name, layout.root, variants, known, predicate, options)
 
@@ -204,7 +230,7 @@ async def examine(
         )
         bill = sbom.cyclonedx(described, version("rust-multiarch"))
     if not options.symbols:
-        return PlatformAttachments(part.platform, bill)
+        return PlatformAttachments(part.platform, bill, replaced=part.replaced)
     # The caller may have added programs to the container.
     built = set(await part.binaries.entries())
     names = {f"{name}.debug": name for name in part.programs if name in built}
@@ -212,7 +238,7 @@ async def examine(
     with tempfile.TemporaryDirectory(prefix="rust-multiarch-") as temporary:
         programs = await _files(part.binaries, names.values(), Path(temporary))
         build_ids = {file: elf.read_file(programs[name], name).build_id for file, name in names.items()}
-    return PlatformAttachments(part.platform, bill, symbols, build_ids)
+    return PlatformAttachments(part.platform, bill, symbols, build_ids, part.replaced)
 
 
 async def _files(directory: dagger.Directory, names: Iterable[str], folder: Path) -> dict[str, Path]:
@@ -248,10 +274,11 @@ def attachments(
     statements: dict[str, list[bytes]] = {}
     subjects = {descriptor.digest: descriptor for descriptor in (root, *variants.values())}
     if options.provenance:
-        named = [StatementSubject(name, digest) for digest in subjects]
+        built = _built(subjects.values(), [variants[one.platform].digest for one in known if one.replaced])
+        named = [StatementSubject(name, descriptor.digest) for descriptor in built]
         statement = provenance.statement(named, provenance.PREDICATE_TYPE, predicate)
-        made.append(referrers.of_provenance(root, statement))
-        statements = {digest: [statement] for digest in subjects}
+        made += [referrers.of_provenance(one, statement) for one in (built if root not in built else [root])]
+        statements = {descriptor.digest: [statement] for descriptor in built}
     for one in known:
         manifest = variants[one.platform]
         if one.bill:
@@ -267,3 +294,10 @@ def attachments(
             if digest in statements:
                 made.append(signing.attestations(descriptor, statements[digest], options.signer))
     return made
+
+
+def _built(subjects: Iterable[Descriptor], replaced: Sequence[str]) -> list[Descriptor]:
+    """Return the subjects that are results of the build: an index with a replaced image is not."""
+    return [
+        one for one in subjects if one.digest not in replaced and not (replaced and one.media_type in INDEXES)
+    ]

@@ -14,6 +14,9 @@ STATUS = "var/lib/dpkg/status"
 STATUS_FOLDER = "var/lib/dpkg/status.d"
 """Distroless images have one file per package here instead."""
 
+UNPACKED = "opt/rust-multiarch/packages"
+"""In the builder, one file per package of another architecture, in a directory of that architecture."""
+
 RELEASES = ("etc/os-release", "usr/lib/os-release")
 
 
@@ -76,11 +79,12 @@ def system(release: str, statuses: Iterable[str]) -> OperatingSystem:
 
 async def read(container: dagger.Container) -> OperatingSystem:
     """Read the operating system of an image without running it; empty for an image from scratch."""
-    patterns = [STATUS, f"{STATUS_FOLDER}/*", *RELEASES]
+    patterns = [STATUS, f"{STATUS_FOLDER}/*", f"{UNPACKED}/*/*", *RELEASES]
     with tempfile.TemporaryDirectory() as folder:
         await container.rootfs().filter(include=patterns).export(folder)
         root = Path(folder)
-        files = [root / STATUS, *sorted((root / STATUS_FOLDER).glob("*"))]
+        folders = [*sorted((root / STATUS_FOLDER).glob("*")), *sorted((root / UNPACKED).glob("*/*"))]
+        files = [root / STATUS, *folders]
         statuses = [_text(root, file) for file in files if file.suffix != ".md5sums"]
         release = next((text for path in RELEASES if (text := _text(root, root / path))), "")
     return system(release, filter(None, statuses))

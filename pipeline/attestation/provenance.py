@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.attestation import sbom
+from pipeline.attestation.materials import Material
 from pipeline.config.settings import Settings, disclosed
 from pipeline.git.context import BuildContext
-from pipeline.git.metadata import Base
 from pipeline.project import unit_graph
 from pipeline.project.unit_graph import Graph
 
@@ -53,14 +53,14 @@ class Build:
     Attributes:
         parameters: the build's settings; see `parameters`.
         situation: git and CI state; None without a repository.
-        images: the runtime bases and the builder.
+        materials: the bases, the builder and other inputs that are known when cargo has run.
         graphs: the crates compiled into the binaries.
         versions: versions of the build platform's components.
     """
 
     parameters: Mapping[str, Any]
     situation: BuildContext | None = None
-    images: Sequence[Base] = ()
+    materials: Sequence[Material] = ()
     graphs: Sequence[Graph] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
 
@@ -99,7 +99,11 @@ def provenance(build: Build) -> Document:
             "buildType": BUILD_TYPE,
             "externalParameters": dict(build.parameters),
             "internalParameters": {},
-            "resolvedDependencies": [*_source(build.situation), *_images(build), *_crates(build.graphs)],
+            "resolvedDependencies": [
+                *_source(build.situation),
+                *(material.as_json() for material in dict.fromkeys(build.materials)),
+                *_crates(build.graphs),
+            ],
         },
         "runDetails": {
             "builder": {"id": LOCAL, "version": dict(sorted(build.versions.items()))},
@@ -118,12 +122,14 @@ def _source(at: BuildContext | None) -> list[Document]:
     return [entry | ({} if at.facts.exact else {"annotations": {"dirty": True}})]
 
 
-def _images(build: Build) -> list[Document]:
-    return [
-        {"uri": f"oci://{image.name}", "digest": _digest(image.digest)}
-        for image in dict.fromkeys(build.images)
-        if image.digest
-    ]
+def extended(predicate: Document, materials: Sequence[Material]) -> Document:
+    """Return a predicate with further materials; one without a build stays empty."""
+    if not predicate:
+        return predicate
+    definition = predicate["buildDefinition"]
+    known = definition["resolvedDependencies"]
+    more = [entry for material in materials if (entry := material.as_json()) not in known]
+    return {**predicate, "buildDefinition": {**definition, "resolvedDependencies": [*known, *more]}}
 
 
 def _crates(graphs: Sequence[Graph]) -> list[Document]:

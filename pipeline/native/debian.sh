@@ -66,6 +66,8 @@ development() {
             --exclude='./usr/games' --exclude='./usr/libexec' --exclude='./etc' --exclude='./var' \
             --exclude='./usr/share/doc' --exclude='./usr/share/man' --exclude='./usr/share/locale'
         package=$(dpkg-deb --field "$deb" Package)
+        mkdir -p "/opt/rust-multiarch/packages/$architecture"
+        dpkg-deb --field "$deb" >"/opt/rust-multiarch/packages/$architecture/$package"
         dpkg-deb --contents "$deb" | awk -v package="$package" \
             '$6 ~ /\/lib[^\/]*\.so\.[^\/]*$/ { sub(/.*\//, "", $6); print $6, package }'
     done >"$names"

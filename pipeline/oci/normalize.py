@@ -65,6 +65,7 @@ class Terms:
         manifests: annotations of each manifest, by platform (`linux/arm64`).
         config: fields added to the `config` section of every image's config, for example `StopSignal`.
         always_index: make an index even for a single image, instead of a plain manifest.
+        programs: the digests of programs that were checked, by platform and absolute path.
     """
 
     epoch: int = 0
@@ -72,6 +73,7 @@ class Terms:
     manifests: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     config: Mapping[str, str] = field(default_factory=dict)
     always_index: bool = False
+    programs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def as_json(self) -> str:
         """Return the terms as JSON, for `terms`."""
@@ -421,6 +423,7 @@ def normalize_index(
     entries = []
     for manifest, described in normalized:
         name = "/".join(described[key] for key in ("os", "architecture", "variant") if key in described)
+        check_programs(layout, manifest["layers"], terms.programs.get(name, {}), name)
         if annotations := terms.manifests.get(name):
             manifest["annotations"] = dict(sorted(annotations.items()))
         entries.append(layout.add_json(MANIFEST, manifest) | {"platform": described})
@@ -433,6 +436,53 @@ def normalize_index(
     descriptor = layout.add_json(INDEX, index)
     layout.finish(descriptor)
     return str(descriptor["digest"])
+
+
+def check_programs(
+    layout: LayoutWriter, layers: Sequence[Document], programs: Mapping[str, str], platform: str
+) -> None:
+    """End with an error if a program in some layers is not the one that was checked.
+
+    The engine may run a step of a caller's container again, for example after it dropped its cache, and the
+    step may give other files.
+    """
+    for path, expected in programs.items():
+        found = program_digest(ImageReader.laid_out(layout.path), layers, path)
+        if found != expected:
+            known = found or "missing"
+            sys.exit(f"{platform}: {path} was checked as {expected}, and is {known} in the image")
+
+
+def program_digest(image: ImageReader, layers: Sequence[Document], path: str) -> str:
+    """Return the digest of a file in an image, from the topmost layer with it; "" if it is missing."""
+    wanted, tried = path.strip("/"), set()
+    for layer in reversed(layers):
+        while wanted not in tried:
+            found = _in_layer(image, layer["digest"], wanted)
+            if found is None:
+                break
+            kind, value = found
+            if kind != "link":
+                return value
+            tried.add(wanted)
+            wanted = value
+    return ""
+
+
+def _in_layer(image: ImageReader, digest: str, path: str) -> tuple[str, str] | None:
+    """Return `file` and its digest, `link` and the file it is a hard link to, or None."""
+    folder, _, name = path.rpartition("/")
+    removed = f"{folder}/.wh.{name}".lstrip("/")
+    with image.open(digest) as layer, tarfile.open(fileobj=layer, mode="r|gz") as tar:
+        for member in tar:
+            if member.name == removed:
+                return "removed", ""
+            if member.name == path and member.islnk():
+                return "link", member.linkname
+            if member.name == path and member.isreg():
+                stream: Any = tar.extractfile(member)
+                return "file", f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
+    return None
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -63,10 +63,11 @@ def by_rustup(version: str, release: Release) -> bool:
 
 def compilers(target: Target, libc: Libc = Libc.GNU, glibc: str = "") -> Compilers:
     """Return the C toolchain of a target: Debian's gcc, or zig for musl and older versions of glibc."""
-    return zig.compilers(target, libc, glibc) if _needs_zig(libc, glibc) else gnu(target)
+    return zig.compilers(target, libc, glibc) if needs_zig(libc, glibc) else gnu(target)
 
 
-def _needs_zig(libc: Libc, glibc: str) -> bool:
+def needs_zig(libc: Libc, glibc: str) -> bool:
+    """Return True if zig compiles and links for a C library."""
     return libc is Libc.MUSL or glibc != ""
 
 
@@ -220,7 +221,7 @@ def builder(
     container = with_packages(base, needed)
     triples = [target.triple(libc) for target in targets]
     container = container.with_exec(programs.command("toolchain/targets.sh", *triples))
-    if _needs_zig(libc, glibc):
+    if needs_zig(libc, glibc):
         container = zig.install(container, targets, libc, platform, project)
     for target in targets:
         path = f"{FILES}/{target.triple(libc)}.cmake"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import dagger
@@ -22,13 +22,41 @@ from pipeline.targets import Libc, Target
 from pipeline.toolchain.compilers import FILES, Compilers, debian_name
 
 VERSION = "0.17.1"
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A Python wheel with a native program; `hashes` are SHA-256, by Debian's name of the machine."""
+
+    name: str
+    version: str
+    hashes: Mapping[str, str]
+
+    @property
+    def requirement(self) -> str:
+        """Return the wheel as a line of pip's requirements."""
+        return " ".join(
+            [f"{self.name}=={self.version}", *(f"--hash=sha256:{each}" for each in self.hashes.values())]
+        )
+
+
 WHEELS = (
-    f"ziglang=={VERSION}"
-    " --hash=sha256:ea6cc5d87b033cf0aedfbc8f9549a908cae6c50ac31f1698188fa48a74524b54"
-    " --hash=sha256:b7c5f02fccd40f89b999ee16a1f5ddced56e6182370f8affe494bcf8a28cf07e",
-    "cargo-zigbuild==0.24.0"
-    " --hash=sha256:484412e39e4c6039474535ce97ee75a22bab22d58233056f8ec8a8f9034bb957"
-    " --hash=sha256:6942e4320f7b05d8fb29e0a8ce5670bcbb3d254275100b85b5b7c86552f9a744",
+    Wheel(
+        "ziglang",
+        VERSION,
+        {
+            "amd64": "ea6cc5d87b033cf0aedfbc8f9549a908cae6c50ac31f1698188fa48a74524b54",
+            "arm64": "b7c5f02fccd40f89b999ee16a1f5ddced56e6182370f8affe494bcf8a28cf07e",
+        },
+    ),
+    Wheel(
+        "cargo-zigbuild",
+        "0.24.0",
+        {
+            "amd64": "484412e39e4c6039474535ce97ee75a22bab22d58233056f8ec8a8f9034bb957",
+            "arm64": "6942e4320f7b05d8fb29e0a8ce5670bcbb3d254275100b85b5b7c86552f9a744",
+        },
+    ),
 )
 """The wheels for Linux on amd64 and arm64, the platforms an engine runs on."""
 
@@ -232,7 +260,7 @@ def _wheels(platform: str) -> dagger.Directory:
     return (
         dag.container(platform=dagger.Platform(platform) if platform else None)
         .from_(PYTHON)
-        .with_new_file("/requirements.txt", "\n".join(WHEELS) + "\n")
+        .with_new_file("/requirements.txt", "".join(f"{wheel.requirement}\n" for wheel in WHEELS))
         .with_exec([*shlex.split(command), "--target", HOME, "--requirement", "/requirements.txt"])
         .directory(HOME)
     )

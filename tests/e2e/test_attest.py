@@ -1,6 +1,7 @@
 """Test SBOMs, provenance and dependency lists with third-party tools."""
 
 import base64
+import hashlib
 import json
 import subprocess
 import urllib.request
@@ -188,7 +189,7 @@ async def test_an_image_with_everything(image: Image, keys: Keys, loopback: str,
     assert [f"sha256:{one['digest']['sha256']}" for one in statement["subject"]] == digests
     definition = statement["predicate"]["buildDefinition"]
     assert definition["externalParameters"]["features"] == ["text"]
-    uris = [dependency["uri"] for dependency in definition["resolvedDependencies"]]
+    uris = [dependency.get("uri", "") for dependency in definition["resolvedDependencies"]]
     assert any(uri.startswith("oci://docker.io/library/rust:") for uri in uris)
     assert "oci://docker.io/library/debian:trixie-slim" in uris
     assert any(uri.startswith("pkg:cargo/itoa@") for uri in uris)
@@ -218,6 +219,39 @@ async def test_an_image_with_everything(image: Image, keys: Keys, loopback: str,
 
     log = (Path(__file__).parents[2] / ".e2e.log").read_text()
     assert PASSWORD not in log and key.splitlines()[1] not in log
+
+
+async def test_provenance_names_what_went_in_whatever_the_labels_say(session, loopback: str) -> None:
+    """The base was read from a label that a user may set; files and packages were missing."""
+    invented = f"sha256:{'0' * 64}"
+    module = RustMultiarch(
+        source=project(session, "app"),
+        platforms=[AMD64, ARM64],
+        features=["text"],
+        labels=[f"org.opencontainers.image.base.digest={invented}"],
+        runtime_packages=["media-types"],
+    )
+    module.files = dag.directory().with_new_file("etc/app.toml", "x")
+    image = await module.build()
+    other = image.variant(AMD64).container.with_new_file("/etc/other", "y")
+    image = await image.with_variant(AMD64, other)
+    receipt = json.loads(await image.publish(f"{loopback}/attest/inputs:x", provenance=True, as_json=True))
+    (_, arm64) = get(loopback, "attest/inputs/manifests/x")["manifests"]
+    (digest,) = receipt["referrers"]
+    manifest = get(loopback, f"attest/inputs/manifests/{digest}")
+    assert manifest["subject"]["digest"] == arm64["digest"]
+    statement = get(loopback, f"attest/inputs/blobs/{manifest['layers'][0]['digest']}")
+    assert [f"sha256:{one['digest']['sha256']}" for one in statement["subject"]] == [arm64["digest"]]
+    inputs = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
+    (base,) = [one for one in inputs if one.get("uri") == "oci://docker.io/library/debian:trixie-slim"]
+    assert base["digest"]["sha256"] not in invented
+    (files,) = [one for one in inputs if one.get("name") == "files"]
+    content = f"{hashlib.sha256(b'x').hexdigest()}  etc/app.toml\n"
+    assert files["digest"] == {"dirHash": hashlib.sha256(content.encode()).hexdigest()}
+    uris = [one.get("uri", "") for one in inputs]
+    assert any(uri.startswith("pkg:deb/debian/media-types@") for uri in uris)
+    assert any(uri.startswith("pkg:deb/debian/gcc-aarch64-linux-gnu@") for uri in uris), "of the builder"
+    assert not any(uri.startswith("pkg:deb/debian/base-files@") for uri in uris), "of the base"
 
 
 async def test_nothing_is_attached_unasked(image: Image, loopback: str) -> None:

@@ -302,6 +302,8 @@ def test_report_of_a_passing_program() -> None:
         "versions": {"GLIBC": ["GLIBC_2.34", "GLIBC_2.36"]},
         "symbols": 1,
         "build_id": "c0ffee",
+        "path": APP,
+        "digest": "",
     }
     assert (second["linkage"], second["interpreter"], second["libraries"]) == ("static", "", {})
     lines = verify.as_text(verified).splitlines()
@@ -322,3 +324,9 @@ def test_a_repeated_check_replaces_the_platforms_report() -> None:
         ("linux/amd64", BUSTER),
         ("linux/arm64", "scratch"),
     ]
+
+
+def test_the_digests_of_a_report_are_those_of_its_programs() -> None:
+    root = Root({**GOOD, APP: app()}, digests={APP: "sha256:ab"})
+    one = verify.describe(Case(APP, root, AMD64, BUSTER))
+    assert verify.digests(verify.as_json([one])) == {"linux/amd64": {APP: "sha256:ab"}}

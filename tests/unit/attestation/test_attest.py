@@ -90,3 +90,16 @@ def test_a_platform_without_attachments() -> None:
 
 def test_an_image_of_one_platform_is_signed_once() -> None:
     assert [a.subject for a in made(root=AMD64, signer=SIGNER)] == [AMD64.digest]
+
+
+def test_a_replaced_image_has_no_provenance_of_the_build() -> None:
+    """It kept that of the image which it replaced; so did the index with it."""
+    known = [PlatformAttachments("linux/amd64", replaced=True), PlatformAttachments("linux/arm64")]
+    (only,) = made(known, provenance=True)
+    assert kinds([only]) == [(ARM64.digest, provenance.MEDIA_TYPE)]
+    statement = json.loads(only.blobs[-1][1])
+    assert [f"sha256:{one['digest']['sha256']}" for one in statement["subject"]] == [ARM64.digest]
+    signed = made(known, provenance=True, signer=SIGNER)
+    assert [one.subject for one in signed if one.tag.endswith(".att")] == [ARM64.digest]
+    alone = [PlatformAttachments("linux/amd64", replaced=True)]
+    assert made(alone, root=AMD64, provenance=True) == []

@@ -2,11 +2,13 @@ import json
 
 from graphs import HASHES, graphs
 
+from pipeline.attestation.materials import Material, image
 from pipeline.attestation.provenance import (
     BUILD_TYPE,
     LOCAL,
     Build,
     StatementSubject,
+    extended,
     parameters,
     provenance,
     statement,
@@ -68,22 +70,31 @@ def test_resolved_dependencies() -> None:
     build = Build(
         {},
         situation=at(),
-        images=[
-            Base("docker.io/library/debian:12", DIGEST),
-            Base("docker.io/library/debian:12", DIGEST),
-            Base("x"),
+        materials=[
+            image(Base("docker.io/library/debian:12", DIGEST)),
+            image(Base("docker.io/library/debian:12", DIGEST)),
+            Material(name="files", digest="dirHash:" + "cd" * 32),
         ],
         graphs=graphs(),
     )
-    source, image, *crates = provenance(build)["buildDefinition"]["resolvedDependencies"]
+    predicate = provenance(build)
+    source, base, files, *crates = predicate["buildDefinition"]["resolvedDependencies"]
     assert source == {
         "uri": f"git+https://git.example/me/app@{REVISION}",
         "name": "source",
         "digest": {"gitCommit": REVISION},
     }
-    assert image == {"uri": "oci://docker.io/library/debian:12", "digest": {"sha256": "ab" * 32}}
+    assert files == {"name": "files", "digest": {"dirHash": "cd" * 32}}
+    assert base == {"uri": "oci://docker.io/library/debian:12", "digest": {"sha256": "ab" * 32}}
     assert {"uri": "pkg:cargo/serde@1.0.0", "digest": {"sha256": HASHES["serde"]}} in crates
     assert "canary" not in json.dumps(crates)
+    more = extended(predicate, [image(Base("docker.io/library/debian:12", DIGEST)), Material("pkg:deb/x@1")])
+    assert more["buildDefinition"]["resolvedDependencies"] == [
+        *predicate["buildDefinition"]["resolvedDependencies"],
+        {"uri": "pkg:deb/x@1"},
+    ]
+    assert more["runDetails"] == predicate["runDetails"]
+    assert extended({}, [Material("pkg:deb/x@1")]) == {}
 
 
 def test_source_from_ci_and_source_without_a_url() -> None:

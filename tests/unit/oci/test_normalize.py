@@ -361,3 +361,44 @@ def test_compare_checks_that_an_image_starts_with_a_base(
     image = archive(tmp_path / "image.tar", "amd64", layers)
     normalize.main(["compare", str(tmp_path / "base"), str(image)])
     assert capsys.readouterr().out == f"{answer}\n"
+
+
+CHECKED = digest(b"program")
+LINKED = layer(
+    member("bin/app", tarfile.LNKTYPE, linkname="app"), member("app"), contents={"app": b"program"}
+)
+
+
+@pytest.mark.parametrize(
+    ("layers", "found"),
+    [
+        ([PROGRAM], CHECKED),
+        ([PROGRAM, BASE], CHECKED),
+        ([BASE, layer(member("app"), contents={"app": b"other"}), PROGRAM], CHECKED),
+        ([PROGRAM, layer(member("app"), contents={"app": b"other"})], digest(b"other")),
+        ([PROGRAM, layer(member(".wh.app"))], "missing"),
+        ([BASE], "missing"),
+    ],
+    ids=["as checked", "below", "over another", "replaced", "removed", "never there"],
+)
+def test_what_is_packed_is_what_was_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], layers: list[bytes], found: str
+) -> None:
+    """A caller's step may give another program if the engine runs it again after the check."""
+    image = archive(tmp_path / "image.tar", "amd64", layers)
+    terms = Terms(EPOCH, programs={"linux/amd64": {"/app": CHECKED}})
+    (tmp_path / "terms.json").write_text(terms.as_json())
+    run = ["image", str(tmp_path / "out"), str(tmp_path / "terms.json"), str(image)]
+    if found == CHECKED:
+        normalize.main(run)
+        return
+    with pytest.raises(SystemExit, match=f"^linux/amd64: /app was checked as {CHECKED}, and is {found} in"):
+        normalize.main(run)
+    assert not (tmp_path / "out/index.json").exists()
+
+
+def test_a_hard_link_is_checked_by_its_file(tmp_path: Path) -> None:
+    image = archive(tmp_path / "image.tar", "amd64", [LINKED])
+    terms = Terms(EPOCH, programs={"linux/amd64": {"/bin/app": CHECKED, "/app": CHECKED}})
+    (tmp_path / "terms.json").write_text(terms.as_json())
+    normalize.main(["image", str(tmp_path / "out"), str(tmp_path / "terms.json"), str(image)])

@@ -179,7 +179,7 @@ def test_an_invalid_glibc_version_is_refused(glibc: str) -> None:
 
 def test_zig_wheels_are_pinned_by_hash_for_both_build_platforms() -> None:
     for wheel in zig.WHEELS:
-        assert "==" in wheel and wheel.count("--hash=sha256:") == 2
+        assert "==" in wheel.requirement and wheel.requirement.count("--hash=sha256:") == 2
 
 
 def test_the_runtime_follows_the_libc() -> None:
