@@ -98,15 +98,17 @@ state_describe() (
     } | sed 's|^\./||' | state_sort
 )
 
-# Fail if a file has other content than on the user's machine. The engine uploads a file only if its size or
-# its time stamp differs from the last upload.
+# Fail if a file has other content than on the user's machine, or if a tracked file is missing. The engine
+# uploads a file only if its size or its time stamp differs from the last upload.
 state_compare() {
     state_rows digests | while IFS= read -r state_file; do state_encode <"$state_file"; done |
-        awk -F'\t' 'FILENAME == "-" { wanted[$2] = $1; next }
-            $2 == "f" && ($1 in wanted) && wanted[$1] != $4 { print $1 }' - "$state_tmp/manifest" \
-            >"$state_tmp/outdated"
+        awk -F'\t' '
+            FILENAME == "-" { wanted[$3] = $1; if ($2 == "tracked") lacking[$3]; next }
+            { delete lacking[$1] }
+            $2 == "f" && ($1 in wanted) && wanted[$1] != $4 { print $1 }
+            END { for (path in lacking) print path }' - "$state_tmp/manifest" | state_sort >"$state_tmp/outdated"
     [ -s "$state_tmp/outdated" ] || return 0
-    echo "error: the engine has another content of $(state_named "$state_tmp/outdated")" >&2
+    echo "error: files in the engine differ from those on disk: $(state_named "$state_tmp/outdated")" >&2
     exit 1
 }
 

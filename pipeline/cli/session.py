@@ -181,7 +181,7 @@ def _lists(upload: Upload) -> Iterator[tuple[str, bytes]]:
     """Yield the module's lists of files: the field's name, and the content."""
     if upload.absent:
         yield "absent", absent.listed(upload.root, upload.absent)
-    yield "digests", absent.digests(upload.root, upload.sent)
+    yield "digests", absent.digests(upload.root, upload.sent, upload.others)
 
 
 def directory(upload: Upload) -> dagger.Directory:

@@ -70,7 +70,8 @@ class Upload:
         exclude: patterns of files to leave out.
         gitignore: true if Dagger must apply .gitignore, because there is no git repository.
         missing: tracked files that are not uploaded, relative to the root.
-        sent: the uploaded files, and directories of uploaded files that are not tracked.
+        sent: the tracked files that are uploaded.
+        others: other uploaded files and directories.
         added: files and directories that are uploaded and that no clean checkout has: those that git ignores,
             relative to the root, and those outside the checkout, relative to its top.
         absent: the same with the files of submodules and those that a sparse checkout leaves out; without
@@ -87,6 +88,7 @@ class Upload:
     added: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     sent: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -164,6 +166,7 @@ def upload(
     listing = found or Listing()
     _check_lock(here, root, listing, include_ignored)
     missing = _missing(listing, include)
+    left = {*missing, *listing.modules}
     return Upload(
         root,
         _relative(here.directory, root),
@@ -172,7 +175,8 @@ def upload(
         gitignore=found is None and not include_ignored,
         missing=tuple(path for path in missing if not path.startswith(_folders(listing.modules))),
         absent=() if whole else _absent(root, listing, missing),
-        sent=tuple(_sent(listing, include, missing, include_ignored)),
+        sent=tuple(path for path in listing.tracked if path not in left),
+        others=tuple(_others(listing, include, include_ignored)),
         added=tuple(_added(here, root, listing, include, include_ignored)),
         warnings=tuple(_warnings(here, root, listing, include, reached, include_ignored)),
     )
@@ -201,12 +205,8 @@ def _missing(found: Listing, include: tuple[str, ...]) -> tuple[str, ...]:
     )
 
 
-def _sent(
-    found: Listing, include: tuple[str, ...], missing: Iterable[str], include_ignored: bool
-) -> Iterable[str]:
-    """Yield the uploaded paths; see `Upload.sent`."""
-    left = {*missing, *found.modules}
-    yield from (path for path in found.tracked if path not in left)
+def _others(found: Listing, include: tuple[str, ...], include_ignored: bool) -> Iterable[str]:
+    """Yield the uploaded paths that git does not track."""
     for path in (*found.untracked, *(found.ignored if include_ignored else ())):
         inside = not include or any(_overlap(path, each) for each in include)
         if inside and not _OUTPUT.fullmatch(path.rstrip("/")):

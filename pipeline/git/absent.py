@@ -35,16 +35,21 @@ def _entry(top: Path, path: str) -> bytes:
     return b"%b\3%b\0" % (kind, name)
 
 
-def digests(top: Path, paths: Iterable[str]) -> bytes:
-    """Return the digests of files: for each the SHA-256, the byte 3, the path and a zero byte.
+def digests(top: Path, tracked: Iterable[str], others: Iterable[str] = ()) -> bytes:
+    """Return the digests of files: for each the SHA-256, the kind, the path and a zero byte.
+
+    Byte 3 is between them. The kind is `tracked` for a file that the source must have, otherwise `other`.
+    Links and unreadable files are left out.
 
     Args:
         top: the root of the source.
-        paths: files and directories relative to it. Links and unreadable files are left out.
+        tracked: files relative to it that git tracks.
+        others: other files and directories relative to it.
     """
-    files = sorted({file for path in paths for file in _below(top / path)})
-    found = [(_digest(file), os.fsencode(file.relative_to(top))) for file in files]
-    return b"".join(b"%b\3%b\0" % (digest.encode(), path) for digest, path in found if digest)
+    kinds = {file: b"other" for path in others for file in _below(top / path)}
+    kinds |= {file: b"tracked" for path in tracked for file in _below(top / path)}
+    rows = [(_digest(file), kinds[file], os.fsencode(file.relative_to(top))) for file in sorted(kinds)]
+    return b"".join(b"%b\3%b\3%b\0" % (digest.encode(), kind, path) for digest, kind, path in rows if digest)
 
 
 def _below(path: Path) -> Iterable[Path]:

@@ -71,9 +71,9 @@ OWN_MESSAGES: tuple[KnownMessage, ...] = (
             NotUploaded, "the build read files outside of its packages, which were not uploaded: {name}",
             "pass --whole-repository; private keys are never uploaded, and what a sparse checkout leaves out "
             "has to be checked out first", COMPILE),
-    KnownMessage(r"^error: the engine has another content of (?P<name>[^\n]+)",
-            NotUploaded, "the engine has another content of {name}: it changed during the upload, or without "
-            "a new time stamp, and then the engine keeps its copy",
+    KnownMessage(r"^error: files in the engine differ from those on disk: (?P<name>[^\n]+)",
+            NotUploaded, "files in the engine differ from those on disk: {name}; they changed during the "
+            "upload, or without a new time stamp, and then the engine keeps its copy",
             "run `touch` on the named files, and repeat the command", COMPILE),
     KnownMessage(r"^error: the file system of the engine does not record access times",
             NotUploaded, "only a part of the repository was uploaded, and this engine cannot see if more "

@@ -221,11 +221,20 @@ def test_a_file_system_without_access_times(volume: Volume, part: Path, tmp_path
 def test_a_source_that_is_not_the_users(volume: Volume, tmp_path: Path) -> None:
     """An engine keeps its copy of a file that changed without a new size or time stamp."""
     whole = repository(tmp_path / "whole", '"x"')
-    digests = absent.digests(whole, ["VERSION", "docs", "services/api/src/main.rs", "link", "gone"])
-    assert b"\3docs/line\nbreak.md\0" in digests and b"\3link" not in digests and b"gone" not in digests
+    tracked = ["VERSION", "services/api/src/main.rs", "link", "gone"]
+    digests = absent.digests(whole, tracked, ["docs"])
+    assert (
+        b"\3other\3docs/line\nbreak.md\0" in digests and b"\3link" not in digests and b"gone" not in digests
+    )
     built = driver.plan(digests=digests)
     volume.build(whole, built, place="services/api").check()
     (whole / "docs/line\nbreak.md").write_text("TEXT")
     (whole / "tools/run.sh").write_text("not in the list")
     done = volume.build(whole, built, place="services/api")
-    assert done.status == 1 and "error: the engine has another content of docs/line?break.md\n" in done.stderr
+    differ = "error: files in the engine differ from those on disk: "
+    assert done.status == 1 and f"{differ}docs/line?break.md\n" in done.stderr
+    (whole / "docs/line\nbreak.md").unlink()
+    volume.build(whole, built, place="services/api").check()
+    (whole / "VERSION").unlink()
+    done = volume.build(whole, built, place="services/api")
+    assert done.status == 1 and f"{differ}VERSION\n" in done.stderr

@@ -349,7 +349,7 @@ def test_a_build_is_that_of_a_clean_clone(tmp_path: Path, name: str) -> None:
     built = driver.plan(
         [sample.program],
         absent=absent.listed(found.root, found.absent),
-        digests=absent.digests(found.root, found.sent),
+        digests=absent.digests(found.root, found.sent, found.others),
     )
     request = replace(built.request, choice=choice)
     commands = planning.build_commands(request, binaries, (Needs(),), lock)

@@ -475,3 +475,16 @@ def test_names_that_differ_in_case_only(repo: Path) -> None:
     git(repo, "add", ".")
     exclude = upload(repo / "services/api").exclude
     assert "services/api/DATA.txt" in exclude and "services/api/data.txt" not in exclude
+
+
+def test_the_uploaded_files_are_compared_with_those_in_the_engine(repo: Path) -> None:
+    write(repo / "services/api/new/file.txt")
+    write(repo / "docs/new.txt")
+    write(repo / ".gitignore", "*.tmp\n")
+    write(repo / "services/api/a.tmp")
+    found = upload(repo / "services/api")
+    assert {"Cargo.toml", "shared/src/main.rs"} <= set(found.sent) and "docs/film.mp4" not in found.sent
+    assert set(found.others) == {".gitignore", "services/api/new/"}
+    assert "services/api/a.tmp" in upload(repo / "services/api", include_ignored=True).others
+    listed = absent.digests(found.root, found.sent, found.others)
+    assert b"\3tracked\3Cargo.toml\0" in listed and b"\3other\3services/api/new/file.txt\0" in listed

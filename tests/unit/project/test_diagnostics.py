@@ -62,8 +62,8 @@ DEPENDENCY = (
 SAID: list[tuple[Phase, str, type[errors.RustMultiarchError], str, str]] = [
     (Phase.COMPILE, "error: the build read files that were not uploaded: VERSION docs/a.md",
      errors.NotUploaded, "not uploaded: VERSION docs/a.md", "--whole-repository"),
-    (Phase.COMPILE, "error: the engine has another content of src/main.rs",
-     errors.NotUploaded, "content of src/main.rs: it changed", "touch"),
+    (Phase.COMPILE, "error: files in the engine differ from those on disk: src/main.rs",
+     errors.NotUploaded, "on disk: src/main.rs; they changed", "touch"),
     (Phase.COMPILE, "error: the file system of the engine does not record access times, and files were not uploaded",
      errors.NotUploaded, "cannot see if more is read", "--whole-repository"),
     (Phase.FETCH, "error: the lock file /s/Cargo.lock needs to be updated but --locked was passed to prevent this",
