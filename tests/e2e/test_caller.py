@@ -95,6 +95,17 @@ def test_a_tracked_file_that_gitignore_names_is_handed_over(call: Call, checkout
     assert not {NEVER, ".git/", "rust/left.secret", "rust/target/debug/left"} & set(shown)
 
 
+def test_a_source_that_is_passed_has_tracked_files_too(call: Call, checkout: Path) -> None:
+    """Also right after a call whose source the engine has filtered by .gitignore, of the same directory."""
+    (checkout / "rust/film.secret").write_text("")
+    subprocess.run(["git", "-C", str(checkout), "add", "--force", "rust/film.secret"], check=True)
+    listing = (*SOURCE, "/source", "glob", "--pattern", "**/*.secret")
+    for _ in range(2):
+        for words in ((), ("--source", ".")):
+            shown = call(*words, *listing, cwd=checkout / "rust").stdout.split()
+            assert "film.secret" in {path.removeprefix("rust/") for path in shown}, words
+
+
 def test_the_same_file_is_no_change_of_the_checkout_that_is_passed(call: Call, checkout: Path) -> None:
     git = ["git", "-c", "user.name=me", "-c", "user.email=me@example.invalid", "-C", str(checkout)]
     (checkout / "rust/film.secret").write_text("")
