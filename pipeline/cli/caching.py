@@ -135,6 +135,9 @@ class Caches:
         except PublishError as error:
             say(f"warning: no compiled state from {self.source}: {error.what} ({error.where})")
             return None
+        except OSError as error:
+            say(f"warning: no compiled state from {self.source}: it cannot be written here: {error.strerror}")
+            return None
         say(f"compiled state of {self.source}" if there else f"no compiled state at {self.source} yet")
         return path if there else None
 

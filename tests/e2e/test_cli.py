@@ -288,6 +288,28 @@ def test_ctrl_c_leaves_nothing_running_and_says_what_was_kept(engine, tmp_path: 
     assert session.stdout.strip() == ""
 
 
+def test_a_command_that_is_killed_leaves_nothing_running(engine, tmp_path: Path) -> None:
+    """With `kill -9` it cannot clean up, so its session and the engine have to notice."""
+    if engine.kind != "embedded":
+        pytest.skip("this engine's processes are not seen from here")
+    slow = write(tmp_path, "killed")
+    (slow / "build.rs").write_text(SLOW)
+    command = [PROGRAM, "build", "--platform", "linux/amd64", "--output", "made.tar"]
+    with (tmp_path / "log").open("w") as log:
+        building = subprocess.Popen(command, cwd=slow, stderr=log, stdout=log, start_new_session=True)
+    wait_for(sleepers, SECONDS)
+    building.kill()
+    building.wait()
+    wait_for(lambda: not sleepers(), 60)
+    ps = ["ps", "-o", "pid=", "-s", str(building.pid)]
+    wait_for(lambda: not subprocess.run(ps, capture_output=True, text=True).stdout.strip(), 30)
+    assert {path.name for path in slow.iterdir()} == {"Cargo.toml", "Cargo.lock", "build.rs", "src"}
+    (slow / "build.rs").write_text("fn main() {}\n")
+    done = subprocess.run(command, cwd=slow, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (slow / "made.tar").stat().st_size > 0
+
+
 def on_a_terminal(command: list[object], cwd: Path) -> tuple[str, str]:
     """Return a command's result, and its output on a terminal of 60 columns."""
     ours, its = pty.openpty()
