@@ -27,7 +27,7 @@ class Sample:
         system: the same in the kernel.
         peak: peak bytes of anonymous memory of the compile.
         disk: bytes by which the peer's directories grew; None if not measured.
-        image: bytes of the compressed OCI archive; None if there is none.
+        image: bytes of the compressed OCI archive; None without one.
         load: the machine's one-minute load average just before.
         phases: seconds of named phases, if the peer reports them.
         uploaded: bytes uploaded to a registry, if the peer pushes.

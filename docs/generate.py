@@ -317,7 +317,7 @@ def _commands_of(cases: Any, number: str) -> Iterator[tuple[str, str]]:
             outcome = f"Then, with `{new}` for `{old}` in {file}, the program prints `{built.prints}`."
         words = [
             "rust-multiarch binary --platform",
-            cases.AMD64 + built.further,
+            cases.AMD64 + built.more,
             built.arguments,
             "--output out",
         ]

@@ -299,7 +299,7 @@ def _becomes(final: Path) -> Iterator[Path]:
 
 
 def _hash(names: Sequence[str], *more: str) -> str:
-    """A short hash of files and directories beside this file, and of further text."""
+    """A short hash of files and directories beside this file, and of more text."""
     digest = hashlib.sha256("\0".join(more).encode())
     for name in names:
         path = HERE / name

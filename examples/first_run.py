@@ -47,7 +47,7 @@ def dagger(environ: Mapping[str, str]) -> str:
     """How the Dagger command line is called here.
 
     Raises:
-        EngineError: there is none.
+        EngineError: no engine can be reached.
     """
     named = environ.get(choice.CLI, "")
     found = "dagger" if shutil.which("dagger", path=environ.get("PATH")) else named

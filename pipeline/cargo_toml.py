@@ -20,7 +20,7 @@ def read(text: str) -> dict[str, Any]:
 
 
 def table(document: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
-    """A table inside a document; empty where there is none of that name."""
+    """A table inside a document; empty if the document has no such table."""
     for name in names:
         document = _table(document.get(name))
     return document

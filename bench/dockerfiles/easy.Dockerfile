@@ -1,5 +1,5 @@
 # The article's easy mode: an ordinary Dockerfile with nothing about architectures in it. Every stage runs on
-# the platform that is asked for, a foreign one under QEMU.
+# the requested platform, a foreign one under QEMU.
 FROM rust:1.96-slim-trixie AS builder
 WORKDIR /app
 COPY . .

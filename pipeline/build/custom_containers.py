@@ -56,7 +56,7 @@ class Supplied:
         return replace(self, runtimes=(*others, SuppliedRuntime(platform, container)))
 
     def runtime(self, target: Target) -> dagger.Container | None:
-        """Return the custom runtime of a platform; None if there is none."""
+        """Return the custom runtime of a platform; None if it has none."""
         return next((one.container for one in self.runtimes if one.platform == target.platform), None)
 
 

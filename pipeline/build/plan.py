@@ -246,12 +246,12 @@ def _not_installed(rust: str, pinned: Toolchain, release: Release, output: str) 
     """Return the error for a Rust version, component or target that rustup cannot install."""
     file = pinned.file or "--rust-version"
     wanted = ", ".join([*pinned.components, *pinned.targets])
-    further = f"{file} wants {wanted} in it, which rustup cannot install here"
+    more = f"{file} wants {wanted} in it, which rustup cannot install here"
     kind = "a nightly Rust" if channel.is_nightly(rust) else rust
     what = (
         f"the project needs {kind}: {file} asks for {rust}, which rustup cannot install here"
         if toolchain.by_rustup(rust, release)
-        else further
+        else more
     )
     fix = f"hand in a builder that has it, or pass --rust-version {releases.RUST}, which goes before {file}"
     if channel.is_nightly(rust):
@@ -331,8 +331,8 @@ async def _described(request: BuildRequest, native: dagger.Container) -> tuple[P
 
 
 async def _describe(request: BuildRequest, native: dagger.Container) -> Project:
-    further = request.choice.everywhere
-    command = ["cargo", "metadata", "--no-deps", "--offline", "--format-version", "1", *further]
+    more = request.choice.everywhere
+    command = ["cargo", "metadata", "--no-deps", "--offline", "--format-version", "1", *more]
     try:
         return metadata.read_metadata(await _with_project(native, request).with_exec(command).stdout())
     except dagger.ExecError as error:

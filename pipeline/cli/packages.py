@@ -63,7 +63,7 @@ class PathPackage:
 
 @functools.cache
 def read(directory: Path) -> Mapping[str, Any] | None:
-    """Return the manifest in a directory; None if there is none."""
+    """Return the manifest in a directory, or None."""
     try:
         return cargo_toml.read((directory / "Cargo.toml").read_text(errors="replace"))
     except OSError:

@@ -265,7 +265,7 @@ def commit(here: Here, found: Upload, directory: Path) -> tuple[Path, str]:
     """
     if here.top is None:
         raise NotAGitRepository(
-            "--git-metadata needs a git repository, and there is none",
+            "--git-metadata needs a git repository",
             where="--git-metadata",
             fix="build in a git checkout, or remove --git-metadata",
         )

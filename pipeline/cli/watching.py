@@ -253,7 +253,7 @@ async def _connected(log: TextIO) -> AsyncIterator[None]:
     """A session with the engine that was chosen.
 
     Raises:
-        EngineUnreachable: there is none to be had.
+        EngineUnreachable: no engine can be reached.
     """
     async with contextlib.AsyncExitStack() as stack:
         try:

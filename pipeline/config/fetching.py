@@ -99,12 +99,12 @@ def _kept(
 ) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in table.items():
-        further = [row[1:] for row in rows if row[0] in (name, ANY)]
-        if [] in map(list, further):
+        more = [row[1:] for row in rows if row[0] in (name, ANY)]
+        if [] in map(list, more):
             if not _is_bound((*place, name), bound):
                 found[name] = value
-        elif further and isinstance(value, dict):
-            below = _kept(value, further, bound, (*place, name))
+        elif more and isinstance(value, dict):
+            below = _kept(value, more, bound, (*place, name))
             if below:
                 found[name] = below
     return found

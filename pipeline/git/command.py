@@ -88,7 +88,7 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def top(directory: Path, environ: Mapping[str, str] = os.environ) -> Path | None:
-    """Return the top directory of the checkout around a directory; None if there is none.
+    """Return the top directory of the checkout around a directory; None outside a checkout.
 
     git itself also accepts a directory that looks like a bare repository. Here only `.git` counts.
     """

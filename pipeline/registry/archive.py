@@ -101,7 +101,7 @@ async def push(path: Path, address: Address, registries: Registries) -> str:
 
 
 async def pull(address: Address, path: Path, registries: Registries) -> bool:
-    """Download the archive at an address to a file; return False if there is none.
+    """Download the archive at an address to a file; return False if it does not exist.
 
     Raises:
         PublishError: the address names something else, or the content does not match its digest; the file

@@ -193,10 +193,10 @@ class Repository:
             if answer.status_code in NO_SUCH_API:
                 return None
             found += _entries(answer.content)
-            further = answer.links.get("next", {}).get("url", "")
-            if not further:
+            more = answer.links.get("next", {}).get("url", "")
+            if not more:
                 return tuple(found)
-            path = self._same_origin(answer.request.url.join(further))
+            path = self._same_origin(answer.request.url.join(more))
         raise self._endless(f"more than {MAX_PAGES} pages of referrers")
 
     def _same_origin(self, url: httpx.URL) -> str:

@@ -80,7 +80,7 @@ class Registry:
             )
         asked = f", and asks to wait {error.after:g} s" if error.after else ""
         return RegistryFailed(
-            f"the registry failed {failures} times, at last so: {error}{asked}",
+            f"the registry failed {failures} times; the last error: {error}{asked}",
             where=self.host,
             fix="run the same command again later; what arrived is not sent again",
         )
@@ -212,7 +212,7 @@ class Registry:
             raise self._hostile(f"more than {MAX_REDIRECTS} redirects")
         try:
             if response.headers.get("Content-Encoding", "identity") != "identity":
-                raise self._hostile("an answer with an encoding that was not asked for")
+                raise self._hostile("an answer with an encoding that was not requested")
             return response if stream else await self._whole(response)
         except BaseException:
             await response.aclose()

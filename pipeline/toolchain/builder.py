@@ -136,8 +136,8 @@ def native(
     Args:
         version: Rust version of the official image, or a channel that rustup installs, such as nightly.
         platform: what it runs on; the engine's own where it is empty, under QEMU elsewhere.
-        components: further components of the toolchain.
-        targets: further standard libraries, by triple.
+        components: additional components of the toolchain.
+        targets: additional standard libraries, by triple.
         release: the Debian release of the image.
     """
     image = dag.container(platform=dagger.Platform(platform) if platform else None)

@@ -32,8 +32,8 @@ class Toolchain:
     Attributes:
         channel: a version (`1.85`, `1.85.0`), or what rustup has to install: `nightly`, `beta-2026-01-01`;
             empty for the stable Rust that is the default.
-        components: further components that a build may read, such as rust-src.
-        targets: further standard libraries, by triple.
+        components: additional components that a build may read, such as rust-src.
+        targets: additional standard libraries, by triple.
         file: the file that names it; empty for none.
     """
 

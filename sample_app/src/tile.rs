@@ -17,7 +17,7 @@ pub const MAX_ZOOM: u8 = 18;
 
 /// Lattice cells across the world in the coarsest octave, as a power of two.
 const BASE_CELLS_LOG2: u8 = 2;
-/// Octaves at zoom 0; each further zoom level adds one, so detail never runs out.
+/// Octaves at zoom 0; each zoom level after it adds one, so detail never runs out.
 const BASE_OCTAVES: u8 = 6;
 /// Terrain below this height is under water.
 const SEA_LEVEL: f64 = 0.5;
@@ -35,7 +35,7 @@ pub struct TileId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TileError {
     Zoom,
-    /// Holds the number of tiles across the world at the zoom level asked for.
+    /// Holds the number of tiles across the world at the requested zoom level.
     Coordinates(u32),
 }
 

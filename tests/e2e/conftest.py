@@ -71,8 +71,8 @@ def tools() -> None:
 
 @pytest.fixture(scope="session")
 def engine(request: pytest.FixtureRequest) -> choice.Choice:
-    further = ["linux/arm/v7"] if request.config.getoption("--zoo") else []
-    chosen = choice.choose(platforms=[*PLATFORMS, *further])
+    more = ["linux/arm/v7"] if request.config.getoption("--zoo") else []
+    chosen = choice.choose(platforms=[*PLATFORMS, *more])
     os.environ.update(chosen.environment)
     return chosen
 

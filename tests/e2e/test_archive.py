@@ -65,7 +65,9 @@ async def test_a_later_state_takes_the_place_of_an_earlier_one(
     assert (tmp_path / "came").read_bytes() == b"new"
 
 
-async def test_there_is_none_yet(plain: registry.Throwaway, reached: Registries, tmp_path: Path) -> None:
+async def test_no_archive_exists_before_the_first_push(
+    plain: registry.Throwaway, reached: Registries, tmp_path: Path
+) -> None:
     assert not await archive.pull(parse_address(f"{plain.address}/none:state"), tmp_path / "came", reached)
     assert not (tmp_path / "came").exists()
 

@@ -458,14 +458,14 @@ class Built:
     Attributes:
         project: which of the case's projects.
         change: a file, and words in it to replace, before the build; the change stays for the next.
-        further: more platforms, of which no program is run here.
+        more: more platforms, of which no program is run here.
     """
 
     prints: str
     arguments: str = ""
     project: str = "project"
     change: tuple[str, str, str] | None = None
-    further: str = ""
+    more: str = ""
 
 
 MAIN = "src/main.rs"
@@ -476,7 +476,7 @@ SEQUENCES: Mapping[str, tuple[str, tuple[Built, ...]]] = {
         "wiregen",
         (
             Built("first 7 40"),
-            Built("first 7 40", further=",linux/arm64"),
+            Built("first 7 40", more=",linux/arm64"),
             Built("second 7 40", change=(MAIN, "first", "second")),
             Built("first 7 40", change=(MAIN, "second", "first")),
         ),
@@ -496,8 +496,8 @@ SEQUENCES: Mapping[str, tuple[str, tuple[Built, ...]]] = {
     "21": (
         "moved",
         (
-            Built("moved 21", further=",linux/arm64"),
-            Built("again 21", change=(MAIN, "moved {}", "again {}"), further=",linux/arm64"),
+            Built("moved 21", more=",linux/arm64"),
+            Built("again 21", change=(MAIN, "moved {}", "again {}"), more=",linux/arm64"),
         ),
     ),
 }
@@ -519,7 +519,7 @@ def test_sequence(number: str, tmp_path: Path, loopback: str) -> None:
             str(PROGRAM),
             "binary",
             "--platform",
-            AMD64 + built.further,
+            AMD64 + built.more,
             "--output",
             str(tmp_path / "out"),
         ]

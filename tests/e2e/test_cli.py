@@ -383,7 +383,7 @@ def test_a_compile_error_ends_with_the_compilers_own_words(engine, tmp_path: Pat
     assert error["type"] == "CompileError" and "src/main.rs:1:25" in error["output"]
 
 
-def test_what_git_ignores_is_handed_over_where_it_is_asked_for(engine, tmp_path: Path) -> None:
+def test_ignored_files_are_uploaded_with_the_option(engine, tmp_path: Path) -> None:
     """For example a front end built by another tool: git ignores it, and the program includes it."""
     write(tmp_path, "front", main='fn main() { print!("{}", include_str!("../dist/page")); }')
     (tmp_path / "dist").mkdir()

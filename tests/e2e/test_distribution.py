@@ -70,7 +70,7 @@ def skopeo(*arguments: str) -> str:
 
 
 def inspect(address: str) -> dict:
-    """Return the manifest or index at an address, read by skopeo; empty if there is none."""
+    """Return the manifest or index at an address, read by skopeo; empty if it does not exist."""
     found = skopeo("inspect", "--raw", "--tls-verify=false", f"docker://{address}")
     return json.loads(found) if found else {}
 
@@ -354,7 +354,7 @@ async def test_tokens_of_a_service(sample: Path, tmp_path: Path) -> None:
             "repository:token/two:pull,push",
             "repository:token/two:pull,push repository:token/one:pull",
         }
-        assert len(service.asked) == 3, "each token was asked for once"
+        assert len(service.asked) == 3, "each token was requested once"
 
 
 async def test_a_token_that_expires_is_renewed(sample: Path, tmp_path: Path) -> None:

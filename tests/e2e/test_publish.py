@@ -107,7 +107,7 @@ async def test_what_was_published_is_pulled_and_runs(loopback: str, session, pla
     assert await pulled.with_exec([], use_entrypoint=True).stdout() == f"{arch}\n"
 
 
-async def test_tags_and_further_addresses_and_the_receipt(service_image, loopback: str) -> None:
+async def test_tags_more_addresses_and_the_receipt(service_image, loopback: str) -> None:
     first, second = f"{loopback}/e2e/many:1.2.3", f"{loopback}/e2e/more:x"
     receipt = json.loads(
         await service_image.publish(first, tags=["1.2", "latest"], also=[second], as_json=True)

@@ -71,7 +71,7 @@ def test_names_that_people_have_are_taken(kind: str, name: str) -> None:
     assert read_metadata(metadata(kind, name)).packages
 
 
-def test_a_librarys_name_is_no_file_of_ours() -> None:
+def test_a_librarys_name_cannot_name_another_file() -> None:
     assert read_metadata(metadata("lib", "odd name")).packages
 
 

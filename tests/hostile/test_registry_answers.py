@@ -154,12 +154,12 @@ async def test_a_long_answer_is_not_read_to_its_end() -> None:
         assert given <= MAX_ANSWER_BYTES + (2 << 20)
 
 
-async def test_an_encoding_that_was_not_asked_for_is_refused() -> None:
+async def test_an_encoding_that_was_not_requested_is_refused() -> None:
     bomb = gzip.compress(bytes(1 << 20))
     at = repository(lambda _: httpx.Response(200, headers={"Content-Encoding": "gzip"}, content=bomb))
-    with pytest.raises(PublishError, match="encoding that was not asked for"):
+    with pytest.raises(PublishError, match="encoding that was not requested"):
         await at.manifest("x")
-    with pytest.raises(PublishError, match="encoding that was not asked for"):
+    with pytest.raises(PublishError, match="encoding that was not requested"):
         async with at.blob(BLOB.digest) as pieces:
             assert [piece async for piece in pieces] == []
 
@@ -184,7 +184,7 @@ ODD = (b"", b"\xff", DEEP, b"[]", b"null", b'"text"', b"7", b"NaN", b'{"manifest
 
 
 @pytest.mark.parametrize("body", ODD, ids=lambda body: body[:20].decode("latin-1"))
-async def test_odd_and_deep_documents_are_errors_of_ours(body: bytes) -> None:
+async def test_odd_and_deep_documents_are_errors_of_the_error_tree(body: bytes) -> None:
     """Both were tracebacks: RecursionError and AttributeError."""
     at = repository(lambda _: httpx.Response(200, content=body))
     with pytest.raises(PublishError):
@@ -217,7 +217,7 @@ ENTRY = {"mediaType": MANIFEST, "digest": SUBJECT, "size": 1}
     ],
     ids=str,
 )
-def test_odd_descriptors_are_errors_of_ours(change: dict[str, object]) -> None:
+def test_odd_descriptors_are_errors_of_the_error_tree(change: dict[str, object]) -> None:
     for document in ({"manifests": [ENTRY | change]}, {"config": ENTRY, "layers": [ENTRY | change]}):
         body = json.dumps(document).encode()
         with pytest.raises(PublishError):

@@ -167,9 +167,9 @@ async def _planned(request: BuildRequest) -> None:
     await planning.plan(request)
 
 
-@pytest.mark.parametrize("further", [{"libc": Libc.MUSL}, {"glibc": "2.28"}], ids=str)
-def test_debians_packages_are_refused_where_they_cannot_be_linked(further) -> None:
-    request = replace(plan().request, target_packages=("uuid-dev",), **further)
+@pytest.mark.parametrize("more", [{"libc": Libc.MUSL}, {"glibc": "2.28"}], ids=str)
+def test_debians_packages_are_refused_where_they_cannot_be_linked(more) -> None:
+    request = replace(plan().request, target_packages=("uuid-dev",), **more)
     with pytest.raises(UnsupportedLibc, match="uuid-dev"):
         anyio.run(_planned, request)
 

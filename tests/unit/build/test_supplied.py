@@ -50,12 +50,12 @@ def test_what_a_builder_says() -> None:
 
 
 @pytest.mark.parametrize("rust", ["", "1", "1.96", "1.96.0"])
-def test_the_version_that_was_asked_for(rust: str) -> None:
+def test_the_requested_version_is_accepted(rust: str) -> None:
     custom_containers.accept(custom_containers.read(FOUND, TRIPLES), rust)
 
 
 @pytest.mark.parametrize("rust", ["1.95", "1.9", "1.96.1"])
-def test_another_version_than_was_asked_for(rust: str) -> None:
+def test_another_version_is_refused(rust: str) -> None:
     with pytest.raises(InvalidArgument, match=f"is {rust}, .* has Rust 1.96.0"):
         custom_containers.accept(custom_containers.read(FOUND, TRIPLES), rust)
 

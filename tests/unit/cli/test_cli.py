@@ -204,7 +204,7 @@ def test_a_password_in_no_variable_is_refused_first(run, no_engine, command: str
 
 @pytest.mark.parametrize("command", ["build", "doctor"])
 @pytest.mark.parametrize("name", ["gone", "file"])
-def test_a_directory_that_is_none_is_refused_first(
+def test_a_missing_directory_is_refused_first(
     run, no_engine, tmp_path: Path, command: str, name: str
 ) -> None:
     (tmp_path / "file").touch()
@@ -283,7 +283,7 @@ def test_settings_that_are_wrong_are_refused_before_there_is_an_engine(run, tmp_
     assert "did you mean platforms?" in done.stderr and "engine" not in done.stderr
 
 
-def test_an_error_of_ours_has_no_stack(run) -> None:
+def test_an_expected_error_prints_no_stack_trace(run) -> None:
     done = run("verify", "/nowhere", "--platform", "linux/amd64")
     assert done.stderr.splitlines()[0] == "InvalidArgument: this file does not exist"
     assert "Traceback" not in done.stderr

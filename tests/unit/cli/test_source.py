@@ -150,10 +150,10 @@ def test_a_file_that_the_code_names_outside_of_its_package(repo: Path, code: str
 def test_a_link_out_of_the_package_and_code_that_names_more_code(repo: Path) -> None:
     write(repo / "protos/a.proto")
     (repo / "services/api/protos").symlink_to("../../protos")
-    write(repo / "common/a.rs", '#[path = "../further/b.rs"] mod b;')
-    write(repo / "further/b.rs")
+    write(repo / "common/a.rs", '#[path = "../more/b.rs"] mod b;')
+    write(repo / "more/b.rs")
     write(repo / "services/api/src/x.rs", '#[path = "../../../common/a.rs"] mod a;')
-    assert {"protos", "common/a.rs", "further/b.rs"} <= set(upload(repo / "services/api").include)
+    assert {"protos", "common/a.rs", "more/b.rs"} <= set(upload(repo / "services/api").include)
 
 
 @pytest.mark.parametrize(
@@ -367,9 +367,9 @@ def test_members_above_the_root_and_in_hidden_directories(tmp_path: Path) -> Non
 
 def test_patches_in_cargos_configuration_with_their_own_dependencies(repo: Path) -> None:
     write(repo / ".cargo/config.toml", "[patch.crates-io]\nserde = { path = 'patched/serde' }\n")
-    package(repo / "patched/serde", "[dependencies]\nfurther.path = '../further'\n")
-    package(repo / "patched/further")
-    assert {"patched/serde", "patched/further"} <= set(upload(repo / "services/api").include)
+    package(repo / "patched/serde", "[dependencies]\nfurther.path = '../more'\n")
+    package(repo / "patched/more")
+    assert {"patched/serde", "patched/more"} <= set(upload(repo / "services/api").include)
 
 
 def test_every_link_on_the_way_is_uploaded(repo: Path) -> None:

@@ -105,7 +105,7 @@ def test_each_layer_is_over_the_one_before(name: str) -> None:
     assert (getattr(over.settings, name), over.origins[name]) == (default, "option")
 
 
-def test_what_is_none_was_not_given() -> None:
+def test_none_means_not_given() -> None:
     values = {"package": None, "all_features": False, "ports": [], "source": "x"}
     layer = settings.given(values, lambda name: f"option {name}")
     assert layer == {
@@ -340,8 +340,8 @@ async def test_a_path_dependency_is_a_member(project: settings.OnDisk, dependenc
     (project.root / "Cargo.toml").write_text(f'[package]\nname = "app"\n{dependencies}\n')
     tools = project.root / "crates/tools/Cargo.toml"
     # Each depends on the other, and on what is outside.
-    further = '[build-dependencies]\nserver = { path = "../server" }\nfar = { path = "../../../far" }\n'
-    tools.write_text(f'{tools.read_text()}{further}log = "1"\n')
+    more = '[build-dependencies]\nserver = { path = "../server" }\nfar = { path = "../../../far" }\n'
+    tools.write_text(f'{tools.read_text()}{more}log = "1"\n')
     (project.root / "crates/server/Cargo.toml").write_text(
         f'{MEMBER}[dependencies]\ntools = {{ path = "../tools" }}\n'
     )

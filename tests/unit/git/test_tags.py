@@ -176,7 +176,7 @@ def test_a_rule_that_finds_nothing(rule: str) -> None:
 RELEASES_ALONE = ["type=semver,pattern={{version}}"]
 
 
-def test_rules_that_give_no_tag_are_an_error_for_who_needs_one() -> None:
+def test_rules_without_a_tag_are_an_error_if_one_is_needed() -> None:
     """Regression: with rules only for releases, a push to a branch moved `latest`."""
     branch, release = BuildContext(AT), BuildContext(replace(AT, tags=("v1.0.0",), all_tags=("v1.0.0",)))
     assert needed(RELEASES_ALONE, release) == known(RELEASES_ALONE, release)[0] == ("1.0.0", "latest")
@@ -187,7 +187,7 @@ def test_rules_that_give_no_tag_are_an_error_for_who_needs_one() -> None:
     assert names == () and isinstance(UNNAMED[why](), errors.InvalidArgument)
 
 
-def test_a_clone_too_shallow_to_know_is_one_for_who_does_not_need_to() -> None:
+def test_a_shallow_clone_is_no_error_if_no_tag_is_needed() -> None:
     at = BuildContext(replace(AT, tags=("v1.0.0",), all_tags=("v1.0.0",), shallow=True))
     names, why = known([], at)
     assert names == () and isinstance(UNNAMED[why](), errors.ShallowClone)
@@ -215,7 +215,7 @@ def test_git_says_the_default_branch_where_ci_does_not(rule: str) -> None:
 
 
 @pytest.mark.parametrize("rule", BY_DEFAULT_BRANCH)
-def test_a_default_branch_that_nobody_knows_is_asked_for(rule: str) -> None:
+def test_an_unknown_default_branch_is_an_error(rule: str) -> None:
     with pytest.raises(errors.InvalidArgument, match="default branch is not known") as raised:
         tags(rule)
     assert "type=edge,branch=main" in raised.value.fix

@@ -188,7 +188,7 @@ def test_a_stable_cargo_passes_over_the_unstable_table() -> None:
 
 
 @pytest.mark.parametrize("unstable", [True, False])
-def test_the_graph_is_asked_for_without_switching_anything_on(tmp_path: Path, unstable: bool) -> None:
+def test_the_graph_is_of_the_stable_configuration(tmp_path: Path, unstable: bool) -> None:
     """Regression: a stable cargo ignores `[unstable] build-std`, but the graph required rust-src."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/cargo").write_text(

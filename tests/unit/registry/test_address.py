@@ -79,7 +79,7 @@ def test_a_source_may_have_a_digest() -> None:
 @pytest.mark.parametrize(
     "text", ["app@", "app@sha256:0a", f"app@{DIGEST}0", "app@sha512:00", f"App@{DIGEST}"]
 )
-def test_a_source_that_is_none(text: str) -> None:
+def test_invalid_sources_are_refused(text: str) -> None:
     with pytest.raises(InvalidAddress):
         parse_source(text)
 

@@ -38,7 +38,7 @@ def test_official_images_have_a_namespace_on_docker_hub_alone() -> None:
     assert repository("a.example", "debian").path == "debian"
 
 
-def test_a_token_is_asked_for_what_is_done() -> None:
+def test_a_token_has_the_scope_of_the_request() -> None:
     assert repository().scope == "repository:me/app:pull,push"
     assert repository(actions="pull").scope == "repository:me/app:pull"
     digest = digest_of(b"x")
@@ -65,7 +65,7 @@ def test_referrers_without_the_api_are_under_a_tag() -> None:
     assert _entries(b'{"manifests": null}') == ()
 
 
-def test_bytes_have_to_be_those_asked_for_and_no_more_than_a_manifest_has() -> None:
+def test_wrong_and_too_many_bytes_are_refused() -> None:
     body = b"{}"
     for reference in ("latest", digest_of(body)):
         assert repository()._checked(reference, body) == body
