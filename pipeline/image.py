@@ -26,9 +26,10 @@ from pipeline.git.tags import UNNAMED
 from pipeline.native import debian
 from pipeline.native.natives import Needs
 from pipeline.oci import accounts, docker_archive, normalize, runtime
+from pipeline.oci import layout as layouts
 from pipeline.oci import smoke as smoke_run
-from pipeline.oci.layout import Layout
-from pipeline.oci.report import ImageRow, as_table, manifests
+from pipeline.oci.layout import EngineLayout, Layout
+from pipeline.oci.report import ImageRow, as_table
 from pipeline.oci.report import as_json as rows_as_json
 from pipeline.printable import say
 from pipeline.progress import events
@@ -277,9 +278,11 @@ class Image:
     async def rows(self) -> list[ImageRow]:
         """Return platform, triple, sizes and digest of every variant."""
         events.enter("normalizing")
-        found = {manifest.platform: manifest for manifest in await manifests(self.layout())}
+        layout = await EngineLayout.open(self.layout())
+        platforms = await layouts.platforms(layout, await layouts.walk(layout))
+        found = {parse(one.platform).platform: one for one in platforms}
         return [
-            ImageRow(v.platform, v.triple, v.size, found[v.platform].image_bytes, found[v.platform].digest)
+            ImageRow(v.platform, v.triple, v.size, found[v.platform].layer_bytes, found[v.platform].digest)
             for v in self.variants
         ]
 

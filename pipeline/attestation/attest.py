@@ -20,7 +20,7 @@ from dagger import dag
 
 from pipeline import host_files
 from pipeline.abi import elf
-from pipeline.attestation import dpkg, materials, provenance, referrers, sbom, signing
+from pipeline.attestation import materials, provenance, referrers, sbom, signing
 from pipeline.attestation.materials import Inputs, Material
 from pipeline.attestation.provenance import StatementSubject
 from pipeline.attestation.signing import Signer
@@ -29,11 +29,11 @@ from pipeline.config.settings import Settings
 from pipeline.errors import UnusableKey
 from pipeline.git.context import BuildContext
 from pipeline.git.metadata import OCI
-from pipeline.oci.layout import INDEXES, Descriptor, Layout, walk
+from pipeline.native import dpkg
+from pipeline.oci.layout import INDEXES, Descriptor, Layout, platforms, walk
 from pipeline.oci.normalize import Terms
 from pipeline.project import unit_graph
 from pipeline.registry.artifacts import Artifact
-from pipeline.registry.pushing import platforms
 from pipeline.targets import parse
 from pipeline.toolchain import builder as toolchain
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from pipeline.attestation import dpkg
 from pipeline.git.facts import browsable
 from pipeline.git.metadata import timestamp
+from pipeline.native import dpkg
 from pipeline.project import unit_graph
 from pipeline.project.unit_graph import Graph, GraphCrate, Kind
 

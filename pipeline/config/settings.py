@@ -224,24 +224,6 @@ def from_environment(environ: Mapping[str, str]) -> Layer:
     return layer
 
 
-def to_environment(settings: Settings) -> dict[str, str]:
-    """Return the environment variables of these settings, without empty ones."""
-    found = {name: _text(name, getattr(settings, name)) for name in NAMES}
-    return {variable(name): text for name, text in found.items() if text}
-
-
-def _text(name: str, value: Any) -> str:
-    if isinstance(value, list):
-        plain = _separator(name).join(map(str, value))
-        same = plain and not plain.lstrip().startswith("[") and _items(name, plain) == list(map(str, value))
-        return plain if same else json.dumps(value)
-    if value is None:
-        return ""
-    if isinstance(value, enum.Enum):
-        return str(value.value)
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def _parse(name: str, text: str, where: str) -> Any:
     """Parse a setting's value."""
     kind = TYPES[name]

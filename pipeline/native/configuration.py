@@ -69,12 +69,8 @@ class Compiler:
     features: frozenset[str] = frozenset()
 
 
-PRINTED = ("cfg", "target-cpus", "target-features")
-"""The `--print` requests for each target, in the order of the fields of `Compiler`."""
-
-
 def compiler(cfgs: str, cpus: str, features: str) -> Compiler:
-    """Parse rustc's output for a target."""
+    """Parse rustc's answers for a target, in the order of preflight.sh."""
     return Compiler(cfg.known(cfgs), _names(cpus), _names(features))
 
 

@@ -19,6 +19,7 @@ from dagger import dag
 
 from pipeline import programs
 from pipeline.errors import PackageUnavailable, VerificationError, printed
+from pipeline.native import dpkg
 from pipeline.targets import Target
 
 SONAMES = "/opt/rust-multiarch/sonames"
@@ -29,8 +30,6 @@ PROGRAM = "native/debian.sh"
 
 # Messages of apt (apt-pkg/cacheset.cc).
 _MISSING = re.compile(r"Unable to locate package (\S+)|Package '?([^\s']+)'? has no installation candidate")
-_PACKAGE = re.compile(r"^Package:[ \t]*(\S+)[ \t]*$", re.MULTILINE)
-_STATUS = re.compile(r"^Status:[ \t]*(.*?)[ \t]*$", re.MULTILINE)
 
 
 def with_development(
@@ -65,7 +64,7 @@ async def runtime_files(
         VerificationError: the base is not Debian.
         PackageUnavailable: Debian does not have a package for the target.
     """
-    present = await _present(base)
+    present = {package.name for package in (await dpkg.read(base)).packages}
     missing = sorted(set(packages) - present)
     if not missing:
         return None
@@ -101,32 +100,3 @@ def unavailable(output: str, where: str) -> PackageUnavailable | None:
         fix="check the spelling at packages.debian.org, or leave the package out",
         output=output,
     )
-
-
-async def _present(base: dagger.Container) -> set[str]:
-    """Return the installed packages of a base image, from dpkg's or a distroless image's status files."""
-    texts = []
-    if await base.exists(f"{DPKG}/status"):
-        texts.append(await base.file(f"{DPKG}/status").contents())
-    if await base.exists(f"{DPKG}/status.d"):
-        folder = base.directory(f"{DPKG}/status.d")
-        texts += [await folder.file(name).contents() for name in await folder.entries() if "." not in name]
-    return installed("\n\n".join(texts))
-
-
-def installed(status: str) -> set[str]:
-    """Return the names of the packages that status files (dpkg(1), deb822 paragraphs) record as installed.
-
-    Removed packages with configuration files have a paragraph too (`deinstall ok config-files`). Files in a
-    distroless image's `status.d` have no status field; their packages are installed.
-    """
-    paragraphs = re.split(r"\n[ \t]*\n", status)
-    return {
-        package[1]
-        for paragraph in paragraphs
-        if (package := _PACKAGE.search(paragraph)) and _is_installed(_STATUS.search(paragraph))
-    }
-
-
-def _is_installed(status: re.Match[str] | None) -> bool:
-    return status is None or status[1].endswith(" installed")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import anyio
+import dagger
 
 from pipeline.errors import PublishError
 from pipeline.oci import normalize
@@ -71,6 +72,21 @@ class Descriptor:
             "platform": platform if self.platform else {},
         }
         return {key: value for key, value in document.items() if value not in ("", {})}
+
+
+@dataclass(frozen=True)
+class Platform:
+    """One platform of an image.
+
+    Attributes:
+        platform: OCI platform.
+        digest: digest of its manifest.
+        layer_bytes: total size of the compressed layers, as a registry stores them.
+    """
+
+    platform: str
+    digest: str
+    layer_bytes: int
 
 
 @dataclass(frozen=True)
@@ -147,13 +163,10 @@ class Layout:
             PublishError: the directory is not a layout, or its index.json does not have exactly one image.
         """
         try:
-            document = json.loads(await (anyio.Path(path) / "index.json").read_bytes())
-            entries = document["manifests"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            index = await (anyio.Path(path) / "index.json").read_bytes()
+        except OSError as error:
             raise damaged(f"this is not an OCI layout ({error!r})", str(path)) from error
-        if len(entries) != 1:
-            raise damaged(f"index.json has {len(entries)} images instead of one", str(path))
-        return cls(Path(path), Descriptor.parse(entries[0]))
+        return cls(Path(path), only_image(index, str(path)))
 
     async def manifest(self, descriptor: Descriptor) -> bytes:
         """Return the bytes of a manifest or an index."""
@@ -180,6 +193,50 @@ class Layout:
         return path
 
 
+@dataclass(frozen=True)
+class EngineLayout:
+    """An OCI image layout in the engine, without its layers."""
+
+    directory: dagger.Directory
+    root: Descriptor
+
+    @classmethod
+    async def open(cls, directory: dagger.Directory) -> EngineLayout:
+        """Open the layout in a directory.
+
+        Raises:
+            PublishError: see `only_image`.
+        """
+        return cls(directory, only_image((await directory.file("index.json").contents()).encode(), "layout"))
+
+    async def manifest(self, descriptor: Descriptor) -> bytes:
+        """Return the bytes of a manifest or an index."""
+        path = f"blobs/{descriptor.digest.replace(':', '/')}"
+        return (await self.directory.file(path).contents()).encode()
+
+    async def blob(self, descriptor: Descriptor) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes of a config."""
+        yield await self.manifest(descriptor)
+
+    def repository(self, host: str, digest: str) -> str:
+        """Return "", since a directory has no repository."""
+        return ""
+
+
+def only_image(index: bytes, where: str) -> Descriptor:
+    """Return the only image of a layout's index.json.
+
+    Raises:
+        PublishError: this is not such an index, or it does not have exactly one image.
+    """
+    entries = parsed(index, where).get("manifests")
+    if not isinstance(entries, list):
+        raise damaged("this is not an OCI layout", where)
+    if len(entries) != 1:
+        raise damaged(f"index.json has {len(entries)} images instead of one", where)
+    return Descriptor.parse(entries[0])
+
+
 async def walk(store: Store) -> tuple[Manifest, ...]:
     """Return all manifests of an image, each after its children; the root is the last."""
     found: dict[str, Manifest] = {}
@@ -193,6 +250,21 @@ async def walk(store: Store) -> tuple[Manifest, ...]:
 
     await visit(store.root)
     return tuple(found.values())
+
+
+async def platforms(store: Store, manifests: Sequence[Manifest]) -> tuple[Platform, ...]:
+    """Return the platforms of an image's manifests, in order, from the index or else from the configs."""
+    found = []
+    for image in manifests:
+        if image.blobs:
+            name = image.descriptor.platform or await _described(store, image)
+            found.append(Platform(name, image.descriptor.digest, image.layer_bytes))
+    return tuple(found)
+
+
+async def _described(store: Store, image: Manifest) -> str:
+    config = b"".join([piece async for piece in store.blob(image.blobs[0])])
+    return platform_name(parsed(config))
 
 
 def platform_name(document: Mapping[str, Any]) -> str:

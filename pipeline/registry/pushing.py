@@ -24,12 +24,12 @@ from pipeline.errors import (
     TagRefused,
     first,
 )
-from pipeline.oci.layout import Descriptor, Manifest, Store, parsed, pieces, platform_name, walk
+from pipeline.oci.layout import Descriptor, Manifest, Store, pieces, platforms, walk
 from pipeline.registry.address import Destination
 from pipeline.registry.artifacts import Artifact, joined
 from pipeline.registry.dial import Registries
 from pipeline.registry.distribution import Fetched, Repository
-from pipeline.registry.receipt import Delivery, Platform, Receipt
+from pipeline.registry.receipt import Delivery, Receipt
 
 CONCURRENT = 4
 """The maximum number of concurrent blob transfers, over all registries."""
@@ -239,18 +239,3 @@ async def _put_back(target: PushTarget, tag: str) -> str:
 
 def _address(target: PushTarget, tag: str) -> str:
     return f"{target.destination.name}:{tag}"
-
-
-async def platforms(store: Store, manifests: Sequence[Manifest]) -> tuple[Platform, ...]:
-    """Return the platforms of an image's manifests, in order, from the index or else from the configs."""
-    found = []
-    for image in manifests:
-        if image.blobs:
-            name = image.descriptor.platform or await _described(store, image)
-            found.append(Platform(name, image.descriptor.digest, image.layer_bytes))
-    return tuple(found)
-
-
-async def _described(store: Store, image: Manifest) -> str:
-    config = b"".join([piece async for piece in store.blob(image.blobs[0])])
-    return platform_name(parsed(config))

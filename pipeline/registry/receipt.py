@@ -6,22 +6,8 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
+from pipeline.oci.layout import Platform
 from pipeline.text_table import mebibytes
-
-
-@dataclass(frozen=True)
-class Platform:
-    """One platform of a pushed image.
-
-    Attributes:
-        platform: OCI platform.
-        digest: digest of its manifest.
-        layer_bytes: total size of the compressed layers.
-    """
-
-    platform: str
-    digest: str
-    layer_bytes: int
 
 
 @dataclass(frozen=True)

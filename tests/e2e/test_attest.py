@@ -19,8 +19,9 @@ from elftools.elf.elffile import ELFFile
 from test_signing import Keys, pair
 
 from pipeline import RustMultiarch, errors
-from pipeline.attestation import dpkg, sbom
+from pipeline.attestation import sbom
 from pipeline.image import Image
+from pipeline.native import dpkg
 from pipeline.project import unit_graph
 from pipeline.releases import DEFAULT
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from pipeline import host_files
-from pipeline.attestation import attest, dpkg
+from pipeline.attestation import attest
 from pipeline.errors import UnsafeOutput, WouldOverwrite
+from pipeline.native import dpkg
 
 pytestmark = pytest.mark.anyio
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
+from environments import to_environment
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -153,7 +154,7 @@ def _use(layer: configured.Layer) -> None:
     request.build_request(merged, None, credentials.Access(), 0)  # type: ignore[arg-type]
     request.builders(merged)
     tags.parse(merged.tag_rules)
-    again = configured.from_environment(configured.to_environment(merged))
+    again = configured.from_environment(to_environment(merged))
     for name, value in configured.merge(again).settings.__dict__.items():
         assert value == getattr(merged, name) or getattr(merged, name) == "", name
 
@@ -162,7 +163,7 @@ def _use(layer: configured.Layer) -> None:
 @given(items=st.lists(st.text(max_size=5), max_size=4))
 def test_any_words_survive_the_environment(items: list[str]) -> None:
     for name in sorted(configured.WORDS):
-        found = configured.from_environment(configured.to_environment(Settings(**{name: items})))
+        found = configured.from_environment(to_environment(Settings(**{name: items})))
         assert getattr(configured.merge(found).settings, name) == items
 
 

@@ -9,8 +9,8 @@ from graphs import AMD64, HASHES, graphs
 from packageurl import PackageURL
 from test_dpkg import RELEASE, STATUS
 
-from pipeline.attestation import dpkg
 from pipeline.attestation.sbom import SbomSubject, cyclonedx, package_purl, purl
+from pipeline.native import dpkg
 
 DIGEST = "sha256:" + "ab" * 32
 VARIANT = SbomSubject(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from environments import to_environment
 
 from pipeline import RustMultiarch
 from pipeline.config import settings
@@ -134,7 +135,7 @@ def test_a_shorter_name(name: str, short: str) -> None:
     assert (settings.key(name), settings.variable(name)) == (short, variable)
     assert settings.from_environment({variable: text}) == {name: Value(value, f"environment {variable}")}
     assert settings.from_table({short: value}, "here") == {name: Value(value, "here")}
-    assert settings.to_environment(Settings(**{name: value}))[variable] == text
+    assert to_environment(Settings(**{name: value}))[variable] == text
 
 
 @pytest.mark.parametrize(("name", "short"), SHORT)
@@ -221,7 +222,7 @@ def test_what_starts_as_a_json_list_has_to_be_one(text: str) -> None:
 
 @pytest.mark.parametrize("items", [["a", ""], [""], [" x"], ["a\nb"], ["\n"], ["[x]"], ["a\r"]])
 def test_any_items_survive_the_environment(items: list[str]) -> None:
-    environment = settings.to_environment(Settings(args=items, entrypoint=items))
+    environment = to_environment(Settings(args=items, entrypoint=items))
     found = settings.merge(settings.from_environment(environment)).settings
     assert (found.args, found.entrypoint) == (items, items)
 
@@ -381,7 +382,7 @@ def test_a_choice_of_words() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_settings_survive_the_environment(name: str) -> None:
     changed = dataclasses.replace(Settings(), **{name: VALUES[name][0]})
-    environment = settings.to_environment(changed)
+    environment = to_environment(changed)
     assert settings.merge(settings.from_environment(environment)).settings == changed
 
 

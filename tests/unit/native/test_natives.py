@@ -316,11 +316,6 @@ def test_cargo_tree_uses_the_builds_options() -> None:
     assert command[command.index("--target") + 1] == ARM64.gnu
 
 
-def test_reads_a_bases_packages_from_dpkg_status() -> None:
-    status = "Package: libc6\nStatus: install ok installed\n\nPackage: libssl3\nDescription: x\n Package: y\n"
-    assert debian.installed(status) == {"libc6", "libssl3"}
-
-
 @pytest.mark.parametrize(
     ("said", "name"),
     [

@@ -5,8 +5,18 @@ import layouts
 import pytest
 
 from pipeline.errors import PublishError
-from pipeline.oci.layout import INDEX, MANIFEST, Descriptor, Layout, Manifest, compact, digest_of, walk
-from pipeline.registry.pushing import platforms
+from pipeline.oci.layout import (
+    INDEX,
+    MANIFEST,
+    Descriptor,
+    EngineLayout,
+    Layout,
+    Manifest,
+    compact,
+    digest_of,
+    platforms,
+    walk,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -60,6 +70,30 @@ def test_an_index_is_recognized_by_media_type_or_content() -> None:
 def test_a_manifest_must_match_its_digest() -> None:
     with pytest.raises(PublishError, match="does not have the digest"):
         Manifest.parse(Descriptor(MANIFEST, DIGEST, 2), b"{}")
+
+
+class InEngine:
+    """A directory with the methods of `dagger.Directory` and `dagger.File` that are used."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def file(self, path: str) -> "InEngine":
+        return InEngine(self.path / path)
+
+    async def contents(self) -> str:
+        return self.path.read_text()
+
+
+async def test_a_layout_in_the_engine_is_read_as_a_local_one(tmp_path: Path) -> None:
+    local = await Layout.open(layouts.sample(tmp_path))
+    there = await EngineLayout.open(InEngine(tmp_path))  # type: ignore[arg-type]
+    assert await walk(there) == await walk(local)
+    one = layouts.image(tmp_path, "linux/s390x", [b"layer"])
+    layouts.layout(tmp_path, Descriptor(MANIFEST, one.digest, one.size))
+    there = await EngineLayout.open(InEngine(tmp_path))  # type: ignore[arg-type]
+    (found,) = await platforms(there, await walk(there))
+    assert (found.platform, found.digest) == ("linux/s390x", one.digest)
 
 
 async def test_walk_returns_manifests_after_their_children(tmp_path: Path) -> None:

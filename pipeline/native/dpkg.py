@@ -46,7 +46,11 @@ class OperatingSystem:
 
 
 def packages(status: str) -> tuple[DebianPackage, ...]:
-    """Parse the installed packages of a status file (deb822), sorted by name and architecture."""
+    """Parse the installed packages of a status file (deb822), sorted by name and architecture.
+
+    Removed packages with configuration files have a paragraph too (`deinstall ok config-files`). Files in a
+    distroless image's `status.d` have no status field; their packages are installed.
+    """
     paragraphs = (_fields(paragraph) for paragraph in re.split(r"\n\s*\n", status))
     found = [_package(fields) for fields in paragraphs if "Package" in fields and _installed(fields)]
     return tuple(sorted(found, key=lambda package: (package.name, package.architecture)))

@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from pipeline.attestation import dpkg
-from pipeline.attestation.dpkg import DebianPackage, OperatingSystem
+from pipeline.native import dpkg
+from pipeline.native.dpkg import DebianPackage, OperatingSystem
 
 STATUS = """Package: libc6
 Status: install ok installed
@@ -67,3 +67,22 @@ def test_a_missing_file_has_no_text(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("nowhere")
     names = ("os-release", "link", "none")
     assert [dpkg._text(tmp_path, tmp_path / name) for name in names] == ["ID=debian", "", ""]
+
+
+STATES = """\
+Package: libssl3
+Status: install ok installed
+
+Package: zlib1g
+Status: hold ok installed
+
+Package: libhalf
+Status: install ok half-configured
+"""
+
+
+def test_only_installed_packages_count() -> None:
+    assert [package.name for package in dpkg.packages(STATES)] == ["libssl3", "zlib1g"]
+    distroless = dpkg.packages("Package: base-files\nVersion: 12\n\n\nPackage: python3.11\n")
+    assert [package.name for package in distroless] == ["base-files", "python3.11"]
+    assert dpkg.packages("") == ()
