@@ -17,6 +17,7 @@ from typing import Any, get_args, get_origin
 import typer
 from dagger import mod
 
+from docs import plan_schema
 from pipeline import cli, errors
 from pipeline.errors import RustMultiarchError
 
@@ -30,6 +31,7 @@ def pages() -> dict[Path, str]:
     docs = ROOT / "docs"
     return {
         docs / "reference.md": reference(),
+        docs / "plan.schema.json": plan_schema.schema(),
         docs / "troubleshooting.md": troubleshooting(),
         docs / "public-reports.md": public_reports(),
     }

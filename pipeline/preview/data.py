@@ -113,7 +113,13 @@ class TargetPlan:
 
 @dataclass(frozen=True)
 class Setting:
-    """The value of a setting and its source."""
+    """The value of a setting and its source.
+
+    Attributes:
+        name: its key in Cargo.toml.
+        value: its value.
+        origin: `default`, a table of Cargo.toml, an environment variable, an option or an argument.
+    """
 
     name: str
     value: Any
