@@ -45,7 +45,7 @@ test-all: setup ## every test but the suites below that keep a record of their o
 
 .PHONY: unit
 unit: setup ## the tests that need no engine
-	@$(BIN)/python -m pytest tests/unit tests/hostile
+	@$(BIN)/python -m pytest tests/unit tests/hostile --numprocesses auto --dist worksteal
 
 .PHONY: cargo
 cargo: setup ## compiled state, by this machine's cargo without an engine; SEEDS and STEPS of random edits

@@ -128,7 +128,7 @@ def parses(path: str, command: Any, line: list[str], name: str) -> bool:
 
 
 @pytest.mark.parametrize("command", [each for each in in_commands() if each.startswith("rust-multiarch ")])
-def test_a_command_of_ours_in_a_next_step_exists(command: str) -> None:
+def test_a_command_of_this_program_in_a_next_step_exists(command: str) -> None:
     words = shlex.split(command.replace("…", "linux/amd64"))[1:]
     found: Any = ROOT
     while words and words[0] in getattr(found, "commands", {}):

@@ -38,13 +38,12 @@ def test_it_runs_where_nothing_of_the_checkout_is(wheel: Path, tmp_path: Path) -
         archive.extractall(site)
     # The dependencies are those of this environment; its own editable link to the checkout is not followed.
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    start = "import sys; sys.argv[0] = 'rust-multiarch'; from pipeline.cli import main; main()"
+    start = "import sys, engine, pipeline; print(engine.__file__, pipeline.__file__); "
+    start += "sys.argv[0] = 'rust-multiarch'; from pipeline.cli import main; main()"
     python = place / "bin" / "python"
     done = subprocess.run([python, "-I", "-c", start, "--help"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "publish" in done.stdout
-    where = "import engine, pipeline; print(engine.__file__, pipeline.__file__)"
-    printed = subprocess.run([python, "-I", "-c", where], cwd=tmp_path, capture_output=True, text=True)
-    assert all(path.startswith(str(site)) for path in printed.stdout.split())
+    assert all(path.startswith(str(site)) for path in done.stdout.splitlines()[0].split())
     (metadata,) = site.glob("*.dist-info/entry_points.txt")
     assert "rust-multiarch = pipeline.cli:main" in metadata.read_text()

@@ -50,6 +50,9 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
 
     def call(*words: str, **environment: str) -> Done:
         monkeypatch.setattr(sys, "argv", ["rust-multiarch", *words])
+        if "--show-completion" not in words:
+            # What `app()` makes on each call, where a process calls it once.
+            monkeypatch.setattr(cli, "app", COMMAND)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         with pytest.raises(SystemExit) as ended:

@@ -24,9 +24,8 @@ QUESTIONS = (
 )
 
 
-@pytest.fixture
-def here(tmp_path: Path) -> Path:
-    made = repository(tmp_path / "here")
+def checkout(directory: Path) -> Path:
+    made = repository(directory)
     git(made, "tag", "v1.0.0")
     (made / "src").mkdir()
     commit(made, "src/main.rs", "fn main() {}")
@@ -38,6 +37,11 @@ def here(tmp_path: Path) -> Path:
     return made
 
 
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    return checkout(tmp_path / "here")
+
+
 def copied(here: Path, output: Path, missing: tuple[str, ...] = ()) -> Path:
     """Copy a checkout with the minimal git directory instead of its `.git`."""
     subprocess.run(["cp", "-r", str(here), str(output)], check=True)
@@ -46,19 +50,25 @@ def copied(here: Path, output: Path, missing: tuple[str, ...] = ()) -> Path:
     return output
 
 
-@pytest.mark.parametrize("question", QUESTIONS, ids=" ".join)
-@pytest.mark.parametrize("state", ["a branch", "detached", "changed", "on a tag"])
-def test_it_answers_as_the_checkout(
-    here: Path, tmp_path: Path, question: tuple[str, ...], state: str
-) -> None:
-    if state == "detached":
+@pytest.fixture(scope="module", params=["a branch", "detached", "changed", "on a tag"])
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return a checkout in a state, and its copy."""
+    folder = tmp_path_factory.mktemp("pair")
+    here = checkout(folder / "here")
+    if request.param == "detached":
         git(here, "checkout", "--quiet", "--detach")
-    if state == "changed":
+    if request.param == "changed":
         (here / "first").write_text("changed")
-    if state == "on a tag":
+    if request.param == "on a tag":
         git(here, "checkout", "--quiet", "v1.1.0")
-    found = copied(here, tmp_path / "copy")
+    found = copied(here, folder / "copy")
     git(here, "config", "--unset", "core.fsmonitor")
+    return here, found
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=" ".join)
+def test_it_answers_as_the_checkout(pair: tuple[Path, Path], question: tuple[str, ...]) -> None:
+    here, found = pair
     assert git(found, *question) == git(here, *question)
 
 

@@ -64,11 +64,11 @@ def test_the_schema_refuses_invalid_documents(wrong: dict) -> None:
     ("record", "described"),
     [
         (Preview, SCHEMA),
-        (preview.TargetPlan, SCHEMA["$defs"]["target"]),
-        (preview.BaseImage, SCHEMA["$defs"]["image"]),
-        (preview.PlannedPackage, SCHEMA["$defs"]["package"]),
-        (preview.PlannedCrate, SCHEMA["$defs"]["native"]),
-        (preview.Setting, SCHEMA["$defs"]["setting"]),
+        (preview.TargetPlan, SCHEMA["$defs"]["TargetPlan"]),
+        (preview.BaseImage, SCHEMA["$defs"]["BaseImage"]),
+        (preview.PlannedPackage, SCHEMA["$defs"]["PlannedPackage"]),
+        (preview.PlannedCrate, SCHEMA["$defs"]["PlannedCrate"]),
+        (preview.Setting, SCHEMA["$defs"]["Setting"]),
     ],
 )
 def test_the_schema_describes_exactly_the_fields(record: type, described: dict) -> None:
