@@ -57,7 +57,6 @@ class Target:
         little_endian: ELF data encoding.
         loader: dynamic loader (`PT_INTERP`) of a glibc binary.
         cpu: baseline processor that rustc compiles for.
-        qemu: suffix of the QEMU user emulator (`qemu-<qemu>-static`).
     """
 
     platform: str
@@ -71,7 +70,6 @@ class Target:
     little_endian: bool
     loader: str
     cpu: str
-    qemu: str
 
     def triple(self, libc: Libc = Libc.GNU) -> str:
         """Return the rustc triple for a C library."""
@@ -87,25 +85,25 @@ class Target:
 TARGETS: tuple[Target, ...] = (
     Target("linux/amd64", "x86_64-unknown-linux-gnu", "x86_64-unknown-linux-musl",
            "amd64", "x86_64-linux-gnu", "x86_64-linux-gnu",
-           "EM_X86_64", 64, True, "/lib64/ld-linux-x86-64.so.2", "x86-64", "x86_64"),
+           "EM_X86_64", 64, True, "/lib64/ld-linux-x86-64.so.2", "x86-64"),
     Target("linux/arm64", "aarch64-unknown-linux-gnu", "aarch64-unknown-linux-musl",
            "arm64", "aarch64-linux-gnu", "aarch64-linux-gnu",
-           "EM_AARCH64", 64, True, "/lib/ld-linux-aarch64.so.1", "armv8-a", "aarch64"),
+           "EM_AARCH64", 64, True, "/lib/ld-linux-aarch64.so.1", "armv8-a"),
     Target("linux/arm/v7", "armv7-unknown-linux-gnueabihf", "armv7-unknown-linux-musleabihf",
            "armhf", "arm-linux-gnueabihf", "arm-linux-gnueabihf",
-           "EM_ARM", 32, True, "/lib/ld-linux-armhf.so.3", "armv7-a+vfpv3-d16", "arm"),
+           "EM_ARM", 32, True, "/lib/ld-linux-armhf.so.3", "armv7-a+vfpv3-d16"),
     Target("linux/386", "i686-unknown-linux-gnu", "i686-unknown-linux-musl",
            "i386", "i686-linux-gnu", "i386-linux-gnu",
-           "EM_386", 32, True, "/lib/ld-linux.so.2", "pentium4", "i386"),
+           "EM_386", 32, True, "/lib/ld-linux.so.2", "pentium4"),
     Target("linux/ppc64le", "powerpc64le-unknown-linux-gnu", "powerpc64le-unknown-linux-musl",
            "ppc64el", "powerpc64le-linux-gnu", "powerpc64le-linux-gnu",
-           "EM_PPC64", 64, True, "/lib64/ld64.so.2", "power8", "ppc64le"),
+           "EM_PPC64", 64, True, "/lib64/ld64.so.2", "power8"),
     Target("linux/s390x", "s390x-unknown-linux-gnu", "s390x-unknown-linux-musl",
            "s390x", "s390x-linux-gnu", "s390x-linux-gnu",
-           "EM_S390", 64, False, "/lib/ld64.so.1", "z10", "s390x"),
+           "EM_S390", 64, False, "/lib/ld64.so.1", "z10"),
     Target("linux/riscv64", "riscv64gc-unknown-linux-gnu", "riscv64gc-unknown-linux-musl",
            "riscv64", "riscv64-linux-gnu", "riscv64-linux-gnu",
-           "EM_RISCV", 64, True, "/lib/ld-linux-riscv64-lp64d.so.1", "rv64gc", "riscv64"),
+           "EM_RISCV", 64, True, "/lib/ld-linux-riscv64-lp64d.so.1", "rv64gc"),
 )
 # fmt: on
 

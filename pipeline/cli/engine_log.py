@@ -1,11 +1,15 @@
-"""Parse the engine's log, which is `dagger`'s plain progress with the output of cargo."""
+"""Parse the engine's log, which is `dagger`'s plain progress with the output of cargo.
+
+cargo prints `Compiling serde` only once for all targets, and nothing for cached crates. Its JSON messages
+(the cargo book, "External tools") have the path of every compiled crate, and so the target. compile.sh turns
+each message into a line like cargo's.
+"""
 
 from __future__ import annotations
 
 import re
 
-from pipeline.progress.events import Event, Working
-from pipeline.project import output as cargo_output
+from pipeline.progress.events import CrateReady, Event, Working
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 # The output of a container in dagger's plain progress: `70  : ┆ [1.7s] |    Compiling …`. The time is
@@ -13,6 +17,9 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _OUTPUT = re.compile(r"\d+\s+: [┆ ]*\[[^]]*\] \| (?P<text>.*)")
 _COMPILING = re.compile(r"\s+Compiling (?P<crate>\S+ v\S+)")
 _CARGO = re.compile(r"\s+(?:Compiling|Downloading|Downloaded|Updating|Finished|Checking|Running) ")
+# Anywhere in a line, since cargo writes its lines to the other stream in two pieces, and these lines may come
+# between them (`    Finished       Built a@1 for …`).
+_CRATE = re.compile(r"(?:^| )(?P<word>Built|Fresh) (?P<id>.+) for (?P<triple>[a-z0-9_]+-[a-z0-9_-]+)$")
 
 
 def plain(line: str) -> str:
@@ -26,9 +33,14 @@ def parse(line: str) -> Event | None:
     if output is None:
         return None
     text = output["text"]
-    crate = cargo_output.read(text)
-    if crate:
-        return crate
+    if ready := crate(text):
+        return ready
     if compiling := _COMPILING.match(text):
         return Working(compiling["crate"])
     return Working() if _CARGO.match(text) else None
+
+
+def crate(line: str) -> CrateReady | None:
+    """Return the crate in a line of the builder's output; None if it has none."""
+    found = _CRATE.search(line)
+    return CrateReady(found["triple"], found["id"], found["word"] == "Fresh") if found else None

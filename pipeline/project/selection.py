@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline.config.request import Choice
 from pipeline.errors import (
@@ -12,7 +12,6 @@ from pipeline.errors import (
     UnknownFeature,
     UnknownPackage,
 )
-from pipeline.project import features
 from pipeline.project.metadata import Binary, Package, Project, specification
 
 
@@ -87,13 +86,36 @@ def _lacking(package: Package, choice: Choice) -> dict[Binary, list[str]]:
     asked = [name.removeprefix(f"{package.name}/") for name in choice.features]
     asked += package.features if choice.all_features else []
     asked += [] if choice.no_default_features else ["default"]
-    enabled = features.enabled(package.features, asked)
+    on = enabled(package.features, asked)
     return {
         Binary(package.name, name, package.version, package.directory): [
-            each for each in required if each not in enabled
+            each for each in required if each not in on
         ]
         for name, required in package.bins.items()
     }
+
+
+def enabled(declared: Mapping[str, Sequence[str]], asked: Iterable[str]) -> frozenset[str]:
+    """Return the requested features, and those that they enable (the cargo book, "Features").
+
+    Args:
+        declared: a package's features, each with those it enables, as in `cargo metadata`.
+        asked: the requested features; `crate/feature` of a dependency is returned unchanged.
+    """
+    found: set[str] = set()
+    waiting = list(asked)
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.add(name)
+        crate, slash, _ = name.partition("/")
+        if not slash:
+            waiting += declared.get(name, ())
+        elif not crate.endswith("?"):
+            # This also enables an optional dependency, unless its name ends with a question mark.
+            waiting.append(crate)
+    return frozenset(found)
 
 
 def _needing(binary: Binary, lacking: Sequence[str]) -> NoBinary:

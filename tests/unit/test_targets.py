@@ -5,7 +5,7 @@ from pipeline.targets import BY_PLATFORM, DEFAULT_PLATFORMS, TARGETS, Libc, pars
 
 
 def test_names_are_unique_in_every_column() -> None:
-    for column in ("platform", "gnu", "musl", "debian", "tools", "multiarch", "machine", "loader", "qemu"):
+    for column in ("platform", "gnu", "musl", "debian", "tools", "multiarch", "machine", "loader"):
         values = [getattr(target, column) for target in TARGETS]
         assert len(set(values)) == len(TARGETS), column
 

@@ -4,7 +4,7 @@ import pytest
 
 from pipeline import errors
 from pipeline.config.request import Choice
-from pipeline.project import features, selection
+from pipeline.project import selection
 from pipeline.project.metadata import Binary, Project, crates_of, read_metadata, relocated, specification
 
 
@@ -168,7 +168,7 @@ def test_a_binary_that_is_named_says_which_features_it_lacks() -> None:
 )
 def test_what_a_feature_switches_on(asked: list[str], enabled: set[str]) -> None:
     declared = {"full": ["serde", "full"], "serde": ["dep:serde"]}
-    assert features.enabled(declared, asked) == enabled
+    assert selection.enabled(declared, asked) == enabled
 
 
 def test_identity_does_not_depend_on_order() -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.build import scripts
+from pipeline.cli import engine_log
 from pipeline.progress.events import CrateReady
-from pipeline.project import output as cargo_output
 
 ARM64, AMD64 = "aarch64-unknown-linux-gnu", "x86_64-unknown-linux-gnu"
 
@@ -53,7 +53,7 @@ def printed(text: str, command: str = "cat") -> subprocess.CompletedProcess[str]
 )  # fmt: skip
 def test_a_crate_is_a_line(package: str, place: str, fresh: bool, line: str) -> None:
     assert printed(artifact(package, place, fresh) + "\n").stdout == f"{line}\n"
-    crate = cargo_output.read(line)
+    crate = engine_log.crate(line)
     assert crate is not None
     assert (crate.triple, crate.fresh) == (place.partition("/")[0], fresh)
     assert crate.id == line.split(maxsplit=1)[1].partition(" for ")[0]
@@ -78,14 +78,14 @@ def test_a_cargo_that_fails_fails_the_line() -> None:
 
 @pytest.mark.parametrize("line", ["   Compiling serde v1.0.2", "Built for", "", "Built x for release"])
 def test_other_lines(line: str) -> None:
-    assert cargo_output.read(line) is None
+    assert engine_log.crate(line) is None
 
 
 def test_a_crate() -> None:
-    assert cargo_output.read(f"  Fresh a@1 for {ARM64}") == CrateReady(ARM64, "a@1", True)
+    assert engine_log.crate(f"  Fresh a@1 for {ARM64}") == CrateReady(ARM64, "a@1", True)
 
 
 @pytest.mark.parametrize("piece", ["    Finished", "   Compiling"])
 def test_a_crate_between_the_two_pieces_of_a_line_of_cargos(piece: str) -> None:
     """cargo writes the word and the rest of its line to the other stream, one after the other."""
-    assert cargo_output.read(f"{piece}       Built a@1 for {ARM64}") == CrateReady(ARM64, "a@1", False)
+    assert engine_log.crate(f"{piece}       Built a@1 for {ARM64}") == CrateReady(ARM64, "a@1", False)
