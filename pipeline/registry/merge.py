@@ -6,7 +6,7 @@ streamed through.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.errors import DuplicatePlatform, MalformedPlatform, NotMergeable, UnsupportedPlatform
@@ -22,7 +22,6 @@ from pipeline.oci.layout import (
     platform_name,
 )
 from pipeline.registry.address import Address, Destination, parse_source
-from pipeline.registry.artifacts import Artifact
 from pipeline.registry.dial import Registries
 from pipeline.registry.distribution import Fetched, Repository
 from pipeline.registry.pushing import push
@@ -75,7 +74,6 @@ async def merge(
     *,
     clobber: bool = True,
     annotations: Mapping[str, str] | None = None,
-    attach: Callable[[Descriptor], Sequence[Artifact]] | None = None,
 ) -> Receipt:
     """Push one index of pushed images under every tag.
 
@@ -88,7 +86,6 @@ async def merge(
         registries: the registry connections.
         clobber: whether a tag may be moved from another image.
         annotations: annotations of the index; they take precedence over those of the sources.
-        attach: makes the artifacts that refer to the index.
 
     Raises:
         NotMergeable: a source is missing, or its platform is unknown.
@@ -102,8 +99,7 @@ async def merge(
         parts += found
         shared += [own] if own is not None else []
     merged = join(parts, {**common(shared), **(annotations or {})})
-    artifacts = attach(merged.root) if attach else ()
-    return await push(merged, destinations, registries, clobber=clobber, artifacts=artifacts)
+    return await push(merged, destinations, registries, clobber=clobber)
 
 
 def join(parts: Sequence[SourceImage], annotations: Mapping[str, str]) -> MergedIndex:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import dagger
 
-from pipeline.oci.layout import Descriptor, Layout
+from pipeline.oci.layout import Layout
 from pipeline.progress import events
 from pipeline.registry import credentials, dial, pushing
 from pipeline.registry import merge as merging
@@ -85,7 +85,6 @@ async def join(
     clobber: bool = True,
     plain_http: Sequence[str] = (),
     service: dagger.Service | None = None,
-    attach: Callable[[Descriptor], Sequence[Artifact]] | None = None,
 ) -> Receipt:
     """Push one index of published images; for the other arguments, see `merge.merge`.
 
@@ -94,7 +93,7 @@ async def join(
     """
     async with connected(logins or {}, plain_http, destinations[0].host, service) as registries:
         return await merging.merge(
-            sources, destinations, registries, clobber=clobber, annotations=annotations, attach=attach
+            sources, destinations, registries, clobber=clobber, annotations=annotations
         )
 
 
