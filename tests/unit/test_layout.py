@@ -1,6 +1,7 @@
 """Check the import order of `pipeline`: a folder imports itself, earlier folders and the ground floor."""
 
 import ast
+import functools
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,9 +39,14 @@ ABOVE = ("publishing", "image", "main", "cli")
 ORDER = (*GROUND, *STAGES, *ABOVE)
 
 
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def imports(path: Path) -> Iterator[str]:
     """Yield the folders and modules of `pipeline` that a module imports, at the top or in a function."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.ImportFrom) and node.module == "pipeline":
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("pipeline."):
@@ -83,7 +89,7 @@ def test_a_class_name_exists_once() -> None:
     names = Counter(
         node.name
         for _, path in modules()
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     )
     assert [name for name, count in names.items() if count > 1] == []

@@ -3,8 +3,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 from graphs import AMD64, HASHES, graphs
 from packageurl import PackageURL
 from test_dpkg import RELEASE, STATUS
@@ -42,6 +40,10 @@ def components(variant: SbomSubject = VARIANT) -> dict[str, dict[str, Any]]:
     ],
 )
 def test_document_is_valid_cyclonedx(variant: SbomSubject) -> None:
+    # Imported here, since these take seconds, which every process that collects the tests would spend.
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
     problem = JsonStrictValidator(SchemaVersion.V1_6).validate_str(cyclonedx(variant, "0.1.0").decode())
     assert problem is None
 
