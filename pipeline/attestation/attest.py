@@ -178,7 +178,7 @@ async def attach(
         name: host and repository, used in statements and signatures.
         terms: time and annotations of the image.
         origin: the result of `origin`.
-        inputs: further inputs of the build.
+        inputs: more inputs of the build.
         folder: an empty directory for debug symbols, which may be too large for memory.
     """
     manifests = await walk(layout)

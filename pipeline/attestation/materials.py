@@ -14,8 +14,9 @@ import dagger
 from dagger import dag
 
 from pipeline import programs
-from pipeline.attestation import dpkg, sbom
+from pipeline.attestation import sbom
 from pipeline.git.metadata import Base
+from pipeline.native import dpkg
 from pipeline.releases import DEFAULT
 from pipeline.toolchain import zig
 

@@ -123,7 +123,7 @@ def _source(at: BuildContext | None) -> list[Document]:
 
 
 def extended(predicate: Document, materials: Sequence[Material]) -> Document:
-    """Return a predicate with further materials; one without a build stays empty."""
+    """Return a predicate with more materials; one without a build stays empty."""
     if not predicate:
         return predicate
     definition = predicate["buildDefinition"]

@@ -69,7 +69,7 @@ SAMPLES: Mapping[str, Sample] = {
     "a directory beside, in a build script": Sample(
         {**app(says=SAID), "app/build.rs": SAYS_BUILD.format('"../proto/a.txt"'), "proto/a.txt": "proto"}
     ),
-    "a directory further up, through a link": Sample(
+    "a directory higher up, through a link": Sample(
         {**app(says=SAID), "app/build.rs": SAYS_BUILD.format('"data/a.txt"'), "far/real/a.txt": "through"},
         {"app/data": "../far/current", "far/current": "real"},
     ),
@@ -243,8 +243,8 @@ SAMPLES: Mapping[str, Sample] = {
         {
             ".cargo/config.toml": '[patch.crates-io]\nlib = { path = "patched" }\n',
             **app('[dependencies]\nlib = "0.1"\n', "lib::said()"),
-            **library("patched", "lib", '"patched"', '[dependencies]\nfurther = { path = "../further" }\n'),
-            **library("further", "further"),
+            **library("patched", "lib", '"patched"', '[dependencies]\nfurther = { path = "../more" }\n'),
+            **library("more", "more"),
         }
     ),
     "a default program": Sample(

@@ -22,14 +22,13 @@ from hypothesis import strategies as st
 
 from pipeline import cargo_toml
 from pipeline.abi import elf, loader
-from pipeline.attestation import dpkg
 from pipeline.cli import engine_log
 from pipeline.errors import InvalidManifest, RustMultiarchError
 from pipeline.git import facts, semver
-from pipeline.native import debian
+from pipeline.native import dpkg
 from pipeline.oci import layout, normalize
 from pipeline.printable import printable
-from pipeline.project import metadata, output, rust_version, tree
+from pipeline.project import metadata, rust_version, tree
 from pipeline.registry import artifacts, authorization, distribution, refusals, retry
 
 JSON: st.SearchStrategy[Any] = st.recursive(
@@ -112,13 +111,11 @@ FIELDS = st.sampled_from(
 @given(st.lists(FIELDS | st.text(max_size=20), max_size=12).map("\n".join))
 def test_package_lists(text: str) -> None:
     dpkg.system(text, [text, text])
-    debian.installed(text)
 
 
 @pytest.mark.parametrize("text", ["Package: a\n" * 20_000, "\n \t" * 50_000, "Source: " + "(" * 100_000])
 def test_long_package_lists_end_soon(text: str) -> None:
     dpkg.packages(text)
-    debian.installed(text)
 
 
 DESCRIPTOR = st.fixed_dictionaries(
@@ -268,7 +265,7 @@ LINES = st.lists(
 
 @given(LINES | st.text(max_size=40))
 def test_lines_of_cargo(line: str) -> None:
-    output.read(line)
+    engine_log.crate(line)
     engine_log.parse(line)
     tree.read(line)
     rust_version.read(line)

@@ -6,9 +6,9 @@ import pytest
 
 from pipeline import programs
 from pipeline.attestation import materials
-from pipeline.attestation.dpkg import DebianPackage, OperatingSystem
 from pipeline.attestation.materials import Material
 from pipeline.git.metadata import Base
+from pipeline.native.dpkg import DebianPackage, OperatingSystem
 
 OLD = DebianPackage("libssl3", "3.0.1", "arm64", "openssl", "3.0.1")
 NEW = DebianPackage("libssl3", "3.0.2", "arm64", "openssl", "3.0.2")
