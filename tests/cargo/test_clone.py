@@ -243,7 +243,7 @@ SAMPLES: Mapping[str, Sample] = {
         {
             ".cargo/config.toml": '[patch.crates-io]\nlib = { path = "patched" }\n',
             **app('[dependencies]\nlib = "0.1"\n', "lib::said()"),
-            **library("patched", "lib", '"patched"', '[dependencies]\nfurther = { path = "../more" }\n'),
+            **library("patched", "lib", '"patched"', '[dependencies]\nmore = { path = "../more" }\n'),
             **library("more", "more"),
         }
     ),
