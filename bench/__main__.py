@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> None:
         stack.callback(lifecycle.stop, to_stderr, paths=place.engine)
         stack.callback(toolbox.close)
         if not config.hub_reachable():
-            images.trust(place, registry.address_of(REGISTRY_PORT))
+            images.trust(place)
         env = {**os.environ, **lifecycle.env(paths=place.engine)}
         tools = toolbox.open_toolbox(place, platforms, env)
         peers = _peers(stack, place, names, platforms, env, tools)
@@ -100,7 +100,8 @@ def _peers(
         mirror = "" if config.hub_reachable() else images.mirror(address)
         if mirror:
             emulated = ["linux/arm64"] if EASY in names else []
-            images.push(place, address, platforms, emulated, to_stderr)
+            storage = registry.storage(REGISTRY_PORT, cache=place.engine.root)
+            images.store(place, storage, platforms, emulated, to_stderr)
         daemon = stack.enter_context(buildkit.running(place, address, mirror, to_stderr))
         for name, (single, workspace) in DOCKERFILES.items():
             found[name] = Dockerfile(name, place, daemon, dict(os.environ), single, workspace)

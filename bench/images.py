@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.place import Place
-from engine import apt, oci
+from engine import apt, oci, registry
 from engine.log import Log
 from engine.making import Maker
 from engine.recipes import PYTHON, Job, debian, host, rust
@@ -27,32 +27,33 @@ BUNDLE = Path("etc/ssl/certs/ca-certificates.crt")
 LOCAL = Path("usr/local/share/ca-certificates")
 
 
-def mirror(registry: str) -> str:
+def mirror(address: str) -> str:
     """Return the address of BuildKit's mirror of Docker Hub."""
-    return f"{registry}/{CORNER}"
+    return f"{address}/{CORNER}"
 
 
-def push(place: Place, registry: str, platforms: Sequence[str], emulated: Sequence[str], log: Log) -> None:
-    """Put the images into the registry.
+def store(place: Place, storage: Path, platforms: Sequence[str], emulated: Sequence[str], log: Log) -> None:
+    """Put the images into the registry to publish to.
 
     Args:
         place: directory to make them in.
-        registry: `host:port`.
+        storage: the registry's storage.
         platforms: platforms of the runtime images, which the engine made before.
         emulated: foreign platforms to run the compiler on.
     """
     own = place.engine.bases
     systems = [Job(DEBIAN, target, own).image for target in _with_host(platforms)]
-    oci.push(registry, f"{CORNER}/{DEBIAN.name}", DEBIAN.tag, systems)
+    oci.store(storage, f"{CORNER}/{DEBIAN.name}", DEBIAN.tag, systems)
     builders = [_trusting(place, Job(RUST, host(), own))]
     builders += [_trusting(place, _foreign(place, parse(platform), log)) for platform in emulated]
-    oci.push(registry, f"{CORNER}/{RUST.name}", RUST.tag, builders)
+    oci.store(storage, f"{CORNER}/{RUST.name}", RUST.tag, builders)
 
 
-def trust(place: Place, registry: str) -> None:
+def trust(place: Place) -> None:
     """Add this machine's root certificates to the stand-ins that the engine runs commands in."""
+    storage = registry.stand_ins_storage(place.engine.root)
     for base in (RUST, PYTHON):
-        oci.push(registry, base.name, base.tag, [_trusting(place, Job(base, host(), place.engine.bases))])
+        oci.store(storage, base.name, base.tag, [_trusting(place, Job(base, host(), place.engine.bases))])
 
 
 def _with_host(platforms: Sequence[str]) -> list[Target]:

@@ -1,7 +1,7 @@
 """Make stand-ins for the base images from Debian packages, for machines that cannot reach a registry.
 
-The pipeline uses the official names. The engine's mirror setting redirects them to the loopback registry
-that the stand-ins are pushed to. A stand-in has the same interface as the official image, not the same bytes.
+The pipeline uses the official names. The engine's mirror setting redirects them to a read-only registry,
+whose storage has the stand-ins. A stand-in has the same interface as the official image, not the same bytes.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ WORKERS = 2
 def ensure(
     platforms: Iterable[str],
     *,
-    registry: str,
+    storage: Path,
     cache: Path | None = None,
     builders: Iterable[str] = (),
     releases: Iterable[str] = (),
     log: Log = to_stderr,
 ) -> list[str]:
-    """Make the stand-ins and push them to the registry: builder and Python for this machine, Debian for all.
+    """Make the stand-ins and store them: builder and Python for this machine, Debian for all platforms.
 
     Stand-ins already made from the same recipe are reused. After an interruption, call it again.
 
     Args:
         platforms: platforms that need a runtime image, besides this machine's own.
-        registry: `host:port` of the loopback registry.
+        storage: the storage of the stand-ins' registry.
         cache: the project's cache directory.
         builders: platforms besides this machine's own that the compiler will run on, under QEMU.
         releases: Debian releases of builder and runtime images, besides the default.
         log: called with each line of progress.
 
     Returns:
-        The names of the pushed images; empty if the registry was up to date.
+        The names of the stored images; empty if the registry was up to date.
 
     Raises:
         BaseImageUnavailable: Debian has no port for a builder's platform, or a stand-in cannot be made.
@@ -63,8 +63,8 @@ def ensure(
         missing = [job for job in jobs if not job.made]
         if missing:
             _make(store, missing, log)
-        pushed = [base.image for base in BASES if _push(store, base, registry, log)]
-    return pushed
+        stored = [base.image for base in BASES if _store(store, base, storage, log)]
+    return stored
 
 
 def jobs_for(
@@ -109,16 +109,16 @@ def _portable(target: Target, release: Release) -> Target:
     return target
 
 
-def _push(store: Path, base: Base, registry: str, log: Log) -> bool:
-    """Push an index with every platform made so far; do nothing if there are none."""
+def _store(store: Path, base: Base, storage: Path, log: Log) -> bool:
+    """Store an index with every platform made so far; do nothing if there are none."""
     jobs = (Job(base, target, store) for target in TARGETS)
     made = [job for job in jobs if job.made]
     if not made:
         return False
-    pushed = oci.push(registry, base.name, base.tag, [job.image for job in made])
-    if pushed:
+    stored = oci.store(storage, base.name, base.tag, [job.image for job in made])
+    if stored:
         log(f"{base.image}: in the local registry for {', '.join(j.target.platform for j in made)}")
-    return pushed
+    return stored
 
 
 def _make(store: Path, missing: list[Job], log: Log) -> None:
@@ -166,11 +166,10 @@ def main() -> None:
     """Make the stand-ins from the command line: `python3 -m engine.bases --platform linux/arm64`."""
     parser = argparse.ArgumentParser(prog="python3 -m engine.bases", description=ensure.__doc__)
     parser.add_argument("--platform", action="append", default=[], help="a platform for debian, repeatable")
-    parser.add_argument("--port", type=int, default=registry.PORT, help="port of the loopback registry")
     parser.add_argument("--cache", type=Path, default=default_root(), help="the cache directory")
     options = parser.parse_args()
-    address = registry.ensure(options.port, cache=options.cache)
-    ensure(options.platform, registry=address, cache=options.cache, log=to_stderr)
+    storage = registry.stand_ins_storage(options.cache)
+    ensure(options.platform, storage=storage, cache=options.cache, log=to_stderr)
 
 
 if __name__ == "__main__":

@@ -57,12 +57,20 @@ def hub_reachable(url: str = DOCKER_HUB, seconds: float = 4) -> bool:
         return False
 
 
-def engine_json(registry: str, *, mirror: bool) -> dict[str, Any]:
-    """Return /etc/dagger/engine.json, with the loopback registry as a mirror of Docker Hub if `mirror`."""
+def engine_json(registry: str, mirror: str) -> dict[str, Any]:
+    """Return /etc/dagger/engine.json: the registry to publish to, and a mirror of Docker Hub unless ""."""
     registries: dict[str, Any] = {registry: {"http": True}}
     if mirror:
-        registries["docker.io"] = {"mirrors": [registry]}
+        registries |= {mirror: {"http": True}, "docker.io": {"mirrors": [mirror]}}
     return {"logLevel": "info", "gc": GARBAGE_COLLECTION, "registries": registries}
+
+
+def written(paths: Paths) -> Any:
+    """Return the configuration that the last engine started with; None if there is none."""
+    try:
+        return json.loads((paths.run / "engine.json").read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def engine_toml(instance: str) -> str:
@@ -123,8 +131,8 @@ def sandbox(paths: Paths, build: Path, cidr: str) -> Spec:
     )
 
 
-def write(paths: Paths, build: Path, cidr: str, registry: str, *, mirror: bool) -> None:
+def write(paths: Paths, build: Path, cidr: str, registry: str, mirror: str) -> None:
     """Write the configuration files of the next engine."""
-    (paths.run / "engine.json").write_text(json.dumps(engine_json(registry, mirror=mirror), indent=1))
+    (paths.run / "engine.json").write_text(json.dumps(engine_json(registry, mirror), indent=1))
     (paths.run / "engine.toml").write_text(engine_toml(paths.instance))
     paths.spec.write_text(sandbox(paths, build, cidr).to_json())

@@ -113,7 +113,7 @@ def start(
         if _must_launch(paths, old, wanted, log):
             _remove_leftovers(paths, old)
             wanted.write(paths.record)
-            supervisor.launch(paths, wanted, log)
+            supervisor.launch(paths, wanted, _mirror(paths, wanted), log)
         else:
             wanted.write(paths.record)
     return status(paths=paths)
@@ -156,15 +156,16 @@ def _make(paths: Paths, wanted: Record, log: Log) -> None:
 
 
 def _stand_ins(paths: Paths, wanted: Record, log: Log) -> Path:
-    address = registry.ensure(wanted.registry_port, cache=paths.root)
+    registry.ensure(wanted.registry_port, cache=paths.root)
     bases.ensure(
         wanted.platforms,
-        registry=address,
+        storage=registry.stand_ins_storage(paths.root),
         cache=paths.root,
         builders=wanted.builders,
         releases=wanted.releases,
         log=log,
     )
+    registry.ensure_stand_ins(cache=paths.root)
     return paths.bases
 
 
@@ -172,8 +173,9 @@ def _must_launch(paths: Paths, old: Record | None, wanted: Record, log: Log) -> 
     """Return True if an engine must be started; stop a running engine that is outdated."""
     if not supervisor.running(paths):
         return True
+    mirror = _mirror(paths, wanted)
     fits = old and (old.build, old.registry, old.mirror) == (wanted.build, wanted.registry, wanted.mirror)
-    if not fits:
+    if not fits or config.written(paths) != config.engine_json(wanted.registry, mirror):
         log("the running engine has another build or configuration: restarting it")
     elif supervisor.answers(paths, Path(wanted.build)):
         log("the engine is running")
@@ -183,6 +185,11 @@ def _must_launch(paths: Paths, old: Record | None, wanted: Record, log: Log) -> 
         log("the running engine does not respond: restarting it")
     supervisor.end(paths, log)
     return True
+
+
+def _mirror(paths: Paths, record: Record) -> str:
+    """Return the address of the mirror of Docker Hub; "" if Docker Hub is used."""
+    return registry.address_of(registry.stand_ins_port(cache=paths.root)) if record.mirror else ""
 
 
 def _remove_leftovers(paths: Paths, old: Record | None) -> None:
@@ -209,6 +216,7 @@ def stop(log: Log = to_stderr, *, paths: Paths | None = None) -> bool:
         if record:
             network.remove(paths.instance, record.cidr, record.forwarding_before)
             ended = registry.stop(record.registry_port, cache=paths.root) or ended
+            ended = registry.stop(registry.stand_ins_port(cache=paths.root), cache=paths.root) or ended
         binfmt.unregister(paths.instance, log)
         supervisor.clean(paths)
         paths.record.unlink(missing_ok=True)

@@ -1,9 +1,8 @@
-"""Write OCI layers and images as files, and push them to a registry."""
+"""Write OCI layers and images as files, and into the storage of a registry."""
 
 from __future__ import annotations
 
 import hashlib
-import http.client
 import json
 import os
 import shutil
@@ -15,13 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from pipeline.errors import BaseImageUnavailable
-
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
-TIMEOUT = 120
 
 
 @dataclass(frozen=True)
@@ -201,84 +197,59 @@ def index(images: Iterable[Image]) -> bytes:
     return json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}).encode()
 
 
-def push(registry: str, name: str, tag: str, images: list[Image]) -> bool:
-    """Push an index and its images; return False if the registry has it already.
+def store(storage: Path, name: str, tag: str, images: list[Image]) -> bool:
+    """Write an index and its images to the storage of a docker-registry; return False if it has them.
+
+    The layout is that of its file system driver (distribution 2.8, registry/storage/paths.go). The tag is set
+    last, and every file is complete when it appears, so the registry may run meanwhile.
 
     Args:
-        registry: `host:port` of a registry that uses plain HTTP.
+        storage: its `rootdirectory`.
         name: the repository, such as `library/debian`.
+        tag: the tag.
+        images: one image for each platform.
     """
-    repository = Repository(registry, name)
-    content = index(images)
-    if repository.digest_of(tag) == _sha256(content):
+    top = storage / "docker/registry/v2"
+    repository, content = top / "repositories" / name, index(images)
+    digest = _sha256(content)
+    current = repository / "_manifests/tags" / tag / "current/link"
+    if current.exists() and current.read_text() == digest:
         return False
     for image in images:
         for descriptor in image.blobs:
-            repository.put_blob(image.blob(descriptor), descriptor["digest"])
-        repository.put_manifest(image.digest, image.manifest, MANIFEST)
-    repository.put_manifest(tag, content, INDEX)
+            _blob(top, descriptor["digest"], image.blob(descriptor))
+            _link(repository / "_layers", descriptor["digest"])
+        _blob(top, image.digest, image.manifest)
+        _link(repository / "_manifests/revisions", image.digest)
+    _blob(top, digest, content)
+    _link(repository / "_manifests/revisions", digest)
+    _link(repository / "_manifests/tags" / tag / "index", digest)
+    _put(current, digest.encode())
     return True
 
 
-class Repository:
-    """A repository of a registry on this machine."""
+def _blob(top: Path, digest: str, content: bytes | Path) -> None:
+    """Store a blob unless it is there: a file as another name of it, since it never changes."""
+    hexadecimal = digest.partition(":")[2]
+    path = top / "blobs/sha256" / hexadecimal[:2] / hexadecimal / "data"
+    if not path.exists():
+        _put(path, content)
 
-    def __init__(self, registry: str, name: str) -> None:
-        self.registry = registry
-        self.path = f"/v2/{name}"
 
-    def _request(
-        self, method: str, path: str, body: bytes | IO[bytes] = b"", **headers: str
-    ) -> http.client.HTTPMessage | None:
-        """Send a request; return None for status 404, raise for any other error."""
-        named = {key.replace("_", "-"): value for key, value in headers.items()}
-        connection = http.client.HTTPConnection(self.registry, timeout=TIMEOUT)
+def _link(folder: Path, digest: str) -> None:
+    _put(folder / digest.replace(":", "/") / "link", digest.encode())
+
+
+def _put(path: Path, content: bytes | Path) -> None:
+    """Write a file in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)
+    if isinstance(content, bytes):
+        new.write_bytes(content)
+    else:
         try:
-            connection.request(method, path, body, named)
-            answer = connection.getresponse()
-            text = answer.read().decode(errors="replace")
-        except (OSError, http.client.HTTPException) as error:
-            raise BaseImageUnavailable(
-                f"the local registry does not respond: {error}",
-                where=f"{method} {self.registry}{path}",
-                fix="Run `rust-multiarch engine start`, or check the registry's log.",
-            ) from error
-        finally:
-            connection.close()
-        if answer.status == http.client.NOT_FOUND:
-            return None
-        if answer.status >= http.client.BAD_REQUEST:
-            raise BaseImageUnavailable(
-                f"the local registry answered {answer.status} {answer.reason}",
-                where=f"{method} {self.registry}{path}",
-                fix="Check the registry's log; the disk may be full.",
-                output=text,
-            )
-        return answer.headers
-
-    def digest_of(self, reference: str) -> str | None:
-        """Return the digest of a tag; None if it does not exist."""
-        headers = self._request("HEAD", f"{self.path}/manifests/{reference}", Accept=INDEX)
-        return headers["Docker-Content-Digest"] if headers else None
-
-    def put_manifest(self, reference: str, content: bytes, media_type: str) -> None:
-        """Push a manifest or an index."""
-        path = f"{self.path}/manifests/{reference}"
-        if self._request("PUT", path, content, Content_Type=media_type) is None:
-            raise BaseImageUnavailable("the local registry refuses a manifest", where=path)
-
-    def put_blob(self, file: Path, digest: str) -> None:
-        """Push a blob unless the registry has it."""
-        if self._request("HEAD", f"{self.path}/blobs/{digest}") is not None:
-            return
-        started = self._request("POST", f"{self.path}/blobs/uploads/")
-        location = started["Location"] if started else ""
-        joiner = "&" if "?" in location else "?"
-        with file.open("rb") as content:
-            self._request(
-                "PUT",
-                f"{location}{joiner}digest={digest}",
-                content,
-                Content_Type="application/octet-stream",
-                Content_Length=str(file.stat().st_size),
-            )
+            os.link(content, new)
+        except OSError:  # another file system
+            shutil.copyfile(content, new)
+    new.replace(path)

@@ -1,4 +1,8 @@
-"""Run Debian's docker-registry on the loopback interface, as the mirror with the stand-in images.
+"""Run Debian's docker-registry on the loopback interface: one to publish to, one with the stand-in images.
+
+Every user of this machine may push to the first. The second is read-only, and its storage belongs to root:
+the engine uses it as a mirror of Docker Hub, so nobody else can change the base images of its builds. Its
+port is privileged, so no other user can take the port while the registry is down.
 
 A running registry is found by the configuration file among its arguments; see `engine.process`.
 """
@@ -28,6 +32,9 @@ from pipeline.errors import BaseImageUnavailable, PrerequisitesMissing
 PACKAGES = ("docker-registry",)
 HOST = "127.0.0.1"
 PORT = 5000
+PRIVILEGED = range(500, 1024)
+"""The ports for the stand-ins; by default, Linux lets only root listen at ports below 1024."""
+
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
 
@@ -46,13 +53,56 @@ def address_of(port: int = PORT) -> str:
     return f"{HOST}:{port}"
 
 
+def storage(port: int = PORT, *, cache: Path | None = None) -> Path:
+    """Return the storage of the registry to publish to."""
+    return _home(cache) / str(port)
+
+
+def stand_ins_storage(cache: Path | None = None) -> Path:
+    """Return the directory of the stand-ins' registry, which `oci.store` writes to."""
+    return _home(cache) / "stand-ins"
+
+
+def stand_ins_port(*, cache: Path | None = None) -> int:
+    """Return the port of the stand-ins' registry: the last one, unless another program has taken it.
+
+    Raises:
+        BaseImageUnavailable: no port is free.
+    """
+    home = _home(cache)
+    kept = home / "stand-ins.port"
+    with suppress(OSError, ValueError):
+        port = int(kept.read_text())
+        if find([str(_config_path(home, port))]) or not _listening(port):
+            return port
+    port = privileged_port()
+    kept.write_text(str(port))
+    return port
+
+
+def ensure_stand_ins(*, cache: Path | None = None) -> str:
+    """Start the read-only registry of the stand-ins; see `ensure`."""
+    port = stand_ins_port(cache=cache)
+    content = stand_ins_storage(cache)
+    content.mkdir(exist_ok=True)
+    content.chmod(0o700)
+    settings = _config(address_of(port), content)
+    settings["storage"]["delete"]["enabled"] = False
+    settings["storage"]["maintenance"]["readonly"] = {"enabled": True}
+    return _ensure(port, settings, cache)
+
+
 def ensure(port: int = PORT, *, cache: Path | None = None) -> str:
-    """Start the registry unless it is running, and return its address.
+    """Start the registry to publish to, unless it is running, and return its address.
 
     Raises:
         BaseImageUnavailable: another program uses the port, or the registry does not start.
         PrerequisitesMissing: docker-registry is not installed.
     """
+    return _ensure(port, _config(address_of(port), storage(port, cache=cache)), cache)
+
+
+def _ensure(port: int, settings: Mapping[str, Any], cache: Path | None) -> str:
     home = _home(cache)
     config = _config_path(home, port)
     with exclusive(home / "lock"):
@@ -65,7 +115,7 @@ def ensure(port: int = PORT, *, cache: Path | None = None) -> str:
                 where=address_of(port),
                 fix="Stop that process, or choose another port for the registry.",
             )
-        config.write_text(json.dumps(_config(address_of(port), home / str(port)), indent=1))
+        config.write_text(json.dumps(settings, indent=1))
         _start(config, port, home / f"{port}.log")
     return address_of(port)
 
@@ -245,6 +295,24 @@ def free_port() -> int:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def privileged_port() -> int:
+    """Return a free port for the stand-ins.
+
+    Raises:
+        BaseImageUnavailable: every such port is in use.
+    """
+    for port in PRIVILEGED:
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((HOST, port))
+            return port
+    raise BaseImageUnavailable(
+        f"no port from {PRIVILEGED.start} to {PRIVILEGED.stop - 1} is free for the base images",
+        where=HOST,
+        fix="Run as root, and stop a process that listens at one of these ports.",
+    )
 
 
 def _htpasswd(users: Mapping[str, str]) -> str:

@@ -87,8 +87,8 @@ def answers(paths: Paths, build: Path) -> bool:
     return not _ask(paths, build, ANSWER_SECONDS)
 
 
-def launch(paths: Paths, record: Record, log: Log) -> None:
-    """Start the engine and wait until it responds."""
+def launch(paths: Paths, record: Record, mirror: str, log: Log) -> None:
+    """Start the engine, with a mirror of Docker Hub unless it is "", and wait until it responds."""
     if len(os.fsencode(paths.socket)) > MAX_SOCKET_PATH:
         raise EngineStartFailed(
             f"the path of the engine's socket is longer than {MAX_SOCKET_PATH} bytes",
@@ -98,7 +98,7 @@ def launch(paths: Paths, record: Record, log: Log) -> None:
     began = time.monotonic()
     build = Path(record.build)
     clean(paths)
-    config.write(paths, build, record.cidr, record.registry, mirror=record.mirror)
+    config.write(paths, build, record.cidr, record.registry, mirror)
     child = _spawn(paths)
     log("starting the engine")
     try:

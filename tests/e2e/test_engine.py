@@ -12,12 +12,13 @@ import crates
 import pytest
 from conftest import ROOT
 
-from engine import lifecycle, registry, supervisor
+from engine import lifecycle, oci, registry, supervisor
 from engine.paths import Paths
 from pipeline.errors import EngineError, EngineUnreachable
-from pipeline.releases import PYTHON
+from pipeline.releases import DEFAULT, PYTHON
 
 PORT = 5077
+VERSION = ("file", "--path", "/etc/debian_version", "contents")
 
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 AUTHORITY = """-----BEGIN CERTIFICATE-----
@@ -95,6 +96,24 @@ def test_no_tcp_port_is_open(paths: Paths) -> None:
     pid = lifecycle.status(paths=paths).pid
     listening = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True).stdout
     assert f"pid={pid}," not in listening
+
+
+def test_a_push_to_the_name_of_a_base_image_reaches_no_build(
+    paths: Paths, said: list[str], tmp_path: Path
+) -> None:
+    """Any local user may push to the registry; root's builds started from what was there."""
+    start(paths, said)
+    (tmp_path / "tree/etc").mkdir(parents=True)
+    (tmp_path / "tree/etc/debian_version").write_text("evil")
+    diff_id = oci.write_layer(tmp_path / "tree", tmp_path / "layer", 0)
+    (tmp_path / "image").mkdir()
+    config = {"architecture": "amd64", "os": "linux"}
+    evil = oci.write_image(tmp_path / "image", config, tmp_path / "layer", diff_id)
+    name, _, tag = DEFAULT.base.partition(":")
+    assert oci.store(registry.storage(PORT, cache=paths.root), f"library/{name}", tag, [evil])
+    pulled = container(paths, f"127.0.0.1:{PORT}/library/{DEFAULT.base}", *VERSION)
+    assert pulled == "evil", "by its own address"
+    assert container(paths, DEFAULT.base, *VERSION).startswith("13")
 
 
 def test_a_command_is_lent_this_machines_certificates_and_the_image_keeps_none(paths: Paths) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -31,6 +32,8 @@ def running(paths: Paths, written: Record, answers: bool = True) -> Iterator[sub
     """Run it; its `dagger` succeeds if it should answer."""
     paths.create()
     written.write(paths.record)
+    mirror = registry.address_of(registry.stand_ins_port(cache=paths.root)) if written.mirror else ""
+    (paths.run / "engine.json").write_text(json.dumps(config.engine_json(written.registry, mirror)))
     dagger = paths.builds / "one/dagger"
     dagger.parent.mkdir(parents=True, exist_ok=True)
     dagger.write_text("#!/bin/sh\n" if answers else "#!/bin/sh\necho no answer >&2\nexit 1\n")

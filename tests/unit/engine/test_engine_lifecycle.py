@@ -5,10 +5,12 @@ The complete start is tested in tests/e2e/test_engine.py.
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import shlex
 import shutil
+import socket
 import tempfile
 import threading
 import time
@@ -20,7 +22,7 @@ from typing import Any
 import pytest
 from running_engine import record, running
 
-from engine import lifecycle, network, process, supervisor
+from engine import lifecycle, network, process, registry, supervisor
 from engine.paths import Paths
 from engine.record import Record
 from pipeline.errors import EngineError, EngineStartFailed
@@ -54,6 +56,24 @@ def test_a_first_start_chooses_a_network_and_records_forwarding(paths: Paths) ->
     assert Path(made.build).parent == paths.builds
 
 
+def test_an_engine_with_the_mirror_of_an_earlier_version_is_ended(paths: Paths, said: list[str]) -> None:
+    """It took base images from the registry that everybody may push to."""
+    with running(paths, record(paths)) as engine:
+        old = {"docker.io": {"mirrors": ["127.0.0.1:5000"]}, "127.0.0.1:5000": {"http": True}}
+        (paths.run / "engine.json").write_text(json.dumps({"registries": old}))
+        assert ended(engine, lambda: lifecycle._must_launch(paths, record(paths), record(paths), said.append))
+    assert "another build or configuration" in said[0]
+
+
+def test_the_stand_ins_have_a_port_that_only_root_can_take(paths: Paths) -> None:
+    port = registry.stand_ins_port(cache=paths.root)
+    assert port in registry.PRIVILEGED and registry.stand_ins_port(cache=paths.root) == port
+    assert lifecycle._mirror(paths, record(paths)) == f"127.0.0.1:{port}"
+    assert lifecycle._mirror(paths, record(paths, mirror=False)) == ""
+    with socket.create_server(("127.0.0.1", port)):
+        assert registry.stand_ins_port(cache=paths.root) > port, "another program has it"
+
+
 def test_a_later_start_adds_platforms_and_keeps_the_recorded_values(paths: Paths) -> None:
     """After a killed engine, forwarding is still on; the record has the original value."""
     old = record(
@@ -84,7 +104,9 @@ def test_a_matching_engine_that_responds_is_kept(paths: Paths, said: list[str]) 
 
 
 @pytest.mark.parametrize(
-    "other", [{"build": "/other"}, {"registry": "127.0.0.1:5001"}, {"mirror": False}], ids=str
+    "other",
+    [{"build": "/other"}, {"registry": "127.0.0.1:5001"}, {"mirror": False}],
+    ids=str,
 )
 def test_an_engine_with_another_build_or_configuration_is_ended(
     paths: Paths, said: list[str], other: dict[str, Any]
@@ -244,7 +266,7 @@ def test_a_start_waits_for_another_one(paths: Paths) -> None:
 def test_a_socket_path_that_is_too_long_is_refused(tmp_path: Path) -> None:
     paths = Paths(tmp_path / ("x" * 100))
     with pytest.raises(EngineStartFailed, match="XDG_CACHE_HOME"):
-        supervisor.launch(paths, record(paths), print)
+        supervisor.launch(paths, record(paths), "", print)
 
 
 def test_a_long_log_is_truncated(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:

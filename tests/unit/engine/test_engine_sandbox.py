@@ -55,17 +55,18 @@ def test_the_engine_gets_only_the_proxies_of_the_user() -> None:
     assert "/mine" not in env["PATH"]
 
 
-def test_the_registry_is_a_mirror_only_without_docker_hub() -> None:
-    with_mirror = config.engine_json("127.0.0.1:5000", mirror=True)["registries"]
-    without = config.engine_json("127.0.0.1:5000", mirror=False)["registries"]
-    assert with_mirror["docker.io"] == {"mirrors": ["127.0.0.1:5000"]}
+def test_docker_hub_has_a_mirror_only_where_it_cannot_be_reached() -> None:
+    with_mirror = config.engine_json("127.0.0.1:5000", "127.0.0.1:500")["registries"]
+    without = config.engine_json("127.0.0.1:5000", "")["registries"]
+    assert with_mirror["docker.io"] == {"mirrors": ["127.0.0.1:500"]}, "not the one that all may push to"
+    assert set(with_mirror) == {"127.0.0.1:5000", "127.0.0.1:500", "docker.io"}
     assert without == {"127.0.0.1:5000": {"http": True}}
 
 
 def test_the_files_the_sandbox_copies_are_written(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     paths.create()
-    config.write(paths, tmp_path, "10.113.0.0/16", "127.0.0.1:5000", mirror=True)
+    config.write(paths, tmp_path, "10.113.0.0/16", "127.0.0.1:5000", "127.0.0.1:500")
     spec = Spec.from_json(paths.spec.read_text())
     assert json.loads(Path(spec.copies["/etc/dagger/engine.json"]).read_text())["registries"]
     assert paths.instance in Path(spec.copies["/etc/dagger/engine.toml"]).read_text()
