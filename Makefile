@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PLATFORMS ?= linux/amd64,linux/arm64
 PLAN ?= full
 SEEDS ?= 1
-STEPS ?= 30
+STEPS ?= 12
 
 .PHONY: help
 help: ## list the targets

@@ -148,19 +148,23 @@ async def test_default_user_has_no_rights(session) -> None:
     assert await container.with_exec(["id", "-un"]).stdout() == "app\n"
 
 
-async def test_a_user_by_name_and_the_bases_own(session) -> None:
-    async def user_of(**options) -> str:
-        image = await RustMultiarch(source=crates.hello(), platforms=[AMD64], **options).build()
-        return await image.variants[0].container.user()
+async def user_of(**options) -> str:
+    image = await RustMultiarch(source=crates.hello(), platforms=[AMD64], **options).build()
+    return await image.variants[0].container.user()
 
-    assert await user_of(user="nobody") == "65534"
+
+async def test_a_user_by_name(session) -> None:
     assert await user_of(user="nobody:www-data") == "65534:33"
+    with pytest.raises(errors.InvalidArgument, match="no user 'nemo'"):
+        await user_of(user="nemo")
+
+
+async def test_users_of_files_and_of_other_bases(session) -> None:
+    assert await user_of(user="nobody") == "65534"
     assert await user_of(user="") == ""
     own = crates.directory({"etc/passwd": "me:x:1234:1::/:/bin/sh\n"})
     assert await user_of(user="me", files=own) == "1234"
     assert await user_of(libc="musl", user="app") == "10001"
-    with pytest.raises(errors.InvalidArgument, match="no user 'nemo'"):
-        await user_of(user="nemo")
 
 
 async def test_the_health_check_and_the_stop_signal(session) -> None:
