@@ -300,7 +300,7 @@ def _program(command: Sequence[str], module: ModuleType) -> dagger.Container:
 
 
 def _tarball(container: dagger.Container) -> dagger.File:
-    """Export a container with gzip layers, since Python 3.11 cannot unpack zstd layers of a base."""
+    """Export a container with gzip layers, since Python before 3.14 cannot unpack zstd layers of a base."""
     return container.as_tarball(forced_compression=dagger.ImageLayerCompression.Gzip)
 
 

@@ -28,9 +28,9 @@ LATER = {
     "test_caller.py": {
         "test_another_module_without_a_source": "loads two modules; test_bindings.py has a consumer",
         "test_a_tracked_file_that_gitignore_names_is_handed_over": "test_cli.py has the same source",
-        "test_the_same_file_is_no_change_of_the_checkout_that_is_passed": "test_git.py has facts",
-        "test_a_worktree_says_what_it_lacks": "tests/unit/git has what a checkout lacks",
-        "test_the_member_that_is_called_in_is_built": "test_the_cargo_workspace_around_a_subdirectory is alike",
+        "test_the_same_file_is_no_change_of_the_checkout_that_is_passed": "test_git.py has its facts",
+        "test_a_worktree_says_what_it_lacks": "tests/unit/git has it in all its kinds",
+        "test_the_member_that_is_called_in_is_built": "a subdirectory of a workspace is tested",
         "test_an_explicit_source_wins": "test_dagger_call.py passes a source in every test",
     },
     "test_cases.py": {
