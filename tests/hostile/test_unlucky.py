@@ -43,7 +43,7 @@ def get(host: str, path: str) -> bytes | None:
 
 
 def whole(host: str, tag: str) -> str:
-    """Return the digest of a tag, "" if there is none; everything that it names must be there."""
+    """Return the digest of a tag, "" if none exists; everything that it names must be there."""
     body = get(host, f"manifests/{tag}")
     if body is None:
         return ""
