@@ -66,7 +66,7 @@ def engine_json(registry: str, mirror: str) -> dict[str, Any]:
 
 
 def written(paths: Paths) -> Any:
-    """Return the configuration that the last engine started with; None if there is none."""
+    """Return the configuration that the last engine started with; None if none exists."""
     try:
         return json.loads((paths.run / "engine.json").read_text())
     except (OSError, ValueError):
