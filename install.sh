@@ -12,6 +12,8 @@ requirements=21560f9fecc12958a1dbe7989ae7e2bf8f87c6a567aea040624ac85b7acc734f
 dagger_linux_amd64=53e226c7da8fb75171e58c35759d736d961ce8b3a12db0baa7b7107954fccc5a
 dagger_linux_arm64=cd0df4885f2050082932b4abc5a6aad9a733f6aa4e7d8474740558517ffec4af
 
+say() { echo "install.sh: $*"; }
+
 fail() {
   echo "install.sh: $*" >&2
   exit 1
@@ -48,12 +50,19 @@ packages() {
 }
 
 install_command() {
+  if [ -s "$marker" ]; then
+    say "replacing $(cat "$marker") in $directory"
+  else
+    say "installing rust-multiarch $version into $directory"
+  fi
+  say "1/3 making a Python environment"
   made=0
   python3 -m venv --clear "$directory" || made=$?
   # Mark half an installation too, so that the next run can continue.
   mkdir -p "$directory"
   : > "$marker"
   [ "$made" = 0 ] || exit "$made"
+  say "2/3 installing rust-multiarch $version from $source"
   packages "$temporary/requirements-cli.txt"
   verify "$temporary/requirements-cli.txt" "$requirements"
   set -- "$directory/bin/python" -m pip --disable-pip-version-check install --quiet --no-deps
@@ -63,17 +72,30 @@ install_command() {
   echo "$wanted" > "$marker"
 }
 
+# The command works without it: Dagger's SDK downloads one, and the embedded engine has its own.
 install_dagger() {
+  say "3/3 downloading dagger v$dagger"
   case $(uname -s)-$(uname -m) in
     Linux-x86_64 | Linux-amd64) machine=linux_amd64 digest=$dagger_linux_amd64 ;;
     Linux-aarch64 | Linux-arm64) machine=linux_arm64 digest=$dagger_linux_arm64 ;;
-    *) fail "install dagger $dagger (https://docs.dagger.io), then run this again: there is no digest for $(uname -sm)" ;;
+    *)
+      no_dagger "there is no digest for $(uname -sm)"
+      return
+      ;;
   esac
   archive=dagger_v${dagger}_$machine.tar.gz
-  curl -fsSL -o "$temporary/$archive" "https://dl.dagger.io/dagger/releases/$dagger/$archive"
+  if ! curl -fsSL -o "$temporary/$archive" "https://dl.dagger.io/dagger/releases/$dagger/$archive"; then
+    no_dagger "$archive could not be downloaded"
+    return
+  fi
   verify "$temporary/$archive" "$digest"
   tar -xzf "$temporary/$archive" -C "$temporary" dagger
   mv "$temporary/dagger" "$directory/bin/dagger"
+}
+
+no_dagger() {
+  say "warning: dagger v$dagger is not installed: $1" >&2
+  say "warning: rust-multiarch works without it; for dagger call, install it from https://docs.dagger.io" >&2
 }
 
 install() {
@@ -88,10 +110,14 @@ install() {
     install_command
   fi
   case $(PATH="$directory/bin:$PATH" dagger version 2> /dev/null) in
-    "dagger v$dagger "*) ;;
+    "dagger v$dagger "*) say "3/3 dagger v$dagger is installed already" ;;
     *) install_dagger ;;
   esac
-  echo "rust-multiarch $version is in $directory/bin"
+  say "rust-multiarch $version is in $directory/bin"
+  case ":$PATH:" in
+    *":$directory/bin:"*) ;;
+    *) say "to use it, run: export PATH=\"$directory/bin:\$PATH\"" ;;
+  esac
 }
 
 # A script that was cut off on its way does nothing, since only these lines run something.

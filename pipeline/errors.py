@@ -85,6 +85,24 @@ def first(error: BaseException) -> BaseException:
     return first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
+class NoSpaceLeft(RustMultiarchError):
+    """A disk is full, or a quota is used up."""
+
+    exit_code = 3
+
+
+class FileInaccessible(RustMultiarchError):
+    """A file or directory cannot be read or written."""
+
+    exit_code = 4
+
+
+class InternalError(RustMultiarchError):
+    """An unexpected error: a bug, or a situation that has no message yet; the details are in a file."""
+
+    exit_code = 5
+
+
 class NotReady(RustMultiarchError):
     """`doctor` found a problem that makes builds fail."""
 
@@ -253,6 +271,12 @@ class NotUploaded(CompileError):
     """The build read files that were not uploaded, or the engine has other content of a file."""
 
     exit_code = 37
+
+
+class FetchFailed(RustMultiarchError):
+    """The dependencies cannot be downloaded."""
+
+    exit_code = 38
 
 
 class VerificationError(RustMultiarchError):

@@ -58,13 +58,12 @@ class Variant:
     base: Annotated[dagger.Container | None, Doc("The image it starts from, if any.")] = field()
     binaries: Annotated[dagger.Directory, Doc("The stripped binaries.")] = field()
     symbols: Annotated[dagger.Directory, Doc("The debug symbols taken out of the binaries.")] = field()
-    crates: Annotated[dagger.Directory, Doc("The unit graphs, metadata and lock file of the build.")] = (
-        field()
-    )
     size: Annotated[int, Doc("Total size of the binaries in bytes.")] = field()
     # Whether a caller replaced the container, and the names of programs that differ from the build's.
     replaced: bool = dataclasses.field(init=False, default=False)
     changed: list[str] = dataclasses.field(init=False, default_factory=list)
+    # The unit graphs, metadata and lock file of the build, not part of the interface.
+    crates: dagger.Directory = dataclasses.field(init=False)
     # The requirements of its programs, to check a replacement of the container.
     demand: gate.Requirements = dataclasses.field(init=False, default_factory=gate.Requirements)
 
@@ -80,12 +79,13 @@ class Image:
 
     name: Annotated[str, Doc("The binary it starts.")] = field()
     variants: Annotated[list[Variant], Doc("One image per platform, in the requested order.")] = field()
-    verified: Annotated[str, Doc("The result of the ABI check of every program, as JSON.")] = field()
-    terms: Annotated[str, Doc("The time and the annotations of the image, as JSON.")] = field()
     tags: Annotated[list[str], Doc("Its tags by git and the tag rules; empty without a repository.")] = field(
         default=list
     )
-    origin: Annotated[str, Doc("Its SLSA provenance predicate, as JSON.")] = field(default=str)
+    # Not part of the interface: the results of the ABI check, the time and annotations, the SLSA provenance.
+    verified: str = dataclasses.field(init=False, default="")
+    terms: str = dataclasses.field(init=False, default="")
+    origin: str = dataclasses.field(init=False, default="")
     # The reason if the tag rules give no tag; not part of the interface.
     unnamed: str = dataclasses.field(init=False, default="")
     # True for an image that may not be published.
@@ -186,10 +186,13 @@ class Image:
         command: Annotated[
             list[str] | None, Doc("Arguments after the entrypoint, for example --version.")
         ] = None,
+        seconds: Annotated[
+            int, Doc("Seconds after which a program that still runs, such as a server, passes; 0: no limit.")
+        ] = smoke_run.SECONDS,
     ) -> str:
         """Smoke-test each platform, foreign ones with the engine's emulators; list those skipped."""
         variants = [(variant.platform, variant.container) for variant in self.variants]
-        return smoke_run.as_text(await smoke_run.run(variants, command or []))
+        return smoke_run.as_text(await smoke_run.run(variants, command or [], seconds))
 
     @function
     def with_registry_auth(
@@ -389,14 +392,9 @@ async def assemble(
     events.enter("verifying")
     subjects = [gate.VerifyRequest(v.container, parse(v.platform), v.demand) for v in variants]
     verified = await gate.verify(subjects)
-    return Image(
-        name=names[0],
-        variants=variants,
-        verified=gate.as_json(verified),
-        terms=terms.as_json(),
-        tags=list(tags),
-        origin=origin,
-    )
+    made = Image(name=names[0], variants=variants, tags=list(tags))
+    made.verified, made.terms, made.origin = gate.as_json(verified), terms.as_json(), origin
+    return made
 
 
 async def _warn_of_root(variants: Sequence[Variant]) -> None:
@@ -429,9 +427,9 @@ async def _variant(
         base=None if of_target.base == runtime.SCRATCH else base,
         binaries=binaries,
         symbols=output.directory(f"symbols/{triple}"),
-        crates=output.directory("crates"),
         size=sum(made[name].size for name in names),
     )
+    variant.crates = output.directory("crates")
     paths = tuple(f"{runtime.PROGRAMS}/{name}" for name in names)
     static = plan.request.libc is Libc.MUSL
     variant.demand = gate.Requirements(paths, of_target.base, static, plan.request.glibc)

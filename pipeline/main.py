@@ -32,18 +32,22 @@ from pipeline.config.credentials import (
 )
 from pipeline.config.request import BuildRequest, check_trusted
 from pipeline.config.settings import (
+    COMPILED,
     USER,
     InEngine,
+    Layer,
     Merged,
     Settings,
     Value,
     crates_of,
     from_project,
     given,
+    key,
     merge,
+    under,
 )
 from pipeline.config.workspace import Location, find, manifest_directory
-from pipeline.errors import InvalidArgument, NotACargoProject, first
+from pipeline.errors import InvalidArgument, InvalidSetting, NotACargoProject, first
 from pipeline.git import context, minimal, missing
 from pipeline.git import tags as rules
 from pipeline.git.context import BuildContext
@@ -153,6 +157,13 @@ class RustMultiarch:
     args: Annotated[list[str] | None, Doc("Default arguments of the program.")] = None
     runtime_env: Annotated[list[str] | None, Doc("Environment of the program, each NAME=value.")] = None
     labels: Annotated[list[str] | None, Doc("Labels of the image, each NAME=value.")] = None
+    volumes: Annotated[
+        list[str] | None, Doc("Directories of the image that are volumes, for example /var/lib/app.")
+    ] = None
+    files_from: Annotated[
+        str | None,
+        Doc("Directory with files for the root filesystem, relative to the Cargo.toml that names it."),
+    ] = None
     health_cmd: Annotated[
         str | None,
         Doc('Health check: a line for the image\'s shell, or a JSON list: ["/usr/local/bin/app","--check"].'),
@@ -223,6 +234,8 @@ class RustMultiarch:
     # Lists of the repository's files that are not in the source, and of the digests of those that are.
     absent: dagger.File | None = dataclasses.field(init=False, default=None)
     digests: dagger.File | None = dataclasses.field(init=False, default=None)
+    # Directories of the caller's machine for `files_from`, by path.
+    places: dict[str, dagger.Directory] = dataclasses.field(init=False, default_factory=dict)
     # Origins of the command line's values: names of options and of environment variables.
     origins: dict[str, str] = dataclasses.field(init=False, default_factory=dict)
 
@@ -537,12 +550,34 @@ class RustMultiarch:
         Raises:
             InvalidSetting: a table has an unknown key or an invalid value.
         """
-        outright = given(vars(self), self._origin)
         location = await self._location()
+        outright = self._outright(location)
+        return merge(*await under(self._workspace(location), outright), outright)
+
+    def _outright(self, location: Location) -> Layer:
+        """Return the settings given as arguments, and the package that the location implies."""
+        outright = given(vars(self), self._origin)
         if location.package and "package" not in outright:
             outright = {**outright, "package": Value(location.package, self._origin("manifest_path"))}
-        package = outright["package"].value if "package" in outright else ""
-        return merge(*await from_project(self._workspace(location), package), outright)
+        return outright
+
+    async def _settings_of(self, part: Plan, settings: Settings) -> Settings:
+        """Return the settings of a part's image, with the table of its first binary's package.
+
+        Raises:
+            InvalidSetting: that table has other settings for the compile than the build has.
+        """
+        location = await self._location()
+        outright, package = self._outright(location), part.binaries[0].package
+        merged = merge(*await from_project(self._workspace(location), package), outright)
+        for name in COMPILED:
+            if getattr(merged.settings, name) != getattr(settings, name):
+                raise InvalidSetting(
+                    f"{package} has its own value of {key(name)}, and all images are compiled at once",
+                    where=merged.origins[name],
+                    fix=f"move {key(name)} to [workspace.metadata.rust-multiarch], or build {package} alone",
+                )
+        return merged.settings
 
     def _workspace(self, location: Location) -> InEngine:
         """Return the files of the workspace."""
@@ -583,9 +618,11 @@ class RustMultiarch:
         chosen = [(one,) for one in planned.binaries] if apart else [planned.binaries]
         parts = [dataclasses.replace(planned, binaries=binaries) for binaries in chosen]
         known = [_of_part(at, part) for part in parts]
-        setups = [await self._setup(settings, part, of) for part, of in zip(parts, known, strict=True)]
-        named_by = [rules.known(settings.tag_rules, of) if of else ((), "") for of in known]
-        for warning in dict.fromkeys(rules.unread(settings.tag_rules, of) for of in known if of):
+        each_of = [await self._settings_of(part, settings) for part in parts]
+        setups = [await self._setup(*of) for of in zip(each_of, parts, known, strict=True)]
+        pairs = list(zip(each_of, known, strict=True))
+        named_by = [rules.known(own.tag_rules, of) if of else ((), "") for own, of in pairs]
+        for warning in dict.fromkeys(rules.unread(own.tag_rules, of) for own, of in pairs if of):
             if warning:
                 say(f"warning: {warning}")
         try:
@@ -596,16 +633,18 @@ class RustMultiarch:
         except BaseExceptionGroup as errors:
             raise first(errors) from None
         built = []
-        for part, setup, of, (names, unnamed) in zip(parts, setups, known, named_by, strict=True):
+        for part, own, setup, of, (names, unnamed) in zip(
+            parts, each_of, setups, known, named_by, strict=True
+        ):
             manifests = {target.platform: setup.labels for target in planned.request.targets}
             terms = normalize.Terms(
                 epoch=context.time_of(settings, at),
                 index=setup.labels,
                 manifests=manifests,
-                config={"StopSignal": setup.stop_signal} if setup.stop_signal else {},
-                always_index=settings.index,
+                config=setup.config,
+                always_index=own.index,
             )
-            origin = await attest.origin(part, output, of, settings, await image.bases(part, setup))
+            origin = await attest.origin(part, output, of, own, await image.bases(part, setup))
             made = await image.assemble(part, setup, output, terms, names, origin)
             made.unnamed, made.untrusted = unnamed, settings.untrusted
             made.inputs = image.inputs(part, self.state, self.files)
@@ -615,7 +654,24 @@ class RustMultiarch:
     async def _setup(self, settings: Settings, plan: Plan, at: BuildContext | None) -> runtime.Runtime:
         """Return the settings of the final image, with the caller's files."""
         found = await runtime.setup(settings, plan, at, self.supplied)
-        return dataclasses.replace(found, files=self.files)
+        return dataclasses.replace(found, files=self.files or await self._files(settings.files_from))
+
+    async def _files(self, path: str) -> dagger.Directory | None:
+        """Return a directory of the workspace with files for the image; None for no path.
+
+        Raises:
+            InvalidArgument: the workspace has no such directory.
+        """
+        if not path or path in self.places:
+            return self.places.get(path)
+        workspace = self._workspace(await self._location()).root
+        if not await workspace.exists(path, expected_type=dagger.ExistsType.DIRECTORY_TYPE):
+            raise InvalidArgument(
+                f"the source has no directory {path}",
+                where="files",
+                fix="name a directory of the workspace, or pass one as the argument `files`",
+            )
+        return workspace.directory(path)
 
     async def _planned(self, **changes: Any) -> Plan:
         """Plan a build that is not published, without git; `changes` replace fields of the request."""

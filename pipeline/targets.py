@@ -9,6 +9,7 @@ the triple.
 
 from __future__ import annotations
 
+import difflib
 import enum
 import re
 from collections.abc import Iterable
@@ -125,16 +126,33 @@ def parse(platform: str) -> Target:
         raise MalformedPlatform(
             f"{platform!r} is not a platform",
             where="platforms",
-            fix="write it as os/arch or os/arch/variant, for example linux/arm64 or linux/arm/v7",
+            fix=_meant(text) + "write it as os/arch or os/arch/variant, such as linux/arm64 or linux/arm/v7",
         )
     target = BY_PLATFORM.get(_SAME.get(text, text))
     if target is None:
         raise UnsupportedPlatform(
             f"platform {text!r} is not supported",
             where="platforms",
-            fix="use one of " + ", ".join(BY_PLATFORM),
+            fix=_meant(text) + "use one of " + ", ".join(BY_PLATFORM),
         )
     return target
+
+
+# Names of processors that no column of the table has.
+_PROCESSORS = {"x64": "linux/amd64", "x86-64": "linux/amd64", "armv8": "linux/arm64", "armv7": "linux/arm/v7",
+               "x86": "linux/386", "i686": "linux/386", "riscv64gc": "linux/riscv64"}  # fmt: skip
+
+
+def _meant(text: str) -> str:
+    """Return a question with the platforms that an architecture, a triple or a typing error may stand for."""
+    names = dict(_PROCESSORS)
+    for row in TARGETS:
+        own = (row.platform.removeprefix("linux/"), row.gnu, row.musl, row.debian, row.tools, row.multiarch)
+        names |= dict.fromkeys((*own, row.qemu, row.gnu.split("-")[0]), row.platform)
+    plain = text.lower().removeprefix("linux/")
+    exact = names.get(plain) or names.get(plain.replace("_", "-"))
+    found = [exact] if exact else difflib.get_close_matches(text.lower(), list(BY_PLATFORM), 2, 0.85)
+    return f"did you mean {' or '.join(found)}? Otherwise " if found else ""
 
 
 def select(platforms: Iterable[str]) -> tuple[Target, ...]:

@@ -13,10 +13,13 @@ import importlib.metadata
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.errors import InvalidArgument, WouldOverwrite
+
+LINE = 70
+"""Length of a command that is written in one line."""
 
 TEMPLATES = Path(__file__).parent / "templates"
 SOURCE = "https://raw.githubusercontent.com/rust-multiarch/rust-multiarch"
@@ -33,11 +36,13 @@ class LoginExpressions:
         user: the user name.
         token: the password or token.
         packages: permission of the job's token on the system's packages.
+        steps: what the user has to set up, and where.
     """
 
     user: str
     token: str
     packages: str
+    steps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class CiSystem:
         schema: validator of the file: a schema of check-jsonschema, or a program.
         tools: shell expression of the directory that the commands are installed to and cached in.
         runners: native runner of each platform: the system's names, or placeholders to replace.
-        needs: setup that the configuration requires from the user.
+        needs: what the user sets up, and where.
         user: environment variable with the registry's user name.
         token: environment variable with the registry's password or token.
         dollar: escaped form of a `$` for the shell in the system's files.
@@ -81,9 +86,16 @@ class CiSystem:
 
 _GITHUB_LOGINS = {
     "ghcr.io": LoginExpressions("${{ github.actor }}", "${{ github.token }}", "write"),
-    "": LoginExpressions("${{ secrets.REGISTRY_USER }}", "${{ secrets.REGISTRY_TOKEN }}", "none"),
+    "": LoginExpressions(
+        "${{ secrets.REGISTRY_USER }}",
+        "${{ secrets.REGISTRY_TOKEN }}",
+        "none",
+        (
+            "set the secrets REGISTRY_USER and REGISTRY_TOKEN: Settings, Secrets and variables, Actions, or "
+            "`gh secret set REGISTRY_TOKEN`",
+        ),
+    ),
 }
-_SECRETS = "the secrets REGISTRY_USER and REGISTRY_TOKEN"
 _OWN_RUNNERS = {"linux/amd64": "linux-amd64", "linux/arm64": "linux-arm64"}
 
 # fmt: off
@@ -91,32 +103,38 @@ SYSTEMS: tuple[CiSystem, ...] = (
     CiSystem("github", ".github/workflows/image.yml", "github.yml", "github-workflows",
            "$HOME/.rust-multiarch",
            {"linux/amd64": "ubuntu-24.04", "linux/arm64": "ubuntu-24.04-arm"},
-           ("nothing for ghcr.io: the job's own token pushes there; other registries: their secrets as "
-            "REGISTRY_USER and REGISTRY_TOKEN",), hosted=True, logins=_GITHUB_LOGINS),
+           hosted=True, logins=_GITHUB_LOGINS),
     CiSystem("gitlab", ".gitlab-ci.yml", "gitlab.yml", "gitlab-ci",
            "$CI_PROJECT_DIR/.rust-multiarch",
            {"linux/amd64": "saas-linux-small-amd64", "linux/arm64": "saas-linux-small-arm64"},
-           ("a runner that may run Docker in Docker (GitLab's own do)",
-            "nothing for the project's own registry; others: their user and token in its variables"),
+           ("use a runner that may run Docker in Docker (GitLab's own do)",
+            "for another registry than the project's own: set REGISTRY_USER and REGISTRY_TOKEN in Settings, "
+            "CI/CD, Variables, and remove them from the file"),
            # A project's registry has only repositories below the project's.
            hosted=True, below="/buildcache"),
     CiSystem("circleci", ".circleci/config.yml", "circleci.yml", "circle-ci",
            "$HOME/.rust-multiarch",
            {"linux/amd64": "medium", "linux/arm64": "arm.medium"},
-           ("a context named registry with REGISTRY_USER and REGISTRY_TOKEN",), hosted=True),
+           ("add a context named registry with REGISTRY_USER and REGISTRY_TOKEN: Organization Settings, "
+            "Contexts",), hosted=True),
     CiSystem("jenkins", "Jenkinsfile", "Jenkinsfile", "jdp",
            "$HOME/.rust-multiarch", _OWN_RUNNERS,
-           ("agents with Docker, labelled docker", "a user name with password named registry"),
+           ("label the agents with Docker `docker`",
+            "add a user name with password named registry: Manage Jenkins, Credentials",
+            "make a multibranch pipeline that discovers pull requests and tags"),
            user="REGISTRY_USR", token="REGISTRY_PSW"),
     CiSystem("azure", "azure-pipelines.yml", "azure.yml", "azure-pipelines",
            "$PIPELINE_WORKSPACE/rust-multiarch", _OWN_RUNNERS,
-           ("the secret variables REGISTRY_USER and REGISTRY_TOKEN",), hosted=True),
+           ("set the secret variables REGISTRY_USER and REGISTRY_TOKEN: Edit the pipeline, Variables",),
+           hosted=True),
     CiSystem("buildkite", ".buildkite/pipeline.yml", "buildkite.yml", "buildkite",
            "$HOME/.rust-multiarch", _OWN_RUNNERS,
-           ("agents with Docker", _SECRETS), dollar="$$"),
+           ("use agents with Docker",
+            "set the secrets REGISTRY_USER and REGISTRY_TOKEN: Agents, the cluster, Secrets"), dollar="$$"),
     CiSystem("forgejo", ".forgejo/workflows/image.yml", "forgejo.yml", "github-workflows",
            "$HOME/.rust-multiarch", _OWN_RUNNERS,
-           ("a runner whose jobs get the Docker socket", _SECRETS)),
+           ("use a runner whose jobs get the Docker socket",
+            "set the secrets REGISTRY_USER and REGISTRY_TOKEN: Settings, Actions, Secrets")),
 )
 # fmt: on
 
@@ -160,6 +178,13 @@ def system(name: str) -> CiSystem:
     raise InvalidArgument(f"no CI system is named {name!r}", where="SYSTEM", fix=f"choose one of {known}")
 
 
+def steps(row: CiSystem, options: Options) -> tuple[str, ...]:
+    """Return what the user does next, in order."""
+    login = row.login(options.image)
+    last = f"commit and push {row.path}: {options.branch} and tags v* publish to {options.image}"
+    return (*row.needs, *(login.steps if login else ()), last)
+
+
 def image_of(remote: str) -> str:
     """Return the image address for a git remote's URL; "" if its registry is unknown."""
     match = _REMOTE.fullmatch(remote)
@@ -172,13 +197,16 @@ def render(row: CiSystem, options: Options) -> dict[str, str]:
     template = (TEMPLATES / row.template).read_text()
     values = {
         "image": options.image,
+        "host": options.image.split("/")[0],
         "branch": options.branch,
         "version": f"v{options.version}",
+        "reference": options.commit or f"v{options.version}",
         "tools": f"{row.tools}/v{options.version}",
     }
     values |= commands(row, options)
+    values["chosen"] = ",".join(options.platforms)
     if login := row.login(options.image):
-        values |= asdict(login)
+        values |= {"user": login.user, "token": login.token, "packages": login.packages}
     values = {name: value.replace("$", row.dollar) for name, value in values.items()}
     blocks = []
     for mode, text in _blocks(template):
@@ -209,38 +237,41 @@ def write(files: Mapping[str, str], root: Path, *, force: bool = False) -> list[
 
 def commands(row: CiSystem, options: Options) -> dict[str, str]:
     """Return the commands of a configuration, by their name in the templates."""
-    platforms = f" --platform {','.join(options.platforms)}" if options.platforms else ""
+    platforms = ("--platform " + ",".join(options.platforms),) if options.platforms else ()
     login = f'--username "${row.user}" --password {row.token}'
     one = '--tag-rules "type=sha,suffix=-$SLUG"'
 
-    def state(of: str, *flags: str) -> str:
+    def state(of: str, *flags: str) -> list[str]:
         """Return flags for compiled state in the registry if the system's machines keep none."""
         place = f'"type=registry,ref=$IMAGE{row.below}:state{of}"'
-        return "".join(f" {flag} {place}" for flag in flags if row.hosted)
+        return [f"{flag} {place}" for flag in flags if row.hosted]
 
     # Pull requests read without credentials: those from forks get no secrets.
     read, kept = ("--cache-from",), ("--cache-from", "--cache-to")
-    publish = 'rust-multiarch publish --platform "$PLATFORM" --tag "$IMAGE"'
+    build, publish = "rust-multiarch build", "rust-multiarch publish"
+    leg = '--platform "$PLATFORM"'
     return {
         "setup": _setup(row, options),
-        "build": f"rust-multiarch build{platforms}" + state("", *read),
-        "publish": f'rust-multiarch publish{platforms} --tag "$IMAGE" {login}' + state("", *kept),
-        "build_one": 'rust-multiarch build --platform "$PLATFORM"' + state("-$SLUG", *read),
-        "publish_one": f"{publish} {one} {login}" + state("-$SLUG", *kept),
+        "build": _lines(build, *platforms, *state("", *read)),
+        "publish": _lines(publish, *platforms, '--tag "$IMAGE"', login, *state("", *kept)),
+        "build_one": _lines(build, leg, *state("-$SLUG", *read)),
+        "publish_one": _lines(publish, leg, '--tag "$IMAGE"', one, login, *state("-$SLUG", *kept)),
         "merge": f'rust-multiarch merge --tag "$IMAGE" {login}',
     }
 
 
 def _setup(row: CiSystem, options: Options) -> str:
     """Return the command that installs the release; one command, which fails if a part of it does."""
-    reference = options.commit or f"v{options.version}"
-    source = f"RUST_MULTIARCH_INSTALL_FROM={REPOSITORY}@{options.commit} " if options.commit else ""
+    source = [f"commit={options.commit}", f"export RUST_MULTIARCH_INSTALL_FROM={REPOSITORY}@$commit"]
+    reference = "$commit" if options.commit else f"v{options.version}"
     steps = [
+        *(source if options.commit else []),
         'mkdir -p "$1"',
-        f'curl -fsSL -o "$1/install.sh" {SOURCE}/{reference}/install.sh',
-        f'{source}sh "$1/install.sh" "$1/v{options.version}"',
+        f'curl -fsSL -o "$1/install.sh" \\\n    {SOURCE}/{reference}/install.sh',
+        f'sh "$1/install.sh" "$1/v{options.version}"',
     ]
-    return f"sh -ec '{'; '.join(steps)}' - \"{row.tools}\""
+    lines = "\n  ".join(steps)
+    return f"sh -ec '\n  {lines}\n' - \"{row.tools}\""
 
 
 def installed_commit() -> str:
@@ -250,6 +281,12 @@ def installed_commit() -> str:
     # pip records `vcs_info` for git (PEP 610). A fork has other commits.
     known = f"git+{document.get('url', '')}" == REPOSITORY
     return str(document.get("vcs_info", {}).get("commit_id", "")) if known else ""
+
+
+def _lines(command: str, *options: str) -> str:
+    """Return a shell command with one option a line, or in one line if that is short."""
+    words = [command, *options]
+    return " ".join(words) if sum(map(len, words)) < LINE else " \\\n  ".join(words)
 
 
 def runner(row: CiSystem, platform: str) -> str:
@@ -272,10 +309,12 @@ def _blocks(template: str) -> Iterator[tuple[str, str]]:
 
 
 def _fill(block: str, values: Mapping[str, str]) -> str:
-    """Replace every `@name@` in a block; values of several lines keep the placeholder's indentation."""
+    """Replace every `@name@` in a block; further lines of a value keep the indentation of its line."""
 
-    def value(match: re.Match[str]) -> str:
-        return values[match[2]].replace("\n", "\n" + match[1])
+    def filled(line: str) -> str:
+        indentation = line[: len(line) - len(line.lstrip(" "))]
+        if any(not values[name] for name in re.findall(r"@(\w+)@", line)):
+            return ""  # an option without a value
+        return re.sub(r"@(\w+)@", lambda m: values[m[1]].replace("\n", "\n" + indentation), line)
 
-    block = re.sub(r"^( *)@(\w+)@$", lambda m: m[1] + value(m), block, flags=re.MULTILINE)
-    return re.sub(r"()@(\w+)@", value, block)
+    return "".join(map(filled, block.splitlines(keepends=True)))

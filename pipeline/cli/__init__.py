@@ -6,14 +6,17 @@ A new command is one line in `COMMANDS`, a new group of commands one in `GROUPS`
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import sys
 from collections.abc import Callable
+from typing import Annotated
 
 import typer
+from typer._click.exceptions import ClickException, NoArgsIsHelpError, NoSuchOption, UsageError
 
-from pipeline.cli import ci, doctor, engine, merge, project
-from pipeline.errors import RustMultiarchError, first
+from pipeline.cli import ci, doctor, engine, failures, help, merge, project, watching
+from pipeline.errors import RustMultiarchError
 
 INTERRUPTED = 130
 """The exit code of a program ended by Ctrl-C."""
@@ -21,9 +24,26 @@ INTERRUPTED = 130
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Multi-platform container images of Rust projects, compiled natively.",
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"rust-multiarch {importlib.metadata.version('rust-multiarch')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", help="Print the version.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    """Build multi-platform container images of Rust projects, compiled natively."""
+
 
 COMMANDS: dict[str, Callable[..., None]] = {
     **project.COMMANDS,
@@ -33,27 +53,57 @@ COMMANDS: dict[str, Callable[..., None]] = {
 """All commands, in the order of the help."""
 
 for _name, _command in COMMANDS.items():
-    app.command(_name)(_command)
+    app.command(_name, cls=help.Command)(failures.debuggable(_command))
 
 GROUPS: dict[str, typer.Typer] = {"ci": ci.app, "engine": engine.app}
 """Groups of commands, by name."""
 
 for _name, _group in GROUPS.items():
+    for _each in _group.registered_commands:
+        _each.cls = help.Command
+        _each.callback = failures.debuggable(_each.callback) if _each.callback else None
+    _group.rich_markup_mode = None
     app.add_typer(_group, name=_name)
 
 
 def main() -> None:
     """Run the command line; print an error's message and use its exit code."""
+    failures.end_on_sigterm()
+    sys.exit(failures.guard(_run, _show, watching.recent))
+
+
+def _run() -> int:
     try:
-        app(prog_name="rust-multiarch")
-    except (RustMultiarchError, BaseExceptionGroup) as error:
-        inner = first(error)
-        if not isinstance(inner, RustMultiarchError):
-            raise
-        typer.echo(inner.render(), err=True)
-        if "--json" in sys.argv:
-            typer.echo(as_json(inner))
-        sys.exit(inner.exit_code)
+        code = app(prog_name="rust-multiarch", standalone_mode=False)
+    except typer.Abort:
+        return INTERRUPTED
+    except NoArgsIsHelpError as error:
+        error.show()
+        return error.exit_code
+    except ClickException as error:
+        typer.echo(usage_error(error), err=True)
+        return error.exit_code
+    return code if isinstance(code, int) else 0
+
+
+def usage_error(error: ClickException) -> str:
+    """Return the message for a wrong command line: what is wrong, where, and what to do next."""
+    context = error.ctx if isinstance(error, UsageError) else None
+    path = context.command_path if context else "rust-multiarch"
+    what, fix = error.format_message().rstrip("."), f"see {path} --help"
+    if isinstance(error, NoSuchOption):
+        what = f"there is no option {error.option_name}"
+        possible = [flag for one in context.command.params for flag in one.opts] if context else []
+        fix = help.instead(error.option_name, possible)
+    return (
+        RustMultiarchError(what, where=path, fix=fix).message().replace("RustMultiarchError", "UsageError", 1)
+    )
+
+
+def _show(error: RustMultiarchError) -> None:
+    typer.echo(error.render(), err=True)
+    if "--json" in sys.argv:
+        typer.echo(as_json(error))
 
 
 def as_json(error: RustMultiarchError) -> str:

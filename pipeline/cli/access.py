@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from dagger import dag
 
+from pipeline.cli.variables import unset
 from pipeline.config.credentials import registry_index
 from pipeline.config.request import pairs
 from pipeline.errors import InvalidArgument
@@ -48,13 +49,15 @@ def check(
     Raises:
         InvalidArgument: an option has another form, or a variable is not set.
     """
-    named = [variable for *_, variable in registries(registry_tokens)]
-    named += [variable for _, variable in pairs("git-token", list(git_tokens or ()))]
-    named += [variable for _, variable in secrets(build_secrets)]
-    for variable in named:
-        if variable not in environ:
-            fix = "pass the name of the variable with the token, not the token"
-            raise InvalidArgument("no environment variable has this name", where=variable, fix=fix)
+    named = (
+        ("--registry-token", tuple((name, variable) for name, *_, variable in registries(registry_tokens))),
+        ("--git-token", pairs("git-token", list(git_tokens or ()))),
+        ("--build-secret", secrets(build_secrets)),
+    )
+    for option, items in named:
+        for name, variable in items:
+            if variable not in environ:
+                raise unset(variable, f"{option} {name}=…")
     if ssh and AGENT not in environ:
         raise InvalidArgument(
             "no ssh agent is running", where=AGENT, fix="start one with `eval $(ssh-agent)`"

@@ -39,7 +39,9 @@ def init(
         list[str] | None,
         typer.Option("--platform", help="Platforms to build for; by default those in Cargo.toml."),
     ] = None,
-    branch: Annotated[str, typer.Option(help="Branch whose pushes are published.")] = "main",
+    branch: Annotated[
+        str, typer.Option(help="Branch whose pushes are published; by default that of origin's HEAD.")
+    ] = "",
     matrix: Annotated[
         bool, typer.Option("--matrix", help="Use a native runner per platform, and a job that merges.")
     ] = False,
@@ -56,7 +58,7 @@ def init(
         image=_without_tag(image) if image else _image(directory),
         platforms=_platforms(platform, directory, matrix),
         version=importlib.metadata.version("rust-multiarch"),
-        branch=branch,
+        branch=branch or _branch(directory),
         matrix=matrix,
         commit=ci_config.installed_commit(),
     )
@@ -65,11 +67,24 @@ def init(
         for path in ci_config.write(files, directory, force=force):
             typer.echo(f"wrote {path}", err=True)
     if json:
-        typer.echo(json_module.dumps({"files": files, "needs": row.needs}, indent=2))
+        typer.echo(json_module.dumps({"files": files, "next": ci_config.steps(row, options)}, indent=2))
     elif stdout:
         typer.echo("".join(files.values()), nl=False)
-    for need in row.needs:
-        typer.echo(f"it needs {need}", err=True)
+    for number, step in enumerate(ci_config.steps(row, options), 1):
+        typer.echo(f"next, {number}: {step}", err=True)
+
+
+def _branch(directory: Path) -> str:
+    """Return the branch to publish: that of origin's HEAD, else the one checked out, else main."""
+    top = command.top(directory)
+    if top is None:
+        return "main"
+    for words in (["rev-parse", "--abbrev-ref", "origin/HEAD"], ["symbolic-ref", "--short", "HEAD"]):
+        done = command.run(["git", *words], top)
+        name = done.stdout.strip().removeprefix("origin/")
+        if done.returncode == 0 and name not in ("", "HEAD"):
+            return name
+    return "main"
 
 
 def _platforms(given: list[str] | None, directory: Path, matrix: bool) -> tuple[str, ...]:

@@ -44,8 +44,10 @@ def examine(
 def _configured(source: Path, platforms: list[str], package: str = "") -> tuple[list[str], CheckOutcome]:
     """Return the platforms in the settings, and the result of the settings' check."""
     try:
-        layers = anyio.run(settings.from_project, settings.OnDisk(source), package)
-        merged = settings.merge(*layers, settings.from_environment(os.environ))
+        outright = settings.from_environment(os.environ)
+        if package:
+            outright = {"package": settings.Value(package, str(source)), **outright}
+        merged = settings.merge(*anyio.run(settings.under, settings.OnDisk(source), outright), outright)
         chosen = select(platforms or merged.settings.platforms)
     except RustMultiarchError as error:
         return list(DEFAULT_PLATFORMS), CheckOutcome(State.FAIL, f"{error.what} ({error.where})", error.fix)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json as json_module
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -13,13 +14,22 @@ from pipeline.cli.options import JSON, Platforms
 from pipeline.cli.session import say
 from pipeline.errors import EngineError
 from pipeline.targets import DEFAULT_PLATFORMS, select
+from pipeline.text_table import mebibytes
 
 app = typer.Typer(no_args_is_help=True, help="The embedded Dagger engine, for machines without Docker.")
 
 
 def _as_lines(record: Any) -> str:
     fields = dataclasses.asdict(record).items()
-    return "\n".join(f"{name}: {' '.join(v) if isinstance(v, list) else v}" for name, v in fields)
+    present = ((name, value) for name, value in fields if value not in (None, "", []))
+    return "\n".join(f"{name}: {' '.join(v) if isinstance(v, list) else v}" for name, v in present)
+
+
+def _print_more(found: lifecycle.Status) -> None:
+    """Print the start of the engine as a time, and the size of its cache, which takes time to count."""
+    if found.since is not None:
+        typer.echo(f"since: {datetime.fromtimestamp(found.since).astimezone():%Y-%m-%d %H:%M:%S %Z}")
+    typer.echo(f"cache: {mebibytes(found.cache_bytes)} of layers, downloads and compiled state")
 
 
 def _as_json(document: Any) -> str:
@@ -62,7 +72,10 @@ def stop(json: JSON = False) -> None:
 def status(json: JSON = False) -> None:
     """Show the state of the engine."""
     found = lifecycle.status()
-    typer.echo(_as_json(dataclasses.asdict(found)) if json else _as_lines(found))
+    shown = found if json else dataclasses.replace(found, since=None)
+    typer.echo(_as_json(dataclasses.asdict(found)) if json else _as_lines(shown))
+    if not json:
+        _print_more(found)
     if not found.running:
         raise typer.Exit(EngineError.exit_code)
 

@@ -15,10 +15,10 @@ import typer
 
 from pipeline.cli import session
 from pipeline.cli import source as source_files
+from pipeline.cli.variables import unset
 from pipeline.config import settings
 from pipeline.config.request import check_trusted, pairs
 from pipeline.config.settings import Settings
-from pipeline.errors import InvalidArgument
 from pipeline.git import tags
 from pipeline.publishing import PublishRequest
 from pipeline.registry.address import Destination
@@ -39,11 +39,7 @@ class FromEnvironment:
             InvalidArgument: the variable is not set.
         """
         if self.name not in os.environ:
-            raise InvalidArgument(
-                "no environment variable has this name",
-                where=self.option,
-                fix="pass the name of the variable with the password, not the password",
-            )
+            raise unset(self.name, self.option)
 
     async def plaintext(self) -> str:
         """Return the variable's value.

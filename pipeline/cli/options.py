@@ -34,6 +34,7 @@ _SPELLINGS = {
     "runtime_packages": ("--runtime-package", "--runtime-packages"),
     "builder_packages": ("--builder-package", "--builder-packages"),
     "tag_rules": ("--tag-rule", "--tag-rules"),
+    "volumes": ("--volume", "--volumes"),
 }
 
 PANEL = "Project and image"
@@ -109,7 +110,6 @@ def project_parameters(without: frozenset[str] = frozenset()) -> list[inspect.Pa
             annotation = Annotated[typing.get_args(hints[field.name])[0], option]
             default = None
         parameters.append(_parameter(field.name, annotation, default))
-    files = typer.Option("--files", help=doc(RustMultiarch, "files"), rich_help_panel=PANEL)
     ignored = typer.Option(
         "--include-ignored",
         help=INCLUDE_IGNORED,
@@ -125,7 +125,6 @@ def project_parameters(without: frozenset[str] = frozenset()) -> list[inspect.Pa
     )
     return [
         *parameters,
-        _parameter("files", Annotated[Path | None, files], None),
         _parameter("include_ignored", Annotated[bool, ignored], False),
         _parameter("manifest_path", Annotated[Path | None, manifest], None),
         _parameter("whole_repository", Annotated[bool, whole], False),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json as json_module
+import shutil
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import anyio
 import typer
@@ -18,7 +20,7 @@ from pipeline.cli.caching import CacheOptions
 from pipeline.cli.options import JSON, Progress, doc, platform_names
 from pipeline.cli.publish_options import PublishOptions, Tags
 from pipeline.config.request import check_trusted
-from pipeline.config.settings import OnDisk, Settings, crates_of
+from pipeline.config.settings import OnDisk, Settings, crates_of, listed
 from pipeline.errors import InvalidArgument, NotAGitRepository
 from pipeline.git import context, tags
 from pipeline.git import facts as git
@@ -108,6 +110,7 @@ def check_build(
     """
     if file:
         raise output.dockerfile()
+    check_one_image(settings, to.tag)
     to.check()
     caching.check(settings, cache)
     kinds = {way.kind for way in _ways(push, load, outputs)}
@@ -132,6 +135,7 @@ def check_publish(
     check_trusted(settings, "image")
     if not tag:
         raise InvalidArgument("no address to push to is given", where="--tag", fix="pass --tag host/name:tag")
+    check_one_image(settings, tag)
     request = PublishRequest(tuple(tag), by_digest=by_digest)
     request.destinations("bin")
     try:
@@ -150,12 +154,69 @@ def check_publish(
         tags.needed(settings.tag_rules, at)
 
 
+def check_one_image(settings: Settings, tag: Sequence[str] | None) -> None:
+    """Check that an address with {bin} is not meant for an image of each binary.
+
+    Raises:
+        InvalidArgument: several binaries are chosen, which go into one image.
+    """
+    if len(listed(settings.bin)) > 1 and any("{bin}" in address for address in tag or ()):
+        raise InvalidArgument(
+            "several binaries go into one image, and the address has {bin}",
+            where="--tag",
+            fix="for an image of each binary, use the command `images`; for one image, write its name",
+        )
+
+
+async def images(
+    module: RustMultiarch,
+    *,
+    to: PublishOptions = NO_PUSH,
+    push: Annotated[bool, typer.Option("--push", help="Push each image to every --tag.")] = False,
+    json: JSON = False,
+) -> str:
+    """Compile once and assemble an image of each binary; with --push, push them to addresses with {bin}."""
+    request = await to.request() if push else None
+    documents: list[dict[str, Any]] = []
+    printed: list[str] = []
+    for image in await module.images():
+        document: dict[str, Any] = {"name": image.name, "variants": await image.rows()}
+        if request is not None:
+            document["published"] = json_module.loads(await _push(image, request))
+        printed.append(_reference(document["published"]) if request is not None else image.name)
+        documents.append(document)
+    return _json({"images": documents}) if json else "\n".join(printed)
+
+
+def check_images(settings: Settings, *, source: Path, to: PublishOptions, push: bool, **_: object) -> None:
+    """Check the addresses of images before an engine is started.
+
+    Raises:
+        InvalidArgument, InvalidAddress: an address has no {bin}, or see `check_publish`.
+    """
+    to.check()
+    for address in to.tag or ():
+        if "{bin}" not in address:
+            raise InvalidArgument(
+                f"all images would get the address {address}",
+                where="--tag",
+                fix="write the place of the binary's name as {bin}, for example ghcr.io/me/{bin}:1.2.3",
+            )
+    if push:
+        check_publish(dataclasses.replace(settings, bin=[]), source=source, tag=to.tag)
+
+
 def _built(document: dict[str, Any]) -> str:
     rows: Sequence[ImageRow] = document["variants"]
-    lines = [as_table(rows, document["seconds"])]
+    lines = [as_table(rows, document["seconds"], _width(sys.__stdout__))]
     lines += [_reference(document["published"])] if "published" in document else []
     lines += [document["loaded"]] if "loaded" in document else []
     return "\n".join(lines)
+
+
+def _width(stream: TextIO | None) -> int | None:
+    """Return the width of a terminal; None for files and pipes."""
+    return shutil.get_terminal_size().columns if stream is not None and stream.isatty() else None
 
 
 def _reference(receipt: dict[str, Any]) -> str:
@@ -183,7 +244,7 @@ async def publish(
     caches = caching.Caches.parse(cache, to)
     async with caches.read(module) as started:
         image = await started.assembled()
-        say(as_table(await image.rows(), watching.seconds()))
+        say(as_table(await image.rows(), watching.seconds(), _width(sys.__stderr__)))
         receipt = await _push(image, request)
         await caches.write(started)
     return receipt if json else _reference(json_module.loads(receipt))
@@ -226,7 +287,7 @@ async def plan(
 
 async def natives(module: RustMultiarch, *, json: JSON = False) -> str:
     """Show what the native dependencies need for each platform and why, without compiling."""
-    return await module.natives(json)
+    return await module.natives(json) or "nothing to install"
 
 
 CHECKSUMS = "SHA256SUMS"
@@ -266,12 +327,15 @@ async def smoke(
     command: Annotated[
         list[str] | None, typer.Option("--command", help=doc(Image.smoke, "command") + " Repeatable.")
     ] = None,
+    seconds: Annotated[
+        int, typer.Option("--seconds", help=doc(Image.smoke, "seconds"), min=0)
+    ] = smoke_run.SECONDS,
     json: JSON = False,
 ) -> str:
     """Build, then smoke-test each platform; list those skipped without an emulator."""
     image = await module.assembled()
     variants = [(variant.platform, variant.container) for variant in image.variants]
-    outcomes = await smoke_run.run(variants, command or [])
+    outcomes = await smoke_run.run(variants, command or [], seconds)
     return _json({"outcomes": outcomes}) if json else smoke_run.as_text(outcomes)
 
 
@@ -344,6 +408,7 @@ def _json(document: dict[str, Any]) -> str:
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "build": session.project_command(build, before=check_build),
+    "images": session.project_command(images, before=check_images, apart=True),
     "publish": session.project_command(publish, before=check_publishing),
     "plan": session.project_command(plan, by_platform=False, before=matrix_alone),
     "natives": session.project_command(natives, by_platform=False),

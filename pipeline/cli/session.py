@@ -55,6 +55,7 @@ def project_command(
     before: Before | None = None,
     by_platform: bool = True,
     every_package: bool = False,
+    apart: bool = False,
 ) -> Callable[..., None]:
     """Make a command that calls `run(module, …)` in an engine session and prints the result.
 
@@ -63,6 +64,7 @@ def project_command(
         without: constructor arguments that the command defines itself.
         before: called with the settings and the command's options before an engine is started.
         every_package: the command uses all packages of the workspace.
+        apart: the command makes an image of each binary, with the settings of its package.
         by_platform: show progress for each platform instead of the whole command.
     """
     own = list(inspect.signature(run, eval_str=True).parameters.values())[1:]
@@ -76,7 +78,6 @@ def project_command(
         rest = options.gather(own, rest)
         access.check(**opened)
         here = source_files.find(chosen.pop("source"), chosen.pop("manifest_path"))
-        files = _files(chosen.pop("files"))
         ignored, whole = chosen.pop("include_ignored"), chosen.pop("whole_repository")
         given_outright = settings.given(chosen, lambda name: f"option {options.flags(name)[0]}")
         outright = {
@@ -87,6 +88,9 @@ def project_command(
         }
         merged = anyio.run(settings_of, here.workspace, outright)
         targets = select(merged.settings.platforms)
+        files = _files(here.workspace, merged)
+        if apart:
+            files |= anyio.run(_members_files, here.workspace, outright)
         if before and (known := before(merged.settings, source=here.directory, **rest)):
             typer.echo(known)
             return
@@ -128,19 +132,32 @@ def project_command(
     return command
 
 
-def _files(directory: Path | None) -> Path | None:
-    """Return the directory of files for the image; None if not given.
+def _files(workspace: Path, merged: Merged) -> dict[str, Path]:
+    """Return the directory of files for the image by its setting; {} if none is set.
 
     Raises:
         InvalidArgument: the directory does not exist.
     """
-    if directory and not directory.is_dir():
+    path, origin = merged.settings.files_from, merged.origins["files_from"]
+    if not path:
+        return {}
+    directory = (workspace if MANIFEST in origin else Path()) / path
+    if not directory.is_dir():
         raise InvalidArgument(
             f"this directory does not exist: {directory}",
-            where="--files",
+            where=origin.removeprefix("option "),
             fix="pass a directory with files to add to the image's root filesystem",
         )
-    return directory.resolve() if directory else None
+    return {path: directory.resolve()}
+
+
+async def _members_files(workspace: Path, outright: Layer) -> dict[str, Path]:
+    """Return the directories of files in the tables of all members, by their settings."""
+    found: dict[str, Path] = {}
+    files = settings.OnDisk(workspace)
+    for name in await settings.packages(files):
+        found |= _files(workspace, settings.merge(*await settings.from_project(files, name), outright))
+    return found
 
 
 def _use(engine: str) -> None:
@@ -167,8 +184,7 @@ def of_fork(environ: Mapping[str, str]) -> Layer:
 
 async def settings_of(workspace: Path, outright: Layer) -> Merged:
     """Merge the settings before an engine is started, so that errors are reported at once."""
-    package = outright["package"].value if "package" in outright else ""
-    return settings.merge(*await settings.from_project(settings.OnDisk(workspace), package), outright)
+    return settings.merge(*await settings.under(settings.OnDisk(workspace), outright), outright)
 
 
 async def _over_project(
@@ -199,7 +215,7 @@ async def _module(
     upload: Upload,
     commit: Sequence[tuple[Path, str]],
     lists: Mapping[str, Path],
-    files: Path | None,
+    files: Mapping[str, Path],
     outright: Layer,
     opened: Mapping[str, Any],
     ref: str,
@@ -212,7 +228,7 @@ async def _module(
         module.commit, module.commit_place = dag.host().directory(str(path)), place
     for name, path in lists.items():
         setattr(module, name, dag.host().file(str(path)))
-    module.files = dag.host().directory(str(files)) if files else None
+    module.places = {name: dag.host().directory(str(path)) for name, path in files.items()}
     # Commands that need git have checked for it before.
     with contextlib.suppress(NotAGitRepository):
         at = await anyio.to_thread.run_sync(situation, here.directory, ref)

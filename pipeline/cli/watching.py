@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TextIO
@@ -18,7 +18,7 @@ import anyio
 import dagger
 from anyio.abc import TaskStatus
 
-from engine.config import RUNNER
+from engine.config import CLI, RUNNER
 from pipeline.cli import engine_address, engine_log
 from pipeline.errors import EngineUnreachable
 from pipeline.progress import events, model
@@ -27,7 +27,7 @@ from pipeline.progress.model import DONE, FAILED, INTERRUPTED, Board
 from pipeline.progress.view import Mode, Painter, painter
 
 REMEMBERED = 200
-"""Number of lines of the engine's log printed with an unknown error."""
+"""Number of lines of the engine's log kept for the details of an unexpected error."""
 
 GRACE_SECONDS = 20.0
 """Time limit for a session to end after Ctrl-C; usually less than a second."""
@@ -54,7 +54,6 @@ class Watcher:
 
     def __init__(self, rows: Sequence[tuple[str, str]], shown: Painter) -> None:
         self.board: Board = model.board(rows, time.monotonic())
-        self.log: deque[str] = deque(maxlen=REMEMBERED)
         self._painter = shown
         self._over = anyio.Event()
 
@@ -68,7 +67,7 @@ class Watcher:
 
     def read(self, line: str) -> None:
         """Update the board with a line of the engine's log."""
-        self.log.append(engine_log.plain(line))
+        _LOG.append(engine_log.plain(line))
         event = engine_log.parse(line)
         if event is not None:
             self.tell(event)
@@ -83,11 +82,18 @@ class Watcher:
 
 _WATCHER: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
 
+_LOG: deque[str] = deque(maxlen=REMEMBERED)
+
 
 def seconds() -> dict[str, float]:
     """Return the seconds until each platform's image was assembled."""
     watcher = _WATCHER.get()
     return model.seconds(watcher.board) if watcher else {}
+
+
+def recent() -> str:
+    """Return the last lines of the engine's log; empty before a command has started."""
+    return "\n".join(_LOG)
 
 
 class _Notes(io.TextIOBase):
@@ -194,16 +200,16 @@ def _leave() -> None:  # pragma: no cover - it ends this process
 
 
 async def watch(work: Callable[[], Awaitable[str]], rows: Sequence[tuple[str, str]], mode: Mode) -> str:
-    """What some work in an engine session returns.
+    """Return the result of some work in an engine session.
 
     Args:
         work: run in the session.
         rows: name and triple of each line of the board.
-        mode: how progress is shown.
+        mode: the display of progress.
 
     Raises:
         EngineUnreachable: there is no engine, or it stopped answering.
-        Interrupted: it was ended with Ctrl-C, and nothing of it is running any more.
+        Interrupted: the command was interrupted, and nothing of it is running any more.
     """
     shown = painter(mode, sys.stderr)
     watcher = Watcher(rows, shown)
@@ -237,7 +243,7 @@ async def watch(work: Callable[[], Awaitable[str]], rows: Sequence[tuple[str, st
 
 @contextlib.asynccontextmanager
 async def _session(watcher: Watcher, shown: Painter, mode: Mode) -> AsyncIterator[None]:
-    """An engine session; its log and what is printed meanwhile go where progress is shown."""
+    """Open an engine session; its log and what is printed meanwhile go where progress is shown."""
     if mode is Mode.RAW:
         async with _connected(sys.stderr):
             yield
@@ -250,23 +256,28 @@ async def _session(watcher: Watcher, shown: Painter, mode: Mode) -> AsyncIterato
 
 @contextlib.asynccontextmanager
 async def _connected(log: TextIO) -> AsyncIterator[None]:
-    """A session with the engine that was chosen.
+    """Open a session with the chosen engine.
 
     Raises:
-        EngineUnreachable: no engine can be reached.
+        EngineUnreachable: the session cannot be opened.
     """
     async with contextlib.AsyncExitStack() as stack:
         try:
             await stack.enter_async_context(dagger.connection(dagger.Config(log_output=log)))
         except (dagger.ProvisionError, dagger.ClientConnectionError) as error:
             raise EngineUnreachable(
-                "no session with the engine could be opened",
+                "a session with the engine cannot be opened; tried " + _tried(os.environ),
                 where=os.environ.get(RUNNER) or "the engine that Dagger starts with docker or podman",
-                fix="see that it runs and that a `dagger` of its version is on the PATH, name another with "
-                "--engine, or take our own: --engine embedded",
+                fix="see the output above and `rust-multiarch doctor`; name another engine with --engine, or "
+                "use the embedded one with --engine embedded",
                 output=str(error),
             ) from None
         yield
+
+
+def _tried(environ: Mapping[str, str]) -> str:
+    """Return what was started to reach the engine."""
+    return environ.get(CLI) or "the `dagger` that its SDK downloads"
 
 
 @contextlib.contextmanager

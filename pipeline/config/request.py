@@ -11,7 +11,7 @@ from typing import Self
 import dagger
 
 from pipeline.config.credentials import Access, BuildSecret
-from pipeline.config.settings import Settings
+from pipeline.config.settings import Settings, listed
 from pipeline.errors import InvalidArgument, Untrusted
 from pipeline.releases import DEFAULT, Release, release
 from pipeline.targets import Libc, Strategy, Target, parse, select
@@ -296,11 +296,6 @@ def builders(settings: Settings) -> list[str]:
     if settings.strategy is Strategy.EMULATED:
         return [target.platform for target in select(settings.platforms)]
     return [parse(settings.build_platform).platform] if settings.build_platform else []
-
-
-def listed(items: list[str]) -> tuple[str, ...]:
-    """Split items that may be comma-separated, like cargo's lists."""
-    return tuple(name for item in items for part in item.split(",") if (name := part.strip()))
 
 
 def pairs(option: str, items: list[str]) -> tuple[tuple[str, str], ...]:

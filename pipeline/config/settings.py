@@ -14,7 +14,7 @@ import json
 import posixpath
 import re
 import typing
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,10 +23,14 @@ import anyio
 import dagger
 
 from pipeline import cargo_toml, releases
+from pipeline.concurrent import each
 from pipeline.errors import InvalidSetting
 from pipeline.targets import DEFAULT_PLATFORMS, Libc, Strategy
 
 TABLE = "rust-multiarch"
+
+AT_ONCE = 16
+"""Number of members of a workspace that are looked at in parallel."""
 
 USER = "10001:10001"
 """The default user of the program, as a number, so that clusters can check that it is not root."""
@@ -71,6 +75,8 @@ class Settings:
     args: list[str] = field(default_factory=list)
     runtime_env: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
+    volumes: list[str] = field(default_factory=list)
+    files_from: str = ""
     health_cmd: str = ""
     health_interval: str = ""
     health_timeout: str = ""
@@ -99,6 +105,13 @@ def _given_type(hint: Any) -> Any:
 
 
 TYPES: Mapping[str, Any] = {name: _given_type(hint) for name, hint in typing.get_type_hints(Settings).items()}
+
+COMPILED = (
+    "platforms", "features", "all_features", "no_default_features", "cargo_profile", "cargo_args",
+    "build_args", "rust_version", "debian", "libc", "glibc", "target_packages", "builder_packages",
+    "strategy", "build_platform", "git_metadata",
+)  # fmt: skip
+"""The settings of the compile, which the packages of one build share; the others are those of each image."""
 
 WORDS = frozenset({"cargo_args", "args", "entrypoint"})
 """Lists of the words of a command line, any of which may be empty."""
@@ -167,10 +180,11 @@ def disclosed(name: str, value: Any) -> Any:
     return [item.partition("=")[0] for item in value] if name == "build_args" else value
 
 
-SHORT: Mapping[str, str] = {"cargo_profile": "profile", "runtime_env": "env"}
+SHORT: Mapping[str, str] = {"cargo_profile": "profile", "runtime_env": "env", "files_from": "files"}
 """Shorter names that Cargo.toml, the environment and the command line have for some fields.
 
-Dagger 1.0 has global options `--profile` and `--env`, so the module's arguments cannot have these names.
+Dagger 1.0 has global options `--profile` and `--env`, so the module's arguments cannot have these names; the
+argument `files` is a directory, and the setting is its path.
 """
 
 
@@ -295,12 +309,12 @@ def from_table(table: Mapping[str, Any], where: str) -> Layer:
     """
     known = {_key(name): field for field in NAMES for name in names(field)}
     layer: dict[str, Value] = {}
-    for each, value in table.items():
-        if each not in known:
-            raise _unknown(each, known, where)
-        _only_once(each, known, layer, where)
-        name = known[each]
-        layer[name] = Value(_typed(name, value, f"{each} in {where}"), where)
+    for own, value in table.items():
+        if own not in known:
+            raise _unknown(own, known, where)
+        _only_once(own, known, layer, where)
+        name = known[own]
+        layer[name] = Value(_typed(name, value, f"{own} in {where}"), where)
     return layer
 
 
@@ -327,8 +341,36 @@ def _malformed(value: object, kind: Any, where: str) -> InvalidSetting:
     return InvalidSetting(f"{value!r} is not {wanted}", where=where, fix=f"write {wanted}")
 
 
+_ELSEWHERE: Mapping[str, str] = {
+    "target": "platforms",
+    "targets": "platforms",
+    "binary": "bin",
+    "binaries": "bin",
+    "release": "profile",
+    "expose": "ports",
+    "volume": "volumes",
+    "workdir": "working-directory",
+    "cmd": "args",
+    "command": "args",
+    "environment": "env",
+    "base": "runtime-base",
+    "base-image": "runtime-base",
+    "from": "runtime-base",
+    "healthcheck": "health-cmd",
+    "static": "libc",
+    "packages": "runtime-packages",
+    "secrets": "with-build-secret in Dagger, or --build-secret on the command line; secrets are no settings",
+}
+"""Names that docker, cargo and others have for a setting."""
+
+
 def _unknown(name: str, known: Iterable[str], where: str) -> InvalidSetting:
-    closest = difflib.get_close_matches(name, list(known), n=1, cutoff=0)[0]
+    prefix = PREFIX if name.startswith(PREFIX) else ""
+    plain = name.removeprefix(PREFIX).lower().replace("_", "-")
+    if elsewhere := _ELSEWHERE.get(plain):
+        closest = _variable(elsewhere.replace("-", "_")) if prefix and " " not in elsewhere else elsewhere
+    else:
+        closest = difflib.get_close_matches(name, list(known), n=1, cutoff=0)[0]
     return InvalidSetting(f"there is no setting {name!r}", where=where, fix=f"did you mean {closest}?")
 
 
@@ -394,51 +436,141 @@ class InEngine:
         return sorted(await self.root.glob(pattern))
 
 
-async def from_project(files: Files, package: str = "") -> tuple[Layer, ...]:
-    """Return the layers of a project's manifests: the workspace's table, then the chosen package's.
+async def from_project(files: Files, package: str = "", bins: Sequence[str] = ()) -> tuple[Layer, ...]:
+    """Return the layers of a project's manifests: the workspace's table, then that of the package to build.
 
     Invalid TOML is ignored, since cargo reports it later with a better message.
 
     Args:
         files: the project.
-        package: the chosen package; empty means the one in the workspace's table.
+        package: the chosen package; empty means the one in the workspace's table, else see `_chosen`.
+        bins: the chosen binaries; empty means those in the workspace's table.
 
     Raises:
-        InvalidSetting: see `from_table`.
+        InvalidSetting: see `from_table`, or a virtual workspace has a package's table.
     """
     root = await _manifest(files, "Cargo.toml")
+    _check_virtual(root)
     shared = _metadata(root, "workspace", "Cargo.toml")
-    chosen = package or (shared["package"].value if "package" in shared else "")
-    if not chosen or cargo_toml.package(root) == chosen:
-        return shared, _metadata(root, "package", "Cargo.toml")
-    async for path, member in _members(files, root):
-        if cargo_toml.package(member) == chosen:
-            return shared, _metadata(member, "package", path)
-    return (shared,)
+    defaults = Settings(**{name: shared[name].value for name in ("package", "bin") if name in shared})
+    found = await _chosen(files, root, package or defaults.package, listed(bins or defaults.bin))
+    return (shared, *(_metadata(manifest, "package", path) for path, manifest in found[:1]))
+
+
+def _check_virtual(root: Mapping[str, Any]) -> None:
+    """Reject a package's table in the manifest of a workspace without a root package.
+
+    Raises:
+        InvalidSetting: the manifest has one.
+    """
+    table = f"package.metadata.{TABLE}"
+    if cargo_toml.table(root, *table.split(".")) and "workspace" in root and not cargo_toml.package(root):
+        raise InvalidSetting(
+            "this workspace has no root package, so a package's settings do not belong here",
+            where=f"Cargo.toml [{table}]",
+            fix=f"rename the table to [workspace.metadata.{TABLE}] for all members, or move it to the "
+            "Cargo.toml of a member",
+        )
+
+
+def listed(items: Iterable[str]) -> tuple[str, ...]:
+    """Split items that may be comma-separated, like cargo's lists."""
+    return tuple(name for item in items for part in item.split(",") if (name := part.strip()))
+
+
+async def under(files: Files, outright: Layer) -> tuple[Layer, ...]:
+    """Return the layers of a project's manifests for the package and binaries in a layer above them.
+
+    Raises:
+        InvalidSetting: see `from_project`.
+    """
+    package = outright["package"].value if "package" in outright else ""
+    return await from_project(files, package, outright["bin"].value if "bin" in outright else ())
 
 
 async def crates_of(files: Files, settings: Settings) -> tuple[str, ...]:
     """Return the name of the package to build, and its directory if it is not the root package.
 
-    Without a choice it is the root package, else the only member with binaries; () if several have some.
+    () if the package is unknown or several could be meant.
     """
     root = await _manifest(files, "Cargo.toml")
+    found = await _chosen(files, root, settings.package, listed(settings.bin))
+    if not found:
+        return ()
+    path, manifest = found[0]
+    return tuple(filter(None, (cargo_toml.package(manifest), posixpath.dirname(path))))
+
+
+async def packages(files: Files) -> list[str]:
+    """Return the names of a workspace's packages."""
+    root = await _manifest(files, "Cargo.toml")
+    members = [cargo_toml.package(member) async for _, member in _members(files, root)]
+    return [name for name in (cargo_toml.package(root), *members) if name]
+
+
+async def _chosen(
+    files: Files, root: dict[str, Any], package: str, bins: Sequence[str]
+) -> list[tuple[str, dict[str, Any]]]:
+    """Return path and content of the manifest of the package to build; [] if it is unknown or ambiguous.
+
+    It is the chosen package, else the package of the first chosen binary, which is the image's entrypoint,
+    else the root package, else the only member with binaries or with a default one.
+    """
     name = cargo_toml.package(root)
-    if name and settings.package in ("", name):
-        return (name,)
-    found = []
-    async for path, member in _members(files, root):
-        folder, member_name = posixpath.dirname(path), cargo_toml.package(member)
-        if settings.package == member_name or (
-            not settings.package and await _has_binary(files, folder, member)
-        ):
-            found.append((member_name, folder))
-    return found[0] if len(found) == 1 else ()
+    own = [("Cargo.toml", root)] if cargo_toml.table(root, "package") else []
+    if own and (package.partition("@")[0] == name or not (package or bins)):
+        return own
+    every = [*own, *[member async for member in _members(files, root)]]
+    if package:
+        return [one for one in every if cargo_toml.package(one[1]) == package.partition("@")[0]][:1]
+
+    if every == own:
+        return own
+
+    async def binaries_of(member: tuple[str, dict[str, Any]]) -> set[str]:
+        return await _binaries(files, *member)
+
+    binaries = await each(every, binaries_of, AT_ONCE)
+    if bins:
+        found = [one for one, names in zip(every, binaries, strict=True) if bins[0] in names]
+        return found if len(found) == 1 else []
+    defaults = await _defaults(files, root)
+    found = [
+        one
+        for one, names in zip(every, binaries, strict=True)
+        if names and (defaults is None or one[0] in defaults)
+    ]
+    running = [one for one in found if "default-run" in cargo_toml.table(one[1], "package")]
+    return next((some for some in (found, running) if len(some) == 1), [])
 
 
-async def _has_binary(files: Files, folder: str, manifest: dict[str, Any]) -> bool:
-    code = (f"{folder}/src/main.rs", f"{folder}/src/bin/*")
-    return "bin" in manifest or any([await files.glob(pattern) for pattern in code])
+async def _defaults(files: Files, root: Mapping[str, Any]) -> set[str] | None:
+    """Return the manifests of the members that cargo builds without a choice; None for all."""
+    patterns = cargo_toml.strings(cargo_toml.table(root, "workspace"), "default-members")
+    found = [await files.glob(f"{posixpath.normpath(pattern)}/Cargo.toml") for pattern in patterns]
+    return {path for paths in found for path in paths} if patterns else None
+
+
+async def _binaries(files: Files, path: str, manifest: Mapping[str, Any]) -> set[str]:
+    """Return the names of a package's binaries, as cargo finds them.
+
+    Source: the cargo book, "Cargo Targets": "Target auto-discovery".
+    """
+    tables = manifest.get("bin")
+    names = (
+        {one.get("name") for one in tables if isinstance(one, dict)} if isinstance(tables, list) else set()
+    )
+    found = {name for name in names if isinstance(name, str)}
+    if cargo_toml.table(manifest, "package").get("autobins") is False:
+        return found
+    folder = posixpath.dirname(path)
+    if await files.glob(posixpath.join(folder, "src/main.rs")):
+        found.add(cargo_toml.package(manifest))
+    for place in await files.glob(posixpath.join(folder, "src/bin/*.rs")):
+        found.add(posixpath.basename(place).removesuffix(".rs"))
+    for place in await files.glob(posixpath.join(folder, "src/bin/*/main.rs")):
+        found.add(posixpath.basename(posixpath.dirname(place)))
+    return found
 
 
 async def _members(files: Files, root: dict[str, Any]) -> AsyncIterator[tuple[str, dict[str, Any]]]:
@@ -466,6 +598,13 @@ async def _manifest(files: Files, path: str) -> dict[str, Any]:
 
 
 def _metadata(document: Mapping[str, Any], section: str, path: str) -> Layer:
-    return from_table(
-        cargo_toml.table(document, section, "metadata", TABLE), f"{path} [{section}.metadata.{TABLE}]"
+    layer = dict(
+        from_table(
+            cargo_toml.table(document, section, "metadata", TABLE), f"{path} [{section}.metadata.{TABLE}]"
+        )
     )
+    # Relative to the manifest; all layers have it relative to the workspace.
+    if files := layer.get("files_from"):
+        place = posixpath.normpath(posixpath.join(posixpath.dirname(path), files.value))
+        layer["files_from"] = Value(place, files.origin)
+    return layer

@@ -63,7 +63,8 @@ class Terms:
         epoch: seconds since 1970, UTC: the time in layers, configs and annotations.
         index: annotations of the index.
         manifests: annotations of each manifest, by platform (`linux/arm64`).
-        config: fields added to the `config` section of every image's config, for example `StopSignal`.
+        config: fields added to the `config` section of every image's config, for example `StopSignal`;
+            tables are merged with those of the base.
         always_index: make an index even for a single image, instead of a plain manifest.
         programs: the digests of programs that were checked, by platform and absolute path.
     """
@@ -71,7 +72,7 @@ class Terms:
     epoch: int = 0
     index: Mapping[str, str] = field(default_factory=dict)
     manifests: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    config: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
     always_index: bool = False
     programs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
@@ -312,7 +313,7 @@ class LayerWriter(io.RawIOBase):
 
 
 def normalized_config(
-    config: Document, diff_ids: Sequence[str], epoch: int, added: Mapping[str, str] | None = None
+    config: Document, diff_ids: Sequence[str], epoch: int, added: Mapping[str, Any] | None = None
 ) -> Document:
     """Return a config with the given time and layers, and a history without the engine's times.
 
@@ -324,7 +325,9 @@ def normalized_config(
     """
     new = copy.deepcopy(config)
     if added:
-        new["config"] = {**(new.get("config") or {}), **added}
+        before = new.get("config") or {}
+        tables = {name: {**(before.get(name) or {}), **v} for name, v in added.items() if isinstance(v, dict)}
+        new["config"] = {**before, **added, **tables}
     new["created"] = timestamp(epoch)
     new["rootfs"] = {"type": "layers", "diff_ids": list(diff_ids)}
     new["history"] = [_history(entry, epoch) for entry in config.get("history", ())]

@@ -33,16 +33,24 @@ def as_json(rows: Sequence[ImageRow]) -> str:
     return json.dumps({"variants": [asdict(row) for row in rows]}, indent=2)
 
 
-def as_table(rows: Sequence[ImageRow], seconds: Mapping[str, float] | None = None) -> str:
+def as_table(
+    rows: Sequence[ImageRow], seconds: Mapping[str, float] | None = None, width: int | None = None
+) -> str:
     """Return the rows as aligned columns, with sizes in MiB.
 
     Args:
         rows: the platforms.
         seconds: the build time of each platform, if known.
+        width: the width of the terminal; in a narrow one, each digest has a line of its own.
     """
     cells = [("PLATFORM", "TRIPLE", "BINARY", "IMAGE", *(("TIME",) if seconds else ()), "DIGEST")]
     for row in rows:
         sizes = mebibytes(row.binary_bytes), mebibytes(row.image_bytes)
         time = (f"{seconds.get(row.platform, 0.0):.1f} s",) if seconds else ()
         cells.append((row.platform, row.triple, *sizes, *time, row.digest))
-    return "\n".join(columns(cells))
+    lines = columns(cells)
+    if width is None or max(map(len, lines)) <= width:
+        return "\n".join(lines)
+    narrow = columns([line[:-1] for line in cells])
+    digests = ["", *(f"\n  {row.digest}" for row in rows)]
+    return "\n".join(line + digest for line, digest in zip(narrow, digests, strict=True))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import posixpath
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import dagger
 from dagger import dag
@@ -13,7 +15,7 @@ from pipeline.build.custom_containers import Supplied
 from pipeline.build.plan import Plan
 from pipeline.config.request import pairs
 from pipeline.config.settings import USER, Settings
-from pipeline.errors import BaseImageUnavailable
+from pipeline.errors import BaseImageUnavailable, InvalidArgument
 from pipeline.git import metadata
 from pipeline.git.context import BuildContext
 from pipeline.oci import accounts
@@ -48,6 +50,7 @@ class Runtime:
         health: the health check to set; None leaves the base's.
         no_healthcheck: remove the base's health check.
         stop_signal: the signal that stops the process; empty keeps the base's.
+        volumes: paths of volumes, added to those of the base.
         files: files to add over the base's root filesystem.
         supplied: custom containers that replace `base`, by platform.
     """
@@ -64,8 +67,15 @@ class Runtime:
     health: Health | None = None
     no_healthcheck: bool = False
     stop_signal: str = ""
+    volumes: tuple[str, ...] = ()
     files: dagger.Directory | None = None
     supplied: Supplied = field(default_factory=Supplied)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Return fields of the image's config that the engine cannot set."""
+        signal = {"StopSignal": self.stop_signal} if self.stop_signal else {}
+        return {**signal, **({"Volumes": {path: {} for path in self.volumes}} if self.volumes else {})}
 
     def base_of(self, target: Target) -> str:
         """Return the name of a platform's base."""
@@ -226,5 +236,22 @@ async def setup(settings: Settings, plan: Plan, at: BuildContext | None, supplie
         health=health(settings, has_shell=base != SCRATCH or bool(supplied.runtimes)),
         no_healthcheck=settings.no_healthcheck,
         stop_signal=stop_signal(settings.stop_signal),
+        volumes=volumes(settings.volumes),
         supplied=supplied,
     )
+
+
+def volumes(paths: Sequence[str]) -> tuple[str, ...]:
+    """Return the paths of volumes, normalized.
+
+    Raises:
+        InvalidArgument: a path is not absolute, or is the root.
+    """
+    for path in paths:
+        if not posixpath.isabs(path) or posixpath.normpath(path) == posixpath.sep:
+            raise InvalidArgument(
+                f"{path!r} is not an absolute path below /",
+                where="--volume",
+                fix="write the directory in the image, for example /var/lib/app",
+            )
+    return tuple(posixpath.normpath(path) for path in paths)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pipeline.errors import (
     BuildScriptRanTarget,
     CompileError,
+    FetchFailed,
     InvalidArgument,
     InvalidManifest,
     LinkError,
@@ -178,8 +179,10 @@ KNOWN_MESSAGES: tuple[KnownMessage, ...] = (
             "run `cargo update --package {name}` for a release that does and commit Cargo.lock, or set "
             "rust-version to a Rust of the time of that release", COMPILE),
     KnownMessage(r"(?:Could not resolve host|Couldn't resolve host|spurious network error|Connection refused"
-            r"|Operation timed out|Failed to connect to|failed to download from)",
-            CompileError, "the dependencies could not be downloaded",
+            r"|Operation timed out|Failed to connect to|failed to download from"
+            r"|[Tt]emporary failure in name resolution|failed to lookup address information"
+            r"|SSL connect error)",
+            FetchFailed, "the dependencies could not be downloaded",
             "see above which host did not answer, check the network from the engine, and run it again",
             frozenset({Phase.FETCH})),
 )
@@ -191,7 +194,7 @@ DESCRIBING = KnownMessage(
 )
 FETCHING = KnownMessage(
     "",
-    CompileError,
+    FetchFailed,
     "cargo could not fetch the dependencies",
     "correct what cargo names above, and run it again",
 )

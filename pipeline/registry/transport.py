@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
@@ -75,8 +76,7 @@ class Registry:
             return RegistryUnreachable(
                 f"the registry cannot be reached: {error}",
                 where=self.host,
-                fix="check the host and port, and that this network reaches it; from inside an engine a"
-                " registry on your machine is reached as a service (--registry tcp://127.0.0.1:5000)",
+                fix="check the host and port, and that this network reaches it" + _service(),
             )
         asked = f", and asks to wait {error.after:g} s" if error.after else ""
         return RegistryFailed(
@@ -330,3 +330,10 @@ def is_loopback_name(name: str) -> bool:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return name == "localhost"
+
+
+def _service() -> str:
+    """Return the next step for a registry of the caller's machine, if this is a module in an engine."""
+    if "DAGGER_MAIN_OBJECT" not in os.environ:
+        return ""
+    return "; pass a registry of your machine as a service, --registry tcp://127.0.0.1:5000"

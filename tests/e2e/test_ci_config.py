@@ -114,10 +114,9 @@ def lines(options: ci_config.Options, verb: str) -> list[str]:
     """Return the distinct command lines with a verb in the systems' files, as passed to the shell."""
     found: dict[str, None] = {}
     for row in ci_config.SYSTEMS:
-        for line in text_of(row.name, options).splitlines():
-            match = re.search(rf"rust-multiarch {verb} [^>\n]*", line)
-            if match:
-                found[match[0].replace("$$", "$").strip()] = None
+        text = re.sub(r" *\\\n *", " ", text_of(row.name, options))
+        for match in re.finditer(rf"rust-multiarch {verb}\b[^>\n]*", text):
+            found[match[0].replace("$$", "$").strip()] = None
     return list(found)
 
 

@@ -63,7 +63,7 @@ def test_a_secret_is_named_by_its_variable(item: str) -> None:
     with pytest.raises(InvalidArgument) as raised:
         access.check(None, None, False, {}, [item])
     assert item == "s3cret" or "s3cret" not in str(raised.value)
-    with pytest.raises(InvalidArgument, match="no environment variable"):
+    with pytest.raises(InvalidArgument, match="MISSING is not set"):
         access.check(None, None, False, {}, ["API=env:MISSING"])
     access.check(None, None, False, {"HERE": "1"}, ["API=env:HERE"])
     assert access.secrets(["API=env:HERE"]) == (("API", "HERE"),)

@@ -169,7 +169,7 @@ def test_the_module_publishes_nothing_untrusted(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(main.RustMultiarch, "merged", merged)
     monkeypatch.setattr(main.RustMultiarch, "_asked", asked)
-    image = Image(name="app", variants=[], verified="", terms="", tags=[], origin="")
+    image = Image(name="app", variants=[], tags=[])
     image.untrusted = True
     calls = (
         lambda: module.publish("localhost:1/app:1"),

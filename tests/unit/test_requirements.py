@@ -170,11 +170,11 @@ def test_the_development_group_has_what_else_is_imported() -> None:
     assert everything <= declared(DEPENDENCIES) | declared(DEVELOPMENT)
 
 
-def test_dependencies_have_the_locked_versions_and_dagger_io_has_none() -> None:
-    """An official engine reads no lock, and has its own SDK, version 0.0.0."""
+def test_dependencies_have_the_locked_versions_and_dagger_io_at_most() -> None:
+    """An official engine reads no lock, and has its own SDK, version 0.0.0; pip gets the engine's version."""
     versions = requirements.locked(LOCK)
     exact = {f"{name}=={versions[name]}" for name in declared(DEPENDENCIES) - {"dagger-io"}}
-    assert set(DEPENDENCIES) == exact | {"dagger-io"}
+    assert set(DEPENDENCIES) == exact | {f"dagger-io<={versions['dagger-io']}"}
 
 
 def test_what_the_sdk_requires_accepts_the_exact_versions() -> None:

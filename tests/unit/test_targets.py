@@ -72,3 +72,34 @@ def test_select_refuses_an_empty_list(platforms: list[str]) -> None:
 def test_select_refuses_duplicates(platforms: list[str]) -> None:
     with pytest.raises(DuplicatePlatform, match="linux/arm64"):
         select(platforms)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("arm64", "linux/arm64"),
+        ("aarch64", "linux/arm64"),
+        ("linux/aarch64", "linux/arm64"),
+        ("x86_64", "linux/amd64"),
+        ("linux/x86_64", "linux/amd64"),
+        ("X64", "linux/amd64"),
+        ("armhf", "linux/arm/v7"),
+        ("linux/armv7", "linux/arm/v7"),
+        ("i686", "linux/386"),
+        ("ppc64el", "linux/ppc64le"),
+        ("linux/ricsv64", "linux/riscv64"),
+        ("linux/s309x", "linux/s390x"),
+        *[(name, row.platform) for row in TARGETS for name in (row.gnu, row.musl, row.debian)],
+    ],
+)
+def test_another_name_of_a_platform_is_understood(text: str, meant: str) -> None:
+    with pytest.raises((MalformedPlatform, UnsupportedPlatform)) as raised:
+        parse(text)
+    assert raised.value.fix.startswith(f"did you mean {meant}? ")
+
+
+@pytest.mark.parametrize("text", ["windows/amd64", "darwin/arm64", "linux/mips64", "", "nonsense"])
+def test_a_platform_that_is_nothing_like_ours_gets_the_list_or_the_form(text: str) -> None:
+    with pytest.raises((MalformedPlatform, UnsupportedPlatform)) as raised:
+        parse(text)
+    assert "did you mean" not in raised.value.fix

@@ -22,8 +22,8 @@ def test_variables_that_are_set_are_fine() -> None:
         (["@sparse+https://cargo.example.com/=GONE"], None, False, "--registry-token"),
         ([f"{CORP}="], None, False, "--registry-token"),
         (None, ["host"], False, "--git-token"),
-        ([f"{CORP}=GONE"], None, False, "GONE"),
-        (None, ["host=GONE"], False, "GONE"),
+        ([f"{CORP}=GONE"], None, False, "--registry-token corp=…"),
+        (None, ["host=GONE"], False, "--git-token host=…"),
         (None, None, True, "SSH_AUTH_SOCK"),
     ],
 )
@@ -31,6 +31,16 @@ def test_what_names_no_secret_is_refused(registry, git, ssh: bool, where: str) -
     with pytest.raises(InvalidArgument) as raised:
         access.check(registry, git, ssh, {})
     assert raised.value.where == where
+
+
+@pytest.mark.parametrize(
+    ("value", "what"), [("GONE", "the environment variable GONE"), ("s3cret!", "the variable")]
+)
+def test_the_message_names_the_variable_and_does_not_quote_a_secret(value: str, what: str) -> None:
+    with pytest.raises(InvalidArgument) as raised:
+        access.check([f"{CORP}={value}"], None, False, {})
+    assert raised.value.what == f"{what} is not set"
+    assert "s3cret!" not in raised.value.message()
 
 
 def test_what_is_named_is_granted_by_name() -> None:

@@ -4,6 +4,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from environments import to_environment
 
@@ -42,6 +43,8 @@ VALUES = {
     "args": (["--x", "1,2"], "--x\n1,2"),
     "runtime_env": (["A=1"], "A=1"),
     "labels": (["a=b,c"], "a=b,c"),
+    "volumes": (["/var/lib/app"], "/var/lib/app"),
+    "files_from": ("deploy/files", "deploy/files"),
     "health_cmd": ('["app", "--check"]', '["app", "--check"]'),
     "health_interval": ("30s", "30s"),
     "health_timeout": ("3s", "3s"),
@@ -426,3 +429,110 @@ async def test_the_package_whose_name_git_tags_may_have(
             name.write_text(text)
     asked = dataclasses.replace(Settings(), package=package)
     assert await settings.crates_of(settings.OnDisk(tmp_path), asked) == crates
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("expose", "ports"), ("workdir", "working-directory"), ("base-image", "runtime-base"), ("cmd", "args")],
+)
+def test_a_name_of_docker_is_understood(name: str, meant: str) -> None:
+    with pytest.raises(InvalidSetting) as raised:
+        settings.from_table({name: "x"}, "here")
+    assert raised.value.fix == f"did you mean {meant}?"
+    variable = settings.PREFIX + name.upper().replace("-", "_")
+    with pytest.raises(InvalidSetting) as raised:
+        settings.from_environment({variable: "x"})
+    assert raised.value.fix == f"did you mean {settings.PREFIX}{meant.upper().replace('-', '_')}?"
+
+
+VIRTUAL = '[workspace]\nmembers = ["crates/*"]\n'
+
+
+@pytest.fixture
+def virtual(project: settings.OnDisk) -> settings.OnDisk:
+    """Write a virtual workspace with two programs of the same kind."""
+    (project.root / "Cargo.toml").write_text(VIRTUAL)
+    for name in ("server", "tools"):
+        (project.root / f"crates/{name}/src").mkdir()
+        (project.root / f"crates/{name}/src/main.rs").touch()
+    return project
+
+
+def layers_of(files: settings.Files, **given: list[str]) -> settings.Merged:
+    outright = settings.given(given, lambda name: f"option {name}")
+    return settings.merge(*anyio.run(settings.under, files, outright), outright)
+
+
+def test_the_table_of_the_member_with_the_binary(virtual: settings.OnDisk) -> None:
+    """Regression: from the root, the table of a member was ignored, and a typing error in it was silent."""
+    assert layers_of(virtual).settings.ports == []
+    assert layers_of(virtual, bin=["server"]).settings.ports == [81]
+    assert layers_of(virtual, bin=["tools,server"]).settings.ports == [82]
+    assert layers_of(virtual, bin=["unknown"]).settings.ports == []
+    (virtual.root / "crates/server/Cargo.toml").write_text(MEMBER.replace("ports", "portz"))
+    with pytest.raises(InvalidSetting, match="portz"):
+        layers_of(virtual, bin=["server"])
+
+
+@pytest.mark.parametrize("place", ["src/bin/other.rs", "src/bin/other/main.rs"])
+def test_binaries_are_found_where_cargo_finds_them(virtual: settings.OnDisk, place: str) -> None:
+    file = virtual.root / "crates/tools" / place
+    file.parent.mkdir(parents=True)
+    file.touch()
+    assert layers_of(virtual, bin=["other"]).settings.ports == [82]
+    manifest = virtual.root / "crates/tools/Cargo.toml"
+    manifest.write_text(manifest.read_text().replace("[package]\n", "[package]\nautobins = false\n"))
+    assert layers_of(virtual, bin=["other"]).settings.ports == []
+    manifest.write_text(manifest.read_text() + '[[bin]]\nname = "other"\n')
+    assert layers_of(virtual, bin=["other"]).settings.ports == [82]
+
+
+def test_the_table_of_the_only_member_with_a_binary(virtual: settings.OnDisk) -> None:
+    (virtual.root / "crates/tools/src/main.rs").unlink()
+    assert layers_of(virtual).settings.ports == [81]
+
+
+def test_the_table_of_the_only_default_member(virtual: settings.OnDisk) -> None:
+    (virtual.root / "Cargo.toml").write_text(VIRTUAL + 'default-members = ["crates/tools"]\n')
+    assert layers_of(virtual).settings.ports == [82]
+
+
+def test_the_table_of_the_only_member_with_a_default_binary(virtual: settings.OnDisk) -> None:
+    (virtual.root / "crates/server/Cargo.toml").write_text(
+        MEMBER.replace("[package]", '[package]\ndefault-run = "server"')
+    )
+    assert layers_of(virtual).settings.ports == [81]
+
+
+def test_the_binary_in_the_workspaces_table_chooses_the_member(virtual: settings.OnDisk) -> None:
+    (virtual.root / "Cargo.toml").write_text(
+        VIRTUAL + '[workspace.metadata.rust-multiarch]\nbin = ["tools"]\n'
+    )
+    assert layers_of(virtual).settings.ports == [82]
+    assert layers_of(virtual, bin=["server"]).settings.ports == [81]
+
+
+def test_a_version_after_the_packages_name(virtual: settings.OnDisk) -> None:
+    outright = {"package": settings.Value("tools@1.0.0", "option")}
+    assert settings.merge(*anyio.run(settings.under, virtual, outright)).settings.ports == [82]
+
+
+async def test_a_packages_table_in_a_virtual_workspace_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "Cargo.toml").write_text(VIRTUAL + "[package.metadata.rust-multiarch]\nports = [8080]\n")
+    with pytest.raises(InvalidSetting, match="no root package") as raised:
+        await settings.from_project(settings.OnDisk(tmp_path))
+    assert "[workspace.metadata.rust-multiarch]" in raised.value.fix
+
+
+def test_files_of_a_members_table_are_relative_to_the_member(virtual: settings.OnDisk) -> None:
+    manifest = virtual.root / "crates/tools/Cargo.toml"
+    manifest.write_text(manifest.read_text() + 'files = "../files"\n')
+    assert layers_of(virtual, bin=["tools"]).settings.files_from == "crates/files"
+
+
+async def test_the_packages_of_a_workspace(virtual: settings.OnDisk, project: settings.OnDisk) -> None:
+    assert sorted(await settings.packages(virtual)) == ["server", "tools"]
+
+
+def test_every_setting_of_the_compile_exists() -> None:
+    assert set(settings.COMPILED) <= set(NAMES)

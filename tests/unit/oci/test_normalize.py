@@ -402,3 +402,10 @@ def test_a_hard_link_is_checked_by_its_file(tmp_path: Path) -> None:
     terms = Terms(EPOCH, programs={"linux/amd64": {"/bin/app": CHECKED, "/app": CHECKED}})
     (tmp_path / "terms.json").write_text(terms.as_json())
     normalize.main(["image", str(tmp_path / "out"), str(tmp_path / "terms.json"), str(image)])
+
+
+def test_volumes_are_added_to_those_of_the_base() -> None:
+    config = {"config": {"Volumes": {"/base": {}}, "User": "1"}, "rootfs": {}}
+    new = normalize.normalized_config(config, [], EPOCH, {"Volumes": {"/var/lib/app": {}}})
+    assert new["config"] == {"Volumes": {"/base": {}, "/var/lib/app": {}}, "User": "1"}
+    assert config["config"]["Volumes"] == {"/base": {}}

@@ -17,6 +17,17 @@ def test_table() -> None:
     ]
 
 
+def test_a_digest_is_not_wrapped_in_a_narrow_terminal() -> None:
+    assert report.as_table(ROWS, width=200) == report.as_table(ROWS)
+    assert report.as_table(ROWS, width=70).splitlines() == [
+        "PLATFORM      TRIPLE                         BINARY   IMAGE",
+        "linux/amd64   x86_64-unknown-linux-gnu       6.0 MiB  28.6 MiB",
+        "  sha256:aa",
+        "linux/arm/v7  armv7-unknown-linux-gnueabihf  0.0 MiB  1.0 MiB",
+        "  sha256:bbbb",
+    ]
+
+
 def test_json() -> None:
     document = json.loads(report.as_json(ROWS))
     assert document["variants"][0] == {

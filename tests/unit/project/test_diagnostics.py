@@ -128,7 +128,7 @@ SAID: list[tuple[Phase, str, type[errors.RustMultiarchError], str, str]] = [
      errors.BuildScriptRanTarget, "a build script ran a program", "--strategy emulated"),
     (Phase.COMPILE, DEPENDENCY, errors.CompileError, "the dependency time 0.3.29 does not compile", "cargo update"),
     (Phase.FETCH, "  [6] Couldn't resolve host name (Could not resolve host: index.crates.io)",
-     errors.CompileError, "could not be downloaded", "network"),
+     errors.FetchFailed, "could not be downloaded", "network"),
 ]  # fmt: skip
 IDS = [f"{number}-{row[2].__name__}" for number, row in enumerate(SAID)]
 

@@ -1,0 +1,80 @@
+"""Test the help of commands, and the suggestions for options that do not exist."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from pipeline import cli
+from pipeline.cli import help
+
+COMMAND = typer.main.get_command(cli.app)
+PROJECT = ("build", "publish", "plan", "natives", "binary", "smoke", "test", "lint", "fmt")
+
+
+def shown(*words: str) -> str:
+    return CliRunner().invoke(cli.app, [*words], prog_name="rust-multiarch", env={"COLUMNS": "80"}).output
+
+
+@pytest.mark.parametrize("name", PROJECT)
+def test_the_short_help_fits_and_starts_with_what_people_use_first(name: str) -> None:
+    lines = shown(name, "-h").splitlines()
+    assert len(lines) <= 64
+    assert max(map(len, lines)) <= 80
+    assert any("--platform OS/ARCH" in line for line in lines[:12])
+
+
+@pytest.mark.parametrize("name", PROJECT)
+def test_the_long_help_describes_every_option_in_a_group(name: str) -> None:
+    printed = shown(name, "--help")
+    options = [
+        one for one in COMMAND.commands[name].params if one.param_type_name == "option" and not one.hidden
+    ]
+    for option in options:
+        assert any(f"  {flag}" in printed for flag in option.opts) or f", {option.opts[0]}" in printed
+    assert help.OTHER not in printed
+    assert printed.count("\n") < 190
+
+
+def test_an_option_is_described_once() -> None:
+    assert shown("build", "--help").count("--platform OS/ARCH") == 1
+
+
+def test_every_name_in_the_tables_is_an_option() -> None:
+    known = {one.name for command in COMMAND.commands.values() for one in command.params}
+    known |= {one.name for group in ("ci", "engine") for each in COMMAND.commands[group].commands.values()
+              for one in each.params}  # fmt: skip
+    named = {*help.COMMON, *help.VALUES, *(name for names in help.GROUPS.values() for name in names)}
+    assert named - {"help", "untrusted"} <= known
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert shown("--version") == f"rust-multiarch {importlib.metadata.version('rust-multiarch')}\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "wanted"),
+    [
+        ("--secret", "use --build-secret NAME=env:VARIABLE"),
+        ("--build-context", "use --files"),
+        ("--target", "use --platform"),
+        ("--release", "release is the default"),
+        ("--platfrom", "did you mean --platform"),
+        ("--xyzzy", "see --help"),
+    ],
+)
+def test_an_option_of_another_tool_or_a_typing_error_has_a_next_step(option: str, wanted: str) -> None:
+    context = COMMAND.commands["build"].make_context("build", [])
+    with pytest.raises(cli.NoSuchOption) as raised:
+        context.command.parse_args(context, [option])
+    message = cli.usage_error(raised.value)
+    assert message.startswith(f"UsageError: there is no option {option}\n")
+    assert wanted in message
+
+
+@pytest.mark.parametrize("option", help.NOT_HERE)
+def test_options_of_other_tools_are_none_of_ours(option: str) -> None:
+    assert option not in [flag for one in COMMAND.commands["build"].params for flag in one.opts]
