@@ -107,6 +107,11 @@ examples: setup ## type-check the callers in Go and TypeScript against bindings 
 docs: setup ## renew the pages that are made from the code
 	@PYTHONPATH=. $(BIN)/python docs/generate.py
 
+.PHONY: pictures
+pictures: setup ## record a real build for docs/screens.md and docs/terminal.svg
+	@PYTHONPATH=. $(BIN)/python -m docs.screens
+	@PYTHONPATH=. $(BIN)/python docs/generate.py
+
 .PHONY: schema
 schema: setup ## renew tests/data/schema.txt, the interface that other modules rely on
 	@PYTHONPATH=. $(BIN)/python tests/unit/schema.py

@@ -17,7 +17,7 @@ from typing import Any, get_args, get_origin
 import typer
 from dagger import mod
 
-from docs import plan_schema
+from docs import plan_schema, screens
 from pipeline import cli, errors
 from pipeline.errors import RustMultiarchError
 
@@ -34,6 +34,8 @@ def pages() -> dict[Path, str]:
         docs / "plan.schema.json": plan_schema.schema(),
         docs / "troubleshooting.md": troubleshooting(),
         docs / "public-reports.md": public_reports(),
+        docs / "screens.md": HEADER + screens.page(),
+        docs / "terminal.svg": screens.svg(),
     }
 
 

@@ -148,7 +148,7 @@ def _meant(text: str) -> str:
     names = dict(_PROCESSORS)
     for row in TARGETS:
         own = (row.platform.removeprefix("linux/"), row.gnu, row.musl, row.debian, row.tools, row.multiarch)
-        names |= dict.fromkeys((*own, row.qemu, row.gnu.split("-")[0]), row.platform)
+        names |= dict.fromkeys((*own, row.gnu.split("-")[0]), row.platform)
     plain = text.lower().removeprefix("linux/")
     exact = names.get(plain) or names.get(plain.replace("_", "-"))
     found = [exact] if exact else difflib.get_close_matches(text.lower(), list(BY_PLATFORM), 2, 0.85)
