@@ -16,6 +16,7 @@ from pipeline.errors import NotReady, RustMultiarchError
 from pipeline.main import RustMultiarch
 from pipeline.preview import readiness as doctor
 from pipeline.preview.readiness import Check, CheckContext, CheckOutcome, State
+from pipeline.printable import printable
 from pipeline.registry.address import named_somehow
 from pipeline.targets import DEFAULT_PLATFORMS, select
 
@@ -36,7 +37,7 @@ def examine(
     subject = CheckContext(place, platforms, named_somehow(tag or ()))
     checks = (*doctor.CHECKS, Check("settings", lambda _: outcome))
     results = anyio.run(doctor.examine, subject, checks)
-    typer.echo(doctor.as_json(results) if json else doctor.as_text(results))
+    typer.echo(doctor.as_json(results) if json else printable(doctor.as_text(results)))
     if doctor.failed(results):
         raise typer.Exit(NotReady.exit_code)
 

@@ -7,7 +7,9 @@ import io
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from pipeline.cli import app
 from pipeline.errors import PublishError
 from pipeline.printable import printable, say
 from pipeline.progress.view import Lines, Silence
@@ -70,3 +72,10 @@ def test_the_module_prints_by_one_function() -> None:
 def test_what_is_said_is_printable(capsys: pytest.CaptureFixture[str]) -> None:
     say("a\x1b]52;c;x\x07b")
     assert capsys.readouterr().err == "a\\x1b]52;c;x\\x07b\n"
+
+
+def test_the_doctor_shows_names_of_directories_as_text(tmp_path: Path) -> None:
+    project = tmp_path / "a\x1b]52;c;x\x07b"
+    project.mkdir()
+    shown = CliRunner().invoke(app, ["doctor", str(project)]).output
+    assert "\x1b]52" not in shown and "\\x1b]52;c;x\\x07b" in shown
