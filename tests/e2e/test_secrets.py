@@ -34,7 +34,7 @@ class Canaries(dict[str, str]):
 
 @pytest.fixture
 def canaries() -> Canaries:
-    names = ("REGISTRY_PASSWORD", "KEY_PASSWORD", "CORP_TOKEN", "GIT_TOKEN", "WRONG_PASSWORD")
+    names = ("REGISTRY_PASSWORD", "KEY_PASSWORD", "CORP_TOKEN", "GIT_TOKEN", "WRONG_PASSWORD", "BUILD_SECRET")
     return Canaries({name: f"canary{secrets.token_hex(8)}" for name in names})
 
 
@@ -84,6 +84,7 @@ def test_no_secret_is_anywhere(
         (project / path).write_text(text)
     archive = tmp_path / "state.tar.zst"
     opened = ["--registry-token", f"corp@{INDEX}=CORP_TOKEN", "--git-token", "git.invalid=GIT_TOKEN"]
+    opened += ["--build-secret", "BUILD_SECRET=env:BUILD_SECRET"]
     common = ["--platform", "linux/amd64", *opened]
     publish = ["publish", *common, "--tag", f"{private.address}/e2e/secret:1", "--username", "me", "--json"]
     signed = ["--sbom", "--provenance", "--symbols", "--sign-key", key, "--sign-password", "KEY_PASSWORD"]

@@ -14,7 +14,7 @@ from pipeline.cli import access
 from pipeline.config import request
 from pipeline.config.credentials import Access, BuildSecret
 from pipeline.config.settings import Settings, disclosed
-from pipeline.errors import InvalidArgument
+from pipeline.errors import InvalidArgument, RustMultiarchError
 
 
 def built(*arguments: str) -> request.BuildRequest:
@@ -85,3 +85,20 @@ def test_the_compile_has_the_secrets() -> None:
     plan: Any = SimpleNamespace(request=SimpleNamespace(build_secrets=(BuildSecret("API", value),)))
     container: Any = build.with_secrets(Container(), plan)  # type: ignore[arg-type]
     assert container.secret == {"API": value}
+
+
+@pytest.mark.parametrize(
+    ("said", "error", "text"),
+    [
+        (
+            "error: the value of the build secret API is in the compiled state\n",
+            InvalidArgument,
+            "secret API",
+        ),
+        ("tar: no space left on device\n", RustMultiarchError, "cannot be packed"),
+    ],
+)
+def test_state_that_cannot_be_packed(said: str, error: type[RustMultiarchError], text: str) -> None:
+    failed: Any = SimpleNamespace(stdout="", stderr=said, exit_code=3)
+    found = build._not_packed(failed)
+    assert type(found) is error and text in found.what and "--cache-to" in found.fix
