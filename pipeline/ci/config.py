@@ -309,7 +309,7 @@ def _blocks(template: str) -> Iterator[tuple[str, str]]:
 
 
 def _fill(block: str, values: Mapping[str, str]) -> str:
-    """Replace every `@name@` in a block; further lines of a value keep the indentation of its line."""
+    """Replace every `@name@` in a block; the other lines of a value keep the indentation of its line."""
 
     def filled(line: str) -> str:
         indentation = line[: len(line) - len(line.lstrip(" "))]

@@ -86,7 +86,7 @@ def test_every_input_reaches_the_script() -> None:
         assert SCRIPT["env"][f"INPUT_{name.upper().replace('-', '_')}"] == f"${{{{ inputs.{name} }}}}"
 
 
-def test_the_page_names_every_input_of_build_push_action_and_of_ours() -> None:
+def test_the_page_names_every_input_of_build_push_action_and_of_this_project() -> None:
     text = (ROOT / "docs/ci.md").read_text()
     section = text[text.index("## The GitHub action") :]
     named = set(re.findall(r"`([a-z-]+)`", section))

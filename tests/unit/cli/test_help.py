@@ -76,5 +76,5 @@ def test_an_option_of_another_tool_or_a_typing_error_has_a_next_step(option: str
 
 
 @pytest.mark.parametrize("option", help.NOT_HERE)
-def test_options_of_other_tools_are_none_of_ours(option: str) -> None:
+def test_options_of_other_tools_are_none_of_this_project(option: str) -> None:
     assert option not in [flag for one in COMMAND.commands["build"].params for flag in one.opts]
