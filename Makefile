@@ -98,6 +98,10 @@ targets: setup ## build and start a program for every row of the target table, w
 programs: setup ## build and start programs of other people (CRATES="dufs or bat"), record what came of it
 	@$(BIN)/python -m pytest tests/e2e/test_programs.py --programs -k '$(CRATES)'; $(BIN)/python tests/e2e/programs.py
 
+.PHONY: newcomer
+newcomer: setup ## do what four kinds of new user would, and print the time of each
+	@$(BIN)/python -m pytest tests/newcomer -s
+
 .PHONY: examples
 examples: setup ## type-check the callers in Go and TypeScript against bindings made for this module
 	@$(BIN)/python -m pytest tests/callers

@@ -133,7 +133,7 @@ def _check_musl(targets: Sequence[Target], glibc: str) -> None:
             where="glibc",
             fix="leave the glibc version out, or build with libc gnu",
         )
-    without = [target.platform for target in targets if not ROWS[target.platform].std]
+    without = [target.platform for target in targets if not row_of(target).std]
     if without:
         raise UnsupportedLibc(
             f"Rust distributes no standard library of {', '.join(without)} for musl",
@@ -150,7 +150,7 @@ def _check_floor(targets: Sequence[Target], glibc: str, newest: tuple[int, int])
         )
     version = (int(match[1]), int(match[2]))
     for target in targets:
-        oldest = ROWS[target.platform].glibc
+        oldest = row_of(target).glibc
         if not oldest <= version <= newest:
             raise UnsupportedLibc(
                 f"{target.platform} cannot be built for glibc {glibc}",
@@ -163,9 +163,24 @@ def _dotted(version: tuple[int, int]) -> str:
     return ".".join(map(str, version))
 
 
+def row_of(target: Target) -> ZigTarget:
+    """Return zig's row of a platform.
+
+    Raises:
+        UnsupportedLibc: the table has no row for it.
+    """
+    if target.platform not in ROWS:
+        raise UnsupportedLibc(
+            f"zig has no row for {target.platform}, so neither musl nor a glibc version can be chosen",
+            where="libc",
+            fix=f"add {target.platform} to ROWS in pipeline/toolchain/zig.py, or build with libc gnu",
+        )
+    return ROWS[target.platform]
+
+
 def name(target: Target, libc: Libc, glibc: str = "") -> str:
     """Return zig's name of a target: `aarch64-linux-musl`, `arm-linux-gnueabihf.2.17`."""
-    row = ROWS[target.platform]
+    row = row_of(target)
     return f"{row.arch}-linux-{libc.value}{row.suffix}" + (f".{glibc}" if glibc else "")
 
 
@@ -200,7 +215,7 @@ def compilers(target: Target, libc: Libc, glibc: str = "") -> Compilers:
 def _command(command: str, target: Target, libc: Libc, glibc: str) -> list[str]:
     # By default zig omits debug information and the build id, traps on undefined behaviour, and compiles
     # for musl without position independence (rustc's default).
-    cpu = ROWS[target.platform].cpu
+    cpu = row_of(target).cpu
     arguments = ["-g", "-fPIC", "-fno-sanitize=all", "-Wl,--build-id=sha1"]
     arguments += [f"-mcpu={cpu}"] if cpu else []
     arguments += ["-target", name(target, libc, glibc)]
@@ -208,7 +223,7 @@ def _command(command: str, target: Target, libc: Libc, glibc: str) -> list[str]:
 
 
 def _headers(target: Target, libc: Libc, glibc: str) -> list[str]:
-    row = ROWS[target.platform]
+    row = row_of(target)
     own = {
         Libc.MUSL: (f"{row.musl}-linux-musl", "generic-musl"),
         Libc.GNU: (f"{row.kernel}-linux-gnu", "generic-glibc"),
@@ -272,7 +287,7 @@ def not_static(targets: Sequence[Target]) -> list[str]:
     A `rustflags` setting could do the same, but cargo reads such flags from only one place, so it would
     replace the project's flags or be replaced by them.
     """
-    return [target.musl for target in targets if not ROWS[target.platform].static]
+    return [target.musl for target in targets if not row_of(target).static]
 
 
 def lines(words: Iterable[str]) -> str:
