@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, LABEL, VALUE = 760, 250, 110
+WIDTH, LABEL, VALUE = 800, 300, 110
 BAR, GAP, TITLE = 18, 12, 34
-COLOURS = ("#1f6f8b", "#c8553d", "#e09f3e", "#7a9e7e", "#6c5b7b", "#999999")
+COLOURS = (
+    "#0969da", "#a0a7af", "#c9a26d", "#8fb08c", "#a792b8", "#c58a80", "#7fb0b5", "#b8b26a", "#8d99c4",
+    "#c7a0b4", "#9aa58a", "#b09a86",
+)  # fmt: skip
+"""One colour for each kind; the first, for this project, is the only strong one."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,8 @@ def svg(title: str, groups: Sequence[Group]) -> str:
         f"<svg xmlns='http://www.w3.org/2000/svg' width='{WIDTH}' height='{height}' "
         f"viewBox='0 0 {WIDTH} {height}' font-family='sans-serif' font-size='13' role='img'>"
     )
-    background = f"<rect width='{WIDTH}' height='{height}' fill='#ffffff'/>"
+    background = "<style>text{fill:#1f2328}path{stroke:#1f2328}@media(prefers-color-scheme:dark){"
+    background += "text{fill:#f0f6fc}path{stroke:#f0f6fc}}</style>"
     heading = _text(10, 22, title, "font-size='16' font-weight='bold'")
     return "\n".join([head, f"<title>{escape(title)}</title>", background, heading, *parts, "</svg>", ""])
 
@@ -73,7 +78,7 @@ def _bar(bar: Bar, y: int, scale: float) -> list[str]:
         low, high = LABEL + bar.low * scale, LABEL + bar.high * scale
         drawn.append(
             f"<path d='M{low:.1f} {middle}H{high:.1f}M{low:.1f} {middle - 4}v8M{high:.1f} {middle - 4}v8' "
-            "stroke='#222222' fill='none'/>"
+            "fill='none'/>"
         )
     drawn.append(_text(LABEL + max(length, bar.high * scale) + 6, y + 14, bar.text))
     return drawn
@@ -81,4 +86,4 @@ def _bar(bar: Bar, y: int, scale: float) -> list[str]:
 
 def _text(x: float, y: float, text: str, more: str = "") -> str:
     space = " " if more else ""
-    return f"<text x='{x:.1f}' y='{y}' fill='#222222'{space}{more}>{escape(text)}</text>"
+    return f"<text x='{x:.1f}' y='{y}'{space}{more}>{escape(text)}</text>"

@@ -185,7 +185,7 @@ def drawn(result: Result) -> str:
         spreads = [(peer, walls(result, case, peer)) for peer in result.peers(case)]
         found = [_chart_bar(peer, spread) for peer, spread in spreads if spread]
         groups.append(chart.Group(title(case), tuple(found)))
-    return chart.svg(f"Seconds, lower is better (plan {result.plan})", groups)
+    return chart.svg("Seconds, lower is better; each group of bars has its own scale", groups)
 
 
 def _chart_bar(peer: str, spread: Spread) -> chart.Bar:

@@ -98,13 +98,18 @@ def test_docs_have_a_section_and_a_chart_per_plan(tmp_path: Path) -> None:
 
 def test_chart_bars_are_proportional() -> None:
     image = ElementTree.fromstring(render.drawn(RUN))
-    widths = [float(bar.attrib["width"]) for bar in image.iter(f"{SVG}rect")][1:]
+    widths = [float(bar.attrib["width"]) for bar in image.iter(f"{SVG}rect")]
     # The failed peer has no bar; twice the time is twice the length.
     assert len(widths) == 3
     assert widths[2] / widths[1] == pytest.approx(300 / 130, rel=0.01)
     texts = [text.text for text in image.iter(f"{SVG}text")]
     assert {"105.0 s", "130.0 s", "> 300.0 s", "rust-multiarch"} <= set(texts)
     assert len(list(image.iter(f"{SVG}path"))) == 1
+
+
+def test_each_peer_has_a_colour_of_its_own() -> None:
+    assert len(set(chart.COLOURS)) == len(chart.COLOURS) >= len(render.TITLES)
+    assert next(iter(render.TITLES)) == "ours", "the first colour is the strong one"
 
 
 def test_charts_escape_text_and_may_be_empty() -> None:
