@@ -279,6 +279,10 @@ class FetchFailed(RustMultiarchError):
     exit_code = 38
 
 
+class ReadsUnknown(NotUploaded):
+    """A part of the repository was uploaded, and the engine does not record which files a build reads."""
+
+
 class VerificationError(RustMultiarchError):
     """A binary does not match its platform or the runtime image."""
 

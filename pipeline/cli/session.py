@@ -26,7 +26,7 @@ from pipeline.cli.source import Here, Upload
 from pipeline.config import request, settings
 from pipeline.config.settings import Layer, Merged, Value
 from pipeline.config.workspace import MANIFEST
-from pipeline.errors import InvalidArgument, NotAGitRepository
+from pipeline.errors import InvalidArgument, NotAGitRepository, ReadsUnknown
 from pipeline.git import absent, ci
 from pipeline.git import facts as git
 from pipeline.git.context import BuildContext
@@ -94,36 +94,46 @@ def project_command(
         if before and (known := before(merged.settings, source=here.directory, **rest)):
             typer.echo(known)
             return
-        upload = source_files.upload(
-            here,
-            merged.settings,
-            include_ignored=ignored,
-            whole_repository=whole,
-            every_package=every_package,
-        )
-        for warning in upload.warnings:
-            say(f"warning: {warning}")
-        if address:
-            _use(address)
-        commit: list[tuple[Path, str]] = []
-        lists: dict[str, Path] = {}
-        module = functools.partial(
-            _module, here, upload, commit, lists, files, outright, opened, merged.settings.ref
-        )
-        work = functools.partial(_over_project, run, module, rest)
-        rows = [(target.platform, target.triple(merged.settings.libc)) for target in targets]
-        shown = rows if by_platform else [(run.__name__, "")]
-        # Platforms of the command's own option need emulators too.
-        own_platforms = select(rest["platforms"]) if rest.get("platforms") else ()
-        needed = dict.fromkeys(target.platform for target in (*targets, *own_platforms))
-        with tempfile.TemporaryDirectory() as made:
-            if merged.settings.git_metadata:
-                commit.append(source_files.commit(here, upload, Path(made)))
-            for name, listed in _lists(upload):
-                lists[name] = Path(made) / name
-                lists[name].write_bytes(listed)
-            builders, debian = request.builders(merged.settings), [merged.settings.debian]
-            answer(list(needed), work, shown, progress, builders, debian)
+
+        def attempt(everything: bool) -> None:
+            upload = source_files.upload(
+                here,
+                merged.settings,
+                include_ignored=ignored,
+                whole_repository=everything,
+                every_package=every_package,
+            )
+            for warning in upload.warnings:
+                say(f"warning: {warning}")
+            if address:
+                _use(address)
+            commit: list[tuple[Path, str]] = []
+            lists: dict[str, Path] = {}
+            module = functools.partial(
+                _module, here, upload, commit, lists, files, outright, opened, merged.settings.ref
+            )
+            work = functools.partial(_over_project, run, module, rest)
+            rows = [(target.platform, target.triple(merged.settings.libc)) for target in targets]
+            shown = rows if by_platform else [(run.__name__, "")]
+            # Platforms of the command's own option need emulators too.
+            own_platforms = select(rest["platforms"]) if rest.get("platforms") else ()
+            needed = dict.fromkeys(target.platform for target in (*targets, *own_platforms))
+            with tempfile.TemporaryDirectory() as made:
+                if merged.settings.git_metadata:
+                    commit.append(source_files.commit(here, upload, Path(made)))
+                for name, listed in _lists(upload):
+                    lists[name] = Path(made) / name
+                    lists[name].write_bytes(listed)
+                builders, debian = request.builders(merged.settings), [merged.settings.debian]
+                answer(list(needed), work, shown, progress, builders, debian)
+
+        try:
+            attempt(whole)
+        except ReadsUnknown as error:
+            if whole:
+                raise
+            say(f"warning: {error.what}: now the whole repository is uploaded")
+            attempt(True)
 
     command.__doc__ = run.__doc__
     command.__signature__ = inspect.Signature(

@@ -17,6 +17,7 @@ from pipeline.errors import (
     LockOutOfDate,
     MissingCredentials,
     NotUploaded,
+    ReadsUnknown,
     RustMultiarchError,
     RustTooOld,
     UnknownFeature,
@@ -77,7 +78,7 @@ OWN_MESSAGES: tuple[KnownMessage, ...] = (
             "upload, or without a new time stamp, and then the engine keeps its copy",
             "run `touch` on the named files, and repeat the command", COMPILE),
     KnownMessage(r"^error: the file system of the engine does not record access times",
-            NotUploaded, "only a part of the repository was uploaded, and this engine cannot see if more "
+            ReadsUnknown, "only a part of the repository was uploaded, and this engine cannot see if more "
             "is read", "pass --whole-repository", COMPILE),
 )
 """Messages of `pipeline/build/state.sh`."""

@@ -105,6 +105,17 @@ SAMPLES: Mapping[str, Sample] = {
             **library("lib", "lib"),
         }
     ),
+    "a package of another workspace": Sample(
+        {
+            **app(LIB % "../other/lib", "lib::said()"),
+            "other/Cargo.toml": '[workspace]\nmembers = ["lib", "more"]\n[workspace.package]\nedition = "2021"\n'
+            '[workspace.dependencies]\nmore = { path = "more" }\n',
+            "other/lib/Cargo.toml": '[package]\nname = "lib"\nedition.workspace = true\n'
+            "[dependencies]\nmore.workspace = true\n",
+            "other/lib/src/lib.rs": "pub use more::said;\n",
+            **library("other/more", "more"),
+        }
+    ),
     "members by patterns, and one excluded": Sample(
         {
             "Cargo.toml": '[workspace]\nmembers = ["a*", "libs/*/lib"]\nexclude = ["abc"]\nresolver = "2"\n',

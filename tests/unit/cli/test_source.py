@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from repositories import git, repository
+from typer.testing import CliRunner
 
-from pipeline import errors
-from pipeline.cli import packages, source
+from pipeline import cli, errors
+from pipeline.cli import packages, session, source
 from pipeline.cli.source import Upload
 from pipeline.config.settings import Settings
 from pipeline.git import absent
@@ -488,3 +489,25 @@ def test_the_uploaded_files_are_compared_with_those_in_the_engine(repo: Path) ->
     assert "services/api/a.tmp" in upload(repo / "services/api", include_ignored=True).others
     listed = absent.digests(found.root, found.sent, found.others)
     assert b"\3tracked\3Cargo.toml\0" in listed and b"\3other\3services/api/new/file.txt\0" in listed
+
+
+@pytest.mark.parametrize(("words", "attempts"), [([], [False, True]), (["--whole-repository"], [True])])
+def test_an_engine_that_does_not_see_reads_gets_the_whole_repository(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], attempts: list[bool]
+) -> None:
+    """Some hosts mount their disks without access times (`noatime`)."""
+    found: list[bool] = []
+    upload = source.upload
+
+    def record(*given: Any, **options: Any) -> Upload:
+        found.append(options["whole_repository"])
+        return upload(*given, **options)
+
+    def refuse(*_: object) -> None:
+        raise errors.ReadsUnknown("this engine cannot see")
+
+    monkeypatch.setattr(source, "upload", record)
+    monkeypatch.setattr(session, "answer", refuse)
+    done = CliRunner().invoke(cli.app, ["natives", *words, str(repo / "services/api")])
+    assert isinstance(done.exception, errors.ReadsUnknown) and found == attempts
+    assert ("now the whole repository is uploaded" in done.output) is (not words)

@@ -65,7 +65,7 @@ SAID: list[tuple[Phase, str, type[errors.RustMultiarchError], str, str]] = [
     (Phase.COMPILE, "error: files in the engine differ from those on disk: src/main.rs",
      errors.NotUploaded, "on disk: src/main.rs; they changed", "touch"),
     (Phase.COMPILE, "error: the file system of the engine does not record access times, and files were not uploaded",
-     errors.NotUploaded, "cannot see if more is read", "--whole-repository"),
+     errors.ReadsUnknown, "cannot see if more is read", "--whole-repository"),
     (Phase.FETCH, "error: the lock file /s/Cargo.lock needs to be updated but --locked was passed to prevent this",
      errors.LockOutOfDate, "does not match the manifests", "commit Cargo.lock"),
     (Phase.FETCH, "error: cannot update the lock file /s/Cargo.lock because --locked was passed",
