@@ -108,7 +108,7 @@ SAMPLES: Mapping[str, Sample] = {
     "a package of another workspace": Sample(
         {
             **app(LIB % "../other/lib", "lib::said()"),
-            "other/Cargo.toml": '[workspace]\nmembers = ["lib", "more"]\n[workspace.package]\nedition = "2021"\n'
+            "other/Cargo.toml": '[workspace]\nmembers = ["*"]\n[workspace.package]\nedition = "2021"\n'
             '[workspace.dependencies]\nmore = { path = "more" }\n',
             "other/lib/Cargo.toml": '[package]\nname = "lib"\nedition.workspace = true\n'
             "[dependencies]\nmore.workspace = true\n",
