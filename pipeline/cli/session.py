@@ -20,7 +20,7 @@ from dagger import dag
 
 from engine import choice
 from engine.config import RUNNER
-from pipeline.cli import access, engine_address, options, watching
+from pipeline.cli import access, engine_address, fresh, options, watching
 from pipeline.cli import source as source_files
 from pipeline.cli.source import Here, Upload
 from pipeline.config import request, settings
@@ -109,8 +109,9 @@ def project_command(
                 _use(address)
             commit: list[tuple[Path, str]] = []
             lists: dict[str, Path] = {}
+            added: dict[str, Path] = {}
             module = functools.partial(
-                _module, here, upload, commit, lists, files, outright, opened, merged.settings.ref
+                _module, here, upload, commit, lists, added, outright, opened, merged.settings.ref
             )
             work = functools.partial(_over_project, run, module, rest)
             rows = [(target.platform, target.triple(merged.settings.libc)) for target in targets]
@@ -118,7 +119,8 @@ def project_command(
             # Platforms of the command's own option need emulators too.
             own_platforms = select(rest["platforms"]) if rest.get("platforms") else ()
             needed = dict.fromkeys(target.platform for target in (*targets, *own_platforms))
-            with tempfile.TemporaryDirectory() as made:
+            with tempfile.TemporaryDirectory() as made, contextlib.ExitStack() as stack:
+                added.update((name, stack.enter_context(fresh.copied(path))) for name, path in files.items())
                 if merged.settings.git_metadata:
                     commit.append(source_files.commit(here, upload, Path(made)))
                 for name, listed in _lists(upload):
