@@ -290,7 +290,8 @@ def test_a_command_that_is_killed_leaves_nothing_running(engine, tmp_path: Path)
     """With `kill -9` it cannot clean up, so its session and the engine have to notice."""
     if engine.kind != "embedded":
         pytest.skip("this engine's processes are not seen from here")
-    slow = write(tmp_path, "killed")
+    (tmp_path / "project").mkdir()
+    slow = write(tmp_path / "project", "killed")
     (slow / "build.rs").write_text(SLOW)
     command = [PROGRAM, "build", "--platform", "linux/amd64", "--output", "made.tar"]
     with (tmp_path / "log").open("w") as log:
