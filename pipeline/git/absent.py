@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Iterable
 from pathlib import Path
+
+SETTLED = 60
+"""Seconds after which an untracked file counts as completely written."""
 
 
 def listed(top: Path, paths: Iterable[str]) -> bytes:
@@ -39,14 +43,16 @@ def digests(top: Path, tracked: Iterable[str], others: Iterable[str] = ()) -> by
     """Return the digests of files: for each the SHA-256, the kind, the path and a zero byte.
 
     Byte 3 is between them. The kind is `tracked` for a file that the source must have, otherwise `other`.
-    Links and unreadable files are left out.
+    Links and unreadable files are left out, and so are other files that were just written: they may still
+    grow, like the log of this command, and have a new time stamp, so the engine uploads them.
 
     Args:
         top: the root of the source.
         tracked: files relative to it that git tracks.
         others: other files and directories relative to it.
     """
-    kinds = {file: b"other" for path in others for file in _below(top / path)}
+    before = time.time() - SETTLED
+    kinds = {file: b"other" for path in others for file in _below(top / path) if _modified(file) < before}
     kinds |= {file: b"tracked" for path in tracked for file in _below(top / path)}
     rows = [(_digest(file), kinds[file], os.fsencode(file.relative_to(top))) for file in sorted(kinds)]
     return b"".join(b"%b\3%b\3%b\0" % (digest.encode(), kind, path) for digest, kind, path in rows if digest)
@@ -60,6 +66,13 @@ def _below(path: Path) -> Iterable[Path]:
     elif path.is_dir():
         for entry in path.iterdir():
             yield from _below(entry)
+
+
+def _modified(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return 0
 
 
 def _digest(file: Path) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -487,8 +488,26 @@ def test_the_uploaded_files_are_compared_with_those_in_the_engine(repo: Path) ->
     assert {"Cargo.toml", "shared/src/main.rs"} <= set(found.sent) and "docs/film.mp4" not in found.sent
     assert set(found.others) == {".gitignore", "services/api/new/"}
     assert "services/api/a.tmp" in upload(repo / "services/api", include_ignored=True).others
+    written_before(found.root / "services/api/new/file.txt", seconds=absent.SETTLED + 10)
     listed = absent.digests(found.root, found.sent, found.others)
     assert b"\3tracked\3Cargo.toml\0" in listed and b"\3other\3services/api/new/file.txt\0" in listed
+
+
+def test_a_log_that_still_grows_is_not_compared(repo: Path) -> None:
+    """With `rust-multiarch build > log` in the project, the log grows during the upload."""
+    write(repo / "services/api/log")
+    write(repo / "services/api/src/main.rs")
+    found = upload(repo / "services/api")
+    listed = absent.digests(found.root, found.sent, found.others)
+    assert b"services/api/log\0" not in listed and b"services/api/src/main.rs\0" in listed
+    written_before(repo / "services/api/log", seconds=absent.SETTLED + 10)
+    assert b"services/api/log\0" in absent.digests(found.root, found.sent, found.others)
+
+
+def written_before(file: Path, seconds: int) -> None:
+    """Set a file's time stamp to some seconds ago."""
+    ago = time.time() - seconds
+    os.utime(file, (ago, ago))
 
 
 @pytest.mark.parametrize(("words", "attempts"), [([], [False, True]), (["--whole-repository"], [True])])
