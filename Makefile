@@ -54,7 +54,8 @@ cargo: setup ## compiled state, by this machine's cargo without an engine; SEEDS
 .PHONY: coverage
 coverage: setup ## the same, with the share of the package that they cover
 	@rm -rf .coverage/unit*
-	@COVERAGE_FILE=.coverage/unit $(BIN)/coverage run -m pytest tests/unit tests/hostile --durations=10
+	@COVERAGE_FILE=.coverage/unit $(BIN)/coverage run -m pytest tests/unit tests/hostile \
+		--numprocesses auto --dist worksteal --durations=10
 	@COVERAGE_FILE=.coverage/unit $(BIN)/coverage combine --quiet
 	@COVERAGE_FILE=.coverage/unit $(BIN)/coverage report
 
