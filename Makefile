@@ -36,8 +36,6 @@ build: setup ## build, publish and try sample_app for PLATFORMS
 ##@ Test
 .PHONY: test
 test: setup coverage cargo quick ## what shows each function, parameter and error once: minutes
-	@mkdir -p .coverage && cd .coverage && ../$(BIN)/coverage combine --quiet --keep --data-file=all unit e2e
-	@echo "covered by all of them together: $$($(BIN)/coverage report --data-file=.coverage/all --format=total --fail-under=0) %"
 
 .PHONY: test-all
 test-all: setup ## every test but the suites below that keep a record of their own: hours; writes tests/data/test-all.json
@@ -61,9 +59,15 @@ coverage: setup ## the same, with the share of the package that they cover
 
 .PHONY: quick
 quick: setup ## the tests on a real engine and a real registry, without what tests/e2e/quick.py leaves for later
+	@$(BIN)/python -m pytest tests/e2e --quick --durations=25
+
+.PHONY: covered
+covered: coverage ## the share that unit tests and quick end-to-end tests cover together; commands start four times slower
 	@rm -rf .coverage/e2e*
-	@COVERAGE_FILE=.coverage/e2e $(BIN)/coverage run -m pytest tests/e2e --quick --durations=25
+	@COVERAGE_FILE=.coverage/e2e $(BIN)/coverage run -m pytest tests/e2e --quick
 	@COVERAGE_FILE=.coverage/e2e $(BIN)/coverage combine --quiet
+	@cd .coverage && ../$(BIN)/coverage combine --quiet --keep --data-file=all unit e2e
+	@echo "covered by both together: $$($(BIN)/coverage report --data-file=.coverage/all --format=total --fail-under=0) %"
 
 .PHONY: e2e
 e2e: setup ## all tests on a real engine and a real registry, without the suites below
