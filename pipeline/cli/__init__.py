@@ -18,9 +18,6 @@ from typer._click.exceptions import ClickException, NoArgsIsHelpError, NoSuchOpt
 from pipeline.cli import ci, doctor, engine, failures, help, merge, project, watching
 from pipeline.errors import RustMultiarchError
 
-INTERRUPTED = 130
-"""The exit code of a program ended by Ctrl-C."""
-
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -76,7 +73,7 @@ def _run() -> int:
     try:
         code = app(prog_name="rust-multiarch", standalone_mode=False)
     except typer.Abort:
-        return INTERRUPTED
+        return watching.EXIT_CODE
     except NoArgsIsHelpError as error:
         error.show()
         return error.exit_code

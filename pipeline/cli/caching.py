@@ -15,11 +15,11 @@ from dagger import dag
 from pipeline import host_files
 from pipeline.cli import output
 from pipeline.cli.publish_options import PublishOptions
-from pipeline.cli.session import say
 from pipeline.config.request import check_trusted
 from pipeline.config.settings import Settings
 from pipeline.errors import InvalidArgument, PublishError
 from pipeline.main import RustMultiarch
+from pipeline.printable import say
 from pipeline.registry import archive
 from pipeline.registry.address import Address, destinations, named_somehow, parse_address, parse_source
 from pipeline.registry.publish import Logins, connected

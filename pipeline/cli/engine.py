@@ -11,8 +11,8 @@ import typer
 
 from engine import choice, lifecycle
 from pipeline.cli.options import JSON, Platforms
-from pipeline.cli.session import say
 from pipeline.errors import EngineError
+from pipeline.printable import say
 from pipeline.targets import DEFAULT_PLATFORMS, select
 from pipeline.text_table import mebibytes
 

@@ -18,6 +18,7 @@ import dagger
 import httpx
 import typer
 
+from pipeline.cli import watching
 from pipeline.errors import (
     EngineUnreachable,
     FileInaccessible,
@@ -179,7 +180,7 @@ def guard(run: Callable[[], int], shown: Callable[[RustMultiarchError], None], l
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+        return watching.EXIT_CODE
     except Exception as error:
         if any(isinstance(leaf, BrokenPipeError) for leaf in _leaves(error)):
             _silence()

@@ -20,6 +20,7 @@ from pipeline.config import settings
 from pipeline.config.request import check_trusted, pairs
 from pipeline.config.settings import Settings
 from pipeline.git import tags
+from pipeline.printable import say
 from pipeline.publishing import PublishRequest
 from pipeline.registry.address import Destination
 from pipeline.registry.publish import join
@@ -130,5 +131,5 @@ def named_by_git(asked: Settings, directory: Path, environ: Mapping[str, str]) -
     crates = anyio.run(settings.crates_of, settings.OnDisk(directory), asked)
     at = session.situation(directory, asked.ref, environ, crates)
     if at and (warning := tags.unread(asked.tag_rules, at)):
-        session.say(f"warning: {warning}")
+        say(f"warning: {warning}")
     return tags.needed(asked.tag_rules, at) if at else ()

@@ -149,7 +149,7 @@ def check_publish(
     context.check_release(settings, at)
     if at is not None:
         for warning in git.differences(at.facts):
-            session.say(f"warning: {warning}")
+            say(f"warning: {warning}")
     if request.lacks_tags and at is not None:
         tags.needed(settings.tag_rules, at)
 

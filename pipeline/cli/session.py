@@ -10,6 +10,7 @@ import os
 import posixpath
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from pipeline.git import absent, ci
 from pipeline.git import facts as git
 from pipeline.git.context import BuildContext
 from pipeline.main import RustMultiarch
-from pipeline.printable import printable
+from pipeline.printable import printable, say
 from pipeline.progress.view import Mode
 from pipeline.targets import select
 
@@ -42,11 +43,6 @@ Run = Callable[..., Awaitable[str]]
 
 Before = Callable[..., str | None]
 """A function that runs before an engine is started: it checks options, or returns the output."""
-
-
-def say(line: str) -> None:
-    """Print a line of progress to stderr; stdout is for the output."""
-    typer.echo(printable(line), err=True)
 
 
 def project_command(
@@ -95,6 +91,15 @@ def project_command(
             typer.echo(known)
             return
 
+        if address:
+            _use(address)
+        rows = [(target.platform, target.triple(merged.settings.libc)) for target in targets]
+        shown = rows if by_platform else [(run.__name__, "")]
+        # Platforms of the command's own option need emulators too.
+        own_platforms = select(rest["platforms"]) if rest.get("platforms") else ()
+        needed = list(dict.fromkeys(target.platform for target in (*targets, *own_platforms)))
+        builders, debian = request.builders(merged.settings), [merged.settings.debian]
+
         def attempt(everything: bool) -> None:
             upload = source_files.upload(
                 here,
@@ -105,29 +110,10 @@ def project_command(
             )
             for warning in upload.warnings:
                 say(f"warning: {warning}")
-            if address:
-                _use(address)
-            commit: list[tuple[Path, str]] = []
-            lists: dict[str, Path] = {}
-            added: dict[str, Path] = {}
-            module = functools.partial(
-                _module, here, upload, commit, lists, added, outright, opened, merged.settings.ref
-            )
-            work = functools.partial(_over_project, run, module, rest)
-            rows = [(target.platform, target.triple(merged.settings.libc)) for target in targets]
-            shown = rows if by_platform else [(run.__name__, "")]
-            # Platforms of the command's own option need emulators too.
-            own_platforms = select(rest["platforms"]) if rest.get("platforms") else ()
-            needed = dict.fromkeys(target.platform for target in (*targets, *own_platforms))
-            with tempfile.TemporaryDirectory() as made, contextlib.ExitStack() as stack:
-                added.update((name, stack.enter_context(fresh.copied(path))) for name, path in files.items())
-                if merged.settings.git_metadata:
-                    commit.append(source_files.commit(here, upload, Path(made)))
-                for name, listed in _lists(upload):
-                    lists[name] = Path(made) / name
-                    lists[name].write_bytes(listed)
-                builders, debian = request.builders(merged.settings), [merged.settings.debian]
-                answer(list(needed), work, shown, progress, builders, debian)
+            with _made(here, upload, files, merged.settings.git_metadata) as made:
+                module = functools.partial(_module, here, upload, made, outright, opened, merged.settings.ref)
+                work = functools.partial(_over_project, run, module, rest)
+                answer(needed, work, shown, progress, builders, debian)
 
         try:
             attempt(whole)
@@ -222,25 +208,52 @@ def directory(upload: Upload) -> dagger.Directory:
     )
 
 
+@dataclass(frozen=True)
+class _Made:
+    """Files that are made for one upload.
+
+    Attributes:
+        lists: the module's lists of files, by field.
+        files: the directories of files for images, by setting.
+        commit: the git directory for build scripts, and the path of its checkout; None without one.
+    """
+
+    lists: Mapping[str, Path]
+    files: Mapping[str, Path]
+    commit: tuple[Path, str] | None
+
+
+@contextlib.contextmanager
+def _made(here: Here, upload: Upload, files: Mapping[str, Path], git_metadata: bool) -> Iterator[_Made]:
+    """Make the files for an upload; they are removed at the end.
+
+    Raises:
+        NotAGitRepository: see `source.commit`.
+    """
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        copies = {name: stack.enter_context(fresh.copied(path)) for name, path in files.items()}
+        commit = source_files.commit(here, upload, folder) if git_metadata else None
+        lists = {}
+        for name, listed in _lists(upload):
+            lists[name] = folder / name
+            lists[name].write_bytes(listed)
+        yield _Made(lists, copies, commit)
+
+
 async def _module(
-    here: Here,
-    upload: Upload,
-    commit: Sequence[tuple[Path, str]],
-    lists: Mapping[str, Path],
-    files: Mapping[str, Path],
-    outright: Layer,
-    opened: Mapping[str, Any],
-    ref: str,
+    here: Here, upload: Upload, made: _Made, outright: Layer, opened: Mapping[str, Any], ref: str
 ) -> RustMultiarch:
     """Create the module with the options, inside its engine session."""
     module = RustMultiarch(source=directory(upload), **{name: each.value for name, each in outright.items()})
     module.origins = {name: each.origin for name, each in outright.items()}
     module.manifest_path = posixpath.join(upload.directory, MANIFEST)
-    for path, place in commit:
-        module.commit, module.commit_place = dag.host().directory(str(path)), place
-    for name, path in lists.items():
+    if made.commit is not None:
+        path, module.commit_place = made.commit
+        module.commit = dag.host().directory(str(path))
+    for name, path in made.lists.items():
         setattr(module, name, dag.host().file(str(path)))
-    module.places = {name: dag.host().directory(str(path)) for name, path in files.items()}
+    module.places = {name: dag.host().directory(str(path)) for name, path in made.files.items()}
     # Commands that need git have checked for it before.
     with contextlib.suppress(NotAGitRepository):
         at = await anyio.to_thread.run_sync(situation, here.directory, ref)

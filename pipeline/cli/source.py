@@ -197,19 +197,20 @@ def _size(root: Path, paths: Iterable[str]) -> int:
 
 def _missing(found: Listing, include: tuple[str, ...]) -> tuple[str, ...]:
     """Return tracked files that are not uploaded."""
-    folders, chosen = _folders(include), frozenset(include)
-    return tuple(
-        path
-        for path in found.tracked
-        if (include and path not in chosen and not path.startswith(folders)) or _NEVER.fullmatch(path)
-    )
+    sent = set(_included_files(found, include))
+    return tuple(path for path in found.tracked if path not in sent or _NEVER.fullmatch(path))
+
+
+def _included_files(found: Listing, include: tuple[str, ...]) -> list[str]:
+    """Return the tracked files in the included paths; () includes all."""
+    chosen, folders = frozenset(include), _folders(include)
+    return [path for path in found.tracked if not include or path in chosen or path.startswith(folders)]
 
 
 def _others(found: Listing, include: tuple[str, ...], include_ignored: bool) -> Iterable[str]:
     """Yield the uploaded paths that git does not track."""
     for path in (*found.untracked, *(found.ignored if include_ignored else ())):
-        inside = not include or any(_overlap(path, each) for each in include)
-        if inside and not _OUTPUT.fullmatch(path.rstrip("/")):
+        if _touches(path, include) and not _OUTPUT.fullmatch(path.rstrip("/")):
             yield path
 
 
@@ -218,8 +219,7 @@ def _added(
 ) -> Iterable[str]:
     """Yield the uploaded paths that no clean checkout has; see `Upload.added`."""
     for path in found.ignored if include_ignored else ():
-        inside = not include or any(_overlap(path, each) for each in include)
-        if inside and _uploaded(root, path.rstrip("/")):
+        if _touches(path, include) and _uploaded(root, path.rstrip("/")):
             yield path
     if here.top is not None and root != here.top:
         for path in include or ("",):
@@ -234,6 +234,11 @@ def _uploaded(root: Path, path: str) -> bool:
     if not (root / path).is_dir() or (root / path).is_symlink():
         return True
     return any(_uploaded(root, f"{path}/{entry.name}") for entry in (root / path).iterdir())
+
+
+def _touches(path: str, include: tuple[str, ...]) -> bool:
+    """Return True if a path is in an included path, or has one in it; () includes all."""
+    return not include or any(_overlap(path, each) for each in include)
 
 
 def _overlap(path: str, other: str) -> bool:
@@ -491,8 +496,7 @@ def _warnings(
         yield f"there is no git repository, so .gitignore is applied; not uploaded: {listed(left)}"
     if kept := [path for path in found.tracked if _NEVER.fullmatch(path)]:
         yield f"git tracks private files, which are not uploaded: {listed(kept)}"
-    chosen, folders = frozenset(include), _folders(include)
-    sent = [path for path in found.tracked if not include or path in chosen or path.startswith(folders)]
+    sent = _included_files(found, include)
     sparse, large = {*found.sparse}, {*found.large}
     if lacking := [path for path in sent if path in sparse and not os.path.lexists(root / path)]:
         yield f"packages lack files that the sparse checkout leaves out: {listed(lacking)}; " + (

@@ -30,11 +30,6 @@ DOCKER_HUB_API = "registry-1.docker.io"
 PROBE_SECONDS = 5.0
 
 
-def to_stderr(line: str) -> None:
-    """Print a line of progress."""
-    say(line)
-
-
 @dataclass
 class Registries:
     """The registries of a push, with at most one login each."""
@@ -83,7 +78,7 @@ async def registries(
     via: Mapping[str, str] | None = None,
     retry: Retry | None = None,
     certificates: Path | None = None,
-    say: Say = to_stderr,
+    say: Say = say,
 ) -> AsyncIterator[Registries]:
     """Yield the registry connections, and close them after the block.
 

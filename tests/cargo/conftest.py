@@ -1,6 +1,9 @@
 """Define the number of random edits in the tests of compiled state."""
 
+from pathlib import Path
+
 import pytest
+from cargo_driver import Volume
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -16,3 +19,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def steps(request: pytest.FixtureRequest) -> int:
     return int(request.config.getoption("--steps"))
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Volume:
+    return Volume(tmp_path)

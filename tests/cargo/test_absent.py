@@ -40,11 +40,6 @@ LISTED = f"""{{
 
 
 @pytest.fixture
-def volume(tmp_path: Path) -> Volume:
-    return Volume(tmp_path)
-
-
-@pytest.fixture
 def part(tmp_path: Path) -> Path:
     return tmp_path / "part"
 

@@ -45,11 +45,6 @@ def write(folder: Path, files: Mapping[str, str]) -> Path:
 
 
 @pytest.fixture
-def volume(tmp_path: Path) -> Volume:
-    return Volume(tmp_path)
-
-
-@pytest.fixture
 def source(tmp_path: Path) -> Path:
     return tmp_path / "source"
 

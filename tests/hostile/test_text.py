@@ -54,7 +54,7 @@ def test_lines_of_progress_are_shown_and_do_nothing(painter: type[Lines] | type[
 
 
 def test_what_a_registry_says_is_shown_and_does_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    dial.to_stderr(CLIPBOARD)
+    dial.say(CLIPBOARD)
     assert capsys.readouterr().err == printable(CLIPBOARD) + "\n"
 
 

@@ -29,24 +29,27 @@ def test_no_registry_has_such_a_name(name: str) -> None:
         credentials.registry_variable(name)
 
 
+def filled(folder: Path, tokens: list[tuple[str, str]], url: str) -> set[str]:
+    """Return what git itself fills in for a URL, with tokens of hosts and users."""
+    config = folder / "gitconfig"
+    config.write_text(credentials.gitconfig(tokens))
+    values = {"GIT_TOKEN_0": "s3cret", "GIT_TOKEN_1": "t0ken", "GIT_TERMINAL_PROMPT": "0"}
+    done = subprocess.run(
+        ["git", "credential", "fill"],
+        input=f"url={url}\n\n",
+        env={"GIT_CONFIG_GLOBAL": str(config), "PATH": "/usr/bin:/bin", **values},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return set(done.stdout.splitlines())
+
+
 def test_git_itself_reads_user_and_password_of_each_host(tmp_path: Path) -> None:
-    config = tmp_path / "gitconfig"
-    config.write_text(credentials.gitconfig([("one.example:8443", "me"), ("two.example", "you")]))
     for host, answer in [("one.example:8443", ("me", "s3cret")), ("two.example", ("you", "t0ken"))]:
-        done = subprocess.run(
-            ["git", "credential", "fill"],
-            input=f"protocol=https\nhost={host}\n\n",
-            env={
-                "GIT_CONFIG_GLOBAL": str(config),
-                "GIT_TOKEN_0": "s3cret",
-                "GIT_TOKEN_1": "t0ken",
-                "PATH": "/usr/bin:/bin",
-            },
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert {f"username={answer[0]}", f"password={answer[1]}"} <= set(done.stdout.splitlines())
+        found = filled(tmp_path, [("one.example:8443", "me"), ("two.example", "you")], f"https://{host}")
+        assert {f"username={answer[0]}", f"password={answer[1]}"} <= found
 
 
 @pytest.mark.parametrize(
@@ -63,23 +66,7 @@ def test_git_itself_reads_user_and_password_of_each_host(tmp_path: Path) -> None
     ],
 )
 def test_a_token_is_for_its_host_and_https(tmp_path: Path, host: str, asked: str, answered: bool) -> None:
-    config = tmp_path / "gitconfig"
-    config.write_text(credentials.gitconfig([(host, "me")]))
-    done = subprocess.run(
-        ["git", "credential", "fill"],
-        input=f"url={asked}\n\n",
-        env={
-            "GIT_CONFIG_GLOBAL": str(config),
-            "GIT_TOKEN_0": "s3cret",
-            "GIT_TERMINAL_PROMPT": "0",
-            "PATH": "/usr/bin:/bin",
-        },
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ("password=s3cret" in done.stdout.splitlines()) == answered
+    assert ("password=s3cret" in filled(tmp_path, [(host, "me")], asked)) == answered
 
 
 def test_a_project_chooses_no_program_of_git() -> None:
