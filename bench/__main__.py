@@ -34,6 +34,7 @@ from bench.subjects import Copy
 from engine import config, lifecycle, registry
 from engine.locks import exclusive
 from engine.log import to_stderr
+from engine.record import BaseImages
 from pipeline.errors import RustMultiarchError
 
 DOCKERFILES = {EASY: ("easy", "easy"), HARDER: ("harder", "harder-workspace"), MOUNTS: ("harder-mounts",) * 2}
@@ -55,7 +56,7 @@ def run(options: argparse.Namespace) -> None:
     platforms = list(dict.fromkeys(platform for row in rows for platform in row.case.platforms))
     with ExitStack() as stack:
         stack.enter_context(exclusive(place.root / "lock", to_stderr, "waiting for another run to end"))
-        lifecycle.start(platforms, to_stderr, paths=place.engine, registry_port=REGISTRY_PORT)
+        lifecycle.start(BaseImages(platforms), to_stderr, paths=place.engine, registry_port=REGISTRY_PORT)
         stack.callback(lifecycle.stop, to_stderr, paths=place.engine)
         stack.callback(toolbox.close)
         if not config.hub_reachable():

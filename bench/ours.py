@@ -88,7 +88,9 @@ async def emptied(plan: plan.Plan) -> None:
 
 async def export(request: Mapping[str, Any], phases: Phases) -> None:
     """Write the builder's file tree to the archive `output` and its environment to `env`."""
-    builder = toolchain.builder(toolchain.native(releases.RUST), select(request["platforms"]))
+    builder = toolchain.builder(
+        toolchain.native(releases.RUST, releases.DEFAULT), select(request["platforms"])
+    )
     # As one file: the engine exports directories file by file, which takes many minutes.
     pack = ["tar", "--one-file-system", "--exclude=./tree.tar", "-C", "/", "-cf", "/tree.tar", "."]
     await builder.with_exec(pack).file("/tree.tar").export(request["output"])

@@ -19,6 +19,7 @@ from engine.log import Log, to_stderr
 from engine.making import Maker, check_programs
 from engine.paths import Paths, default_root
 from engine.recipes import BASES, PYTHON, Base, Job, debian, host, rust
+from engine.record import BaseImages
 from pipeline.errors import BaseImageUnavailable
 from pipeline.releases import DEFAULT, Release, release, with_port
 from pipeline.targets import TARGETS, Target, parse
@@ -28,12 +29,10 @@ WORKERS = 2
 
 
 def ensure(
-    platforms: Iterable[str],
+    images: BaseImages,
     *,
     storage: Path,
     cache: Path | None = None,
-    builders: Iterable[str] = (),
-    releases: Iterable[str] = (),
     log: Log = to_stderr,
 ) -> list[str]:
     """Make the stand-ins and store them: builder and Python for this machine, Debian for all platforms.
@@ -41,11 +40,9 @@ def ensure(
     Stand-ins already made from the same recipe are reused. After an interruption, call it again.
 
     Args:
-        platforms: platforms that need a runtime image, besides this machine's own.
+        images: the images that builds need; this machine's own are always made.
         storage: the storage of the stand-ins' registry.
         cache: the project's cache directory.
-        builders: platforms besides this machine's own that the compiler will run on, under QEMU.
-        releases: Debian releases of builder and runtime images, besides the default.
         log: called with each line of progress.
 
     Returns:
@@ -57,8 +54,8 @@ def ensure(
     """
     store = Paths(cache or default_root()).bases
     store.mkdir(parents=True, exist_ok=True)
-    named = dict.fromkeys([DEFAULT, *map(release, releases)])
-    jobs = jobs_for(list(map(parse, platforms)), list(map(parse, builders)), host(), store, named)
+    named = dict.fromkeys([DEFAULT, *map(release, images.releases)])
+    jobs = jobs_for(map(parse, images.platforms), [*map(parse, images.builders)], host(), store, named)
     with exclusive(store / "lock"):
         missing = [job for job in jobs if not job.made]
         if missing:
@@ -169,7 +166,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=default_root(), help="the cache directory")
     options = parser.parse_args()
     storage = registry.stand_ins_storage(options.cache)
-    ensure(options.platform, storage=storage, cache=options.cache, log=to_stderr)
+    ensure(BaseImages(options.platform), storage=storage, cache=options.cache, log=to_stderr)
 
 
 if __name__ == "__main__":

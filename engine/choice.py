@@ -14,6 +14,7 @@ from engine import build, config, lifecycle
 from engine.config import CLI, RUNNER
 from engine.log import Log, to_stderr
 from engine.paths import Paths
+from engine.record import NONE, BaseImages
 from pipeline.errors import EngineBuildFailed
 
 CONTAINER_TOOLS = ("docker", "podman")
@@ -47,10 +48,8 @@ def address(name: str) -> str:
 
 def choose(
     log: Log = to_stderr,
-    platforms: Sequence[str] = (),
+    images: BaseImages = NONE,
     environ: Mapping[str, str] | None = None,
-    builders: Sequence[str] = (),
-    releases: Sequence[str] = (),
 ) -> Choice:
     """Return the engine to use: the runner host if set, else working Docker or Podman, else the embedded one.
 
@@ -58,19 +57,17 @@ def choose(
 
     Args:
         log: called with the choice and its reason.
-        platforms: platforms to build for; the embedded engine prepares their base images.
+        images: the base images that the embedded engine prepares.
         environ: the environment variables; the process's own by default.
-        builders: platforms besides this machine's own that the compiler will run on.
-        releases: Debian releases of base images, besides the default.
     """
     environ = os.environ if environ is None else environ
     host = environ.get(RUNNER, "")
     if host == address(EMBEDDED):
-        return _embedded(f"{RUNNER} names it", platforms, builders, releases, log)
+        return _embedded(f"{RUNNER} names it", images, log)
     choice = _named(host, environ) if host else _container_tool(environ)
     if choice is None:
         why = f"{RUNNER} is not set, and neither docker nor podman works"
-        return _embedded(why, platforms, builders, releases, log)
+        return _embedded(why, images, log)
     log(f"engine: {choice.kind} ({choice.why})")
     return choice
 
@@ -79,16 +76,12 @@ def _named(host: str, environ: Mapping[str, str]) -> Choice:
     return Choice("named", f"{RUNNER} is {host}", {RUNNER: host, **_command_line(environ)})
 
 
-def _embedded(
-    why: str, platforms: Sequence[str], builders: Sequence[str], releases: Sequence[str], log: Log
-) -> Choice:
+def _embedded(why: str, images: BaseImages, log: Log) -> Choice:
     """Return the embedded engine; start it unless it is running with all base images needed."""
     log(f"engine: embedded ({why})")
     status = lifecycle.status()
-    wanted = ((platforms, status.platforms), (builders, status.builders), (releases, status.releases))
-    ready = all(set(named) <= set(made) for named, made in wanted)
-    if not status.running or not ready:
-        lifecycle.start(platforms, log, builders=builders, releases=releases)
+    if not status.running or not status.images.includes(images):
+        lifecycle.start(images, log)
     return Choice("embedded", why, lifecycle.env())
 
 

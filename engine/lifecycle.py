@@ -13,17 +13,17 @@ import os
 import shlex
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from engine import bases, binfmt, build, config, network, prerequisites, registry, supervisor
 from engine.locks import exclusive
 from engine.log import Log, to_stderr
 from engine.paths import Paths
-from engine.record import Record
+from engine.record import NONE, BaseImages, Record
 from pipeline.errors import EngineError
 from pipeline.releases import DEFAULT, release
 
@@ -43,6 +43,11 @@ class Status:
     builders: list[str] = field(default_factory=list)
     releases: list[str] = field(default_factory=list)
     state: Path = Path()
+
+    @property
+    def images(self) -> BaseImages:
+        """Return the base images that were made."""
+        return BaseImages(self.platforms, self.builders, self.releases)
 
     @property
     def cache_bytes(self) -> int:
@@ -72,18 +77,13 @@ def _of_another_user(path: Path) -> EngineError:
 
 
 def start(
-    platforms: Sequence[str],
+    images: BaseImages,
     log: Log = to_stderr,
     *,
     paths: Paths | None = None,
     registry_port: int = registry.PORT,
-    builders: Sequence[str] = (),
-    releases: Sequence[str] = (),
 ) -> Status:
-    """Start the engine for these platforms, or adapt the running one.
-
-    `builders` are the platforms besides this machine's own that the compiler will run on, under QEMU;
-    `releases` are the Debian releases of base images, besides the default.
+    """Start the engine with these base images, or adapt the running one.
 
     Raises:
         PrerequisitesMissing: a prerequisite is missing and cannot be installed automatically.
@@ -102,13 +102,13 @@ def start(
     prerequisites.install(log, stand_ins=mirror)
     with _locked(paths, log):
         old = Record.read(paths.record)
-        wanted = _plan(paths, old, platforms, builders, releases, registry_port, mirror=mirror)
+        wanted = _plan(paths, old, images, registry_port, mirror=mirror)
         if old and old.registry_port != registry_port:
             registry.stop(old.registry_port, cache=paths.root)
         if not supervisor.running(paths):
             # Before any change to this machine, since stop undoes what is recorded.
             wanted.write(paths.record)
-        binfmt.register([*platforms, *builders], paths.instance, log)
+        binfmt.register([*images.platforms, *images.builders], paths.instance, log)
         _make(paths, wanted, log)
         if _must_launch(paths, old, wanted, log):
             _remove_leftovers(paths, old)
@@ -122,14 +122,13 @@ def start(
 def _plan(
     paths: Paths,
     old: Record | None,
-    platforms: Sequence[str],
-    builders: Sequence[str],
-    releases: Sequence[str],
+    images: BaseImages,
     port: int,
     *,
     mirror: bool,
 ) -> Record:
-    named = [release(name).name for name in releases]
+    named = [DEFAULT.name, *(release(name).name for name in images.releases)]
+    wanted = replace(images, releases=named).union(old.images if old else NONE)
     return Record(
         build=str(paths.builds / build.build_key()),
         # A running engine keeps its network; a new one gets a free one.
@@ -139,9 +138,9 @@ def _plan(
         mirror=mirror,
         # After a killed engine, forwarding is still on; its record has the original value.
         forwarding_before=old.forwarding_before if old else network.forwarding(),
-        platforms=sorted({*platforms, *(old.platforms if old else [])}),
-        builders=sorted({*builders, *(old.builders if old else [])}),
-        releases=sorted({DEFAULT.name, *named, *(old.releases if old else [])}),
+        platforms=list(wanted.platforms),
+        builders=list(wanted.builders),
+        releases=list(wanted.releases),
     )
 
 
@@ -158,11 +157,9 @@ def _make(paths: Paths, wanted: Record, log: Log) -> None:
 def _stand_ins(paths: Paths, wanted: Record, log: Log) -> Path:
     registry.ensure(wanted.registry_port, cache=paths.root)
     bases.ensure(
-        wanted.platforms,
+        wanted.images,
         storage=registry.stand_ins_storage(paths.root),
         cache=paths.root,
-        builders=wanted.builders,
-        releases=wanted.releases,
         log=log,
     )
     registry.ensure_stand_ins(cache=paths.root)

@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from engine import build, choice, registry
+from engine.record import BaseImages
 from pipeline.errors import EngineError, RustMultiarchError
 
 ROOT = Path(__file__).parents[1]
@@ -140,7 +141,7 @@ def main() -> None:
     begun = time.monotonic()
     platforms = sys.argv[1]
     names = platforms.split(",")
-    chosen = choice.choose(platforms=names)
+    chosen = choice.choose(images=BaseImages(names))
     os.environ.update(chosen.environment)
     core = [dagger(os.environ), "core"]
     revision = commit()

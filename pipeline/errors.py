@@ -121,6 +121,12 @@ class WouldOverwrite(RustMultiarchError):
     exit_code = 8
 
 
+class UsageError(RustMultiarchError):
+    """The command line has an unknown option or command, or lacks a value."""
+
+    exit_code = 2
+
+
 class InvalidArgument(RustMultiarchError):
     """An option's value is invalid."""
 

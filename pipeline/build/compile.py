@@ -62,10 +62,10 @@ def builder(plan: Plan, source: dagger.Directory | None = None) -> dagger.Contai
     if request.build_platform and request.builder is None:
         native = toolchain.native(
             plan.rust,
+            request.debian,
             request.build_platform,
             plan.pinned.components,
             plan.pinned.targets,
-            request.debian,
         )
     container = toolchain.builder(
         native,
@@ -113,7 +113,7 @@ async def ready(container: dagger.Container, plan: Plan) -> None:
         ) from error
     except dagger.QueryError as error:
         raise toolchain.unavailable(
-            plan.rust, str(error), plan.request.build_platform, plan.request.debian
+            plan.rust, str(error), plan.request.debian, plan.request.build_platform
         ) from error
 
 

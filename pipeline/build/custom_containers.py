@@ -134,7 +134,7 @@ async def adopt(
         raise UnusableContainer(
             "the supplied builder has no shell",
             where=BUILDER,
-            fix="start from an image such as " + toolchain.rust_image(releases.RUST),
+            fix="start from an image such as " + toolchain.rust_image(releases.RUST, releases.DEFAULT),
             output=error.stderr,
         ) from error
     accept(found, rust)

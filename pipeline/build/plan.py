@@ -233,13 +233,13 @@ async def _newer(request: BuildRequest, compiler: _Compiler, needed: _Needed) ->
 
 async def _installed(rust: str, pinned: Toolchain, release: Release) -> dagger.Container:
     """Return the official image of a Rust version, with the toolchain file's components and targets."""
-    image = toolchain.native(rust, "", pinned.components, pinned.targets, release)
+    image = toolchain.native(rust, release, "", pinned.components, pinned.targets)
     try:
         return await image.sync()
     except dagger.ExecError as error:
         raise _not_installed(rust, pinned, release, printed(error)) from error
     except dagger.QueryError as error:
-        raise toolchain.unavailable(rust, str(error), release=release) from error
+        raise toolchain.unavailable(rust, str(error), release) from error
 
 
 def _not_installed(rust: str, pinned: Toolchain, release: Release, output: str) -> CompileError:

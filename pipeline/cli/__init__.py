@@ -13,10 +13,11 @@ from collections.abc import Callable
 from typing import Annotated
 
 import typer
-from typer._click.exceptions import ClickException, NoArgsIsHelpError, NoSuchOption, UsageError
+from typer._click import exceptions as click
+from typer._click.exceptions import ClickException, NoArgsIsHelpError, NoSuchOption
 
 from pipeline.cli import ci, doctor, engine, failures, help, merge, project, watching
-from pipeline.errors import RustMultiarchError
+from pipeline.errors import RustMultiarchError, UsageError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -78,23 +79,22 @@ def _run() -> int:
         error.show()
         return error.exit_code
     except ClickException as error:
-        typer.echo(usage_error(error), err=True)
-        return error.exit_code
+        found = usage_error(error)
+        _show(found)
+        return found.exit_code
     return code if isinstance(code, int) else 0
 
 
-def usage_error(error: ClickException) -> str:
-    """Return the message for a wrong command line: what is wrong, where, and what to do next."""
-    context = error.ctx if isinstance(error, UsageError) else None
+def usage_error(error: ClickException) -> UsageError:
+    """Return the error for a wrong command line: what is wrong, where, and what to do next."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
     path = context.command_path if context else "rust-multiarch"
     what, fix = error.format_message().rstrip("."), f"see {path} --help"
     if isinstance(error, NoSuchOption):
         what = f"there is no option {error.option_name}"
         possible = [flag for one in context.command.params for flag in one.opts] if context else []
         fix = help.instead(error.option_name, possible)
-    return (
-        RustMultiarchError(what, where=path, fix=fix).message().replace("RustMultiarchError", "UsageError", 1)
-    )
+    return UsageError(what, where=path, fix=fix)
 
 
 def _show(error: RustMultiarchError) -> None:

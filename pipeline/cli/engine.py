@@ -10,9 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from engine import choice, lifecycle
+from engine.record import BaseImages
 from pipeline.cli.options import JSON, Platforms
 from pipeline.errors import EngineError
-from pipeline.printable import say
+from pipeline.printable import printable, say
 from pipeline.targets import DEFAULT_PLATFORMS, select
 from pipeline.text_table import mebibytes
 
@@ -55,7 +56,7 @@ def start(
     """Build the engine if needed, make the base images, and start it."""
     platforms = [target.platform for target in select(platform or DEFAULT_PLATFORMS)]
     builders = [target.platform for target in select(builder)] if builder else []
-    status = lifecycle.start(platforms, say, builders=builders, releases=debian or [])
+    status = lifecycle.start(BaseImages(platforms, builders, debian or []), say)
     if json:
         typer.echo(_as_json(dataclasses.asdict(status)))
 
@@ -87,7 +88,8 @@ def logs(
 ) -> None:
     """Print the engine's log; with --json, each line as a string."""
     for line in lifecycle.logs(follow=follow):
-        typer.echo(json_module.dumps(line.rstrip("\n")) if json else line, nl=json)
+        text = line.rstrip("\n")
+        typer.echo(json_module.dumps(text) if json else printable(text))
 
 
 @app.command("env")

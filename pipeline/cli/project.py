@@ -14,6 +14,7 @@ import anyio
 import typer
 from dagger import dag
 
+from engine.record import BaseImages
 from pipeline import host_files, releases
 from pipeline.cli import caching, loading, output, session, watching
 from pipeline.cli.caching import CacheOptions
@@ -392,7 +393,7 @@ def verify(
         return await RustMultiarch(source=dag.directory()).verify(program, platform, image, static, json)
 
     target = parse(platform)
-    session.answer([target.platform], run, [("verify", "")], progress)
+    session.answer(BaseImages([target.platform]), run, [("verify", "")], progress)
 
 
 def _passed(printed: str, json: bool) -> str:

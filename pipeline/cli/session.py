@@ -21,6 +21,7 @@ from dagger import dag
 
 from engine import choice
 from engine.config import RUNNER
+from engine.record import BaseImages
 from pipeline.cli import access, engine_address, fresh, options, watching
 from pipeline.cli import source as source_files
 from pipeline.cli.source import Here, Upload
@@ -98,7 +99,7 @@ def project_command(
         # Platforms of the command's own option need emulators too.
         own_platforms = select(rest["platforms"]) if rest.get("platforms") else ()
         needed = list(dict.fromkeys(target.platform for target in (*targets, *own_platforms)))
-        builders, debian = request.builders(merged.settings), [merged.settings.debian]
+        images = BaseImages(needed, request.builders(merged.settings), [merged.settings.debian])
 
         def attempt(everything: bool) -> None:
             upload = source_files.upload(
@@ -113,7 +114,7 @@ def project_command(
             with _made(here, upload, files, merged.settings.git_metadata) as made:
                 module = functools.partial(_module, here, upload, made, outright, opened, merged.settings.ref)
                 work = functools.partial(_over_project, run, module, rest)
-                answer(needed, work, shown, progress, builders, debian)
+                answer(images, work, shown, progress)
 
         try:
             attempt(whole)
@@ -282,28 +283,24 @@ def situation(
 
 
 def answer(
-    platforms: Sequence[str],
+    images: BaseImages,
     work: Callable[[], Awaitable[str]],
     rows: Sequence[tuple[str, str]],
     progress: Mode,
-    builders: Sequence[str] = (),
-    releases: Sequence[str] = (),
 ) -> None:
     """Run a function in an engine session and print its result.
 
     Args:
-        platforms: the platforms that need base images.
+        images: the base images that the work needs.
         work: the function to run in the session.
         rows: name and triple of each line of progress.
         progress: the display of progress.
-        builders: other platforms that the compiler runs on.
-        releases: Debian releases of base images.
     """
-    os.environ.update(choice.choose(say, platforms, builders=builders, releases=releases).environment)
+    os.environ.update(choice.choose(say, images).environment)
     try:
         printed = anyio.run(watching.watch, work, rows, progress)
     except watching.Interrupted as interrupted:
         say(str(interrupted))
-        raise typer.Exit(watching.EXIT_CODE) from None
+        raise typer.Exit(interrupted.exit_code) from None
     if printed:
         typer.echo(printable(printed))

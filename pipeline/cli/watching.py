@@ -41,12 +41,23 @@ CHECK_SECONDS = 3.0
 MISSED_CHECKS = 2
 """Number of failed checks in a row after which the engine is considered stopped."""
 
-EXIT_CODE = 130
+EXIT_CODE = 128 + signal.SIGINT
 """The exit code of a program ended by Ctrl-C."""
 
 
 class Interrupted(Exception):
-    """The command was interrupted by Ctrl-C; the message lists the kept results."""
+    """The command was interrupted by a signal; the message lists the kept results."""
+
+    def __init__(self, message: str, exit_code: int = EXIT_CODE) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class Interruption:
+    """The first signal that interrupted a command; 0 before it."""
+
+    def __init__(self) -> None:
+        self.signal = 0
 
 
 class Watcher:
@@ -139,21 +150,21 @@ async def _lines(descriptor: int, read: Callable[[str], None]) -> None:
 
 async def _obey(
     scope: anyio.CancelScope,
-    interrupted: anyio.Event,
+    interrupted: Interruption,
     *,
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Stop cleanly on the first Ctrl-C; kill everything on the second, or if the session does not end."""
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         task_status.started()
-        async for _ in signals:
+        async for number in signals:
+            interrupted.signal = number
             break
-        interrupted.set()
         scope.cancel()
         with anyio.move_on_after(GRACE_SECONDS):
             async for _ in signals:
                 break
-        _leave()
+        _leave(128 + interrupted.signal)
 
 
 async def _check_engine(address: str) -> None:
@@ -192,11 +203,11 @@ def _kill_children() -> None:
                 os.kill(int(pid), signal.SIGKILL)
 
 
-def _leave() -> None:  # pragma: no cover - it ends this process
+def _leave(exit_code: int = EXIT_CODE) -> None:  # pragma: no cover - it ends this process
     """End this process and its children without waiting."""
     _kill_children()
     print("interrupted; the engine session was ended by force", file=sys.__stderr__, flush=True)
-    os._exit(EXIT_CODE)
+    os._exit(exit_code)
 
 
 async def watch(work: Callable[[], Awaitable[str]], rows: Sequence[tuple[str, str]], mode: Mode) -> str:
@@ -213,7 +224,7 @@ async def watch(work: Callable[[], Awaitable[str]], rows: Sequence[tuple[str, st
     """
     shown = painter(mode, sys.stderr)
     watcher = Watcher(rows, shown)
-    interrupted = anyio.Event()
+    interrupted = Interruption()
     how, answer = FAILED, ""
     _WATCHER.set(watcher)
     events.LISTENER.set(watcher.tell)
@@ -228,16 +239,17 @@ async def watch(work: Callable[[], Awaitable[str]], rows: Sequence[tuple[str, st
             async with _session(watcher, shown, mode):
                 with scope:
                     answer = await work()
-            how = INTERRUPTED if interrupted.is_set() else DONE
+            how = INTERRUPTED if interrupted.signal else DONE
             group.cancel_scope.cancel()
     except Exception:
-        if not interrupted.is_set():
+        if not interrupted.signal:
             raise
         how = INTERRUPTED
     finally:
         watcher.tell(Ended(how))
-    if interrupted.is_set():
-        raise Interrupted("\n".join(["interrupted; nothing is running any more", *model.kept(watcher.board)]))
+    if interrupted.signal:
+        lines = ["interrupted; nothing is running any more", *model.kept(watcher.board)]
+        raise Interrupted("\n".join(lines), 128 + interrupted.signal)
     return answer
 
 

@@ -48,7 +48,7 @@ def with_source(container: dagger.Container, source: dagger.Directory, directory
     return mounted.with_workdir(posixpath.normpath(posixpath.join(SOURCE, directory)))
 
 
-def rust_image(version: str, release: Release = releases.DEFAULT) -> str:
+def rust_image(version: str, release: Release) -> str:
     """Return the official builder image of a Rust version on a Debian release.
 
     For a Rust that rustup installs, it is the default version's image, which has rustup.
@@ -126,10 +126,10 @@ def cmake_toolchain(target: Target, libc: Libc = Libc.GNU, glibc: str = "") -> s
 
 def native(
     version: str,
+    release: Release,
     platform: str = "",
     components: Sequence[str] = (),
     targets: Sequence[str] = (),
-    release: Release = releases.DEFAULT,
 ) -> dagger.Container:
     """Return the Rust image as it comes, with an empty home of cargo.
 
@@ -236,9 +236,7 @@ def builder(
     return container
 
 
-def unavailable(
-    version: str, cause: str, platform: str = "", release: Release = releases.DEFAULT
-) -> BaseImageUnavailable:
+def unavailable(version: str, cause: str, release: Release, platform: str = "") -> BaseImageUnavailable:
     """Return the error for a Rust image that the engine cannot pull for a platform."""
     fix = f"check the version and the network, or pass --rust-version {releases.RUST}"
     if platform:

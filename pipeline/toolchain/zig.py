@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import dagger
 from dagger import dag
 
-from pipeline import programs, releases
+from pipeline import programs
 from pipeline.errors import InvalidArgument, UnsupportedLibc
 from pipeline.releases import PYTHON
 from pipeline.targets import Libc, Target
@@ -105,9 +105,7 @@ ROWS = {
 _GLIBC = re.compile(r"(\d+)\.(\d+)")
 
 
-def check(
-    targets: Sequence[Target], libc: Libc, glibc: str = "", newest: tuple[int, int] = releases.DEFAULT.glibc
-) -> None:
+def check(targets: Sequence[Target], libc: Libc, glibc: str, newest: tuple[int, int]) -> None:
     """Check that a target can be built with a C library.
 
     Args:

@@ -14,6 +14,7 @@ from dagger import dag
 from faulty import Proxy, proxy
 
 from engine import choice, registry
+from engine.record import BaseImages
 from pipeline import RustMultiarch
 from pipeline.build.plan import IGNORED
 from pipeline.image import Image
@@ -72,7 +73,7 @@ def tools() -> None:
 @pytest.fixture(scope="session")
 def engine(request: pytest.FixtureRequest) -> choice.Choice:
     more = ["linux/arm/v7"] if request.config.getoption("--zoo") else []
-    chosen = choice.choose(platforms=[*PLATFORMS, *more])
+    chosen = choice.choose(images=BaseImages([*PLATFORMS, *more]))
     os.environ.update(chosen.environment)
     return chosen
 

@@ -94,7 +94,7 @@ async def test_smoke_fails_with_what_the_variant_printed(session) -> None:
 
 async def test_a_builder_that_cannot_be_prepared_is_not_a_failed_check(session) -> None:
     rustup = "#!/bin/sh\necho no network today >&2\nexit 1\n"
-    builder = dag.container().from_(toolchain.rust_image(releases.RUST))
+    builder = dag.container().from_(toolchain.rust_image(releases.RUST, releases.DEFAULT))
     builder = builder.with_new_file("/usr/local/cargo/bin/rustup", rustup, permissions=0o755)
     module = project().with_builder(builder)
     with pytest.raises(errors.RustMultiarchError, match="cannot be prepared") as raised:

@@ -7,6 +7,7 @@ import crates
 import pytest
 
 from engine import choice
+from engine.record import BaseImages
 from pipeline import RustMultiarch, errors
 from pipeline.abi import elf
 from pipeline.targets import Strategy
@@ -20,7 +21,7 @@ MAIN = 'fn main() { println!("{} on {}", std::env::consts::ARCH, env!("BUILT_ON"
 
 @pytest.fixture(scope="module", autouse=True)
 def arm64_compiler(engine: choice.Choice) -> None:
-    choice.choose(platforms=["linux/amd64", "linux/arm64"], builders=["linux/arm64"])
+    choice.choose(images=BaseImages(["linux/amd64", "linux/arm64"], ["linux/arm64"]))
 
 
 def where_am_i() -> RustMultiarch:

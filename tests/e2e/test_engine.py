@@ -14,6 +14,7 @@ from conftest import ROOT
 
 from engine import lifecycle, oci, registry, supervisor
 from engine.paths import Paths
+from engine.record import BaseImages
 from pipeline.errors import EngineError, EngineUnreachable
 from pipeline.releases import DEFAULT, PYTHON
 
@@ -44,7 +45,7 @@ def said() -> list[str]:
 
 
 def start(paths: Paths, said: list[str]) -> lifecycle.Status:
-    return lifecycle.start(["linux/amd64"], said.append, paths=paths, registry_port=PORT)
+    return lifecycle.start(BaseImages(["linux/amd64"]), said.append, paths=paths, registry_port=PORT)
 
 
 def container(paths: Paths, image: str, *calls: str) -> str:
@@ -135,7 +136,7 @@ def test_another_registry_port_restarts_it_and_takes_the_old_registry_away(
 ) -> None:
     first = start(paths, said)
     assert registry.running(PORT, cache=paths.root)
-    again = lifecycle.start(["linux/amd64"], said.append, paths=paths, registry_port=PORT + 1)
+    again = lifecycle.start(BaseImages(["linux/amd64"]), said.append, paths=paths, registry_port=PORT + 1)
     assert again.running and again.pid != first.pid and again.registry.endswith(f":{PORT + 1}")
     assert any("another build or configuration" in line for line in said)
     assert not registry.running(PORT, cache=paths.root)

@@ -15,6 +15,7 @@ from pipeline.cli import session as cli_session
 from pipeline.cli import source
 from pipeline.cli.source import Upload
 from pipeline.config.settings import Settings
+from pipeline.releases import DEFAULT
 from pipeline.toolchain.builder import rust_image
 
 pytestmark = pytest.mark.anyio
@@ -62,7 +63,9 @@ def upload(monorepo: Path) -> Upload:
 
 async def test_the_service_is_uploaded_and_nothing_else(session: dagger.Client, upload: Upload) -> None:
     uploaded = cli_session.directory(upload)
-    measuring = session.container().from_(rust_image("1.96")).with_mounted_directory("/source", uploaded)
+    measuring = (
+        session.container().from_(rust_image("1.96", DEFAULT)).with_mounted_directory("/source", uploaded)
+    )
     measured = await measuring.with_exec(["du", "--apparent-size", "-sb", "/source"]).stdout()
     size = int(measured.split()[0])
     assert SERVICE < size < SERVICE + MEGABYTE
@@ -115,11 +118,11 @@ async def test_the_rust_that_a_package_declares(
     manifest = monorepo / "services/api/Cargo.toml"
     manifest.write_text(manifest.read_text().replace("edition", 'rust-version = "1.97"\nedition'))
     command = ("binary", "--platform", "linux/amd64", "--output", tmp_path / "out", "services/api")
-    default = session.container().from_(rust_image("1.96"))
+    default = session.container().from_(rust_image("1.96", DEFAULT))
     rustc = (await default.with_exec(["sh", "-c", "realpath $(command -v rustc)"]).stdout()).strip()
     other = default.with_exec(["mv", rustc, f"{Path(rustc).parent}/rustc-1.96"])
     other = other.with_new_file(rustc, RUSTC, permissions=0o755).with_env_variable("RUST_VERSION", "1.97.0")
-    await other.publish(f"{loopback}/library/{rust_image('1.97')}")
+    await other.publish(f"{loopback}/library/{rust_image('1.97', DEFAULT)}")
     into_stand_ins("library/rust")
     done = run(*command, cwd=monorepo)
     assert "warning: api 0.1.0 needs Rust 1.97, which is used instead of 1.96" in done.stderr

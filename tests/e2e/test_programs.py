@@ -6,7 +6,7 @@ import pytest
 from dagger import dag
 from programs import PROGRAMS, SUITE, Program
 
-from pipeline.releases import PYTHON
+from pipeline.releases import DEFAULT, PYTHON
 from pipeline.toolchain import builder as toolchain
 
 pytestmark = [pytest.mark.anyio, pytest.mark.programs]
@@ -40,7 +40,7 @@ print("ok" if wanted in text else "it answered " + text[:200])
 
 def source(program: Program) -> dagger.Directory:
     """Return the published package, with its lock file."""
-    rust = dag.container().from_(toolchain.rust_image(RUST))
+    rust = dag.container().from_(toolchain.rust_image(RUST, DEFAULT))
     command = ["sh", "-euc", FETCH, "sh", program.crate, program.version]
     return rust.with_exec(command).directory("/program")
 

@@ -23,7 +23,7 @@ TARGETS = select(["linux/amd64"])
 
 
 async def digest(source: dagger.Directory) -> str:
-    made = await skeleton(source, toolchain.native(releases.RUST))
+    made = await skeleton(source, toolchain.native(releases.RUST, releases.DEFAULT))
     return await made.digest()
 
 
@@ -50,7 +50,7 @@ async def test_code_is_there_and_empty(session: dagger.Client) -> None:
     source = hello()
     for path, text in odd.items():
         source = source.with_new_file(path, text)
-    made = await skeleton(source, toolchain.native(releases.RUST))
+    made = await skeleton(source, toolchain.native(releases.RUST, releases.DEFAULT))
     assert set(await made.glob("**/*.rs")) == {"src/main.rs", *odd}
     for path in ("src/main.rs", *odd):
         assert await made.file(path).size() == 0

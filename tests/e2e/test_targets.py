@@ -7,6 +7,7 @@ import crates
 import pytest
 
 from engine import choice
+from engine.record import BaseImages
 from pipeline import RustMultiarch, errors
 from pipeline.targets import TARGETS, Libc, parse
 from pipeline.toolchain import zig
@@ -39,7 +40,7 @@ ROWS = [
 @pytest.mark.parametrize(("platform", "libc"), ROWS, ids=str)
 async def test_a_row(session, engine: choice.Choice, platform: str, libc: Libc) -> None:
     if engine.kind == "embedded":
-        choice.choose(platforms=[platform])
+        choice.choose(images=BaseImages([platform]))
     source = crates.hello(main=MAIN, extra="").with_new_file("build.rs", BUILD).with_new_file("word.c", C)
     try:
         image = await RustMultiarch(source=source, platforms=[platform], libc=libc).build()

@@ -11,6 +11,7 @@ from repositories import repository
 from typer.testing import CliRunner
 
 from engine.config import RUNNER
+from engine.record import BaseImages
 from pipeline import cli
 from pipeline.attestation import attest
 from pipeline.cli import loading, merge, options, output, project, session
@@ -228,8 +229,8 @@ def test_files_that_are_in_no_directory_are_refused_first(run, no_engine, tmp_pa
 def test_the_platforms_to_test_for_are_made_ready_too(run, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[str]] = []
 
-    def choose(_say: object, platforms: list[str], **_: object) -> None:
-        asked.append(platforms)
+    def choose(_say: object, images: BaseImages) -> None:
+        asked.append([*images.platforms])
         raise EngineUnreachable("none", where="", fix="")
 
     monkeypatch.setattr(session.choice, "choose", choose)

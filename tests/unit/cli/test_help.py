@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
+import subprocess
+import sys
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from pipeline import cli
+from engine.paths import Paths
+from pipeline import cli, errors
 from pipeline.cli import help
 
 COMMAND = typer.main.get_command(cli.app)
@@ -70,7 +74,7 @@ def test_an_option_of_another_tool_or_a_typing_error_has_a_next_step(option: str
     context = COMMAND.commands["build"].make_context("build", [])
     with pytest.raises(cli.NoSuchOption) as raised:
         context.command.parse_args(context, [option])
-    message = cli.usage_error(raised.value)
+    message = cli.usage_error(raised.value).message()
     assert message.startswith(f"UsageError: there is no option {option}\n")
     assert wanted in message
 
@@ -78,3 +82,27 @@ def test_an_option_of_another_tool_or_a_typing_error_has_a_next_step(option: str
 @pytest.mark.parametrize("option", help.NOT_HERE)
 def test_options_of_other_tools_are_none_of_this_project(option: str) -> None:
     assert option not in [flag for one in COMMAND.commands["build"].params for flag in one.opts]
+
+
+def test_a_wrong_command_line_is_an_error_with_the_exit_code_of_click() -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "from pipeline.cli import main; main()",
+        "build",
+        "--platfrom=linux/amd64",
+    ]
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == errors.UsageError.exit_code == 2
+    assert "did you mean --platform" in done.stderr and "UsageError" in done.stderr
+    assert json.loads(done.stdout)["error"]["type"] == "UsageError"
+
+
+def test_the_engines_log_is_printed_without_control_characters(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    log = Paths.default().log
+    log.parent.mkdir(parents=True)
+    log.write_text("one \x1b]52;c;AAAA\x07 two\n")
+    done = CliRunner().invoke(cli.app, ["engine", "logs"], prog_name="rust-multiarch")
+    assert "\x1b" not in done.output and "\x07" not in done.output
+    assert done.output.startswith("one ") and done.output.endswith(" two\n")

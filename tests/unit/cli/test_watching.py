@@ -167,6 +167,7 @@ async def test_ctrl_c_closes_the_session_and_says_what_was_kept(no_session, caps
     with pytest.raises(watching.Interrupted) as raised:
         await watching.watch(work, ROWS, Mode.PLAIN)
     assert no_session == ["closed"]
+    assert raised.value.exit_code == 128 + number
     assert "compiled: 2 crates for linux/amd64" in str(raised.value)
     assert "interrupted" in capsys.readouterr().err
 
@@ -189,7 +190,7 @@ async def test_a_session_that_does_not_end_is_left(monkeypatch, capsys, again: b
 
     monkeypatch.setattr(watching.dagger, "connection", connection)
     monkeypatch.setattr(watching, "GRACE_SECONDS", 60.0 if again else 0.01)
-    monkeypatch.setattr(watching, "_leave", gone.set)
+    monkeypatch.setattr(watching, "_leave", lambda code: gone.set())
     with anyio.fail_after(5), pytest.raises(watching.Interrupted):
         await watching.watch(work, ROWS, Mode.QUIET)
 

@@ -7,6 +7,7 @@ from running_engine import record, running
 
 from engine import choice, config, lifecycle
 from engine.paths import Paths
+from engine.record import BaseImages
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def test_the_embedded_engine_can_be_named(said, embedded: Paths, starts, tmp_pat
     no_tools(monkeypatch, tmp_path)
     tool(tmp_path, "docker", 0)
     asked = {choice.RUNNER: choice.address("embedded")}
-    assert choice.choose(said.append, ["linux/amd64"], environ=asked).kind == "embedded"
+    assert choice.choose(said.append, BaseImages(["linux/amd64"]), environ=asked).kind == "embedded"
     assert said == [f"engine: embedded ({choice.RUNNER} names it)"]
     assert choice.address("tcp://there:1") == "tcp://there:1"
 
@@ -107,12 +108,12 @@ def embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Paths]
 
 
 @pytest.fixture
-def starts(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """Record the platforms of every start."""
-    asked: list[list[str]] = []
+def starts(monkeypatch: pytest.MonkeyPatch) -> list[BaseImages]:
+    """Record the base images of every start."""
+    asked: list[BaseImages] = []
 
-    def start(platforms: list[str], log: object, builders: list[str], releases: list[str]) -> None:
-        asked.append([*platforms, *(f"builder {platform}" for platform in builders), *releases])
+    def start(images: BaseImages, log: object) -> None:
+        asked.append(images)
 
     monkeypatch.setattr(choice.lifecycle, "start", start)
     return asked
@@ -121,7 +122,7 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 def test_the_embedded_engine_comes_last(said, embedded: Paths, starts, tmp_path, monkeypatch) -> None:
     no_tools(monkeypatch, tmp_path)
     tool(tmp_path, "docker", 1)
-    found = choice.choose(said.append, ["linux/amd64"], environ={})
+    found = choice.choose(said.append, BaseImages(["linux/amd64"]), environ={})
     assert (found.kind, found.environment) == ("embedded", lifecycle.env())
     assert found.environment[choice.RUNNER] == f"unix://{embedded.socket}"
     assert "neither docker nor podman" in said[0]
@@ -130,9 +131,11 @@ def test_the_embedded_engine_comes_last(said, embedded: Paths, starts, tmp_path,
 
 def test_the_embedded_engine_is_started_for_a_missing_base_image(said, embedded: Paths, starts) -> None:
     named = {choice.RUNNER: config.address(embedded)}
-    assert choice.choose(said.append, ["linux/arm64"], environ=named).kind == "embedded"
-    assert starts == [["linux/arm64"]]
-    choice.choose(said.append, ["linux/amd64"], environ=named, builders=["linux/arm64"])
-    assert starts[1:] == [["linux/amd64", "builder linux/arm64"]]
-    choice.choose(said.append, ["linux/amd64"], environ=named, releases=["bookworm"])
-    assert starts[2:] == [["linux/amd64", "bookworm"]]
+    missing = [
+        BaseImages(["linux/arm64"]),
+        BaseImages(["linux/amd64"], ["linux/arm64"]),
+        BaseImages(["linux/amd64"], [], ["bookworm"]),
+    ]
+    for images in (BaseImages(["linux/amd64"]), *missing):
+        assert choice.choose(said.append, images, environ=named).kind == "embedded"
+    assert starts == missing

@@ -24,7 +24,7 @@ from running_engine import record, running
 
 from engine import lifecycle, network, process, registry, supervisor
 from engine.paths import Paths
-from engine.record import Record
+from engine.record import BaseImages, Record
 from pipeline.errors import EngineError, EngineStartFailed
 
 NOBODY = 65534
@@ -43,7 +43,8 @@ def said() -> list[str]:
 def planned(
     paths: Paths, old: Record | None, *platforms: str, port: int = 5000, mirror: bool = True
 ) -> Record:
-    return lifecycle._plan(paths, old, platforms, ["linux/arm64"], ["bookworm"], port, mirror=mirror)
+    images = BaseImages(platforms, ["linux/arm64"], ["bookworm"])
+    return lifecycle._plan(paths, old, images, port, mirror=mirror)
 
 
 def test_a_first_start_chooses_a_network_and_records_forwarding(paths: Paths) -> None:

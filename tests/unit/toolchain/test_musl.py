@@ -11,11 +11,12 @@ from pipeline import programs
 from pipeline.build import compile as build
 from pipeline.errors import InvalidArgument, UnsupportedLibc
 from pipeline.oci import runtime
-from pipeline.releases import RELEASES
+from pipeline.releases import DEFAULT, RELEASES
 from pipeline.targets import TARGETS, Libc, parse, select
 from pipeline.toolchain import builder as toolchain
 from pipeline.toolchain import zig
 
+NEWEST = DEFAULT.glibc
 ARM64, ARMV7, RISCV64 = parse("linux/arm64"), parse("linux/arm/v7"), parse("linux/riscv64")
 EVERY = pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.platform)
 ABIS = pytest.mark.parametrize(("libc", "glibc"), [(Libc.GNU, ""), (Libc.MUSL, ""), (Libc.GNU, "2.30")])
@@ -141,10 +142,10 @@ def test_rustc_flags_are_unchanged_if_it_links_statically() -> None:
 
 @EVERY
 def test_targets_with_a_standard_library_are_accepted(target) -> None:
-    zig.check([target], Libc.GNU)
-    zig.check([target], Libc.GNU, "2.36", newest=(2, 36))
+    zig.check([target], Libc.GNU, "", NEWEST)
+    zig.check([target], Libc.GNU, "2.36", (2, 36))
     if target.platform != "linux/s390x":
-        zig.check([target], Libc.MUSL)
+        zig.check([target], Libc.MUSL, "", NEWEST)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +160,7 @@ def test_targets_with_a_standard_library_are_accepted(target) -> None:
 )
 def test_unsupported_libc_combinations_are_refused(platform: str, libc: Libc, glibc: str, named: str) -> None:
     with pytest.raises(UnsupportedLibc) as raised:
-        zig.check(select(["linux/arm64", platform]), libc, glibc)
+        zig.check(select(["linux/arm64", platform]), libc, glibc, NEWEST)
     assert named in str(raised.value)
     assert raised.value.fix
     assert raised.value.exit_code == 14
@@ -167,14 +168,14 @@ def test_unsupported_libc_combinations_are_refused(platform: str, libc: Libc, gl
 
 def test_a_glibc_newer_than_the_builders_is_refused() -> None:
     with pytest.raises(UnsupportedLibc, match=r"2\.37") as raised:
-        zig.check([ARM64], Libc.GNU, "2.37", newest=RELEASES["bookworm"].glibc)
+        zig.check([ARM64], Libc.GNU, "2.37", RELEASES["bookworm"].glibc)
     assert raised.value.fix == "choose from 2.17 to 2.36"
 
 
 @pytest.mark.parametrize("glibc", ["2", "2.x", "2.17.1", " 2.17", "two"])
 def test_an_invalid_glibc_version_is_refused(glibc: str) -> None:
     with pytest.raises(InvalidArgument, match="glibc"):
-        zig.check([ARM64], Libc.GNU, glibc)
+        zig.check([ARM64], Libc.GNU, glibc, NEWEST)
 
 
 def test_zig_wheels_are_pinned_by_hash_for_both_build_platforms() -> None:

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from pipeline.errors import InvalidArgument
-from pipeline.releases import RELEASES, RUST, Release, base_for, release
+from pipeline.releases import DEFAULT, RELEASES, RUST, Release, base_for, release
 from pipeline.targets import TARGETS, Libc, parse, select
 from pipeline.toolchain import builder as toolchain
 
@@ -86,11 +86,13 @@ def test_a_platform_without_a_port_has_the_next_release() -> None:
 
 
 def test_an_unavailable_rust_image_names_the_version() -> None:
-    error = toolchain.unavailable("9.99", "not found")
+    error = toolchain.unavailable("9.99", "not found", DEFAULT)
     assert "rust:9.99-slim-trixie" in str(error)
     assert error.output == "not found"
 
 
 def test_an_image_of_another_platform_has_a_hint() -> None:
-    assert "engine start --builder linux/arm64" in toolchain.unavailable("1.90", "", "linux/arm64").fix
-    assert "--builder" not in toolchain.unavailable("1.90", "").fix
+    assert (
+        "engine start --builder linux/arm64" in toolchain.unavailable("1.90", "", DEFAULT, "linux/arm64").fix
+    )
+    assert "--builder" not in toolchain.unavailable("1.90", "", DEFAULT).fix
