@@ -18,7 +18,7 @@ import typer
 from dagger import mod
 
 from docs import plan_schema, screens
-from pipeline import cli, errors
+from pipeline import RustMultiarch, cli, errors
 from pipeline.errors import RustMultiarchError
 
 ROOT = Path(__file__).parents[1]
@@ -57,7 +57,7 @@ def reference() -> str:
     module = mod.default_module()
     lines = [HEADER, "# Reference", "", "## Dagger", ""]
     lines += ["An argument with a default may be left out. `dagger call` spells it `--name`.", ""]
-    for name in ("RustMultiarch", "Image", "Variant"):
+    for name in (RustMultiarch.__name__, "Image", "Variant"):
         lines += _object(module, name)
     lines += ["## Command line", ""]
     for path, command in _commands(typer.main.get_command(cli.app), "rust-multiarch"):

@@ -9,25 +9,36 @@ docs/troubleshooting.md. Each family has a range of codes:
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
-from typing import ClassVar, TypeVar
-
-from dagger import ExecError, QueryError
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from pipeline.printable import printable
-
-try:  # a module function that raises this is reported without a stack trace
-    from dagger.mod._exceptions import FunctionError as _Reported
-except ImportError:  # pragma: no cover - in SDKs without it, the report has a stack trace
-
-    class _Reported(Exception):  # type: ignore[no-redef]
-        """Replacement for SDKs without this class."""
+from pipeline.sdk import dagger
 
 
-Self = TypeVar("Self", bound="RustMultiarchError")
+def _base() -> type[Exception]:
+    """Return the class that Dagger reports with an exit code; a plain error where the SDK is not loaded.
+
+    A function of the module runs in the SDK, so it is loaded there before this package. Commands that need no
+    engine do not load it.
+    """
+    if "dagger.mod" not in sys.modules:
+        return Exception
+    try:  # reported without a stack trace
+        from dagger.mod._exceptions import FunctionError
+    except ImportError:  # pragma: no cover - in SDKs without it, the report has a stack trace
+        return dagger.QueryError
+    return type("_Reported", (FunctionError, dagger.QueryError), {})
 
 
-class RustMultiarchError(_Reported, QueryError):
+if TYPE_CHECKING:
+    _Base = Exception
+else:
+    _Base = _base()
+
+
+class RustMultiarchError(_Base):
     """An error with a cause, a place and a next step.
 
     If a module function raises it, the caller gets an exec error, the only kind for which `dagger call` uses
@@ -42,7 +53,7 @@ class RustMultiarchError(_Reported, QueryError):
 
     exit_code: ClassVar[int] = 1
 
-    def __new__(cls: type[Self], *_: object, **__: object) -> Self:
+    def __new__(cls, *_: object, **__: object) -> Self:
         """Create a plain exception; `QueryError` would choose a class by a server's response."""
         return Exception.__new__(cls)
 
@@ -61,7 +72,7 @@ class RustMultiarchError(_Reported, QueryError):
             "stderr": self.output,
             "error": type(self).__name__,
         }
-        self.errors = [SimpleNamespace(message=self.message(), extensions=extensions)]  # type: ignore[list-item]
+        self.errors = [SimpleNamespace(message=self.message(), extensions=extensions)]
 
     def message(self) -> str:
         """Format the message: what, where and next, a line each."""
@@ -451,6 +462,6 @@ class WrongKeyPassword(RustMultiarchError):
     exit_code = 75
 
 
-def printed(error: ExecError) -> str:
+def printed(error: dagger.ExecError) -> str:
     """Return the complete output of a failed command."""
     return "\n".join(filter(None, (error.stdout, error.stderr)))

@@ -19,6 +19,7 @@ from pipeline.build import compile as build
 from pipeline.build import custom_containers
 from pipeline.build.plan import Plan
 from pipeline.concurrent import each
+from pipeline.config import arguments
 from pipeline.config.request import untrusted
 from pipeline.errors import UnsupportedPlatform
 from pipeline.git.metadata import Base
@@ -183,12 +184,8 @@ class Image:
     @function
     async def smoke(
         self,
-        command: Annotated[
-            list[str] | None, Doc("Arguments after the entrypoint, for example --version.")
-        ] = None,
-        seconds: Annotated[
-            int, Doc("Seconds after which a program that still runs, such as a server, passes; 0: no limit.")
-        ] = smoke_run.SECONDS,
+        command: Annotated[list[str] | None, arguments.SMOKE_COMMAND] = None,
+        seconds: Annotated[int, arguments.SMOKE_SECONDS] = smoke_run.SECONDS,
     ) -> str:
         """Smoke-test each platform, foreign ones with the engine's emulators; list those skipped."""
         variants = [(variant.platform, variant.container) for variant in self.variants]

@@ -20,7 +20,8 @@ from pipeline.build.compile import builder as native_builder
 from pipeline.build.custom_containers import Supplied, check_platform
 from pipeline.build.plan import IGNORED, Plan, plan
 from pipeline.build.reproduce import twice
-from pipeline.config import caller, request
+from pipeline.config import arguments, caller, request
+from pipeline.config.arguments import Arguments
 from pipeline.config.credentials import (
     Access,
     BuildSecret,
@@ -33,7 +34,6 @@ from pipeline.config.credentials import (
 from pipeline.config.request import BuildRequest, check_trusted
 from pipeline.config.settings import (
     COMPILED,
-    USER,
     InEngine,
     Layer,
     Merged,
@@ -63,11 +63,9 @@ from pipeline.publishing import (
     AddressArgument,
     AlsoArgument,
     NoClobberArgument,
-    PasswordArgument,
     PlainHttpArgument,
     PublishRequest,
     ReceiptArgument,
-    RegistryArgument,
     TagsArgument,
     UsernameArgument,
     publishes,
@@ -77,137 +75,17 @@ from pipeline.publishing import (
 from pipeline.registry.address import open_to_tags, tagged
 from pipeline.registry.publish import join
 from pipeline.registry.receipt import Receipt
-from pipeline.targets import DEFAULT_PLATFORMS, Libc, parse, select
+from pipeline.targets import Libc, parse, select
 
 
 @object_type
-class RustMultiarch:
+class RustMultiarch(Arguments):
     """Build one Rust project into one container image for many platforms, without emulation."""
 
     source: Annotated[
         dagger.Directory,
-        Doc("The cargo project: the directory with Cargo.toml and Cargo.lock."),
+        arguments.SOURCE,
     ]
-    # None means not given: the value in Cargo.toml is used, else the default in `Settings`.
-    platforms: Annotated[
-        list[str] | None,
-        Doc("OCI platforms to build for; " + ",".join(DEFAULT_PLATFORMS) + " by default."),
-    ] = None
-    package: Annotated[str | None, Doc("Workspace member to build.")] = None
-    bin: Annotated[list[str] | None, Doc("Binaries to put into the image; the first is its entrypoint.")] = (
-        None
-    )
-    features: Annotated[list[str] | None, Doc("Cargo features to enable.")] = None
-    all_features: Annotated[bool | None, Doc("Enable all cargo features.")] = None
-    no_default_features: Annotated[bool | None, Doc("Disable the default cargo features.")] = None
-    cargo_profile: Annotated[
-        str | None, Doc("Cargo profile: release (the default), dev or a custom one.")
-    ] = None
-    cargo_args: Annotated[list[str] | None, Doc("Additional arguments of `cargo build`.")] = None
-    build_args: Annotated[list[str] | None, Doc("Environment of the compile, each NAME=value.")] = None
-    rust_version: Annotated[
-        str | None, Doc("Rust version; the project's rust-toolchain.toml decides where this is empty.")
-    ] = None
-    # A string, since Dagger v0.21.8 does not support None as the default of an enum argument.
-    libc: Annotated[
-        str | None, Doc("C library of the binaries: gnu (the default), or musl for static ones.")
-    ] = None
-    glibc: Annotated[str | None, Doc("Oldest glibc the binaries run on, for example 2.17.")] = None
-    debian: Annotated[
-        str | None, Doc("Debian release of the builder and of the default base: trixie or bookworm.")
-    ] = None
-    target_packages: Annotated[
-        list[str] | None,
-        Doc("Additional Debian packages to link with, installed for each platform: libfoo-dev."),
-    ] = None
-    builder_packages: Annotated[
-        list[str] | None,
-        Doc("Additional Debian packages of the builder, for programs that build scripts run: git, nodejs."),
-    ] = None
-    strategy: Annotated[
-        str | None,
-        Doc("cross (the default): one native compiler for all; emulated: each platform's own, under QEMU."),
-    ] = None
-    build_platform: Annotated[
-        str | None, Doc("Platform that the compiler runs on; the engine's platform by default.")
-    ] = None
-    runtime_base: Annotated[
-        str | None,
-        Doc("Image the final image starts from; empty: debian for gnu, scratch (no files at all) for musl."),
-    ] = None
-    runtime_packages: Annotated[
-        list[str] | None,
-        Doc("Additional Debian packages of the final image, unpacked without running anything: tzdata."),
-    ] = None
-    user: Annotated[
-        str | None,
-        Doc(
-            f"User the program runs as; the default, {USER}, has no rights. A name is written as its number; "
-            "empty keeps the base's."
-        ),
-    ] = None
-    ports: Annotated[list[int] | None, Doc("TCP ports the image exposes.")] = None
-    working_directory: Annotated[
-        str | None, Doc("Working directory of the program; empty keeps the base's.")
-    ] = None
-    entrypoint: Annotated[
-        list[str] | None,
-        Doc("Entrypoint of the image, word by word; the first binary by default."),
-    ] = None
-    args: Annotated[list[str] | None, Doc("Default arguments of the program.")] = None
-    runtime_env: Annotated[list[str] | None, Doc("Environment of the program, each NAME=value.")] = None
-    labels: Annotated[list[str] | None, Doc("Labels of the image, each NAME=value.")] = None
-    volumes: Annotated[
-        list[str] | None, Doc("Directories of the image that are volumes, for example /var/lib/app.")
-    ] = None
-    files_from: Annotated[
-        str | None,
-        Doc("Directory with files for the root filesystem, relative to the Cargo.toml that names it."),
-    ] = None
-    health_cmd: Annotated[
-        str | None,
-        Doc('Health check: a line for the image\'s shell, or a JSON list: ["/usr/local/bin/app","--check"].'),
-    ] = None
-    health_interval: Annotated[str | None, Doc("Time between two health checks, for example 30s.")] = None
-    health_timeout: Annotated[str | None, Doc("Time after which a health check fails.")] = None
-    health_start_period: Annotated[
-        str | None, Doc("Time after the start in which failed health checks are ignored.")
-    ] = None
-    health_start_interval: Annotated[
-        str | None, Doc("Time between two health checks in the start period.")
-    ] = None
-    health_retries: Annotated[
-        int | None, Doc("Failed health checks in a row that make the container unhealthy.")
-    ] = None
-    no_healthcheck: Annotated[bool | None, Doc("Remove the base's health check.")] = None
-    stop_signal: Annotated[
-        str | None, Doc("Signal that stops the program, for example SIGINT; SIGTERM by default.")
-    ] = None
-    index: Annotated[
-        bool | None, Doc("Make an index even for a single platform, instead of a plain manifest.")
-    ] = None
-    source_date_epoch: Annotated[
-        int | None,
-        Doc("Time of all files in the image, in seconds since 1970; the commit's by default."),
-    ] = None
-    ref: Annotated[
-        str | None,
-        Doc("The git ref that CI builds, for example refs/tags/v1.2.3; the checked out one by default."),
-    ] = None
-    tag_rules: Annotated[
-        list[str] | None,
-        Doc("Tag rules in the format of docker's metadata action, for example type=sha."),
-    ] = None
-    require_clean: Annotated[bool | None, Doc("Fail if the checkout has uncommitted changes.")] = None
-    allow_dirty: Annotated[bool | None, Doc("Release uncommitted changes; the tags end in -dirty.")] = None
-    git_metadata: Annotated[
-        bool | None,
-        Doc("Let build scripts ask git: hand over the commit and its tags, install git."),
-    ] = None
-    untrusted: Annotated[
-        bool | None,
-        Doc("Build code of strangers, such as a fork's pull request: with separate caches, not published."),
-    ] = None
     repository: Annotated[
         dagger.Directory | None,
         # No Ignore, since the engine refuses it on optional arguments if another module is the caller.
@@ -391,7 +269,7 @@ class RustMultiarch:
         self,
         tags: Annotated[list[str] | None, Doc("Addresses to push to.")] = None,
         as_json: Annotated[bool, Doc("Return JSON, in the format of docs/plan.schema.json.")] = False,
-        matrix: Annotated[bool, Doc("Return a CI matrix of platforms, triples and native runners.")] = False,
+        matrix: Annotated[bool, arguments.MATRIX] = False,
     ) -> str:
         """Show what a build would do and why, without compiling."""
         merged = await self.merged()
@@ -450,10 +328,10 @@ class RustMultiarch:
         also: AlsoArgument = None,
         annotations: Annotated[list[str] | None, Doc("Annotations of the index, each NAME=value.")] = None,
         username: UsernameArgument = None,
-        password: PasswordArgument = None,
+        password: Annotated[dagger.Secret | None, arguments.PASSWORD] = None,
         no_clobber: NoClobberArgument = None,
         plain_http: PlainHttpArgument = None,
-        registry: RegistryArgument = None,
+        registry: Annotated[dagger.Service | None, arguments.REGISTRY] = None,
         as_json: ReceiptArgument = None,
     ) -> str:
         """Merge published images into an index without pulling layers; return its address with the digest."""
@@ -494,10 +372,10 @@ class RustMultiarch:
     @function
     async def verify(
         self,
-        binary: Annotated[dagger.File, Doc("The program.")],
-        platform: Annotated[str, Doc("Platform of program and image, for example linux/arm64.")],
-        image: Annotated[str, Doc("Runtime image; scratch for an empty one.")] = releases.DEFAULT.base,
-        static: Annotated[bool, Doc("Require a static program.")] = False,
+        binary: Annotated[dagger.File, arguments.PROGRAM],
+        platform: Annotated[str, arguments.PROGRAM_PLATFORM],
+        image: Annotated[str, arguments.PROGRAM_IMAGE] = releases.DEFAULT.base,
+        static: Annotated[bool, arguments.PROGRAM_STATIC] = False,
         as_json: Annotated[bool, Doc("Return JSON instead of a line.")] = False,
     ) -> str:
         """Check a program against an image: architecture, loader, libraries, symbol versions."""
@@ -510,9 +388,7 @@ class RustMultiarch:
     @check
     async def test(
         self,
-        platforms: Annotated[
-            list[str] | None, Doc("Run the tests for these platforms with QEMU instead of natively.")
-        ] = None,
+        platforms: Annotated[list[str] | None, arguments.TESTED] = None,
     ) -> str:
         """Run the project's tests."""
         if not platforms:
@@ -522,9 +398,7 @@ class RustMultiarch:
 
     @function
     @check
-    async def lint(
-        self, deny_warnings: Annotated[bool, Doc("Treat every warning as an error.")] = False
-    ) -> str:
+    async def lint(self, deny_warnings: Annotated[bool, arguments.DENY_WARNINGS] = False) -> str:
         """Run clippy over the whole workspace."""
         return await checks.lint(await self._checked(), deny_warnings)
 
@@ -714,4 +588,4 @@ def _spell_out(constructor: Any, fields: Sequence[dataclasses.Field[Any]]) -> No
     spell_out(function, [*own, *more])
 
 
-_spell_out(RustMultiarch.create, dataclasses.fields(RustMultiarch))  # type: ignore[arg-type]
+_spell_out(RustMultiarch.create, dataclasses.fields(RustMultiarch))

@@ -1,41 +1,35 @@
 """Make the publish request, a frozen record of a push, once per command or function call."""
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-import dagger
-from dagger import Doc
+from typing_extensions import Doc
 
 from pipeline.attestation import attest
 from pipeline.attestation.attest import AttachmentOptions
+from pipeline.config import arguments
 from pipeline.printable import say
 from pipeline.registry.address import Destination, destinations, named, named_somehow, open_to_tags, tagged
 from pipeline.registry.credentials import Secret
-from pipeline.registry.publish import Logins
 from pipeline.registry.receipt import Receipt
+from pipeline.sdk import dagger
 
-AddressArgument = Annotated[
-    str,
-    Doc(
-        "Address to push to, for example ghcr.io/me/app:1.2.3; without a tag, git and the tag rules set the "
-        "tags. {bin} is replaced by the binary's name."
-    ),
-]
-UsernameArgument = Annotated[str | None, Doc("User name for the registry.")]
+if TYPE_CHECKING:
+    from pipeline.registry.publish import Logins
+
+AddressArgument = Annotated[str, arguments.ADDRESS]
+UsernameArgument = Annotated[str | None, arguments.USERNAME]
 TagsArgument = Annotated[list[str] | None, Doc("Additional tags of the image, at every address.")]
 AlsoArgument = Annotated[list[str] | None, Doc("Additional addresses to push the same image to.")]
-NoClobberArgument = Annotated[bool | None, Doc("Fail if a tag already points to another image.")]
-PlainHttpArgument = Annotated[list[str] | None, Doc("Use plain HTTP for these registries.")]
-RegistryArgument = Annotated[
-    dagger.Service | None,
-    Doc("Service to reach the address's registry, for example tcp://127.0.0.1:5000 on your machine."),
-]
+NoClobberArgument = Annotated[bool | None, arguments.NO_CLOBBER]
+PlainHttpArgument = Annotated[list[str] | None, arguments.PLAIN_HTTP]
 ReceiptArgument = Annotated[bool | None, Doc("Return a receipt of all pushes as JSON.")]
-PasswordArgument = Annotated[dagger.Secret | None, Doc("Password or token for the registry.")]
 
 
 @dataclass(frozen=True)
@@ -99,20 +93,17 @@ async def requested(
     tags: TagsArgument = None,
     also: AlsoArgument = None,
     username: UsernameArgument = None,
-    password: PasswordArgument = None,
+    password: Annotated[dagger.Secret | None, arguments.PASSWORD] = None,
     no_clobber: NoClobberArgument = None,
     plain_http: PlainHttpArgument = None,
-    registry: RegistryArgument = None,
-    sbom: Annotated[bool | None, Doc("Attach a CycloneDX SBOM to each platform's image.")] = None,
-    provenance: Annotated[bool | None, Doc("Attach SLSA provenance of the build.")] = None,
-    symbols: Annotated[bool | None, Doc("Attach the debug symbols of each platform's binaries.")] = None,
-    sign_key: Annotated[
-        dagger.Secret | None,
-        Doc("Private key to sign the image and its attachments: a cosign key, or an EC key on P-256 in PEM."),
-    ] = None,
+    registry: Annotated[dagger.Service | None, arguments.REGISTRY] = None,
+    sbom: Annotated[bool | None, arguments.SBOM] = None,
+    provenance: Annotated[bool | None, arguments.PROVENANCE] = None,
+    symbols: Annotated[bool | None, arguments.SYMBOLS] = None,
+    sign_key: Annotated[dagger.Secret | None, arguments.SIGN_KEY] = None,
     sign_password: Annotated[dagger.Secret | None, Doc("Password of the private key.")] = None,
     as_json: ReceiptArgument = None,
-    by_digest: Annotated[bool | None, Doc("Push by digest only, without tags.")] = None,
+    by_digest: Annotated[bool | None, arguments.BY_DIGEST] = None,
 ) -> PublishRequest:
     """Make the request from the flat arguments of a Dagger function; check the addresses and the key.
 
@@ -144,7 +135,7 @@ def publishes(method: Callable[[Any, PublishRequest], Awaitable[Receipt]]) -> Ca
         return request.answer(await method(self, request))
 
     own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    spell_out(publish, [own, *inspect.signature(requested).parameters.values()], str)
+    spell_out(publish, [own, *inspect.signature(requested, eval_str=True).parameters.values()], str)
     return publish
 
 

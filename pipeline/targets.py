@@ -15,8 +15,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dagger import enum_type
-
 from pipeline.errors import DuplicatePlatform, MalformedPlatform, NoPlatforms, UnsupportedPlatform
 
 DEFAULT_PLATFORMS = ("linux/amd64", "linux/arm64")
@@ -24,7 +22,6 @@ DEFAULT_PLATFORMS = ("linux/amd64", "linux/arm64")
 _PLATFORM = re.compile(r"(?P<os>[a-z]+)/(?P<arch>[a-z0-9]+)(?:/(?P<variant>v[0-9]+))?")
 
 
-@enum_type
 class Strategy(enum.Enum):
     """The machine that a target's compiler runs on."""
 

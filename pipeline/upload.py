@@ -10,8 +10,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import dagger
-from dagger import dag
+from pipeline.sdk import dag, dagger
 
 
 def directory(path: Path, include: Sequence[str] = ()) -> dagger.Directory:

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from elftools.elf.elffile import ELFFile
-
 from pipeline.errors import VerificationError
 
 MAGIC = b"\x7fELF"
@@ -123,6 +121,8 @@ def _parsed(stream: IO[bytes], name: str) -> Elf:
             where=name,
             fix="check a compiled program, not a script or an archive",
         )
+    from elftools.elf.elffile import ELFFile
+
     try:
         return _read(ELFFile(stream))
     except Exception as error:  # pyelftools raises many exception types on damaged input

@@ -15,12 +15,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-import dagger
-
 from pipeline.abi import elf
 from pipeline.abi.loader import CACHE, Root, default_directories, load, musl_path
 from pipeline.errors import VerificationError
 from pipeline.oci.layout import digest_of_file
+from pipeline.sdk import dagger
 from pipeline.targets import Target
 
 USUAL = ("libc.so.6", "libm.so.6", "libgcc_s.so.1")

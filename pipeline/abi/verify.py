@@ -12,13 +12,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-import dagger
-
 from pipeline.abi import rootfs
 from pipeline.abi.symbols import Case, Finding, check
 from pipeline.concurrent import each
 from pipeline.errors import VerificationError
 from pipeline.oci.runtime import PROGRAMS
+from pipeline.sdk import dagger
 from pipeline.targets import Target
 from pipeline.toolchain.versions import highest, numbered
 

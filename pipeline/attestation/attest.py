@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import dagger
-from dagger import dag
 
 from pipeline import host_files
 from pipeline.abi import elf
@@ -34,6 +32,7 @@ from pipeline.oci.layout import INDEXES, Descriptor, Layout, platforms, walk
 from pipeline.oci.normalize import Terms
 from pipeline.project import unit_graph
 from pipeline.registry.artifacts import Artifact
+from pipeline.sdk import dag, dagger
 from pipeline.targets import parse
 from pipeline.toolchain import builder as toolchain
 

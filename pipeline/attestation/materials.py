@@ -10,14 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import dagger
-from dagger import dag
-
 from pipeline import programs
 from pipeline.attestation import sbom
 from pipeline.git.metadata import Base
 from pipeline.native import dpkg
 from pipeline.releases import DEFAULT
+from pipeline.sdk import dag, dagger
 from pipeline.toolchain import zig
 
 DIGEST = "attestation/digest.sh"

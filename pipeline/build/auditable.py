@@ -14,11 +14,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import dagger
-from dagger import dag
-
 from pipeline import upload
 from pipeline.project.unit_graph import CRATES_IO, Graph, GraphCrate, Kind
+from pipeline.sdk import dag, dagger
 
 FOLDER = "/auditable"
 SECTION = ".dep-v0"

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import dagger
-
 from pipeline.build import scripts
 from pipeline.config.credentials import BuildSecret
+from pipeline.sdk import dagger
 from pipeline.toolchain import builder as toolchain
 
 ARCHIVE = "/state.tar.zst"

@@ -6,8 +6,6 @@ import re
 import shlex
 from collections.abc import Sequence
 
-import dagger
-
 from pipeline.build import compile as build
 from pipeline.build import plan_file, scripts
 from pipeline.build.plan import Plan
@@ -17,6 +15,7 @@ from pipeline.progress import events
 from pipeline.project import diagnostics, packages, selection
 from pipeline.project.diagnostics import KnownMessage
 from pipeline.project.metadata import relocated
+from pipeline.sdk import dagger
 from pipeline.targets import Target
 from pipeline.toolchain import builder as toolchain
 

@@ -12,9 +12,6 @@ import shlex
 from dataclasses import dataclass, replace
 from functools import partial
 
-import dagger
-from dagger import dag
-
 from pipeline.build import auditable, cache_archive, plan_file, scripts
 from pipeline.build.plan import Plan, build_commands
 from pipeline.config.request import BuildRequest
@@ -23,6 +20,7 @@ from pipeline.native import debian, natives, preflight
 from pipeline.progress import events
 from pipeline.project import diagnostics, packages, unit_graph
 from pipeline.project.metadata import relocated
+from pipeline.sdk import dag, dagger
 from pipeline.targets import TARGETS, Strategy
 from pipeline.toolchain import builder as toolchain
 from pipeline.toolchain import zig

@@ -17,11 +17,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import dagger
-from dagger import dag
-
 from pipeline import programs, releases
 from pipeline.errors import InvalidArgument, PlatformError, UnusableContainer
+from pipeline.sdk import dag, dagger
 from pipeline.targets import Target, parse
 from pipeline.toolchain import builder as toolchain
 

@@ -12,9 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import dagger
-from dagger import dag
-
 from pipeline import cargo_toml, releases
 from pipeline.build import cache_archive, custom_containers, scripts
 from pipeline.config import credentials, fetching, private, workspace
@@ -41,6 +38,7 @@ from pipeline.project.metadata import Binary, Project
 from pipeline.project.rust_version import Declared
 from pipeline.project.skeleton import skeleton
 from pipeline.releases import Release
+from pipeline.sdk import dag, dagger
 from pipeline.targets import Strategy
 from pipeline.toolchain import builder as toolchain
 from pipeline.toolchain import channel, zig

@@ -6,12 +6,11 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 
-import dagger
-
 from pipeline.build.compile import compile
 from pipeline.build.plan import Plan
 from pipeline.concurrent import each
 from pipeline.errors import NotReproducible
+from pipeline.sdk import dagger
 
 AT_ONCE = 8
 

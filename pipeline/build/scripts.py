@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import dagger
+from pipeline.sdk import dagger
 
 FOLDER = "/opt/rust-multiarch/programs"
 

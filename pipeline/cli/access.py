@@ -5,16 +5,18 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from dagger import dag
 
 from pipeline.cli.variables import unset
 from pipeline.config.credentials import registry_index
 from pipeline.config.request import pairs
 from pipeline.errors import InvalidArgument
-from pipeline.main import RustMultiarch
+from pipeline.sdk import dag
+
+if TYPE_CHECKING:
+    from pipeline.main import RustMultiarch
 
 AGENT = "SSH_AUTH_SOCK"
 _PANEL = "Private dependencies"

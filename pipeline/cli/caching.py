@@ -7,10 +7,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from dagger import dag
 
 from pipeline import host_files
 from pipeline.cli import output
@@ -18,11 +17,13 @@ from pipeline.cli.publish_options import PublishOptions
 from pipeline.config.request import check_trusted
 from pipeline.config.settings import Settings
 from pipeline.errors import InvalidArgument, PublishError
-from pipeline.main import RustMultiarch
 from pipeline.printable import say
-from pipeline.registry import archive
 from pipeline.registry.address import Address, destinations, named_somehow, parse_address, parse_source
-from pipeline.registry.publish import Logins, connected
+from pipeline.sdk import dag
+
+if TYPE_CHECKING:
+    from pipeline.main import RustMultiarch
+    from pipeline.registry.publish import Logins
 
 WRITTEN = "a file, or type=registry,ref=ADDRESS"
 
@@ -129,6 +130,9 @@ class Caches:
     async def _brought(self, path: Path) -> Path | None:
         if not isinstance(self.source, Address):
             return self.source
+        from pipeline.registry import archive
+        from pipeline.registry.publish import connected
+
         try:
             async with connected(self.logins, self.plain_http) as registries:
                 there = await archive.pull(self.source, path, registries)
@@ -157,6 +161,9 @@ class Caches:
         with tempfile.TemporaryDirectory(prefix="rust-multiarch-") as folder:
             path = Path(folder) / "state.tar.zst"
             await packed.export(str(path))
+            from pipeline.registry import archive
+            from pipeline.registry.publish import connected
+
             async with connected(self.logins, self.plain_http) as registries:
                 digest = await archive.push(path, self.target, registries)
         say(f"compiled state at {self.target}, {digest}")

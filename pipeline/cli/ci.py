@@ -19,6 +19,7 @@ from pipeline.registry.address import destinations, lowered, named_somehow, open
 from pipeline.targets import select
 
 app = typer.Typer(no_args_is_help=True, help="Configurations for CI systems.")
+COMMANDS = {"ci": app}
 
 
 @app.callback()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -10,10 +11,9 @@ import anyio
 import typer
 
 from pipeline.cli import source as source_files
-from pipeline.cli.options import JSON, Platforms, doc
+from pipeline.cli.options import JSON, Platforms, Source
 from pipeline.config import settings
 from pipeline.errors import NotReady, RustMultiarchError
-from pipeline.main import RustMultiarch
 from pipeline.preview import readiness as doctor
 from pipeline.preview.readiness import Check, CheckContext, CheckOutcome, State
 from pipeline.printable import printable
@@ -22,7 +22,7 @@ from pipeline.targets import DEFAULT_PLATFORMS, select
 
 
 def examine(
-    source: Annotated[Path, typer.Argument(help=doc(RustMultiarch, "source"), show_default="here")] = Path(),
+    source: Source = Path(),
     *,
     platform: Platforms = None,
     tag: Annotated[
@@ -54,3 +54,6 @@ def _configured(source: Path, platforms: list[str], package: str = "") -> tuple[
         return list(DEFAULT_PLATFORMS), CheckOutcome(State.FAIL, f"{error.what} ({error.where})", error.fix)
     places = sorted({origin for origin in merged.origins.values() if origin != settings.DEFAULT})
     return [target.platform for target in chosen], CheckOutcome(State.OK, ", ".join(places) or "defaults")
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"doctor": examine}

@@ -18,6 +18,7 @@ from pipeline.targets import DEFAULT_PLATFORMS, select
 from pipeline.text_table import mebibytes
 
 app = typer.Typer(no_args_is_help=True, help="The embedded Dagger engine, for machines without Docker.")
+COMMANDS = {"engine": app}
 
 
 def _as_lines(record: Any) -> str:

@@ -14,8 +14,6 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, NoReturn
 
-import dagger
-import httpx
 import typer
 
 from pipeline.cli import watching
@@ -96,19 +94,24 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def _of(error: BaseException) -> RustMultiarchError | None:
-    if isinstance(error, dagger.TransportError | httpx.TransportError):
+    if isinstance(error, (*_loaded("dagger", "TransportError"), *_loaded("httpx", "TransportError"))):
         return EngineUnreachable(
             "the connection to the engine broke",
             where=str(error) or type(error).__name__,
             fix="repeat the command; `rust-multiarch doctor` shows which engine is used and its state",
         )
-    if isinstance(error, dagger.DaggerError):
+    if isinstance(error, _loaded("dagger", "DaggerError")):
         return _by_text(str(error))
     if isinstance(error, OSError) and error.errno in _FULL:
         return _full(_place(error))
     if isinstance(error, OSError) and error.filename is not None:
         return _inaccessible((error.strerror or str(error)).lower(), _place(error))
     return None
+
+
+def _loaded(package: str, name: str) -> tuple[type[BaseException], ...]:
+    """Return an error class of a package, or nothing if it is not loaded: then no error is of that class."""
+    return (getattr(sys.modules[package], name),) if package in sys.modules else ()
 
 
 def _by_text(text: str) -> RustMultiarchError | None:
@@ -143,7 +146,8 @@ def _place(error: OSError) -> str:
 
 def details(error: BaseException) -> str:
     """Return all that is known of an error: its traceback, and the output of a failed command."""
-    outputs = [printed(leaf) for leaf in _leaves(error) if isinstance(leaf, dagger.ExecError)]
+    failed: list[Any] = [leaf for leaf in _leaves(error) if isinstance(leaf, _loaded("dagger", "ExecError"))]
+    outputs = map(printed, failed)
     return "\n".join(["".join(traceback.format_exception(error)), *filter(None, outputs)])
 
 

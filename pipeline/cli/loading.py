@@ -8,11 +8,14 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 
 from pipeline.errors import InvalidArgument, RustMultiarchError
-from pipeline.image import Image, Variant
+
+if TYPE_CHECKING:
+    from pipeline.image import Image, Variant
 
 TOOLS = ("docker", "podman")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +23,6 @@ from pipeline.git import tags
 from pipeline.printable import say
 from pipeline.publishing import PublishRequest
 from pipeline.registry.address import Destination
-from pipeline.registry.publish import join
 
 
 @dataclass(frozen=True)
@@ -82,6 +81,8 @@ def merge(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Merge published images of single platforms into one index."""
+    from pipeline.registry.publish import join
+
     secret = FromEnvironment(password)
     if password:
         secret.check()
@@ -133,3 +134,6 @@ def named_by_git(asked: Settings, directory: Path, environ: Mapping[str, str]) -
     if at and (warning := tags.unread(asked.tag_rules, at)):
         say(f"warning: {warning}")
     return tags.needed(asked.tag_rules, at) if at else ()
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"merge": merge}

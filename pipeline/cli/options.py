@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from dagger import Doc
+from typing_extensions import Doc
 
+from pipeline.config.arguments import SOURCE, Arguments
 from pipeline.config.settings import NAMES, key
-from pipeline.main import RustMultiarch
 from pipeline.progress.view import Mode
 from pipeline.targets import BY_PLATFORM
 
@@ -56,6 +56,8 @@ Engine = Annotated[
 ]
 ENGINE = inspect.Parameter("engine", inspect.Parameter.KEYWORD_ONLY, default="", annotation=Engine)
 
+Source = Annotated[Path, typer.Argument(help=SOURCE.documentation, show_default="here")]
+
 
 def platform_names(incomplete: str) -> list[str]:
     """Return the platforms for shell completion."""
@@ -73,13 +75,6 @@ def flags(name: str) -> tuple[str, ...]:
     return _SPELLINGS.get(name, (f"--{key(name)}",))
 
 
-def doc(described: Callable[..., Any], argument: str) -> str:
-    """Return the description of a function's argument, or of a class's field."""
-    hints = typing.get_type_hints(described, include_extras=True)
-    notes = typing.get_args(hints[argument])[1:]
-    return next(note.documentation for note in notes if isinstance(note, Doc))
-
-
 INCLUDE_IGNORED = "Also upload files in .gitignore, for example a compiled front end."
 
 
@@ -93,23 +88,19 @@ def project_parameters(without: frozenset[str] = frozenset()) -> list[inspect.Pa
     Args:
         without: arguments that the command defines itself.
     """
-    hints = typing.get_type_hints(RustMultiarch, include_extras=True)
-    parameters: list[inspect.Parameter] = []
-    for field in dataclasses.fields(RustMultiarch):  # type: ignore[arg-type]
-        if field.name not in ("source", *NAMES) or field.name in without:
+    parameters = [_parameter("source", Source, Path())]
+    hints = typing.get_type_hints(Arguments, include_extras=True)
+    for name in NAMES:
+        if name in without:
             continue
-        help_text = doc(RustMultiarch, field.name)
-        if field.name == "source":
-            annotation: Any = Annotated[Path, typer.Argument(help=help_text, show_default="here")]
-            default: object = Path()
-        else:
-            complete = platform_names if field.name == "platforms" else None
-            option = typer.Option(
-                *flags(field.name), help=help_text, autocompletion=complete, rich_help_panel=PANEL
-            )
-            annotation = Annotated[typing.get_args(hints[field.name])[0], option]
-            default = None
-        parameters.append(_parameter(field.name, annotation, default))
+        kind, *notes = typing.get_args(hints[name])
+        option = typer.Option(
+            *flags(name),
+            help=next(note.documentation for note in notes if isinstance(note, Doc)),
+            autocompletion=platform_names if name == "platforms" else None,
+            rich_help_panel=PANEL,
+        )
+        parameters.append(_parameter(name, Annotated[kind, option], None))
     ignored = typer.Option(
         "--include-ignored",
         help=INCLUDE_IGNORED,
@@ -139,6 +130,13 @@ def split(options: Mapping[str, Any], names: frozenset[str]) -> tuple[dict[str, 
     """Split options into those with the given names, and the others."""
     chosen = {name: value for name, value in options.items() if name in names}
     return chosen, {name: value for name, value in options.items() if name not in names}
+
+
+def parameters(run: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Return the parameters of a command's function after the module, which is in no command line."""
+    # The class of the module is imported only in a session.
+    signature = inspect.signature(run, eval_str=True, locals={"RustMultiarch": object})
+    return list(signature.parameters.values())[1:]
 
 
 def spread(parameters: Iterable[inspect.Parameter]) -> list[inspect.Parameter]:

@@ -8,25 +8,23 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import anyio
 import typer
-from dagger import dag
 
 from engine.record import BaseImages
 from pipeline import host_files, releases
 from pipeline.cli import caching, loading, output, session, watching
 from pipeline.cli.caching import CacheOptions
-from pipeline.cli.options import JSON, Progress, doc, platform_names
+from pipeline.cli.options import JSON, Progress, platform_names
 from pipeline.cli.publish_options import PublishOptions, Tags
+from pipeline.config import arguments
 from pipeline.config.request import check_trusted
 from pipeline.config.settings import OnDisk, Settings, crates_of, listed
 from pipeline.errors import InvalidArgument, NotAGitRepository
 from pipeline.git import context, tags
 from pipeline.git import facts as git
-from pipeline.image import Image
-from pipeline.main import RustMultiarch
 from pipeline.oci import smoke as smoke_run
 from pipeline.oci.layout import digest_of_file
 from pipeline.oci.report import ImageRow, as_table
@@ -35,7 +33,12 @@ from pipeline.printable import say
 from pipeline.progress.view import Mode
 from pipeline.publishing import PublishRequest
 from pipeline.registry.address import named
+from pipeline.sdk import dag
 from pipeline.targets import parse, select
+
+if TYPE_CHECKING:
+    from pipeline.image import Image
+    from pipeline.main import RustMultiarch
 
 NO_PUSH, NO_CACHE = PublishOptions(), CacheOptions()
 
@@ -235,9 +238,7 @@ async def publish(
     *,
     to: PublishOptions = NO_PUSH,
     cache: CacheOptions = NO_CACHE,
-    by_digest: Annotated[
-        bool, typer.Option("--by-digest", help=doc(RustMultiarch.publish, "by_digest"))
-    ] = False,
+    by_digest: Annotated[bool, typer.Option("--by-digest", help=arguments.BY_DIGEST.documentation)] = False,
     json: JSON = False,
 ) -> str:
     """Build, push an index to every --tag, and print its first address with the digest."""
@@ -279,7 +280,7 @@ async def plan(
     module: RustMultiarch,
     *,
     tag: Tags = None,
-    matrix: Annotated[bool, typer.Option("--matrix", help=doc(RustMultiarch.plan, "matrix"))] = False,
+    matrix: Annotated[bool, typer.Option("--matrix", help=arguments.MATRIX.documentation)] = False,
     json: JSON = False,
 ) -> str:
     """Show what a build would do and why, without compiling."""
@@ -326,10 +327,11 @@ async def smoke(
     module: RustMultiarch,
     *,
     command: Annotated[
-        list[str] | None, typer.Option("--command", help=doc(Image.smoke, "command") + " Repeatable.")
+        list[str] | None,
+        typer.Option("--command", help=arguments.SMOKE_COMMAND.documentation + " Repeatable."),
     ] = None,
     seconds: Annotated[
-        int, typer.Option("--seconds", help=doc(Image.smoke, "seconds"), min=0)
+        int, typer.Option("--seconds", help=arguments.SMOKE_SECONDS.documentation, min=0)
     ] = smoke_run.SECONDS,
     json: JSON = False,
 ) -> str:
@@ -345,7 +347,7 @@ async def test(
     *,
     platforms: Annotated[
         list[str] | None,
-        typer.Option("--platform", help=doc(RustMultiarch.test, "platforms"), autocompletion=platform_names),
+        typer.Option("--platform", help=arguments.TESTED.documentation, autocompletion=platform_names),
     ] = None,
     json: JSON = False,
 ) -> str:
@@ -357,7 +359,7 @@ async def lint(
     module: RustMultiarch,
     *,
     deny_warnings: Annotated[
-        bool, typer.Option("--deny-warnings", help=doc(RustMultiarch.lint, "deny_warnings"))
+        bool, typer.Option("--deny-warnings", help=arguments.DENY_WARNINGS.documentation)
     ] = False,
     json: JSON = False,
 ) -> str:
@@ -371,14 +373,14 @@ async def fmt(module: RustMultiarch, *, json: JSON = False) -> str:
 
 
 def verify(
-    file: Annotated[Path, typer.Argument(help=doc(RustMultiarch.verify, "binary"))],
+    file: Annotated[Path, typer.Argument(help=arguments.PROGRAM.documentation)],
     *,
     platform: Annotated[
         str,
-        typer.Option(help=doc(RustMultiarch.verify, "platform"), autocompletion=platform_names),
+        typer.Option(help=arguments.PROGRAM_PLATFORM.documentation, autocompletion=platform_names),
     ],
-    image: Annotated[str, typer.Option(help=doc(RustMultiarch.verify, "image"))] = releases.DEFAULT.base,
-    static: Annotated[bool, typer.Option("--static", help=doc(RustMultiarch.verify, "static"))] = False,
+    image: Annotated[str, typer.Option(help=arguments.PROGRAM_IMAGE.documentation)] = releases.DEFAULT.base,
+    static: Annotated[bool, typer.Option("--static", help=arguments.PROGRAM_STATIC.documentation)] = False,
     json: JSON = False,
     progress: Progress = Mode.AUTO,
 ) -> None:
@@ -389,6 +391,8 @@ def verify(
         )
 
     async def run() -> str:
+        from pipeline.main import RustMultiarch
+
         program = dag.host().file(str(file.resolve()))
         return await RustMultiarch(source=dag.directory()).verify(program, platform, image, static, json)
 

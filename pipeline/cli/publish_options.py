@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from dagger import dag
 
 from pipeline.cli.merge import FromEnvironment
-from pipeline.cli.options import doc
+from pipeline.config import arguments
 from pipeline.publishing import PublishRequest, requested
+from pipeline.sdk import dag
 
 Tags = Annotated[
-    list[str] | None, typer.Option("--tag", "-t", help=doc(requested, "address") + " Repeatable.")
+    list[str] | None, typer.Option("--tag", "-t", help=arguments.ADDRESS.documentation + " Repeatable.")
 ]
 
 
@@ -23,19 +23,19 @@ class PublishOptions:
     """The options of a push; each field is an option, named by its annotation."""
 
     tag: Tags = None
-    username: Annotated[str, typer.Option(help=doc(requested, "username"))] = ""
+    username: Annotated[str, typer.Option(help=arguments.USERNAME.documentation)] = ""
     password: Annotated[
         str,
         typer.Option(help="Name of the environment variable with the password or token for the registry."),
     ] = ""
-    no_clobber: Annotated[bool, typer.Option("--no-clobber", help=doc(requested, "no_clobber"))] = False
-    plain_http: Annotated[list[str] | None, typer.Option(help=doc(requested, "plain_http"))] = None
-    sbom: Annotated[bool, typer.Option("--sbom", help=doc(requested, "sbom"))] = False
-    provenance: Annotated[bool, typer.Option("--provenance", help=doc(requested, "provenance"))] = False
-    symbols: Annotated[bool, typer.Option("--symbols", help=doc(requested, "symbols"))] = False
+    no_clobber: Annotated[bool, typer.Option("--no-clobber", help=arguments.NO_CLOBBER.documentation)] = False
+    plain_http: Annotated[list[str] | None, typer.Option(help=arguments.PLAIN_HTTP.documentation)] = None
+    sbom: Annotated[bool, typer.Option("--sbom", help=arguments.SBOM.documentation)] = False
+    provenance: Annotated[bool, typer.Option("--provenance", help=arguments.PROVENANCE.documentation)] = False
+    symbols: Annotated[bool, typer.Option("--symbols", help=arguments.SYMBOLS.documentation)] = False
     sign_key: Annotated[
         str,
-        typer.Option(help=doc(requested, "sign_key") + " A file, or env://NAME for a variable."),
+        typer.Option(help=arguments.SIGN_KEY.documentation + " A file, or env://NAME for a variable."),
     ] = ""
     sign_password: Annotated[
         str, typer.Option(help="Name of the environment variable with the password of the private key.")

@@ -12,12 +12,10 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
-import dagger
 import typer
-from dagger import dag
 
 from engine import choice
 from engine.config import RUNNER
@@ -32,10 +30,13 @@ from pipeline.errors import InvalidArgument, NotAGitRepository, ReadsUnknown
 from pipeline.git import absent, ci
 from pipeline.git import facts as git
 from pipeline.git.context import BuildContext
-from pipeline.main import RustMultiarch
 from pipeline.printable import printable, say
 from pipeline.progress.view import Mode
+from pipeline.sdk import dag, dagger
 from pipeline.targets import select
+
+if TYPE_CHECKING:
+    from pipeline.main import RustMultiarch
 
 _ACCESS = frozenset(parameter.name for parameter in access.PARAMETERS)
 
@@ -64,7 +65,7 @@ def project_command(
         apart: the command makes an image of each binary, with the settings of its package.
         by_platform: show progress for each platform instead of the whole command.
     """
-    own = list(inspect.signature(run, eval_str=True).parameters.values())[1:]
+    own = options.parameters(run)
     project = options.project_parameters(without)
     names = frozenset(parameter.name for parameter in project)
 
@@ -246,6 +247,8 @@ async def _module(
     here: Here, upload: Upload, made: _Made, outright: Layer, opened: Mapping[str, Any], ref: str
 ) -> RustMultiarch:
     """Create the module with the options, inside its engine session."""
+    from pipeline.main import RustMultiarch
+
     module = RustMultiarch(source=directory(upload), **{name: each.value for name, each in outright.items()})
     module.origins = {name: each.origin for name, each in outright.items()}
     module.manifest_path = posixpath.join(upload.directory, MANIFEST)

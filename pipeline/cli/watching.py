@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TextIO
 
 import anyio
-import dagger
 from anyio.abc import TaskStatus
 
 from engine.config import CLI, RUNNER
@@ -25,6 +24,7 @@ from pipeline.progress import events, model
 from pipeline.progress.events import Ended, Event
 from pipeline.progress.model import DONE, FAILED, INTERRUPTED, Board
 from pipeline.progress.view import Mode, Painter, painter
+from pipeline.sdk import dagger
 
 REMEMBERED = 200
 """Number of lines of the engine's log kept for the details of an unexpected error."""

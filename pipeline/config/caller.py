@@ -5,10 +5,9 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Sequence
 
-import dagger
-
 from pipeline.config.workspace import MANIFEST, upward
 from pipeline.errors import NotACargoProject
+from pipeline.sdk import dagger
 
 
 async def manifest_path(workspace: dagger.Workspace) -> str:

@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import dagger
-
 from pipeline import cargo_toml
 from pipeline.errors import InvalidArgument
+from pipeline.sdk import dagger
 
 GITCONFIG = "/etc/gitconfig"
 KNOWN_HOSTS = "/etc/ssh/ssh_known_hosts"

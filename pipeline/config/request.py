@@ -8,12 +8,11 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-import dagger
-
 from pipeline.config.credentials import Access, BuildSecret
 from pipeline.config.settings import Settings, listed
 from pipeline.errors import InvalidArgument, Untrusted
 from pipeline.releases import DEFAULT, Release, release
+from pipeline.sdk import dagger
 from pipeline.targets import Libc, Strategy, Target, parse, select
 
 CREDENTIAL = re.compile(

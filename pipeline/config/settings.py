@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import anyio
-import dagger
 
 from pipeline import cargo_toml, releases
 from pipeline.concurrent import each
 from pipeline.errors import InvalidSetting
+from pipeline.sdk import dagger
 from pipeline.targets import DEFAULT_PLATFORMS, Libc, Strategy
 
 TABLE = "rust-multiarch"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-import dagger
-
 from pipeline.config.settings import Settings
 from pipeline.errors import InvalidArgument, NotAGitRepository, ShallowClone
 from pipeline.git import facts as git
@@ -14,6 +12,7 @@ from pipeline.git import semver
 from pipeline.git.ci import Event, of_ref
 from pipeline.git.facts import Facts
 from pipeline.git.semver import Version
+from pipeline.sdk import dagger
 
 Read = Callable[[str], Version | None]
 """A function that returns the version in a git tag; None for a tag without one."""

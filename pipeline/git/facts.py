@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import dagger
-from dagger import dag
-
 from pipeline import releases
 from pipeline.config import private
 from pipeline.errors import DirtyTree, NotAGitRepository
 from pipeline.git import command
+from pipeline.sdk import dag, dagger
 from pipeline.toolchain import builder as toolchain
 
 IMAGE = releases.DEFAULT.base

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import dagger
-
 from pipeline.errors import NotAGitRepository
 from pipeline.git import command, facts
+from pipeline.sdk import dagger
 
 PROGRAM = Path(__file__).with_name("minimal.sh")
 

@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-import dagger
-
 from pipeline.config import private
 from pipeline.git import facts
 from pipeline.printable import say
+from pipeline.sdk import dagger
 
 PROGRAM = Path(__file__).with_name("missing.sh")
 _INDEX = ("index", "sharedindex.*")

@@ -14,12 +14,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-import dagger
-from dagger import dag
-
 from pipeline import programs
 from pipeline.errors import PackageUnavailable, VerificationError, printed
 from pipeline.native import dpkg
+from pipeline.sdk import dag, dagger
 from pipeline.targets import Target
 
 SONAMES = "/opt/rust-multiarch/sonames"

@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import dagger
-
 from pipeline import programs
 from pipeline.errors import CannotCrossCompile
 from pipeline.native import configuration, debian, git_users, natives
 from pipeline.native.natives import Needs
 from pipeline.project import rust_version, tree
 from pipeline.project.rust_version import Declared
+from pipeline.sdk import dagger
 from pipeline.targets import Libc, Target
 from pipeline.toolchain import builder as toolchain
 

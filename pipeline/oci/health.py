@@ -7,10 +7,9 @@ import re
 import signal
 from dataclasses import dataclass
 
-import dagger
-
 from pipeline.config.settings import Settings
 from pipeline.errors import InvalidArgument
+from pipeline.sdk import dagger
 
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+")
 DURATIONS = ("health_interval", "health_timeout", "health_start_period", "health_start_interval")

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import anyio
-import dagger
 
 from pipeline.errors import PublishError
 from pipeline.oci import normalize
+from pipeline.sdk import dagger
 
 INDEX, MANIFEST = normalize.INDEX, normalize.MANIFEST
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"

@@ -7,9 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import dagger
-from dagger import dag
-
 from pipeline import programs, releases
 from pipeline.build.custom_containers import Supplied
 from pipeline.build.plan import Plan
@@ -21,6 +18,7 @@ from pipeline.git.context import BuildContext
 from pipeline.oci import accounts
 from pipeline.oci.health import Health, health, stop_signal
 from pipeline.releases import Release, base_for
+from pipeline.sdk import dag, dagger
 from pipeline.targets import Libc, Target
 from pipeline.toolchain import builder as toolchain
 

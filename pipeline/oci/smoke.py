@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import anyio
-import dagger
 
 from pipeline.concurrent import each
 from pipeline.errors import SmokeFailed, printed
 from pipeline.progress import events
+from pipeline.sdk import dagger
 
 AT_ONCE = 2
 

@@ -13,9 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import dagger
-from dagger import dag
-
 from pipeline.build import compile as build
 from pipeline.build.custom_containers import BUILDER
 from pipeline.build.plan import Plan
@@ -28,6 +25,7 @@ from pipeline.native.natives import Needs
 from pipeline.oci import accounts
 from pipeline.oci.runtime import SCRATCH, SUPPLIED, Runtime
 from pipeline.releases import GLIBC_OF, PYTHON
+from pipeline.sdk import dag, dagger
 from pipeline.targets import Libc, Target
 from pipeline.toolchain import builder as toolchain
 

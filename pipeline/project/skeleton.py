@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 
-import dagger
-
 from pipeline import programs
+from pipeline.sdk import dagger
 
 READ = (
     "**/Cargo.toml",

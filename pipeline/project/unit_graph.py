@@ -19,13 +19,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import dagger
-from dagger import dag
-
 from pipeline import cargo_toml, programs
 from pipeline.errors import UnknownUnitGraph
 from pipeline.project import packages
 from pipeline.project.metadata import spdx
+from pipeline.sdk import dag, dagger
 
 VERSION = 1
 CRATES_IO = "registry+https://github.com/rust-lang/crates.io-index"

@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import dagger
-
 from pipeline.oci.layout import Layout
 from pipeline.progress import events
 from pipeline.registry import credentials, dial, pushing
@@ -18,6 +16,7 @@ from pipeline.registry.address import Destination, known_host
 from pipeline.registry.artifacts import Artifact
 from pipeline.registry.credentials import Secret
 from pipeline.registry.receipt import Receipt
+from pipeline.sdk import dagger
 
 Logins = Mapping[str, tuple[str, Secret]]
 """User name and password by host."""

@@ -11,12 +11,10 @@ import posixpath
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-import dagger
-from dagger import dag
-
 from pipeline import programs, releases
 from pipeline.errors import BaseImageUnavailable
 from pipeline.releases import Release
+from pipeline.sdk import dag, dagger
 from pipeline.targets import Libc, Target
 from pipeline.toolchain import channel, zig
 from pipeline.toolchain.compilers import FILES, Compilers, gnu

@@ -12,12 +12,10 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import dagger
-from dagger import dag
-
 from pipeline import programs
 from pipeline.errors import InvalidArgument, UnsupportedLibc
 from pipeline.releases import PYTHON
+from pipeline.sdk import dag, dagger
 from pipeline.targets import Libc, Target
 from pipeline.toolchain.compilers import FILES, Compilers, debian_name
 

@@ -1,9 +1,11 @@
 import inspect
+import json
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import dagger
 import pytest
 
 from pipeline import errors
@@ -45,11 +47,20 @@ def test_message_without_the_rest() -> None:
     assert errors.LinkError("no library").render() == "LinkError: no library"
 
 
+AS_IN_AN_ENGINE = """
+import json
+import dagger.mod.cli
+from pipeline import RustMultiarch, errors
+error = errors.LinkError("no library", output="ld: no")
+assert isinstance(error, dagger.QueryError) and isinstance(error, dagger.mod._exceptions.FunctionError)
+print(json.dumps(error.error.extensions))
+"""
+
+
 def test_an_engine_reports_the_exit_code_and_the_output() -> None:
     """The error looks like an exec error, so `dagger call` exits with its code."""
-    error = errors.LinkError("no library", output="ld: no")
-    assert isinstance(error, dagger.QueryError)
-    extensions = error.error.extensions
+    done = subprocess.run([sys.executable, "-c", AS_IN_AN_ENGINE], capture_output=True, text=True, check=True)
+    extensions = json.loads(done.stdout)
     assert extensions["_type"] == "EXEC_ERROR"
     assert extensions["exitCode"] == errors.LinkError.exit_code
     assert extensions["stderr"] == "ld: no"

@@ -9,6 +9,7 @@ from pathlib import Path
 PIPELINE = Path(__file__).parents[2] / "pipeline"
 
 GROUND = (
+    "sdk",
     "printable",
     "errors",
     "targets",

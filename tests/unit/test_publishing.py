@@ -89,4 +89,6 @@ async def test_a_function_has_the_flat_arguments_and_gets_the_request(
     assert await Module().publish(address=ADDRESS, as_json=True) == receipt.as_json()
     assert seen == [replace(PLAIN, tags=("2",)), replace(PLAIN, as_json=True)]
     own, *rest = inspect.signature(Module.publish).parameters.values()
-    assert own.name == "self" and rest == list(inspect.signature(requested).parameters.values())
+    assert own.name == "self" and rest == list(
+        inspect.signature(requested, eval_str=True).parameters.values()
+    )

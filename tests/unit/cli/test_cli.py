@@ -1,5 +1,6 @@
 import json
 import sys
+import typing
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import typer
 from repositories import repository
 from typer.testing import CliRunner
+from typing_extensions import Doc
 
 from engine.config import RUNNER
 from engine.record import BaseImages
@@ -76,6 +78,12 @@ def commands() -> dict[str, typer.core.TyperCommand]:
     return found
 
 
+def described(argument: str) -> str:
+    """Return the description of an argument of the constructor."""
+    hints = typing.get_type_hints(RustMultiarch, include_extras=True)
+    return next(note.documentation for note in typing.get_args(hints[argument]) if isinstance(note, Doc))
+
+
 @pytest.mark.parametrize(
     "name", ["build", "publish", "plan", "natives", "binary", "smoke", "lint", "fmt", "test"]
 )
@@ -83,9 +91,9 @@ def test_project_commands_have_every_setting_as_an_option(name: str) -> None:
     parameters = {parameter.name: parameter for parameter in commands()[name].params}
     for setting in NAMES:
         if (name, setting) != ("test", "platforms"):  # which are those to run the tests for
-            assert parameters[setting].help == options.doc(RustMultiarch, setting)
+            assert parameters[setting].help == described(setting)
             assert parameters[setting].default is None
-    assert parameters["source"].help == options.doc(RustMultiarch, "source")
+    assert parameters["source"].help == described("source")
 
 
 @pytest.mark.parametrize("name", commands())

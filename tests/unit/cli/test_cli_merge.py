@@ -8,6 +8,7 @@ from pipeline.cli import merge as command
 from pipeline.cli.merge import FromEnvironment, named_by_git
 from pipeline.config.settings import Settings
 from pipeline.publishing import PublishRequest
+from pipeline.registry import publish
 from pipeline.registry.receipt import Receipt
 
 pytestmark = pytest.mark.anyio
@@ -27,7 +28,7 @@ async def test_a_password_in_place_of_a_name_is_not_repeated(monkeypatch) -> Non
 
 def test_a_password_in_no_variable_is_refused_before_anything_is_read(monkeypatch) -> None:
     monkeypatch.delenv("RM_NOT_SET", raising=False)
-    monkeypatch.setattr(command, "join", None)
+    monkeypatch.setattr(publish, "join", None)
     with pytest.raises(errors.InvalidArgument, match="--password"):
         command.merge(["a.example/x:1"], tag=["a.example/x:1"], password="RM_NOT_SET")
 
@@ -64,7 +65,7 @@ def test_its_tags_are_those_that_publish_gives(
 
     commit(repository(tmp_path), "Cargo.toml", CARGO + metadata)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "join", join)
+    monkeypatch.setattr(publish, "join", join)
     for name, value in environment.items():
         monkeypatch.setenv(f"RUST_MULTIARCH_{name}", value)
     command.merge(["a.example/x:1"], tag=["a.example/x"], tag_rules=given, json=True)
