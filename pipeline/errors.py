@@ -4,7 +4,7 @@ An error says what is wrong, where, and what to do next. Exit codes are stable a
 docs/troubleshooting.md. Each family has a range of codes:
 
     1x platforms   2x the Cargo project   3x compiling   4x checking what was built
-    5x publishing  6x the engine   7x git and attestations
+    5x publishing  6x the engine   7x git and attestations   8x the files of `resolve`
 """
 
 from __future__ import annotations
@@ -460,6 +460,18 @@ class WrongKeyPassword(RustMultiarchError):
     """The signing key cannot be decrypted with the password."""
 
     exit_code = 75
+
+
+class MalformedYaml(RustMultiarchError):
+    """A file with image references cannot be read as YAML."""
+
+    exit_code = 80
+
+
+class NoReference(RustMultiarchError):
+    """The files have no image reference `rust-multiarch://NAME`."""
+
+    exit_code = 81
 
 
 def printed(error: dagger.ExecError) -> str:

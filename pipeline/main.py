@@ -264,6 +264,10 @@ class RustMultiarch(Arguments):
             say(await each.table())
         return built
 
+    async def images_of(self, binaries: Sequence[str]) -> list[Image]:
+        """Compile every platform once and assemble a separate image for each of these binaries."""
+        return await self._build(apart=True, binaries=binaries)
+
     @function
     async def plan(
         self,
@@ -482,11 +486,13 @@ class RustMultiarch(Arguments):
         crates = await crates_of(self._workspace(await self._location()), settings)
         return await context.situation(settings, self.situation, self.repository, crates)
 
-    async def _build(self, *, apart: bool) -> list[Image]:
-        """Build an image of all binaries, or one of each."""
+    async def _build(self, *, apart: bool, binaries: Sequence[str] = ()) -> list[Image]:
+        """Build an image of all binaries, or one of each; of those of the settings, or of other ones."""
         settings, at = await self._asked()
         request = self._request(settings, at)
         choice = dataclasses.replace(request.choice, every=apart)
+        if binaries:
+            choice = dataclasses.replace(choice, package="", bins=tuple(binaries))
         planned = await plan(dataclasses.replace(request, choice=choice))
         say(preflight.as_text(planned.request.targets, planned.needs))
         chosen = [(one,) for one in planned.binaries] if apart else [planned.binaries]

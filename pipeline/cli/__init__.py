@@ -62,6 +62,10 @@ COMMANDS: Mapping[str, Entry] = {
     "test": Entry("project", "Run the project's tests."),
     "lint": Entry("project", "Run clippy over the whole workspace."),
     "fmt": Entry("project", "Check the formatting of the whole workspace without changing files."),
+    "resolve": Entry(
+        "resolve",
+        "Build and push the images that YAML files refer to, and print the files with their digests.",
+    ),
     "merge": Entry("merge", "Merge published images of single platforms into one index."),
     "doctor": Entry(
         "doctor", "Check engine, project, git, registries, emulators, disk and clock, and print fixes."

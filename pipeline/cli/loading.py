@@ -36,8 +36,12 @@ MACHINES = {
 }
 
 
-def tool() -> str:
+def tool(option: str = "--load", instead: str = "replace --load by --output image.tar") -> str:
     """Return the program to load images with.
+
+    Args:
+        option: the option that loads, for messages.
+        instead: what to do without a program, for messages.
 
     Raises:
         InvalidArgument: neither docker nor podman is installed.
@@ -46,13 +50,13 @@ def tool() -> str:
     if not found:
         raise InvalidArgument(
             "neither docker nor podman is on the PATH",
-            where="--load",
-            fix="install one of them, or replace --load by --output image.tar",
+            where=option,
+            fix=f"install one of them, or {instead}",
         )
     return found
 
 
-def chosen(image: Image) -> Variant:
+def chosen(image: Image, option: str = "--load") -> Variant:
     """Return the variant to load: the one for this machine, else the only one.
 
     Raises:

@@ -133,10 +133,10 @@ def split(options: Mapping[str, Any], names: frozenset[str]) -> tuple[dict[str, 
 
 
 def parameters(run: Callable[..., Any]) -> list[inspect.Parameter]:
-    """Return the parameters of a command's function after the module, which is in no command line."""
+    """Return the keyword-only parameters of a command's function; the module is in no command line."""
     # The class of the module is imported only in a session.
     signature = inspect.signature(run, eval_str=True, locals={"RustMultiarch": object})
-    return list(signature.parameters.values())[1:]
+    return [one for one in signature.parameters.values() if one.kind is inspect.Parameter.KEYWORD_ONLY]
 
 
 def spread(parameters: Iterable[inspect.Parameter]) -> list[inspect.Parameter]:

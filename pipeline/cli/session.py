@@ -8,6 +8,7 @@ import functools
 import inspect
 import os
 import posixpath
+import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,8 +44,23 @@ _ACCESS = frozenset(parameter.name for parameter in access.PARAMETERS)
 Run = Callable[..., Awaitable[str]]
 """A command's function: takes the module and the command's options, returns the output."""
 
+Prepare = Callable[..., Mapping[str, Any]]
+"""A function that runs before an engine is started: it makes the arguments of `Run` from the options."""
+
 Before = Callable[..., str | None]
 """A function that runs before an engine is started: it checks options, or returns the output."""
+
+
+def printed(text: str) -> None:
+    """Print a result, without control characters."""
+    typer.echo(printable(text))
+
+
+def written(text: str) -> None:
+    """Write a result that is a document to standard output, byte by byte."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode())
+    sys.stdout.flush()
 
 
 def project_command(
@@ -54,6 +70,9 @@ def project_command(
     by_platform: bool = True,
     every_package: bool = False,
     apart: bool = False,
+    prepare: Prepare | None = None,
+    workspace: bool = False,
+    show: Callable[[str], None] = printed,
 ) -> Callable[..., None]:
     """Make a command that calls `run(module, …)` in an engine session and prints the result.
 
@@ -64,8 +83,12 @@ def project_command(
         every_package: the command uses all packages of the workspace.
         apart: the command makes an image of each binary, with the settings of its package.
         by_platform: show progress for each platform instead of the whole command.
+        prepare: called with the settings, the source and the options before an engine is started; it
+            returns the arguments of `run`. Its keyword-only arguments are the options.
+        workspace: the command is for a whole workspace, in whichever member's directory it runs.
+        show: prints the result.
     """
-    own = options.parameters(run)
+    own = options.parameters(prepare or run)
     project = options.project_parameters(without)
     names = frozenset(parameter.name for parameter in project)
 
@@ -76,6 +99,8 @@ def project_command(
         rest = options.gather(own, rest)
         access.check(**opened)
         here = source_files.find(chosen.pop("source"), chosen.pop("manifest_path"))
+        if workspace:
+            here = dataclasses.replace(here, directory=here.workspace, package="")
         ignored, whole = chosen.pop("include_ignored"), chosen.pop("whole_repository")
         given_outright = settings.given(chosen, lambda name: f"option {options.flags(name)[0]}")
         outright = {
@@ -92,6 +117,8 @@ def project_command(
         if before and (known := before(merged.settings, source=here.directory, **rest)):
             typer.echo(known)
             return
+        if prepare:
+            rest = dict(prepare(merged.settings, here.directory, **rest))
 
         if address:
             _use(address)
@@ -115,7 +142,7 @@ def project_command(
             with _made(here, upload, files, merged.settings.git_metadata) as made:
                 module = functools.partial(_module, here, upload, made, outright, opened, merged.settings.ref)
                 work = functools.partial(_over_project, run, module, rest)
-                answer(images, work, shown, progress)
+                answer(images, work, shown, progress, show)
 
         try:
             attempt(whole)
@@ -290,6 +317,7 @@ def answer(
     work: Callable[[], Awaitable[str]],
     rows: Sequence[tuple[str, str]],
     progress: Mode,
+    show: Callable[[str], None] = printed,
 ) -> None:
     """Run a function in an engine session and print its result.
 
@@ -298,12 +326,13 @@ def answer(
         work: the function to run in the session.
         rows: name and triple of each line of progress.
         progress: the display of progress.
+        show: prints the result.
     """
     os.environ.update(choice.choose(say, images).environment)
     try:
-        printed = anyio.run(watching.watch, work, rows, progress)
+        result = anyio.run(watching.watch, work, rows, progress)
     except watching.Interrupted as interrupted:
         say(str(interrupted))
         raise typer.Exit(interrupted.exit_code) from None
-    if printed:
-        typer.echo(printable(printed))
+    if result:
+        show(result)

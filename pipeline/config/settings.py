@@ -40,9 +40,9 @@ DEFAULT = "default"
 
 PREFIX = "RUST_MULTIARCH_"
 
-NO_SETTINGS = ("SOURCE", "INSTALL_FROM", "INCLUDE_IGNORED", "WHOLE_REPOSITORY")
+NO_SETTINGS = ("SOURCE", "INSTALL_FROM", "INCLUDE_IGNORED", "WHOLE_REPOSITORY", "IMAGE_REPOSITORY")
 """Variables with the prefix that are not settings: the module's source in a caller's `.env`, the source of
-`install.sh`, and options of the command line for its source."""
+`install.sh`, options of the command line for its source, and the repository of `resolve`."""
 
 
 @dataclass(frozen=True)
@@ -506,6 +506,30 @@ async def packages(files: Files) -> list[str]:
     root = await _manifest(files, "Cargo.toml")
     members = [cargo_toml.package(member) async for _, member in _members(files, root)]
     return [name for name in (cargo_toml.package(root), *members) if name]
+
+
+@dataclass(frozen=True)
+class Member:
+    """A package of a workspace: its name, the names of its binaries, and its `default-run`."""
+
+    package: str
+    binaries: frozenset[str] = frozenset()
+    default_run: str = ""
+
+
+async def members(files: Files) -> list[Member]:
+    """Return a workspace's packages with their binaries."""
+    root = await _manifest(files, "Cargo.toml")
+    every = [("Cargo.toml", root), *[member async for member in _members(files, root)]]
+    return [
+        Member(
+            cargo_toml.package(manifest),
+            frozenset(await _binaries(files, path, manifest)),
+            str(cargo_toml.table(manifest, "package").get("default-run", "")),
+        )
+        for path, manifest in every
+        if cargo_toml.package(manifest)
+    ]
 
 
 async def _chosen(

@@ -163,6 +163,12 @@ def open_to_tags(address: str) -> bool:
     return match is not None and match["tag"] is None
 
 
+def untagged(address: str) -> str:
+    """Return an address without its tag."""
+    name, _, tag = address.rpartition(":")
+    return name if name and "/" not in tag else address
+
+
 def tagged(addresses: Iterable[str], tags: Sequence[str]) -> list[str]:
     """Return the addresses, with each tag added to those without a tag; unchanged if there are no tags."""
     found = []

@@ -53,10 +53,14 @@ def project(engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("settled"), "settled", extra=crates.FEATURES + SETTINGS)
 
 
-def run(*words: object, cwd: Path, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(
+    *words: object, cwd: Path, code: int = 0, stdin: str = "", **environment: str
+) -> subprocess.CompletedProcess[str]:
     command = [str(word) for word in (PROGRAM, *words)]
     env = {**os.environ, **environment}
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=SECONDS)
+    done = subprocess.run(
+        command, cwd=cwd, env=env, input=stdin, capture_output=True, text=True, timeout=SECONDS
+    )
     assert done.returncode == code, done.stderr
     return done
 

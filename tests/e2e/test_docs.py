@@ -26,8 +26,18 @@ def project(tmp_path: Path) -> Path:
     for path, text in crates.hello_files("server").items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
+    (tmp_path / "deploy.yaml").write_text("image: rust-multiarch://server\n")
     (tmp_path / "program").write_bytes(Path("/bin/true").read_bytes())
-    made = ("program", "dist", "image.tar", "docker.tar", "layout", "state.tar.zst", "cosign.*")
+    made = (
+        "program",
+        "dist",
+        "image.tar",
+        "docker.tar",
+        "layout",
+        "state.tar.zst",
+        "cosign.*",
+        "resolved.yaml",
+    )
     (tmp_path / ".gitignore").write_text("".join(f"/{name}\n" for name in made))
     test_signing.pair(tmp_path)
     (tmp_path / "Makefile").write_text((ROOT / "Makefile").read_text())

@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from docs import generate
 from pipeline import cli
 from pipeline.ci import config as ci_config
+from pipeline.cli import manifests
 
 ROOT = doc_blocks.ROOT
 
@@ -72,7 +73,18 @@ def test_blocks_of_data_and_code_parse(block) -> None:
     assert parse[block.language](block.text) is not False
 
 
-@pytest.mark.parametrize("block", of("yaml"), ids=lambda block: block.page.name)
+def test_manifests_have_a_reference_to_resolve() -> None:
+    others = [block for block in of("yaml") if block not in STEPS]
+    assert [block.page.name for block in others] == ["clusters.md"] * 3
+    for block in others:
+        (reference,) = manifests.parse(block.page.name, block.text).references
+        assert reference.name == "server"
+
+
+STEPS = [block for block in of("yaml") if block.text.startswith("- ")]
+
+
+@pytest.mark.parametrize("block", STEPS, ids=lambda block: block.page.name)
 def test_yaml_blocks_are_steps_of_a_github_job_with_inputs_that_exist(block, tmp_path: Path) -> None:
     steps = YAML(typ="safe").load(block.text)
     inputs = YAML(typ="safe").load((ROOT / "action.yml").read_text())["inputs"]
