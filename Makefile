@@ -96,8 +96,8 @@ zoo: setup ## build and start a crate of each native library (CRATES="ring or op
 	@$(BIN)/python -m pytest tests/e2e/test_natives.py --zoo -m zoo -k '$(CRATES)'; $(BIN)/python tests/e2e/zoo.py
 
 .PHONY: targets
-targets: setup ## build and start a program for every row of the target table, with glibc and with musl
-	@$(BIN)/python -m pytest tests/e2e/test_targets.py --zoo
+targets: setup ## build and start a program for every row of the target table, each C library; record the results
+	@$(BIN)/python -m pytest tests/e2e/test_targets.py --zoo; $(BIN)/python tests/e2e/targets.py
 
 .PHONY: programs
 programs: setup ## build and start programs of other people (CRATES="dufs or bat"), record what came of it

@@ -6,8 +6,10 @@ import ast
 import dataclasses
 import importlib
 import importlib.util
+import json
 import re
 import sys
+import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -20,6 +22,7 @@ from dagger import mod
 from docs import plan_schema, screens
 from pipeline import RustMultiarch, cli, errors
 from pipeline.errors import RustMultiarchError
+from pipeline.native.native_table import NATIVES, Native
 
 ROOT = Path(__file__).parents[1]
 CODE = ("pipeline", "engine")
@@ -34,6 +37,7 @@ def pages() -> dict[Path, str]:
         docs / "plan.schema.json": plan_schema.schema(),
         docs / "troubleshooting.md": troubleshooting(),
         docs / "public-reports.md": public_reports(),
+        docs / "native-crates.md": native_crates(),
         docs / "screens.md": HEADER + screens.page(),
         docs / "terminal.svg": screens.svg(),
     }
@@ -47,6 +51,79 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
         "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in line) + " |"
         for line in lines
     ]
+
+
+# ----- native crates
+
+
+def native_crates() -> str:
+    """The native crate table, each row with the zoo crates that prove it."""
+    zoo = [_Zoo.read(path.parent) for path in sorted((ROOT / "tests/data/zoo").glob("*/Cargo.toml"))]
+    rows = [_native_row(row, zoo) for row in NATIVES]
+    proven = sum(row[-1] != "unproven" for row in rows)
+    lines = [HEADER, "# Native crates", ""]
+    lines += [
+        "The rows of `pipeline/native/native_table.py`. A row is proven if a crate of "
+        "[the zoo](targets-and-native-libraries.md#the-zoo) that depends on the crate, with the features in "
+        "the condition, was built for each platform and printed the expected text. All other rows come from "
+        f"the documentation and the build scripts of the crates. {proven} of {len(rows)} rows are proven.",
+        "",
+    ]
+    head = ("crate", "condition", "what it does", "Debian packages", "proven by")
+    return "\n".join([*lines, *table(head, rows)]) + "\n"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Zoo:
+    """A zoo crate: its name, the packages and features it builds, and whether its last build succeeded."""
+
+    name: str
+    packages: frozenset[str]
+    features: frozenset[str]
+    works: bool
+
+    @classmethod
+    def read(cls, directory: Path) -> _Zoo:
+        lock = tomllib.loads((directory / "Cargo.lock").read_text())
+        manifest = tomllib.loads((directory / "Cargo.toml").read_text())
+        sections = (manifest.get("dependencies", {}), manifest.get("build-dependencies", {}))
+        tables = [spec for section in sections for spec in section.values()]
+        features = {name for spec in tables if isinstance(spec, dict) for name in spec.get("features", ())}
+        results = json.loads((directory.parent / "results.json").read_text()).get(directory.name, {})
+        return cls(
+            directory.name,
+            frozenset(package["name"] for package in lock["package"]),
+            frozenset(features),
+            bool(results) and all(each["result"] == "ok" for each in results.values()),
+        )
+
+    def proves(self, row: Native) -> bool:
+        """Whether this crate's build shows that a row works."""
+        everywhere = not row.platforms or bool({"linux/amd64", "linux/arm64"} & {*row.platforms})
+        return (
+            self.works
+            and row.crate in self.packages
+            and not {*row.unless} & self.packages
+            and {*row.when} <= self.features
+            and not {*row.without} & self.features
+            and not row.impossible
+            and row.libc is None
+            and everywhere
+        )
+
+
+def _native_row(row: Native, zoo: list[_Zoo]) -> tuple[str, ...]:
+    terms = [
+        *(f"feature {name}" for name in row.when),
+        *(f"without feature {name}" for name in row.without),
+        *(f"without {name}" for name in row.unless),
+        ", ".join(row.platforms),
+        row.libc.value if row.libc else "",
+    ]
+    packages = " ".join((*row.host, *row.target, *row.loaded))
+    shown = row.why if not row.impossible else f"{row.why}: refused, {row.impossible}"
+    proofs = ", ".join(each.name for each in zoo if each.proves(row))
+    return f"`{row.crate}`", "; ".join(filter(None, terms)), shown, packages, proofs or "unproven"
 
 
 # ----- reference

@@ -87,7 +87,7 @@ def jobs_for(
     jobs = [Job(PYTHON, native, store)]
     for each in releases:
         jobs += [Job(rust(each), _portable(target, each), store) for target in on]
-        for target in beside:
+        for target in (one for one in beside if one.port is not None):
             found = debian(with_port(each, target))
             # Libraries missing in an image of another release are installed with that release's apt.
             jobs += [Job(found, place, store) for place in (target, native)]
@@ -96,7 +96,7 @@ def jobs_for(
 
 
 def _portable(target: Target, release: Release) -> Target:
-    if target.debian not in release.ports:
+    if not release.has_port(target):
         raise BaseImageUnavailable(
             f"no stand-in for {rust(release).image} on {target.platform}: "
             f"Debian {release.name} has no {target.debian} port",

@@ -16,30 +16,17 @@ from pathlib import Path
 from engine.locks import exclusive
 from engine.log import Log
 from pipeline.errors import EngineStartFailed
+from pipeline.targets import BY_MACHINE, TARGETS
 
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 PACKAGED = Path("/usr/lib/binfmt.d")
 CLAIMS = Path("/run/rust-multiarch/binfmt")
 
-# platform -> the emulator's name in Debian's qemu-user-static
-EMULATORS = {
-    "linux/amd64": "qemu-x86_64",
-    "linux/386": "qemu-i386",
-    "linux/arm64": "qemu-aarch64",
-    "linux/arm/v7": "qemu-arm",
-    "linux/ppc64le": "qemu-ppc64le",
-    "linux/s390x": "qemu-s390x",
-    "linux/riscv64": "qemu-riscv64",
-}
+EMULATORS = {target.platform: f"qemu-{target.qemu}" for target in TARGETS}
+"""The emulator of each platform in Debian's qemu-user-static."""
 
-# machine name from uname -> the platforms its processor runs without emulation
-NATIVE = {
-    "x86_64": {"linux/amd64", "linux/386"},
-    "aarch64": {"linux/arm64", "linux/arm/v7"},
-    "ppc64le": {"linux/ppc64le"},
-    "s390x": {"linux/s390x"},
-    "riscv64": {"linux/riscv64"},
-}
+NATIVE = {machine: {target.platform, *target.runs} for machine, target in BY_MACHINE.items()}
+"""The platforms that a processor runs without emulation, by the machine's name in uname."""
 
 
 def emulators(platforms: Iterable[str], machine: str) -> list[str]:

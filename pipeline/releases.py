@@ -20,15 +20,17 @@ class Release:
         name: the codename, as in the tags of the official images.
         number: the number of the release, as in the tags of distroless images.
         glibc: the version of its C library.
-        ports: its architectures, in Debian's names, of those that the pipeline has (release notes, 2.1).
         rust: the oldest Rust with an official image on this release; rustup installs older ones.
     """
 
     name: str
     number: int
     glibc: tuple[int, int]
-    ports: frozenset[str]
     rust: tuple[int, int]
+
+    def has_port(self, target: Target) -> bool:
+        """Return True if the release has packages and images of a target."""
+        return target.port is not None and target.port <= self.number
 
     @property
     def base(self) -> str:
@@ -45,13 +47,11 @@ class Release:
         return numbers is None or (int(numbers[1]), int(numbers[2])) >= self.rust
 
 
-_PORTS = frozenset({"amd64", "arm64", "armhf", "i386", "ppc64el", "s390x"})
-
 RELEASES = {
     release.name: release
     for release in (
-        Release("trixie", 13, (2, 41), _PORTS | {"riscv64"}, rust=(1, 89)),
-        Release("bookworm", 12, (2, 36), _PORTS, rust=(1, 71)),
+        Release("trixie", 13, (2, 41), rust=(1, 89)),
+        Release("bookworm", 12, (2, 36), rust=(1, 71)),
     )
 }
 """The supported releases, the newest first."""
@@ -93,7 +93,7 @@ def with_port(first: Release, target: Target) -> Release:
     """
     newest_first = list(RELEASES.values())
     candidates = reversed(newest_first[: newest_first.index(first) + 1])
-    return next((each for each in candidates if target.debian in each.ports), first)
+    return next((each for each in candidates if each.has_port(target)), first)
 
 
 def base_for(base: str, target: Target) -> str:

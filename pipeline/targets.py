@@ -4,7 +4,8 @@ To add a platform, add a row. Sources of the columns: the platform names are the
 specification's (GOOS/GOARCH/GOARM); the triples are rustc's platform-support list; architectures, tool
 prefixes and multiarch directories are Debian's (`dpkg-architecture -L`); ELF machines and loader paths are
 the System V psABI supplements' and glibc's `shlib-versions`; the baseline CPU is what rustc assumes for
-the triple.
+the triple; machines are the kernel's `UTS_MACHINE`; QEMU's names are of its user-mode emulators; ports are in
+the release notes of Debian; zig's names are in its `lib/libc/include`.
 """
 
 from __future__ import annotations
@@ -40,6 +41,31 @@ class Libc(enum.Enum):
 
 
 @dataclass(frozen=True)
+class ZigTarget:
+    """A target in zig's terms, with the settings where zig's defaults differ from rustc's.
+
+    Attributes:
+        arch: zig's name of the architecture.
+        suffix: text after `gnu` and `musl` in the ABI.
+        musl: architecture of the musl headers.
+        kernel: architecture of the kernel's and glibc's headers.
+        cpu: rustc's baseline processor in zig's terms; empty if it is zig's default.
+        glibc: oldest glibc that Rust supports (rustc's platform-support list).
+        std: whether Rust distributes a standard library for musl (tier 2).
+        static: whether rustc links musl statically by default.
+    """
+
+    arch: str
+    musl: str
+    kernel: str
+    suffix: str = ""
+    cpu: str = ""
+    glibc: tuple[int, int] = (2, 17)
+    std: bool = True
+    static: bool = True
+
+
+@dataclass(frozen=True)
 class Target:
     """An OCI platform with its name in every tool.
 
@@ -55,6 +81,11 @@ class Target:
         little_endian: ELF data encoding.
         loader: dynamic loader (`PT_INTERP`) of a glibc binary.
         cpu: baseline processor that rustc compiles for.
+        machines: names of the machine in uname(2): Linux's first, then those of other systems and processors.
+        qemu: QEMU's name of the architecture, as in `qemu-aarch64`.
+        port: number of the first Debian release in `releases` with a port to it; None if there is no port.
+        zig: the target in zig's terms.
+        runs: other platforms that its processor runs.
     """
 
     platform: str
@@ -68,6 +99,11 @@ class Target:
     little_endian: bool
     loader: str
     cpu: str
+    machines: tuple[str, ...]
+    qemu: str
+    port: int | None
+    zig: ZigTarget
+    runs: tuple[str, ...] = ()
 
     def triple(self, libc: Libc = Libc.GNU) -> str:
         """Return the rustc triple for a C library."""
@@ -83,27 +119,47 @@ class Target:
 TARGETS: tuple[Target, ...] = (
     Target("linux/amd64", "x86_64-unknown-linux-gnu", "x86_64-unknown-linux-musl",
            "amd64", "x86_64-linux-gnu", "x86_64-linux-gnu",
-           "EM_X86_64", 64, True, "/lib64/ld-linux-x86-64.so.2", "x86-64"),
+           "EM_X86_64", 64, True, "/lib64/ld-linux-x86-64.so.2", "x86-64",
+           ("x86_64",), "x86_64", 12, ZigTarget("x86_64", "x86_64", "x86"), runs=("linux/386",)),
     Target("linux/arm64", "aarch64-unknown-linux-gnu", "aarch64-unknown-linux-musl",
            "arm64", "aarch64-linux-gnu", "aarch64-linux-gnu",
-           "EM_AARCH64", 64, True, "/lib/ld-linux-aarch64.so.1", "armv8-a"),
+           "EM_AARCH64", 64, True, "/lib/ld-linux-aarch64.so.1", "armv8-a",
+           ("aarch64", "arm64"), "aarch64", 12,
+           ZigTarget("aarch64", "aarch64", "aarch64"), runs=("linux/arm/v7",)),
     Target("linux/arm/v7", "armv7-unknown-linux-gnueabihf", "armv7-unknown-linux-musleabihf",
            "armhf", "arm-linux-gnueabihf", "arm-linux-gnueabihf",
-           "EM_ARM", 32, True, "/lib/ld-linux-armhf.so.3", "armv7-a+vfpv3-d16"),
+           "EM_ARM", 32, True, "/lib/ld-linux-armhf.so.3", "armv7-a+vfpv3-d16",
+           ("armv7l", "armv8l"), "arm", 12,
+           ZigTarget("arm", "arm", "arm", suffix="eabihf", cpu="generic+v7a+vfp3-d32+thumb2-neon")),
     Target("linux/386", "i686-unknown-linux-gnu", "i686-unknown-linux-musl",
            "i386", "i686-linux-gnu", "i386-linux-gnu",
-           "EM_386", 32, True, "/lib/ld-linux.so.2", "pentium4"),
+           "EM_386", 32, True, "/lib/ld-linux.so.2", "pentium4",
+           ("i686", "i586", "i386"), "i386", 12, ZigTarget("x86", "x86", "x86", cpu="pentium4")),
     Target("linux/ppc64le", "powerpc64le-unknown-linux-gnu", "powerpc64le-unknown-linux-musl",
            "ppc64el", "powerpc64le-linux-gnu", "powerpc64le-linux-gnu",
-           "EM_PPC64", 64, True, "/lib64/ld64.so.2", "power8"),
+           "EM_PPC64", 64, True, "/lib64/ld64.so.2", "power8",
+           ("ppc64le",), "ppc64le", 12, ZigTarget("powerpc64le", "powerpc64", "powerpc")),
     Target("linux/s390x", "s390x-unknown-linux-gnu", "s390x-unknown-linux-musl",
            "s390x", "s390x-linux-gnu", "s390x-linux-gnu",
-           "EM_S390", 64, False, "/lib/ld64.so.1", "z10"),
+           "EM_S390", 64, False, "/lib/ld64.so.1", "z10",
+           ("s390x",), "s390x", 12,
+           ZigTarget("s390x", "s390x", "s390x", cpu="z10-vector", std=False, static=False)),
     Target("linux/riscv64", "riscv64gc-unknown-linux-gnu", "riscv64gc-unknown-linux-musl",
            "riscv64", "riscv64-linux-gnu", "riscv64-linux-gnu",
-           "EM_RISCV", 64, True, "/lib/ld-linux-riscv64-lp64d.so.1", "rv64gc"),
+           "EM_RISCV", 64, True, "/lib/ld-linux-riscv64-lp64d.so.1", "rv64gc",
+           ("riscv64",), "riscv64", 13,
+           ZigTarget("riscv64", "riscv64", "riscv", cpu="generic_rv64+m+a+f+d+c", glibc=(2, 29),
+                     static=False)),
+    Target("linux/loong64", "loongarch64-unknown-linux-gnu", "loongarch64-unknown-linux-musl",
+           "loong64", "loongarch64-linux-gnu", "loongarch64-linux-gnu",
+           "EM_LOONGARCH", 64, True, "/lib64/ld-linux-loongarch-lp64d.so.1", "la64v1.0",
+           ("loongarch64",), "loongarch64", None,
+           ZigTarget("loongarch64", "loongarch64", "loongarch", glibc=(2, 36), static=False)),
 )
 # fmt: on
+
+BY_MACHINE = {machine: target for target in TARGETS for machine in target.machines}
+"""The rows by the machine's name in uname(2), which on macOS and Linux may differ for one processor."""
 
 BY_PLATFORM = {target.platform: target for target in TARGETS}
 

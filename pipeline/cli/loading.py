@@ -13,27 +13,12 @@ from typing import TYPE_CHECKING
 import anyio
 
 from pipeline.errors import InvalidArgument, RustMultiarchError
+from pipeline.targets import BY_MACHINE
 
 if TYPE_CHECKING:
     from pipeline.image import Image, Variant
 
 TOOLS = ("docker", "podman")
-
-# Python's `platform.machine()` (from uname) -> OCI platform. It is `armv8l` for a 32-bit system on a 64-bit
-# processor, and `arm64` on macOS.
-MACHINES = {
-    "x86_64": "linux/amd64",
-    "aarch64": "linux/arm64",
-    "arm64": "linux/arm64",
-    "armv7l": "linux/arm/v7",
-    "armv8l": "linux/arm/v7",
-    "i386": "linux/386",
-    "i586": "linux/386",
-    "i686": "linux/386",
-    "ppc64le": "linux/ppc64le",
-    "s390x": "linux/s390x",
-    "riscv64": "linux/riscv64",
-}
 
 
 def tool(option: str = "--load", instead: str = "replace --load by --output image.tar") -> str:
@@ -62,7 +47,8 @@ def chosen(image: Image, option: str = "--load") -> Variant:
     Raises:
         InvalidArgument: there are several variants, none of them for this machine.
     """
-    here = MACHINES.get(platform.machine(), "")
+    row = BY_MACHINE.get(platform.machine())
+    here = row.platform if row else ""
     for variant in image.variants:
         if variant.platform == here or len(image.variants) == 1:
             return variant

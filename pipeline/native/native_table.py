@@ -2,8 +2,9 @@
 
 Rows of crates in the zoo (`tests/data/zoo`) were checked by building them; the results by platform are in
 `docs/targets-and-native-libraries.md`. All other rows come from the crates' documentation and build scripts,
-with names of packages that every supported Debian release has, and are untested: a wrong name shows up as a
-package that apt does not find, or a library that the linker does not find. Crates that build their own copy
+with names of packages that every supported Debian release has, and are unproven: a wrong name shows up as a
+package that apt does not find, or a library that the linker does not find. `docs/native-crates.md`, made by
+`make docs`, says which rows are proven. Crates that build their own copy
 if they find no library get no library.
 
 The libraries of the final image are not in the table: the packages of those that the programs link are added
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.targets import Libc
+from pipeline.targets import BY_PLATFORM, Libc
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,9 @@ def _builds(
 _BIG_PAGES = ("linux/arm64", "linux/ppc64le")  # kernels with pages of up to 64 KiB
 _X86 = ("linux/amd64", "linux/386")
 _BITS32 = ("linux/arm/v7", "linux/386")
-_NO_PREBUILT = ("linux/arm/v7", "linux/386", "linux/ppc64le", "linux/s390x", "linux/riscv64")
-_NOT_X86 = ("linux/arm64", "linux/arm/v7", "linux/ppc64le", "linux/s390x", "linux/riscv64")
+_PREBUILT = ("linux/amd64", "linux/arm64")
+_NO_PREBUILT = tuple(platform for platform in BY_PLATFORM if platform not in _PREBUILT)
+_NOT_X86 = tuple(platform for platform in BY_PLATFORM if platform not in _X86)
 
 _CMAKE = "cmake make"
 _AUTOTOOLS = "autoconf automake libtool make"
@@ -130,7 +132,8 @@ NATIVES: tuple[Native, ...] = (
     Native("ring", "compiles its bundled C and assembly"),
     # Its cc builder covers the platforms with bindings; all others use cmake and bindgen.
     Native("aws-lc-sys", "compiles its bundled C and assembly"),
-    Native("aws-lc-sys", "builds with cmake on platforms without source lists", platforms=("linux/s390x",),
+    Native("aws-lc-sys", "builds with cmake on platforms without source lists",
+           platforms=("linux/s390x", "linux/loong64"),
            host=tuple(_CMAKE.split())),
     Native("aws-lc-fips-sys", "builds the FIPS module, partly in Go and Perl",
            host=("cmake", "make", "golang-go", "perl"), cxx=True),

@@ -62,44 +62,6 @@ HOME = "/opt/zig"
 CACHE = "/zig-cache"
 
 
-@dataclass(frozen=True)
-class ZigTarget:
-    """A target in zig's terms, with the settings where zig's defaults differ from rustc's.
-
-    Attributes:
-        arch: zig's name of the architecture.
-        suffix: text after `gnu` and `musl` in the ABI.
-        musl: architecture of the musl headers.
-        kernel: architecture of the kernel's and glibc's headers.
-        cpu: rustc's baseline processor in zig's terms; empty if it is zig's default.
-        glibc: oldest glibc that Rust supports (rustc's platform-support list).
-        std: whether Rust distributes a standard library for musl (tier 2).
-        static: whether rustc links musl statically by default.
-    """
-
-    arch: str
-    musl: str
-    kernel: str
-    suffix: str = ""
-    cpu: str = ""
-    glibc: tuple[int, int] = (2, 17)
-    std: bool = True
-    static: bool = True
-
-
-# fmt: off
-ROWS = {
-    "linux/amd64": ZigTarget("x86_64", "x86_64", "x86"),
-    "linux/arm64": ZigTarget("aarch64", "aarch64", "aarch64"),
-    "linux/arm/v7": ZigTarget("arm", "arm", "arm", suffix="eabihf", cpu="generic+v7a+vfp3-d32+thumb2-neon"),
-    "linux/386": ZigTarget("x86", "x86", "x86", cpu="pentium4"),
-    "linux/ppc64le": ZigTarget("powerpc64le", "powerpc64", "powerpc"),
-    "linux/s390x": ZigTarget("s390x", "s390x", "s390x", cpu="z10-vector", std=False, static=False),
-    "linux/riscv64": ZigTarget("riscv64", "riscv64", "riscv", cpu="generic_rv64+m+a+f+d+c",
-                         glibc=(2, 29), static=False),
-}
-# fmt: on
-
 _GLIBC = re.compile(r"(\d+)\.(\d+)")
 
 
@@ -120,6 +82,8 @@ def check(targets: Sequence[Target], libc: Libc, glibc: str, newest: tuple[int, 
         _check_musl(targets, glibc)
     elif glibc:
         _check_floor(targets, glibc, newest)
+    else:
+        _check_ports(targets)
 
 
 def _check_musl(targets: Sequence[Target], glibc: str) -> None:
@@ -129,12 +93,23 @@ def _check_musl(targets: Sequence[Target], glibc: str) -> None:
             where="glibc",
             fix="leave the glibc version out, or build with libc gnu",
         )
-    without = [target.platform for target in targets if not row_of(target).std]
+    without = [target.platform for target in targets if not target.zig.std]
     if without:
         raise UnsupportedLibc(
             f"Rust distributes no standard library of {', '.join(without)} for musl",
             where="libc",
             fix="leave the platform out, or build it with libc gnu",
+        )
+
+
+def _check_ports(targets: Sequence[Target]) -> None:
+    """Raise UnsupportedLibc if no Debian release has the C library of a target."""
+    without = [target.platform for target in targets if target.port is None]
+    if without:
+        raise UnsupportedLibc(
+            f"Debian has no glibc for {', '.join(without)}",
+            where="libc",
+            fix="build it with --libc musl",
         )
 
 
@@ -146,7 +121,7 @@ def _check_floor(targets: Sequence[Target], glibc: str, newest: tuple[int, int])
         )
     version = (int(match[1]), int(match[2]))
     for target in targets:
-        oldest = row_of(target).glibc
+        oldest = target.zig.glibc
         if not oldest <= version <= newest:
             raise UnsupportedLibc(
                 f"{target.platform} cannot be built for glibc {glibc}",
@@ -159,24 +134,9 @@ def _dotted(version: tuple[int, int]) -> str:
     return ".".join(map(str, version))
 
 
-def row_of(target: Target) -> ZigTarget:
-    """Return zig's row of a platform.
-
-    Raises:
-        UnsupportedLibc: the table has no row for it.
-    """
-    if target.platform not in ROWS:
-        raise UnsupportedLibc(
-            f"zig has no row for {target.platform}, so neither musl nor a glibc version can be chosen",
-            where="libc",
-            fix=f"add {target.platform} to ROWS in pipeline/toolchain/zig.py, or build with libc gnu",
-        )
-    return ROWS[target.platform]
-
-
 def name(target: Target, libc: Libc, glibc: str = "") -> str:
     """Return zig's name of a target: `aarch64-linux-musl`, `arm-linux-gnueabihf.2.17`."""
-    row = row_of(target)
+    row = target.zig
     return f"{row.arch}-linux-{libc.value}{row.suffix}" + (f".{glibc}" if glibc else "")
 
 
@@ -211,7 +171,7 @@ def compilers(target: Target, libc: Libc, glibc: str = "") -> Compilers:
 def _command(command: str, target: Target, libc: Libc, glibc: str) -> list[str]:
     # By default zig omits debug information and the build id, traps on undefined behaviour, and compiles
     # for musl without position independence (rustc's default).
-    cpu = row_of(target).cpu
+    cpu = target.zig.cpu
     arguments = ["-g", "-fPIC", "-fno-sanitize=all", "-Wl,--build-id=sha1"]
     arguments += [f"-mcpu={cpu}"] if cpu else []
     arguments += ["-target", name(target, libc, glibc)]
@@ -219,7 +179,7 @@ def _command(command: str, target: Target, libc: Libc, glibc: str) -> list[str]:
 
 
 def _headers(target: Target, libc: Libc, glibc: str) -> list[str]:
-    row = row_of(target)
+    row = target.zig
     own = {
         Libc.MUSL: (f"{row.musl}-linux-musl", "generic-musl"),
         Libc.GNU: (f"{row.kernel}-linux-gnu", "generic-glibc"),
@@ -283,7 +243,7 @@ def not_static(targets: Sequence[Target]) -> list[str]:
     A `rustflags` setting could do the same, but cargo reads such flags from only one place, so it would
     replace the project's flags or be replaced by them.
     """
-    return [target.musl for target in targets if not row_of(target).static]
+    return [target.musl for target in targets if not target.zig.static]
 
 
 def lines(words: Iterable[str]) -> str:

@@ -17,6 +17,9 @@ DOCUMENT = ROOT / "docs/targets-and-native-libraries.md"
 Results = dict[str, dict[str, dict[str, str]]]
 """By project and platform: `result` (`ok` or the failure), and the `commit` and `date` of the build."""
 
+REFUSED = "refused"
+"""The result of a build that cannot be done, and that ends before the compile with the reason."""
+
 Try = Callable[[dagger.Container], Awaitable[str]]
 """A function that starts a variant, and returns `ok` or the failure."""
 
@@ -31,6 +34,8 @@ class Suite:
         platforms: the platforms of each project.
         heading: the heading of the second column.
         projects: the text in the second column, by project.
+        title: the heading of the first column; by default, the name.
+        columns: what `platforms` are, if not platforms.
     """
 
     name: str
@@ -38,6 +43,8 @@ class Suite:
     platforms: tuple[str, ...]
     heading: str
     projects: Mapping[str, str]
+    title: str = ""
+    columns: str = "on {} platforms"
 
     @property
     def marks(self) -> tuple[str, str]:
@@ -63,9 +70,9 @@ class Suite:
 
     def table(self, results: Results) -> str:
         """Return the results as a Markdown table, followed by each failure with its reason."""
-        lines = [f"| {self.name} | {self.heading} | {' | '.join(self.platforms)} |"]
+        lines = [f"| {self.title or self.name} | {self.heading} | {' | '.join(self.platforms)} |"]
         lines += ["| --- " * (len(self.platforms) + 2) + "|"]
-        failures, count = [], {"ok": 0, "failed": 0, "not run": 0}
+        failures, count = [], {"ok": 0, "failed": 0, REFUSED: 0, "not run": 0}
         for project, text in self.projects.items():
             cells = []
             for platform in self.platforms:
@@ -76,8 +83,9 @@ class Suite:
                 if word == "failed":
                     failures.append(f"- {project}, {platform}: {result}")
             lines.append(f"| {project} | {text} | {' | '.join(cells)} |")
-        total = ", ".join(f"{number} {word}" for word, number in count.items())
-        first = f"{len(self.projects)} on {len(self.platforms)} platforms: {total}."
+        known = {word: number for word, number in count.items() if number or word != REFUSED}
+        total = ", ".join(f"{number} {word}" for word, number in known.items())
+        first = f"{len(self.projects)} {self.columns.format(len(self.platforms))}: {total}."
         return "\n".join([first, "", *lines, "", *failures])
 
     def with_table(self, document: str, results: Results) -> str:

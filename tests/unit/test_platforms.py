@@ -1,4 +1,4 @@
-"""Test that every table with a row for each platform has one; a failure says what to add where."""
+"""Test that everything about a platform follows from its row: a platform is added in one place."""
 
 from __future__ import annotations
 
@@ -6,33 +6,45 @@ import dataclasses
 
 import pytest
 
-from engine import binfmt
+from engine import bases, binfmt
+from engine.recipes import debian
 from pipeline import releases
-from pipeline.cli import loading
 from pipeline.errors import UnsupportedLibc
-from pipeline.targets import TARGETS, Libc, Target
+from pipeline.targets import BY_MACHINE, TARGETS, Libc, Target, parse
 from pipeline.toolchain import zig
 
-TABLES = {
-    "ROWS in pipeline/toolchain/zig.py": lambda target: target.platform in zig.ROWS,
-    "MACHINES in pipeline/cli/loading.py": lambda target: target.platform in loading.MACHINES.values(),
-    "EMULATORS in engine/binfmt.py": lambda target: target.platform in binfmt.EMULATORS,
-    "a Release in pipeline/releases.py": lambda target: any(
-        target.debian in release.ports for release in releases.RELEASES.values()
-    ),
-}
+EACH = pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.platform)
+LOONG64 = parse("linux/loong64")
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.platform)
-@pytest.mark.parametrize("table", TABLES)
-def test_a_platform_is_in_every_table(table: str, target: Target) -> None:
-    assert TABLES[table](target), f"add {target.platform} to {table}"
+@EACH
+def test_a_row_says_all_that_the_other_stages_need(target: Target) -> None:
+    assert binfmt.EMULATORS[target.platform].startswith("qemu-")
+    assert target.platform in binfmt.NATIVE[target.machines[0]]
+    assert BY_MACHINE[target.machines[0]] is target
+    assert zig.name(target, Libc.MUSL).startswith(target.zig.arch)
 
 
-def test_a_platform_that_zig_has_no_row_for_says_where_to_add_it() -> None:
-    """Regression: it was a KeyError."""
-    new = dataclasses.replace(TARGETS[0], platform="linux/loong64")
-    for ask in (lambda: zig.name(new, Libc.MUSL), lambda: zig.compilers(new, Libc.MUSL)):
-        with pytest.raises(UnsupportedLibc) as raised:
-            ask()
-        assert "add linux/loong64 to ROWS in pipeline/toolchain/zig.py" in raised.value.fix
+@EACH
+def test_a_platform_without_a_port_of_debian_has_musl_only(target: Target) -> None:
+    released = [release for release in releases.RELEASES.values() if release.has_port(target)]
+    if released:
+        zig.check([target], Libc.GNU, "", releases.DEFAULT.glibc)
+        return
+    zig.check([target], Libc.MUSL, "", releases.DEFAULT.glibc)
+    with pytest.raises(UnsupportedLibc, match=f"Debian has no glibc for {target.platform}") as raised:
+        zig.check([target], Libc.GNU, "", releases.DEFAULT.glibc)
+    assert raised.value.fix == "build it with --libc musl"
+
+
+def test_a_newer_port_is_a_number() -> None:
+    future = dataclasses.replace(LOONG64, port=13)
+    assert [name for name, each in releases.RELEASES.items() if each.has_port(future)] == ["trixie"]
+    assert releases.with_port(releases.RELEASES["bookworm"], future).name == "trixie"
+
+
+def test_no_stand_in_is_made_where_debian_has_no_port(tmp_path) -> None:
+    jobs = bases.jobs_for([LOONG64], [], parse("linux/amd64"), tmp_path)
+    assert (debian(releases.DEFAULT).image, "linux/loong64") not in [
+        (job.base.image, job.target.platform) for job in jobs
+    ]

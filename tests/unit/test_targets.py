@@ -19,10 +19,10 @@ def test_columns_of_a_row_are_consistent(target) -> None:
     assert target.loader.startswith("/lib")
 
 
-def test_seven_platforms_are_supported() -> None:
+def test_these_platforms_are_supported() -> None:
     assert set(BY_PLATFORM) == {
         "linux/amd64", "linux/arm64", "linux/arm/v7", "linux/386", "linux/ppc64le", "linux/s390x",
-        "linux/riscv64",
+        "linux/riscv64", "linux/loong64",
     }  # fmt: skip
     assert set(DEFAULT_PLATFORMS) <= set(BY_PLATFORM)
 

@@ -34,7 +34,7 @@ from pipeline.errors import (
 from pipeline.main import RustMultiarch
 from pipeline.preview import readiness as doctor
 from pipeline.publishing import PublishRequest
-from pipeline.targets import BY_PLATFORM
+from pipeline.targets import BY_MACHINE, BY_PLATFORM
 
 NOWHERE = "tcp://127.0.0.1:9"
 SAMPLE = str(Path(__file__).parents[3] / "sample_app")
@@ -380,7 +380,7 @@ def test_a_machines_own_variant_by_the_name_uname_has(
 
 
 def test_every_platform_is_some_machines() -> None:
-    assert set(loading.MACHINES.values()) == set(BY_PLATFORM)
+    assert {target.platform for target in BY_MACHINE.values()} == set(BY_PLATFORM)
 
 
 def test_nothing_to_load_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

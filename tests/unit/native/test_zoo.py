@@ -3,10 +3,13 @@
 import outcomes
 import programs
 import pytest
+import targets
 import zoo
 from outcomes import Suite
 
-SUITES = pytest.mark.parametrize("suite", [zoo.SUITE, programs.SUITE], ids=lambda suite: suite.name)
+SUITES = pytest.mark.parametrize(
+    "suite", [zoo.SUITE, programs.SUITE, targets.SUITE], ids=lambda suite: suite.name
+)
 
 
 @SUITES

@@ -22,10 +22,6 @@ EVERY = pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.pla
 ABIS = pytest.mark.parametrize(("libc", "glibc"), [(Libc.GNU, ""), (Libc.MUSL, ""), (Libc.GNU, "2.30")])
 
 
-def test_every_platform_has_a_row() -> None:
-    assert list(zig.ROWS) == [target.platform for target in TARGETS]
-
-
 def test_debian_gcc_is_used_only_for_debians_glibc() -> None:
     assert toolchain.compilers(ARM64).cc == "aarch64-linux-gnu-gcc"
     assert toolchain.compilers(ARM64, Libc.MUSL).cc == "/opt/rust-multiarch/aarch64-linux-musl/cc"
@@ -142,7 +138,6 @@ def test_rustc_flags_are_unchanged_if_it_links_statically() -> None:
 
 @EVERY
 def test_targets_with_a_standard_library_are_accepted(target) -> None:
-    zig.check([target], Libc.GNU, "", NEWEST)
     zig.check([target], Libc.GNU, "2.36", (2, 36))
     if target.platform != "linux/s390x":
         zig.check([target], Libc.MUSL, "", NEWEST)

@@ -49,7 +49,7 @@ def test_cmake_processor_names() -> None:
     """aws-lc knows riscv64 and treats riscv64gc as a generic processor."""
     texts = [toolchain.cmake_toolchain(target) for target in TARGETS]
     named = [re.findall(r"set\(CMAKE_SYSTEM_PROCESSOR (\w+)\)", text)[0] for text in texts]
-    assert named == ["x86_64", "aarch64", "armv7", "i686", "powerpc64le", "s390x", "riscv64"]
+    assert named == ["x86_64", "aarch64", "armv7", "i686", "powerpc64le", "s390x", "riscv64", "loongarch64"]
 
 
 @pytest.mark.parametrize("each", RELEASES.values(), ids=lambda each: each.name)
