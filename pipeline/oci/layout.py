@@ -21,6 +21,10 @@ DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 INDEXES = (INDEX, DOCKER_INDEX)
 
+SHA256 = r"sha256:[0-9a-f]{64}"
+ANY_DIGEST = r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]{1,256}"
+"""Digests of any algorithm, by the OCI image specification."""
+
 READ_BYTES = 1 << 20
 """The size of the pieces that a blob is read in."""
 
@@ -37,17 +41,21 @@ class Descriptor:
     annotations: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def parse(cls, document: Mapping[str, Any]) -> Descriptor:
+    def parse(cls, document: Mapping[str, Any], digests: str = SHA256) -> Descriptor:
         """Parse a descriptor of an index or a manifest.
 
+        Args:
+            document: the descriptor.
+            digests: a regular expression of the digests to accept.
+
         Raises:
-            PublishError: it has no size, or no sha256 digest.
+            PublishError: it has no size, or no such digest.
         """
         if not isinstance(document, Mapping):
             raise damaged("a descriptor is no object")
         digest, size = document.get("digest"), document.get("size")
-        if not isinstance(digest, str) or not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
-            raise damaged(f"{digest!r} is not a sha256 digest")
+        if not isinstance(digest, str) or not re.fullmatch(digests, digest):
+            raise damaged(f"{digest!r} is not a {'sha256 ' if digests == SHA256 else ''}digest")
         if not isinstance(size, int) or isinstance(size, bool) or size < 0:
             raise damaged("a descriptor has no size", digest)
         annotations, platform = document.get("annotations") or {}, document.get("platform") or {}

@@ -25,13 +25,32 @@ class Challenge:
     parameters: Mapping[str, str]
 
 
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_ITEM = re.compile(
+    rf"""
+    (?P<name>{_TOKEN}) \s* = \s* (?: "(?P<quoted>(?:[^"\\]|\\.)*)" | (?P<bare>[^\s,"]+) )
+    | (?P<scheme>{_TOKEN}) (?: [ ]+ [A-Za-z0-9._~+/-]+=* (?= \s*(?:,|$) ) )?
+    """,
+    re.VERBOSE,
+)
+"""A parameter, or a scheme with or without one token (RFC 9110, 11.2 and 11.6.1)."""
+
+
 def parse_challenge(headers: list[str]) -> Challenge:
-    """Parse the first supported challenge of WWW-Authenticate headers; Bearer takes precedence over Basic."""
-    found = {}
+    """Parse the first supported challenge of WWW-Authenticate headers; Bearer takes precedence over Basic.
+
+    A header may have several challenges, separated by commas like the parameters of one.
+    """
+    found: dict[str, dict[str, str]] = {}
     for header in headers:
-        scheme, _, rest = header.strip().partition(" ")
-        pairs = re.findall(r'([A-Za-z_]+)=(?:"([^"]*)"|([^\s,]+))', rest)
-        found[scheme.lower()] = {name.lower(): quoted or bare for name, quoted, bare in pairs}
+        parameters: dict[str, str] = {}
+        for item in _ITEM.finditer(header):
+            if item["scheme"]:
+                parameters = {}
+                found.setdefault(item["scheme"].lower(), parameters)
+            else:
+                quoted = re.sub(r"\\(.)", r"\1", item["quoted"] or "")
+                parameters.setdefault(item["name"].lower(), quoted or item["bare"] or "")
     scheme = next((known for known in ("bearer", "basic") if known in found), "")
     return Challenge(scheme, found.get(scheme, {}))
 
@@ -42,14 +61,18 @@ def basic(login: Login) -> str:
 
 
 def token_request(
-    client: httpx.AsyncClient, base: httpx.URL, challenge: Challenge, scope: str, login: Login | None
+    client: httpx.AsyncClient,
+    base: httpx.URL,
+    realm: httpx.URL,
+    challenge: Challenge,
+    scope: str,
+    login: Login | None,
 ) -> httpx.Request:
-    """Return the request for a token with some rights.
+    """Return the request for a token with some rights; the realm's own query is kept.
 
     Raises:
         RegistryDenied: a registry with TLS uses a token service without TLS.
     """
-    realm = base.join(challenge.parameters.get("realm", ""))
     if realm.scheme != "https" and base.scheme == "https":
         raise RegistryDenied(
             "the registry sends credentials to a token service without TLS",
@@ -57,12 +80,14 @@ def token_request(
             fix="ask the registry's operator to correct the realm",
         )
     service = challenge.parameters.get("service", "")
+    named = {"service": service} if service else {}
     if login and login.identity_token:
-        form = {"grant_type": "refresh_token", "service": service, "client_id": CLIENT_ID, "scope": scope}
+        form = {"grant_type": "refresh_token", **named, "client_id": CLIENT_ID, "scope": scope}
         return client.build_request("POST", realm, data={**form, "refresh_token": login.identity_token})
     headers = {"Authorization": basic(login)} if login else {}
-    params = {"service": service, "scope": scope.split(" ")}
-    return client.build_request("GET", realm, params=params, headers=headers)
+    own = [(name, value) for name, value in realm.params.multi_items() if name not in {*named, "scope"}]
+    params = [*own, *named.items(), *(("scope", one) for one in scope.split(" "))]
+    return client.build_request("GET", realm.copy_with(params=params), headers=headers)
 
 
 def token_of(answer: httpx.Response) -> str:

@@ -24,7 +24,7 @@ from pipeline.printable import say
 from pipeline.registry.address import DOCKER_HUB
 from pipeline.registry.credentials import Keychain, anonymous
 from pipeline.registry.retry import Retry
-from pipeline.registry.transport import TIMEOUT, USER_AGENT, Registry, Say, is_loopback_name
+from pipeline.registry.transport import TIMEOUT, USER_AGENT, Registry, Say, is_loopback_name, is_named
 
 DOCKER_HUB_API = "registry-1.docker.io"
 PROBE_SECONDS = 5.0
@@ -56,7 +56,7 @@ class Registries:
         if host == DOCKER_HUB:
             return httpx.URL(f"https://{DOCKER_HUB_API}/v2/")
         base = httpx.URL(f"https://{host}/v2/")
-        plain = host in self.plain_http
+        plain = is_named(host, self.plain_http)
         if is_loopback(host):
             plain = plain or not await self._speaks_tls(base)
         return base.copy_with(scheme="http") if plain else base

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
 
 import httpx
 
-from pipeline.errors import PublishError
+from pipeline.errors import PublishError, RegistryFailed
 from pipeline.oci.layout import (
+    ANY_DIGEST,
     DOCKER_INDEX,
     DOCKER_MANIFEST,
     INDEX,
@@ -20,6 +24,7 @@ from pipeline.oci.layout import (
     digest_of,
     parsed,
 )
+from pipeline.registry import chunks
 from pipeline.registry.address import DOCKER_HUB
 from pipeline.registry.retry import TransientError
 from pipeline.registry.transport import Registry
@@ -40,10 +45,40 @@ Open = Callable[[], AsyncGenerator[bytes, None]]
 
 @dataclass(frozen=True)
 class Fetched:
-    """A manifest downloaded from a registry."""
+    """A manifest downloaded from a registry.
+
+    Attributes:
+        descriptor: its media type, digest and size.
+        body: its bytes.
+        etag: the registry's entity tag, for conditional requests; empty if it sent none, or a weak one.
+    """
 
     descriptor: Descriptor
     body: bytes
+    etag: str = ""
+
+
+CONFLICTS = 10
+"""The maximum number of attempts to change a tag that other clients change at the same time."""
+
+
+class TagMoved(Exception):
+    """A conditional request failed: the tag does not name what it named when it was read."""
+
+
+def unchanged(found: Fetched | None) -> dict[str, str]:
+    """Return the headers of a request that must fail if a tag names something else than it did.
+
+    Registries that do not support conditional requests ignore them.
+    """
+    if found is None:
+        return {"If-None-Match": "*"}
+    return {"If-Match": found.etag} if found.etag else {}
+
+
+def same(one: Fetched | None, other: Fetched | None) -> bool:
+    """Return True if a tag named the same at two times."""
+    return (one and one.descriptor.digest) == (other and other.descriptor.digest)
 
 
 @dataclass(frozen=True)
@@ -84,28 +119,40 @@ class Repository:
         )
         if seen.status_code == 200:
             return "present"
-        scope, query = self.scope, ""
-        if mount_from:
-            query = f"?mount={blob.digest}&from={mount_from}"
-            scope = f"{scope} repository:{mount_from}:pull"
-        begun = await self.registry.send_once(
+        scope = self.scope
+        begun = await self._mount(blob, mount_from) if mount_from else None
+        if begun is None:
+            begun = await self._begin(scope)
+        elif begun.status_code == 201:
+            return "mounted"
+        else:
+            scope = self._mount_scope(mount_from)
+        await chunks.send(self.registry, scope, blob, content, begun, lambda: self._begin(scope))
+        return "uploaded"
+
+    def _mount_scope(self, mount_from: str) -> str:
+        return f"{self.scope} repository:{mount_from}:pull"
+
+    async def _mount(self, blob: Descriptor, mount_from: str) -> httpx.Response | None:
+        """Mount a blob, or begin its upload; return None if the registry refuses mounts from a repository."""
+        if (self.path, mount_from) in self.registry.refused_mounts:
+            return None
+        query = f"?mount={blob.digest}&from={quote(mount_from, safe='/')}"
+        try:
+            return await self._begin(self._mount_scope(mount_from), query)
+        except PublishError:
+            # Also if the token service gives no token for both repositories.
+            self.registry.refused_mounts.add((self.path, mount_from))
+            return None
+
+    async def _begin(self, scope: str, query: str = "") -> httpx.Response:
+        return await self.registry.send_once(
             "POST",
             f"{self.path}/blobs/uploads/{query}",
             scope=scope,
             headers={"Content-Length": "0"},
             accept=frozenset({201, 202}),
         )
-        if begun.status_code == 201:
-            return "mounted"
-        await self.registry.send_once(
-            "PUT",
-            upload_url(begun, blob.digest),
-            scope=scope,
-            headers={"Content-Type": "application/octet-stream", "Content-Length": str(blob.size)},
-            content=content,
-            accept=frozenset({201, 204}),
-        )
-        return "uploaded"
 
     def blob(self, digest: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Stream the bytes of a blob."""
@@ -136,21 +183,41 @@ class Repository:
             return None
         body = self._checked(reference, answer.content)
         media_type = answer.headers.get("Content-Type", "").partition(";")[0]
-        return Fetched(Descriptor(media_type, digest_of(body), len(body)), body)
+        etag = answer.headers.get("ETag", "")
+        strong = etag if re.fullmatch(r'"[\x21\x23-\x7e]*"', etag) else ""
+        return Fetched(Descriptor(media_type, digest_of(body), len(body)), body, strong)
 
-    async def put_manifest(self, reference: str, media_type: str, body: bytes) -> str:
-        """Store a manifest by digest or tag; return the subject that the registry acknowledged, if any."""
-        return await self.registry.persist(lambda: self._put_manifest_once(reference, media_type, body))
+    async def put_manifest(
+        self, reference: str, media_type: str, body: bytes, condition: Mapping[str, str] | None = None
+    ) -> str:
+        """Store a manifest by digest or tag; return the subject that the registry acknowledged, if any.
 
-    async def _put_manifest_once(self, reference: str, media_type: str, body: bytes) -> str:
+        Args:
+            reference: the digest or tag.
+            media_type: the manifest's media type.
+            body: the manifest.
+            condition: headers of a conditional request, see `unchanged`.
+
+        Raises:
+            TagMoved: the condition is not met.
+        """
+        return await self.registry.persist(
+            lambda: self._put_manifest_once(reference, media_type, body, condition or {})
+        )
+
+    async def _put_manifest_once(
+        self, reference: str, media_type: str, body: bytes, condition: Mapping[str, str]
+    ) -> str:
         answer = await self.registry.send_once(
             "PUT",
             f"{self.path}/manifests/{reference}",
             scope=self.scope,
-            headers={"Content-Type": media_type},
+            headers={"Content-Type": media_type, **condition},
             content=body,
-            accept=frozenset({200, 201, 202, 400}),
+            accept=frozenset({200, 201, 202, 400, *([412] if condition else [])}),
         )
+        if answer.status_code == 412:
+            raise TagMoved(answer.text)
         if answer.status_code == 400:
             # docker-registry 2.8 also responds like this during another push of the same content; the digest
             # is known to be correct.
@@ -159,9 +226,21 @@ class Repository:
             raise self.registry.refusal(answer)
         return str(answer.headers.get("OCI-Subject", ""))
 
-    async def delete_tag(self, tag: str) -> bool:
-        """Delete only a tag; return False if the registry does not support that."""
-        answer = await self._ask("DELETE", f"manifests/{tag}", accept=frozenset({200, 202, 400, 404, 405}))
+    async def delete_tag(self, tag: str, condition: Mapping[str, str] | None = None) -> bool:
+        """Delete only a tag; return False if the registry does not support that.
+
+        Raises:
+            TagMoved: the condition is not met.
+        """
+        answer = await self.registry.send(
+            "DELETE",
+            f"{self.path}/manifests/{tag}",
+            scope=f"{self.scope},delete",
+            headers=condition,
+            accept=frozenset({200, 202, 400, 404, 405, *([412] if condition else [])}),
+        )
+        if answer.status_code == 412:
+            raise TagMoved(answer.text)
         return answer.status_code in (200, 202)
 
     async def add_referrer(self, subject: str, referrer: Descriptor, body: bytes) -> None:
@@ -218,15 +297,41 @@ class Repository:
     async def add_fallback(self, subject: str, referrer: Descriptor) -> None:
         """Add a referrer to its subject's fallback tag, as the specification requires of clients.
 
-        Two clients that do this at the same time may lose one of the entries: these registries have no
-        conditional update.
+        What other clients wrote is kept, with fields and digests that are unknown here.
         """
-        entries = await self.fallback(subject)
-        if referrer.digest in {entry.digest for entry in entries}:
-            return
-        manifests = [entry.as_json() for entry in (*entries, referrer)]
-        index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
-        await self.put_manifest(fallback_tag(subject), INDEX, compact(index))
+        await self.change_tag(
+            fallback_tag(subject), lambda found: (INDEX, _with_entry(found.body if found else None, referrer))
+        )
+
+    async def change_tag(self, tag: str, change: Callable[[Fetched | None], tuple[str, bytes]]) -> bytes:
+        """Change the manifest of a tag that other clients may change at the same time; return its bytes.
+
+        The request is conditional. For registries without conditional requests, the tag is read afterwards,
+        and changed again if another client overwrote it in between.
+
+        Args:
+            tag: the tag.
+            change: returns the new media type and manifest for the present one; the same one for no change.
+
+        Raises:
+            RegistryFailed: other clients change it all the time.
+        """
+        seen: Fetched | None = None
+        for attempt in range(CONFLICTS):
+            found = await self.manifest(tag)
+            media_type, body = change(found)
+            if found and found.body == body:
+                return body
+            # Some proxies change entity tags, and the condition then fails without a reason.
+            condition = {} if attempt and same(seen, found) else unchanged(found)
+            with suppress(TagMoved):
+                await self.put_manifest(tag, media_type, body, condition)
+            seen = found
+        raise RegistryFailed(
+            f"other clients changed the tag {tag} in {CONFLICTS} attempts to change it",
+            where=f"{self.registry.host}/{self.path}:{tag}",
+            fix="run the same command again later; what arrived is not sent again",
+        )
 
     def _checked(self, reference: str, body: bytes) -> bytes:
         digest = digest_of(body)
@@ -253,22 +358,26 @@ class Repository:
         )
 
 
-def upload_url(begun: httpx.Response, digest: str) -> str:
-    """Return the URL that completes an upload, with the digest added.
-
-    The location may be relative, and its query is unchanged, since it may be signed.
-    """
-    url = str(begun.request.url.join(begun.headers.get("Location", "")))
-    return f"{url}{'&' if '?' in url else '?'}digest={digest}"
-
-
 def fallback_tag(subject: str) -> str:
     """Return the tag of a digest's referrers in a registry without the referrers API."""
     return subject.replace(":", "-")[:128]
 
 
 def _entries(body: bytes) -> tuple[Descriptor, ...]:
-    entries = parsed(body).get("manifests") or ()
-    if not isinstance(entries, list | tuple):
+    return tuple(Descriptor.parse(entry, ANY_DIGEST) for entry in _documents(parsed(body)))
+
+
+def _documents(index: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    entries = index.get("manifests") or ()
+    if not isinstance(entries, list | tuple) or index.get("mediaType", INDEX) != INDEX:
         raise damaged("the list of referrers is no list")
-    return tuple(map(Descriptor.parse, entries))
+    return list(entries)
+
+
+def _with_entry(body: bytes | None, referrer: Descriptor) -> bytes:
+    """Return a list of referrers with another one, unchanged otherwise."""
+    index = parsed(body) if body is not None else {"schemaVersion": 2, "mediaType": INDEX}
+    entries = _documents(index)
+    if body is not None and referrer.digest in {Descriptor.parse(one, ANY_DIGEST).digest for one in entries}:
+        return body
+    return compact({**index, "manifests": [*entries, referrer.as_json()]})

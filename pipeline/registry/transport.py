@@ -15,10 +15,11 @@ import anyio
 import httpx
 
 from pipeline.errors import PublishError, RegistryFailed, RegistryUnreachable
+from pipeline.registry.address import LAST_PORT
 from pipeline.registry.authorization import basic, parse_challenge, token_of, token_request
 from pipeline.registry.credentials import Keychain
 from pipeline.registry.refusals import explain
-from pipeline.registry.retry import PASSING, Retry, TransientError, retry_after
+from pipeline.registry.retry import PASSING, Retry, TransientError, rate_limit, retry_after
 
 USER_AGENT = "rust-multiarch (+https://github.com/rust-multiarch/rust-multiarch)"
 TIMEOUT = httpx.Timeout(60, connect=15, pool=None)
@@ -39,7 +40,20 @@ Say = Callable[[str], None]
 
 @dataclass
 class Registry:
-    """A connection to one registry, with the tokens it required so far."""
+    """A connection to one registry, with what its responses required so far.
+
+    Attributes:
+        client: the connections.
+        host: the host as in image addresses.
+        base: the URL of its API.
+        keychain: looks up its credentials.
+        retry: the retry policy.
+        say: called with a line for every retry.
+        plain_http: hosts to use plain HTTP for.
+        contacted: whether it responded.
+        chunk_bytes: the size of chunks that it accepts; 0 for whole blobs.
+        refused_mounts: pairs of repositories between which it refuses to mount blobs.
+    """
 
     client: httpx.AsyncClient
     host: str
@@ -49,6 +63,8 @@ class Registry:
     say: Say
     plain_http: Collection[str] = ()
     contacted: bool = False
+    chunk_bytes: int = 0
+    refused_mounts: set[tuple[str, str]] = field(default_factory=set)
     _tokens: dict[str, str] = field(default_factory=dict, repr=False)
     _signing_in: anyio.Lock = field(default_factory=anyio.Lock)
 
@@ -82,7 +98,8 @@ class Registry:
         return RegistryFailed(
             f"the registry failed {failures} times; the last error: {error}{asked}",
             where=self.host,
-            fix="run the same command again later; what arrived is not sent again",
+            fix="run the same command again later; what arrived is not sent again"
+            + ("; with many requests, log in as a user with a higher limit" * error.limited),
         )
 
     async def send(
@@ -125,12 +142,49 @@ class Registry:
         """Send a request once, with a new body; raise `TransientError` if `send` should retry."""
         for last in (False, True):
             used = self._tokens.get(scope, "")
-            async with _made(content) as body:
-                response = await self._exchange(self._request(method, url, used, headers, body))
-            if response.status_code != 401 or last:
+            response = await self._redirected(method, url, used, headers, content)
+            # Another host that an upload or a redirect led to does not get this one's credentials.
+            if response.status_code != 401 or last or not self._is_own(response.request.url):
                 break
             await self._sign_in(response, scope, used)
         return self._judged(response, accept)
+
+    async def _redirected(
+        self,
+        method: str,
+        url: str,
+        token: str,
+        headers: Mapping[str, str] | None,
+        content: bytes | Body | None,
+    ) -> httpx.Response:
+        """Return the response to a request after redirects that keep its method and body."""
+        for _ in range(MAX_REDIRECTS):
+            async with _made(content) as body:
+                response = await self._exchange(self._request(method, url, token, headers, body))
+            if response.status_code not in (307, 308) or "Location" not in response.headers:
+                return response
+            url = self.location(response)
+        raise self._hostile(f"more than {MAX_REDIRECTS} redirects")
+
+    def location(self, response: httpx.Response) -> str:
+        """Return the URL in a response's Location; it may be relative.
+
+        Raises:
+            PublishError: it is not a URL.
+        """
+        return str(self._joined(response.request.url, response.headers.get("Location", "")))
+
+    def _joined(self, url: httpx.URL, text: str) -> httpx.URL:
+        try:
+            joined = url.join(text)
+            if not 0 < (joined.port or 80) <= LAST_PORT:
+                raise ValueError(f"{joined.port} is not a port")
+            return joined
+        except (httpx.InvalidURL, ValueError) as error:
+            raise self._hostile(f"an address that is none, {text!r} ({error})") from error
+
+    def _is_own(self, url: httpx.URL) -> bool:
+        return (url.scheme, url.host, url.port) == (self.base.scheme, self.base.host, self.base.port)
 
     @asynccontextmanager
     async def stream(self, url: str, *, scope: str) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -159,15 +213,11 @@ class Registry:
         headers: Mapping[str, str] | None,
         content: bytes | AsyncGenerator[bytes, None] | None,
     ) -> httpx.Request:
-        target = self.base.join(url)
+        target = self._joined(self.base, url)
         self._check_secure(target)
         sent = dict(headers or {})
         # An upload may be redirected to another host, which must not get this one's credentials.
-        if token and (target.scheme, target.host, target.port) == (
-            self.base.scheme,
-            self.base.host,
-            self.base.port,
-        ):
+        if token and self._is_own(target):
             sent["Authorization"] = token
         return self.client.build_request(method, target, headers=sent, content=content)
 
@@ -180,9 +230,8 @@ class Registry:
             PublishError: a registry returned or redirected to such a URL.
         """
         netloc = target.netloc.decode("ascii", "replace")
-        own = (target.scheme, target.host, target.port) == (self.base.scheme, self.base.host, self.base.port)
         here = self.base.scheme == target.scheme == "http" and is_loopback_name(target.host)
-        if target.scheme == "https" or own or here or netloc in self.plain_http:
+        if target.scheme == "https" or self._is_own(target) or here or is_named(netloc, self.plain_http):
             return
         raise PublishError(
             f"the registry leads to an address without TLS: {target.scheme}://{netloc}",
@@ -256,10 +305,15 @@ class Registry:
         status = response.status_code
         if status in accept:
             return response
-        if status in PASSING:
+        now = time.time()
+        limit = rate_limit(status, response.headers, now)
+        if status in PASSING or limit:
+            used = f" ({limit.what})" if limit and limit.what else ""
+            after = (
+                limit.seconds if limit else retry_after(response.headers.get("Retry-After", ""), time.time())
+            )
             raise TransientError(
-                f"it answered {status} {response.reason_phrase}",
-                after=retry_after(response.headers.get("Retry-After", ""), time.time()),
+                f"it answered {status} {response.reason_phrase}{used}", after=after, limited=bool(limit)
             )
         raise self.refusal(response)
 
@@ -282,7 +336,8 @@ class Registry:
                 if login:
                     self._tokens[scope] = basic(login)
             elif challenge.scheme == "bearer":
-                request = token_request(self.client, self.base, challenge, scope, login)
+                realm = self._joined(self.base, challenge.parameters.get("realm", ""))
+                request = token_request(self.client, self.base, realm, challenge, scope, login)
                 self._check_secure(request.url)
                 answer = self._judged(await self._exchange(request), frozenset({200}))
                 self._tokens[scope] = f"Bearer {token_of(answer)}"
@@ -322,6 +377,18 @@ def _tls_fault(error: BaseException | None) -> _TlsFault | None:
             )
         error = error.__cause__ or error.__context__
     return None
+
+
+def is_named(host: str, hosts: Collection[str]) -> bool:
+    """Return True if a host with its port is one of several; port 80 is the default."""
+    return _normal(host) in {_normal(one) for one in hosts}
+
+
+def _normal(host: str) -> str:
+    try:
+        return httpx.URL(f"http://{host}").netloc.decode()
+    except (httpx.InvalidURL, ValueError):
+        return host
 
 
 def is_loopback_name(name: str) -> bool:

@@ -69,10 +69,13 @@ class Proxy:
         self.address = f"127.0.0.1:{self.server.server_address[1]}"
 
     def _serve(self, port: int) -> ThreadingHTTPServer:
-        server = ThreadingHTTPServer(("127.0.0.1", port), type("Bound", (Handler,), {"proxy": self}))
+        server = ThreadingHTTPServer(("127.0.0.1", port), type("Bound", (self._handler(),), {"proxy": self}))
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         return server
+
+    def _handler(self) -> type[Handler]:
+        return Handler
 
     def fault_for(self, method: str, path: str) -> Fault | None:
         """Return and consume the next fault for a request."""

@@ -23,6 +23,17 @@ BASE = httpx.URL("https://registry.example/v2/")
         (['Basic realm="a b"'], Challenge("basic", {"realm": "a b"})),
         (["Basic realm=x", 'bearer Realm="y"'], Challenge("bearer", {"realm": "y"})),
         (["Negotiate"], Challenge("", {})),
+        (['Basic realm="a, b", Bearer realm="https://c/t",service="s"'],
+         Challenge("bearer", {"realm": "https://c/t", "service": "s"})),
+        (['Bearer realm="https://c/t?x=1,2",service="s" , Basic realm=a'],
+         Challenge("bearer", {"realm": "https://c/t?x=1,2", "service": "s"})),
+        (["Negotiate YWI=, NTLM, Basic realm=\"x\", charset=\"UTF-8\""],
+         Challenge("basic", {"realm": "x", "charset": "UTF-8"})),
+        (['Basic realm="say \\"hi\\", Bearer realm=\\"no\\""'],
+         Challenge("basic", {"realm": 'say "hi", Bearer realm="no"'})),
+        (['Bearer realm = "y", service = z', 'Bearer realm="second"'],
+         Challenge("bearer", {"realm": "y", "service": "z"})),
+        ([""], Challenge("", {})),
         ([], Challenge("", {})),
     ],
 )  # fmt: skip
@@ -31,7 +42,8 @@ def test_parses_challenges(headers: list[str], challenge: Challenge) -> None:
 
 
 def asked(login: Login | None) -> httpx.Request:
-    return token_request(httpx.AsyncClient(), BASE, BEARER, SCOPE, login)
+    realm = httpx.URL(BEARER.parameters["realm"])
+    return token_request(httpx.AsyncClient(), BASE, realm, BEARER, SCOPE, login)
 
 
 def test_token_requests_with_and_without_credentials() -> None:
@@ -55,9 +67,9 @@ def test_an_identity_token_is_sent_in_the_body() -> None:
 
 
 def test_a_token_service_without_tls_is_refused() -> None:
-    challenge = Challenge("bearer", {"realm": "http://auth.example/token"})
+    realm = httpx.URL("http://auth.example/token")
     with pytest.raises(RegistryDenied, match="without TLS"):
-        token_request(httpx.AsyncClient(), BASE, challenge, SCOPE, Login("me", "pass"))
+        token_request(httpx.AsyncClient(), BASE, realm, Challenge("bearer", {}), SCOPE, Login("me", "pass"))
 
 
 def answer(body: str) -> httpx.Response:
@@ -74,3 +86,24 @@ def test_a_response_without_a_token_is_an_error(body: str) -> None:
     with pytest.raises(PublishError) as raised:
         token_of(answer(body))
     assert raised.value.where == "https://auth.example/token"
+
+
+def test_the_realms_own_query_is_kept() -> None:
+    """Regression: `?account=…&client=…` of the realm was replaced, and the token service refused."""
+    realm = httpx.URL("https://auth.example/token?client=a%2Fb&scope=old&service=old")
+    request = token_request(httpx.AsyncClient(), BASE, realm, BEARER, "repository:a:pull", None)
+    assert request.url.params.multi_items() == [
+        ("client", "a/b"), ("service", "registry"), ("scope", "repository:a:pull"),
+    ]  # fmt: skip
+    login = Login(identity_token="canary")
+    posted = token_request(httpx.AsyncClient(), BASE, realm, BEARER, SCOPE, login)
+    assert posted.url.params["client"] == "a/b"
+
+
+def test_an_empty_service_is_left_out() -> None:
+    realm, challenge = httpx.URL("https://auth.example/token"), Challenge("bearer", {"service": ""})
+    request = token_request(httpx.AsyncClient(), BASE, realm, challenge, SCOPE, None)
+    assert "service" not in request.url.params
+    login = Login(identity_token="canary")
+    posted = token_request(httpx.AsyncClient(), BASE, realm, challenge, SCOPE, login)
+    assert "service" not in dict(httpx.QueryParams(posted.read().decode()))

@@ -14,15 +14,17 @@ from pipeline.errors import PublishError
 from pipeline.oci.layout import MANIFEST, Descriptor, Manifest, digest_of
 from pipeline.registry.archive import TYPE, Archive, _is_archive
 from pipeline.registry.artifacts import EMPTY
+from pipeline.registry.chunks import upload_url
+from pipeline.registry.credentials import anonymous
 from pipeline.registry.distribution import (
     MAX_MANIFEST_BYTES,
     Fetched,
     Repository,
     _entries,
     fallback_tag,
-    upload_url,
 )
-from pipeline.registry.retry import TransientError
+from pipeline.registry.retry import Retry, TransientError
+from pipeline.registry.transport import Registry
 
 pytestmark = pytest.mark.anyio
 
@@ -55,7 +57,10 @@ def test_a_token_has_the_scope_of_the_request() -> None:
 )
 def test_an_upload_goes_on_where_the_registry_says(location: str, url: str) -> None:
     request = httpx.Request("POST", "https://a.example/v2/x/uploads/")
-    assert upload_url(httpx.Response(202, headers={"Location": location}, request=request), "D") == url
+    response = httpx.Response(202, headers={"Location": location}, request=request)
+    base = httpx.URL("https://a.example/v2/")
+    registry = Registry(httpx.AsyncClient(), "a.example", base, anonymous, Retry(), print)
+    assert upload_url(registry, response, "D") == url
 
 
 def test_referrers_without_the_api_are_under_a_tag() -> None:

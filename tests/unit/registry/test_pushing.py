@@ -33,12 +33,23 @@ Fault = Callable[[], Awaitable[int]]
 
 @dataclass
 class Memory:
-    """A registry in memory: manifests and blobs by path, and actions after a tag was set, by tag."""
+    """A registry in memory.
+
+    Attributes:
+        kept: manifests and blobs by path.
+        after: actions after a tag was set, by tag; they return the status.
+        between: actions before a request changes a tag, by tag, such as what another client does.
+        refused: tags that it refuses.
+        deletes: it can delete tags.
+        conditions: whether it supports conditional requests; `odd` if no condition is ever met.
+    """
 
     kept: dict[str, bytes] = field(default_factory=dict)
     after: dict[str, Fault] = field(default_factory=dict)
+    between: dict[str, list[Callable[[], None]]] = field(default_factory=dict)
     refused: tuple[str, ...] = ()
     deletes: bool = True
+    conditions: str = ""
 
     async def answer(self, request: httpx.Request) -> httpx.Response:
         await anyio.lowlevel.checkpoint()
@@ -46,6 +57,10 @@ class Memory:
         name = path.rpartition("/")[2]
         if request.method == "POST":
             return httpx.Response(202, headers={"Location": request.url.path})
+        if request.method != "GET" and self.between.get(name):
+            self.between[name].pop(0)()
+        if not self._met(request, self.kept.get(path)):
+            return httpx.Response(412)
         if request.method == "PUT":
             if name in self.refused:
                 return httpx.Response(409)
@@ -57,7 +72,23 @@ class Memory:
             status = 405 if not self.deletes else 202 if self.kept.pop(path, None) else 404
             return httpx.Response(status)
         found = self.kept.get(path)
-        return httpx.Response(404) if found is None else httpx.Response(200, content=found)
+        if found is None:
+            return httpx.Response(404)
+        etag = {"ETag": f'"{digest_of(found)}"'} if self.conditions else {}
+        return httpx.Response(200, content=found, headers=etag)
+
+    def _met(self, request: httpx.Request, found: bytes | None) -> bool:
+        """Check a conditional request (RFC 9110, 13.1)."""
+        match, none = request.headers.get("If-Match"), request.headers.get("If-None-Match")
+        if self.conditions == "odd":
+            return not (match or none)
+        digest = None if found is None else f'"{digest_of(found)}"'
+        fails = (match and match != digest) or (none and found is not None)
+        return not (self.conditions and fails)
+
+    def moves(self, tag: str, to: bytes) -> Callable[[], None]:
+        """Return an action: another client sets a tag."""
+        return lambda: self.kept.update({f"app/manifests/{tag}": to})
 
     def tags(self, repository: str = "app") -> dict[str, str]:
         """Return the digests of a repository's tags."""
@@ -74,13 +105,16 @@ class Pushing:
     memory: Memory
     said: list[str] = field(default_factory=list)
 
-    async def __call__(self, *addresses: str, signed: bool = False) -> Receipt:
+    async def __call__(
+        self, *addresses: str, signed: bool = False, clobber: bool = True, attempts: int = 1
+    ) -> Receipt:
         root = self.layout.root
         artifacts = [artifact(root, "x/y", (Layer("a/b", b"mine"),), tag="signed")] if signed else []
         transport = httpx.MockTransport(self.memory.answer)
         async with httpx.AsyncClient(transport=transport) as client:
-            registries = Registries(client, anonymous, (), Retry(attempts=1), self.said.append)
-            return await push(self.layout, destinations(addresses), registries, artifacts=artifacts)
+            registries = Registries(client, anonymous, (), Retry(attempts, 0), self.said.append)
+            to = destinations(addresses)
+            return await push(self.layout, to, registries, artifacts=artifacts, clobber=clobber)
 
 
 @pytest.fixture
@@ -161,7 +195,7 @@ async def test_an_interrupted_push_says_which_tags_it_left(
             pushing.memory.refused = ("one",)
             return 201
 
-        monkeypatch.setattr("pipeline.registry.pushing.PUT_BACK_SECONDS", seconds)
+        monkeypatch.setattr("pipeline.registry.tagging.PUT_BACK_SECONDS", seconds)
         pushing.memory.after = {"one": interrupt}
         await pushing(*TWO)
     assert ["a.example/app:one" in line for line in pushing.said] == [True]
@@ -189,3 +223,111 @@ async def test_the_receipt_names_the_referrers_that_are_there(pushing: Pushing) 
     mine, both = receipt.referrers
     assert mine == pushing.memory.tags()["signed"] != both == pushing.memory.tags("other")["signed"]
     assert {f"app/manifests/{mine}", f"other/manifests/{both}"} <= pushing.memory.kept.keys()
+
+
+THEIRS = b'{"theirs":1}'
+MOVED = digest_of(THEIRS)
+BOTH = pytest.mark.parametrize("conditions", ["", "yes"])
+
+
+def then(act: Callable[[], None], status: int = 201) -> Fault:
+    async def fault() -> int:
+        act()
+        return status
+
+    return fault
+
+
+@BOTH
+@pytest.mark.parametrize("tag", ["one", "new"])
+async def test_a_tag_that_somebody_moved_since_is_theirs(pushing: Pushing, conditions: str, tag: str) -> None:
+    """Regression: a rollback took the tags of others away, and deleted those that this push created."""
+    memory = pushing.memory
+    memory.conditions = conditions
+    memory.after = {tag: then(memory.moves(tag, THEIRS)), "two": failing}
+    with pytest.raises(errors.RegistryFailed):
+        await pushing("a.example/app:one", "a.example/app:new", "a.example/app:two")
+    before = {"one": KEPT, "two": KEPT}
+    assert memory.tags() == before | {tag: MOVED}
+
+
+@BOTH
+async def test_a_tag_goes_back_to_what_it_named_when_it_was_set(pushing: Pushing, conditions: str) -> None:
+    """Regression: it went back to what it named before, and another client's tag was lost."""
+    memory = pushing.memory
+    memory.conditions = conditions
+    memory.after = {"one": then(memory.moves("two", THEIRS)), "new": failing}
+    with pytest.raises(errors.RegistryFailed):
+        await pushing(*TWO)
+    assert memory.tags() == {"one": KEPT, "two": MOVED}
+
+
+async def test_a_tag_that_is_moved_between_reading_and_setting_is_read_again(pushing: Pushing) -> None:
+    memory = pushing.memory
+    memory.conditions = "yes"
+    memory.between = {"one": [memory.moves("one", THEIRS)], "new": [memory.moves("new", THEIRS)]}
+    memory.after = {"two": failing}
+    with pytest.raises(errors.RegistryFailed):
+        await pushing("a.example/app:one", "a.example/app:new", "a.example/app:two")
+    assert memory.tags() == {"one": MOVED, "new": MOVED, "two": KEPT}
+    memory.between["one"] = [memory.moves("one", BEFORE)]
+    receipt = await pushing(*TWO)
+    assert set(memory.tags().values()) == {receipt.digest}
+
+
+@pytest.mark.parametrize("tag", ["one", "new"])
+async def test_no_clobber_holds_between_reading_and_setting(pushing: Pushing, tag: str) -> None:
+    memory = pushing.memory
+    memory.kept.clear()
+    memory.conditions = "yes"
+    memory.between = {tag: [memory.moves(tag, THEIRS)]}
+    with pytest.raises(errors.TagExists, match=f"its tag {tag} was not set.*{MOVED}") as raised:
+        await pushing("a.example/app:one", "a.example/app:new", clobber=False)
+    assert memory.tags() == {tag: MOVED}
+    assert "choose a new tag" in raised.value.fix
+
+
+async def test_a_tag_that_is_moved_between_reading_and_restoring_is_theirs(pushing: Pushing) -> None:
+    memory = pushing.memory
+    memory.conditions = "yes"
+    nothing = [lambda: None]
+    memory.between = {
+        "one": [*nothing, memory.moves("one", THEIRS)],
+        "new": [*nothing, memory.moves("new", THEIRS)],
+    }
+    memory.after = {"two": failing}
+    with pytest.raises(errors.RegistryFailed) as raised:
+        await pushing("a.example/app:one", "a.example/app:new", "a.example/app:two")
+    assert memory.tags() == {"one": MOVED, "new": MOVED, "two": KEPT}
+    assert "could not be put back" not in raised.value.fix
+
+
+async def test_a_condition_that_is_never_met_does_not_stop_a_push(pushing: Pushing) -> None:
+    """A proxy that compresses may change entity tags."""
+    memory = pushing.memory
+    memory.conditions = "odd"
+    receipt = await pushing(*TWO)
+    assert set(memory.tags().values()) == {receipt.digest}
+    memory.kept.update({"app/manifests/one": BEFORE, "app/manifests/two": BEFORE})
+    del memory.kept["app/manifests/new"]
+    memory.after = {"new": failing}
+    with pytest.raises(errors.RegistryFailed):
+        await pushing(*TWO)
+    assert memory.tags() == {"one": KEPT, "two": KEPT}
+
+
+async def test_a_tag_that_others_move_all_the_time_is_an_error(pushing: Pushing) -> None:
+    memory = pushing.memory
+    memory.conditions = "yes"
+    memory.between = {"one": [memory.moves("one", b'{"theirs":%d}' % number) for number in range(30)]}
+    with pytest.raises(errors.RegistryFailed, match="10 attempts"):
+        await pushing(*TWO)
+    assert memory.tags() == {"one": digest_of(b'{"theirs":9}'), "two": KEPT}
+
+
+async def test_a_lost_response_to_a_conditional_request_is_not_a_conflict(pushing: Pushing) -> None:
+    memory = pushing.memory
+    memory.conditions = "yes"
+    memory.after = {"one": failing, "new": failing}
+    receipt = await pushing(*TWO, attempts=2)
+    assert set(memory.tags().values()) == {receipt.digest}
