@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -85,10 +86,23 @@ def parse_address(address: str) -> Address:
         raise InvalidAddress(
             f"{address!r} is not an image address: {_fault(address)}", where="address", fix=_EXAMPLE
         )
-    port = re.search(r":(\d+)$", match["host"] or "", re.ASCII)
+    host = match["host"] or ""
+    if host.startswith("[") and not _is_ipv6(host[1:].partition("]")[0]):
+        raise InvalidAddress(
+            f"{host} is not an IPv6 address", where=address, fix="write it as in [2001:db8::1]:5000/me/app"
+        )
+    port = re.search(r":(\d+)$", host, re.ASCII)
     if port and not (len(port[1]) <= 5 and 0 < int(port[1]) <= LAST_PORT):
         raise InvalidAddress(f"{port[1]} is not a port", where=address, fix=f"use 1 to {LAST_PORT}")
     return Address(known_host(match["host"] or DOCKER_HUB), match["path"], match["tag"] or "latest")
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def lowered(address: str) -> str:

@@ -181,7 +181,7 @@ class Registry:
                 raise ValueError(f"{joined.port} is not a port")
             return joined
         except (httpx.InvalidURL, ValueError) as error:
-            raise self._hostile(f"an address that is none, {text!r} ({error})") from error
+            raise self._hostile(f"an invalid address, {text!r} ({error})") from error
 
     def _is_own(self, url: httpx.URL) -> bool:
         return (url.scheme, url.host, url.port) == (self.base.scheme, self.base.host, self.base.port)

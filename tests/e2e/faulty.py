@@ -57,10 +57,14 @@ class Seen:
 
 
 class Proxy:
-    """A running proxy; `address` is its host and port."""
+    """A running proxy; `address` is its host and port.
 
-    def __init__(self, upstream: str) -> None:
+    Like nginx and Cloudflare, it answers 413 to requests of more than `limit` bytes; 0 for no limit.
+    """
+
+    def __init__(self, upstream: str, limit: int = 0) -> None:
         self.upstream = upstream
+        self.limit = limit
         self.faults: list[Fault] = []
         self.seen: list[Seen] = []
         self.lock = threading.Lock()
@@ -150,6 +154,11 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             cut(self.connection)
             return
+        if self.proxy.limit and total > self.proxy.limit:
+            self.rfile.read(total)
+            self.note(total, 413)
+            self.answer(413, {}, b"Request Entity Too Large")
+            return
         if fault:
             got = len(self.rfile.read(total))
             self.note(got, fault.status)
@@ -200,9 +209,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def proxy(upstream: str) -> Iterator[Proxy]:
+def proxy(upstream: str, limit: int = 0) -> Iterator[Proxy]:
     """Run a proxy in front of a registry during the block."""
-    made = Proxy(upstream)
+    made = Proxy(upstream, limit)
     try:
         yield made
     finally:

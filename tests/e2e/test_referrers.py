@@ -10,9 +10,11 @@ from pathlib import Path
 import gotools
 import layouts
 import pytest
+from faulty import proxy
 
 from engine import registry
 from pipeline.oci.layout import INDEX, Layout, walk
+from pipeline.registry import chunks
 from pipeline.registry.address import destinations
 from pipeline.registry.artifacts import Layer, artifact
 from pipeline.registry.dial import registries
@@ -101,6 +103,24 @@ async def test_the_fallback_tag_is_only_where_it_is_needed(
         return
     assert found and found.descriptor.media_type == INDEX
     assert [m["digest"] for m in json.loads(found.body)["manifests"]] == list(receipt.referrers[:2])
+
+
+async def test_every_registry_takes_mounts_and_chunks(
+    host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 65536)
+    monkeypatch.setattr(chunks, "SMALLEST_BYTES", 1024)
+    layout = await Layout.open(layouts.sample(tmp_path, "chunks"))
+    with proxy(host, limit=50_000) as small:
+        async with registries() as all_of_them:
+            to = destinations([f"{small.address}/chunks/one:x", f"{small.address}/chunks/two:x"])
+            receipt = await push(layout, to, all_of_them)
+        patches = [seen.body_bytes for seen in small.seen if seen.method == "PATCH" and seen.status < 300]
+    one, two = receipt.deliveries
+    # In go-containerregistry's, each repository has the blobs of all.
+    assert (one.uploaded_blobs, two.mounted_blobs + two.present_blobs) == (5, 5)
+    assert max(patches) == 32768 and sum(patches) > 300_000
+    oras("copy", "--from-plain-http", "--to-oci-layout", f"{host}/chunks/two:x", f"{tmp_path}/back:x")
 
 
 async def test_pushing_them_again_adds_nothing(host: str, tmp_path: Path) -> None:

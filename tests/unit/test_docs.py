@@ -138,3 +138,20 @@ def test_make_lists_its_targets() -> None:
     lines = [line for line in listed.splitlines() if line.startswith("  ")]
     assert [line.split()[0] for line in lines] == targets and "e2e" in targets
     assert [line for line in listed.splitlines() if line and line not in lines][:2] == ["Use", "Test"]
+
+
+def test_every_test_that_the_page_of_registries_names_exists() -> None:
+    named = re.findall(r"`(tests/[\w/.]+)::(\w+)`", (ROOT / "docs/registries.md").read_text())
+    missing = [
+        f"{path}::{name}"
+        for path, name in named
+        if not re.search(rf"^(?:async )?def {name}\(", (ROOT / path).read_text(), re.MULTILINE)
+    ]
+    assert missing == [] and len(named) > 40
+    protocol = "tests/unit/registry/test_protocol.py"
+    written = re.findall(r"^(?:async )?def (test_\w+)", (ROOT / protocol).read_text(), re.MULTILINE)
+    listed = {name for path, name in named if path == protocol}
+    assert set(written) - listed <= {
+        "test_an_invalid_realm",
+        "test_other_responses_are_no_rate_limit",
+    }

@@ -70,6 +70,28 @@ def test_capitals_are_named_with_the_address_to_write(text: str, lower: str) -> 
     assert parse_address(lower)
 
 
+@pytest.mark.parametrize(
+    ("address", "what"),
+    [
+        ("[::1::]:5000/app", "[::1::]:5000 is not an IPv6 address"),
+        ("[12345::1]/app", "not an IPv6 address"),
+        ("[::1]:0/app", "0 is not a port"),
+        ("[::1]:65536/app:1", "65536 is not a port"),
+        ("host.example:65536/app", "65536 is not a port"),
+        ("host.example:/app", "is not an image address"),
+        ("::1:5000/app", "is not an image address"),
+        ("[::g]:5000/app", "is not an image address"),
+        ("[::1/app", "is not an image address"),
+    ],
+)
+def test_invalid_hosts_and_ports(address: str, what: str) -> None:
+    with pytest.raises(InvalidAddress) as raised:
+        parse_address(address)
+    assert what in str(raised.value)
+    assert parse_address("[2001:db8::1]:65535/app:1").host == "[2001:db8::1]:65535"
+    assert parse_address("[::1]/app").host == "[::1]"
+
+
 def test_a_source_may_have_a_digest() -> None:
     assert parse_source(f"ghcr.io/me/app@{DIGEST}").reference == DIGEST
     assert parse_source(f"ghcr.io/me/app:v1@{DIGEST}") == Address("ghcr.io", "me/app", "v1", DIGEST)
