@@ -12,6 +12,7 @@ import httpx
 from pipeline.errors import PublishError, RegistryDenied
 from pipeline.oci.layout import parsed
 from pipeline.registry.credentials import Login
+from pipeline.registry.locations import resolved
 from pipeline.registry.refusals import LOGIN
 
 CLIENT_ID = "rust-multiarch"
@@ -63,7 +64,6 @@ def basic(login: Login) -> str:
 def token_request(
     client: httpx.AsyncClient,
     base: httpx.URL,
-    realm: httpx.URL,
     challenge: Challenge,
     scope: str,
     login: Login | None,
@@ -71,8 +71,10 @@ def token_request(
     """Return the request for a token with some rights; the realm's own query is kept.
 
     Raises:
+        PublishError: the realm is not a URL.
         RegistryDenied: a registry with TLS uses a token service without TLS.
     """
+    realm = resolved(base, challenge.parameters.get("realm", ""))
     if realm.scheme != "https" and base.scheme == "https":
         raise RegistryDenied(
             "the registry sends credentials to a token service without TLS",

@@ -15,9 +15,9 @@ import anyio
 import httpx
 
 from pipeline.errors import PublishError, RegistryFailed, RegistryUnreachable
-from pipeline.registry.address import LAST_PORT
 from pipeline.registry.authorization import basic, parse_challenge, token_of, token_request
 from pipeline.registry.credentials import Keychain
+from pipeline.registry.locations import resolved
 from pipeline.registry.refusals import explain
 from pipeline.registry.retry import PASSING, Retry, TransientError, rate_limit, retry_after
 
@@ -172,16 +172,7 @@ class Registry:
         Raises:
             PublishError: it is not a URL.
         """
-        return str(self._joined(response.request.url, response.headers.get("Location", "")))
-
-    def _joined(self, url: httpx.URL, text: str) -> httpx.URL:
-        try:
-            joined = url.join(text)
-            if not 0 < (joined.port or 80) <= LAST_PORT:
-                raise ValueError(f"{joined.port} is not a port")
-            return joined
-        except (httpx.InvalidURL, ValueError) as error:
-            raise self._hostile(f"an invalid address, {text!r} ({error})") from error
+        return str(resolved(response.request.url, response.headers.get("Location", "")))
 
     def _is_own(self, url: httpx.URL) -> bool:
         return (url.scheme, url.host, url.port) == (self.base.scheme, self.base.host, self.base.port)
@@ -213,7 +204,7 @@ class Registry:
         headers: Mapping[str, str] | None,
         content: bytes | AsyncGenerator[bytes, None] | None,
     ) -> httpx.Request:
-        target = self._joined(self.base, url)
+        target = resolved(self.base, url)
         self._check_secure(target)
         sent = dict(headers or {})
         # An upload may be redirected to another host, which must not get this one's credentials.
@@ -336,8 +327,7 @@ class Registry:
                 if login:
                     self._tokens[scope] = basic(login)
             elif challenge.scheme == "bearer":
-                realm = self._joined(self.base, challenge.parameters.get("realm", ""))
-                request = token_request(self.client, self.base, realm, challenge, scope, login)
+                request = token_request(self.client, self.base, challenge, scope, login)
                 self._check_secure(request.url)
                 answer = self._judged(await self._exchange(request), frozenset({200}))
                 self._tokens[scope] = f"Bearer {token_of(answer)}"

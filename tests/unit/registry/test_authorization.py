@@ -42,8 +42,7 @@ def test_parses_challenges(headers: list[str], challenge: Challenge) -> None:
 
 
 def asked(login: Login | None) -> httpx.Request:
-    realm = httpx.URL(BEARER.parameters["realm"])
-    return token_request(httpx.AsyncClient(), BASE, realm, BEARER, SCOPE, login)
+    return token_request(httpx.AsyncClient(), BASE, BEARER, SCOPE, login)
 
 
 def test_token_requests_with_and_without_credentials() -> None:
@@ -67,9 +66,9 @@ def test_an_identity_token_is_sent_in_the_body() -> None:
 
 
 def test_a_token_service_without_tls_is_refused() -> None:
-    realm = httpx.URL("http://auth.example/token")
+    challenge = Challenge("bearer", {"realm": "http://auth.example/token"})
     with pytest.raises(RegistryDenied, match="without TLS"):
-        token_request(httpx.AsyncClient(), BASE, realm, Challenge("bearer", {}), SCOPE, Login("me", "pass"))
+        token_request(httpx.AsyncClient(), BASE, challenge, SCOPE, Login("me", "pass"))
 
 
 def answer(body: str) -> httpx.Response:
@@ -90,20 +89,21 @@ def test_a_response_without_a_token_is_an_error(body: str) -> None:
 
 def test_the_realms_own_query_is_kept() -> None:
     """Regression: `?account=…&client=…` of the realm was replaced, and the token service refused."""
-    realm = httpx.URL("https://auth.example/token?client=a%2Fb&scope=old&service=old")
-    request = token_request(httpx.AsyncClient(), BASE, realm, BEARER, "repository:a:pull", None)
+    realm = "https://auth.example/token?client=a%2Fb&scope=old&service=old"
+    challenge = Challenge("bearer", {"realm": realm, "service": "registry"})
+    request = token_request(httpx.AsyncClient(), BASE, challenge, "repository:a:pull", None)
     assert request.url.params.multi_items() == [
         ("client", "a/b"), ("service", "registry"), ("scope", "repository:a:pull"),
     ]  # fmt: skip
     login = Login(identity_token="canary")
-    posted = token_request(httpx.AsyncClient(), BASE, realm, BEARER, SCOPE, login)
+    posted = token_request(httpx.AsyncClient(), BASE, challenge, SCOPE, login)
     assert posted.url.params["client"] == "a/b"
 
 
 def test_an_empty_service_is_left_out() -> None:
-    realm, challenge = httpx.URL("https://auth.example/token"), Challenge("bearer", {"service": ""})
-    request = token_request(httpx.AsyncClient(), BASE, realm, challenge, SCOPE, None)
-    assert "service" not in request.url.params
+    challenge = Challenge("bearer", {"realm": "/token", "service": ""})
+    request = token_request(httpx.AsyncClient(), BASE, challenge, SCOPE, None)
+    assert "service" not in request.url.params and request.url.path == "/token"
     login = Login(identity_token="canary")
-    posted = token_request(httpx.AsyncClient(), BASE, realm, challenge, SCOPE, login)
+    posted = token_request(httpx.AsyncClient(), BASE, challenge, SCOPE, login)
     assert "service" not in dict(httpx.QueryParams(posted.read().decode()))
