@@ -29,6 +29,7 @@ class Event:
         branch: the branch that was pushed, or that a schedule builds.
         tag: the tag that was pushed.
         pull_request: number of the pull or merge request.
+        base: the branch that a pull request is for.
         schedule: true if a timer started the run.
         revision: the commit to build.
         repository: web address of the repository.
@@ -40,6 +41,7 @@ class Event:
     branch: str = ""
     tag: str = ""
     pull_request: str = ""
+    base: str = ""
     schedule: bool = False
     revision: str = ""
     repository: str = ""
@@ -71,6 +73,7 @@ class CiVariables:
     branch: tuple[str, ...] = ()
     tag: tuple[str, ...] = ()
     pull_request: tuple[str, ...] = ()
+    base: tuple[str, ...] = ()
     revision: tuple[str, ...] = ()
     repository: tuple[str, ...] = ()
     default_branch: tuple[str, ...] = ()
@@ -86,6 +89,7 @@ GITHUB = CiVariables(
     "github",
     "GITHUB_ACTIONS",
     ref=("$GITHUB_REF",),
+    base=("$GITHUB_BASE_REF",),
     revision=("$GITHUB_SHA",),
     repository=("$GITHUB_SERVER_URL/$GITHUB_REPOSITORY",),
     scheduled=("GITHUB_EVENT_NAME", "schedule"),
@@ -106,6 +110,7 @@ SYSTEMS: tuple[CiVariables, ...] = (
         branch=("$CI_COMMIT_BRANCH",),
         tag=("$CI_COMMIT_TAG",),
         pull_request=("$CI_MERGE_REQUEST_IID",),
+        base=("$CI_MERGE_REQUEST_TARGET_BRANCH_NAME",),
         revision=("$CI_COMMIT_SHA",),
         repository=("$CI_PROJECT_URL",),
         default_branch=("$CI_DEFAULT_BRANCH",),
@@ -129,6 +134,7 @@ SYSTEMS: tuple[CiVariables, ...] = (
         branch=("$BRANCH_NAME", "$GIT_LOCAL_BRANCH", "$GIT_BRANCH"),
         tag=("$TAG_NAME",),
         pull_request=("$CHANGE_ID",),
+        base=("$CHANGE_TARGET",),
         revision=("$GIT_COMMIT",),
         repository=("$GIT_URL",),
         scheduled=("BUILD_CAUSE", "TIMERTRIGGER"),
@@ -139,6 +145,7 @@ SYSTEMS: tuple[CiVariables, ...] = (
         "TF_BUILD",
         ref=("$BUILD_SOURCEBRANCH",),
         pull_request=("$SYSTEM_PULLREQUEST_PULLREQUESTNUMBER", "$SYSTEM_PULLREQUEST_PULLREQUESTID"),
+        base=("$SYSTEM_PULLREQUEST_TARGETBRANCH",),
         revision=("$BUILD_SOURCEVERSION",),
         repository=("$BUILD_REPOSITORY_URI",),
         scheduled=("BUILD_REASON", "Schedule"),
@@ -150,6 +157,7 @@ SYSTEMS: tuple[CiVariables, ...] = (
         branch=("$BUILDKITE_BRANCH",),
         tag=("$BUILDKITE_TAG",),
         pull_request=("$BUILDKITE_PULL_REQUEST",),
+        base=("$BUILDKITE_PULL_REQUEST_BASE_BRANCH",),
         revision=("$BUILDKITE_COMMIT",),
         repository=("$BUILDKITE_REPO",),
         default_branch=("$BUILDKITE_PIPELINE_DEFAULT_BRANCH",),
@@ -206,6 +214,7 @@ def _read_event(system: CiVariables, environment: Mapping[str, str], document: M
         branch=branch,
         tag=tag,
         pull_request=pull_request,
+        base=first(system.base).removeprefix("refs/heads/") if pull_request else "",
         schedule=schedule,
         revision=first(system.revision),
         repository=browsable(first(system.repository)),

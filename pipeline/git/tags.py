@@ -1,16 +1,8 @@
 """Derive an image's tags from git and CI, by the rules of docker's metadata action.
 
-A rule is a line such as `type=semver,pattern={{major}}.{{minor}}`. Types, attributes, expressions and the
-order of the tags follow github.com/docker/metadata-action. The differences, since here every tag of the
-repository is known and a tag must be correct:
-
-- `latest`, `1.2` and `1` only move forward: they are the newest release of all, of 1.2 and of 1. A fix of an
-  older line does not move them, nor does a prerelease, with any rule;
-- a git tag prefixed with the package's name or directory (`server-v1.4.2`) is that package's release; for
-  other tags, `type=semver` accepts `match=`, a regular expression whose first group is the version;
-- `{{major}}` alone gives no tag for a version 0, whose releases may be incompatible;
-- tags of a dirty tree end in `-dirty`, except literal ones, and it never gets `latest`;
-- dates are the commit's (`{{commit_date 'YYYYMMDD'}}`), so the same commit always has the same tags.
+A rule is a line such as `type=semver,pattern={{major}}.{{minor}}`. Types, attributes, expressions, flavor and
+the order of the tags follow github.com/docker/metadata-action. docs/publishing.md lists the differences, and
+tests/data/metadata_action.toml has its README as a table, with them.
 """
 
 from __future__ import annotations
@@ -18,10 +10,11 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from pipeline.errors import InvalidArgument, RustMultiarchError, ShallowClone
-from pipeline.git import semver
+from pipeline.git import pep440, semver
 from pipeline.git.context import BuildContext, Read, shallow
 from pipeline.git.expressions import expand, invalid, is_branch
 from pipeline.git.semver import Version
@@ -58,13 +51,10 @@ class Rule:
         return int(self.get("priority", str(TYPES[self.type].priority)))
 
     @property
-    def prefix(self) -> str:
+    def prefix(self) -> str | None:
         """Return the prefix of its tags, such as `pr-`, since a number or a hash alone would be unclear."""
-        return self.get("prefix", {("ref", "pr"): "pr-", ("sha", ""): "sha-"}.get(self._kind, ""))
-
-    @property
-    def _kind(self) -> tuple[str, str]:
-        return self.type, self.get("event")
+        default = {("ref", "pr"): "pr-", ("sha", ""): "sha-"}.get((self.type, self.get("event")))
+        return self.attributes.get("prefix", default)
 
 
 Found = Iterable[str]
@@ -75,83 +65,106 @@ def _schedule(rule: Rule, at: BuildContext) -> Found:
         yield rule.get("pattern", "nightly")
 
 
+READERS: Mapping[str, Read] = {"semver": semver.of_tag, "pep440": pep440.of_tag}
+"""The function that reads a version in a text, by the type of rules."""
+
+
 def _reader(rule: Rule, at: BuildContext) -> Read:
     """Return the function that reads a version from a git tag, by the rule's `match` if it has one."""
+    of_text = READERS[rule.type]
     if not rule.get("match"):
-        return at.read
+        return at.read if rule.type == "semver" else of_text
 
     def read(tag: str) -> Version | None:
         found = re.search(rule.get("match"), tag)
-        return semver.of_tag(found[min(1, found.re.groups)] or "") if found else None
+        return of_text(found[min(1, found.re.groups)] or "") if found else None
 
     return read
 
 
-def _semver(rule: Rule, at: BuildContext) -> Found:
+def _version_tags(rule: Rule, at: BuildContext) -> Found:
     version = _version(rule, at)
-    pattern = rule.get("pattern")
     if version is None:
         return
-    whole = "{{version}}" in pattern or "{{raw}}" in pattern
-    if whole or ("{{patch}}" in pattern and version.stable):
-        yield _render_version(rule, version, at)
-    elif version.stable and not (version.major == 0 and "{{minor}}" not in pattern):
+    pattern = rule.get("pattern")
+    if not version.stable:
+        yield _render_version(rule, version, at, pattern if _is_raw(pattern) else "{{version}}")
+    elif any(part in pattern for part in ("{{version}}", "{{raw}}", "{{patch}}")):
+        yield _render_version(rule, version, at, pattern)
+    elif not (version.major == 0 and "{{minor}}" not in pattern):
         parts = 2 if "{{minor}}" in pattern else 1
         line = (version.major, version.minor)[:parts]
         releases = at.releases_by(_reader(rule, at))
         others = [v for v in releases if (v.major, v.minor)[:parts] == line]
         if version >= max(others, default=version):
-            yield _render_version(rule, version, at)
+            yield _render_version(rule, version, at, pattern)
+
+
+def _is_raw(pattern: str) -> bool:
+    return re.fullmatch(r"\{\{\s*raw\s*\}\}", pattern) is not None
 
 
 def _version(rule: Rule, at: BuildContext) -> Version | None:
     if not rule.get("value"):
         return at.version_by(_reader(rule, at))
-    version = semver.of_tag(rule.get("value"))
+    value = expand(rule.get("value"), at)
+    version = READERS[rule.type](value)
     if version is None:
-        raise invalid(f"{rule.get('value')!r} is not a semantic version", "write it as 1.2.3 or v1.2.3")
+        what = {"semver": "a semantic version", "pep440": "a version by PEP 440"}[rule.type]
+        raise invalid(f"{value!r} is not {what}", "write it as 1.2.3 or v1.2.3")
     return version
 
 
-def _render_version(rule: Rule, version: Version, at: BuildContext) -> str:
+def _render_version(rule: Rule, version: Version, at: BuildContext, pattern: str) -> str:
     read = _reader(rule, at)
-    raw = at.event.tag or next((t for t in at.facts.tags if read(t) == version), str(version))
+    raw = expand(rule.get("value"), at) or at.event.tag
+    raw = raw or next((t for t in at.facts.tags if read(t) == version), str(version))
     values = {"version": str(version), "raw": raw}
     values |= {part: str(getattr(version, part)) for part in ("major", "minor", "patch")}
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: values.get(match[1], match[0]), rule.get("pattern"))
+    return re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda match: values.get(match[1], match[0]), pattern)
+
+
+def _expression(rule: Rule) -> re.Pattern[str]:
+    """Return the regular expression of a `match` rule, which may be written as `/…/i`."""
+    written = re.fullmatch(r"/(.+)/([a-z]*)", rule.get("pattern"))
+    if not written:
+        return re.compile(rule.get("pattern"))
+    flags = {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL}
+    return re.compile(written[1], sum(flags.get(letter, 0) for letter in set(written[2])))
 
 
 def _match(rule: Rule, at: BuildContext) -> Found:
-    for tag in at.tags:
-        if match := re.search(rule.get("pattern"), tag):
-            yield match[int(rule.get("group", "0"))]
+    value = expand(rule.get("value"), at)
+    for tag in (value,) if value else at.tags:
+        if match := _expression(rule).search(tag):
+            yield match[int(rule.get("group", "0"))] or ""
             return
 
 
-def _newest(read: Read, at: BuildContext) -> bool:
+def _newest(version: Version | None, read: Read, at: BuildContext) -> bool:
     """Return True if the version to build is the newest release."""
-    version = at.version_by(read)
-    return version is not None and version.stable and version >= at.releases_by(read)[-1]
+    return version is not None and version.stable and version >= max(at.releases_by(read), default=version)
 
 
 def _newest_version(rule: Rule, at: BuildContext) -> bool:
-    return _newest(_reader(rule, at), at)
+    return _newest(_version(rule, at), _reader(rule, at), at)
 
 
 def _newest_match(rule: Rule, at: BuildContext) -> bool:
     def read(tag: str) -> Version | None:
-        match = re.search(rule.get("pattern"), tag)
+        match = _expression(rule).search(tag)
         return semver.of_tag(match[int(rule.get("group", "0"))] or "") if match else None
 
     # Other tags than versions have no order: as in the metadata action, the last one is the latest.
-    found = any(_match(rule, at))
-    return found and (at.version_by(read) is None or _newest(read, at))
+    value = expand(rule.get("value"), at)
+    version = read(value) if value else at.version_by(read)
+    return version is None or _newest(version, read, at)
 
 
 def _newest_ref(rule: Rule, at: BuildContext) -> bool:
     if rule.get("event") != "tag" or not at.tags:
         return False
-    return at.version is None or _newest(at.read, at)
+    return at.version is None or _newest(at.version, at.read, at)
 
 
 def _edge(rule: Rule, at: BuildContext) -> Found:
@@ -199,8 +212,9 @@ COMMON = ("enable", "priority", "prefix", "suffix")
 
 TYPES: Mapping[str, Type] = {
     "schedule": Type(_schedule, 1000, takes=("pattern",)),
-    "semver": Type(_semver, 900, needs=("pattern",), takes=("value", "match"), newest=_newest_version),
-    "match": Type(_match, 800, needs=("pattern",), takes=("group",), newest=_newest_match),
+    "semver": Type(_version_tags, 900, ("pattern",), ("value", "match"), newest=_newest_version),
+    "pep440": Type(_version_tags, 900, ("pattern",), ("value", "match"), newest=_newest_version),
+    "match": Type(_match, 800, needs=("pattern",), takes=("group", "value"), newest=_newest_match),
     "edge": Type(_edge, 700, takes=("branch",)),
     "ref": Type(_ref, 600, needs=("event",), choices={"event": ("branch", "tag", "pr")}, newest=_newest_ref),
     "raw": Type(_raw, 200, needs=("value",)),
@@ -209,26 +223,64 @@ TYPES: Mapping[str, Type] = {
 
 
 @dataclass(frozen=True)
+class Flavor:
+    """What holds for all rules.
+
+    Attributes:
+        latest: `auto`, or `true` and `false` for every tag.
+        prefix, suffix: of tags whose rule has none.
+        prefix_latest, suffix_latest: whether `latest` gets them.
+    """
+
+    latest: str = "auto"
+    prefix: str = ""
+    suffix: str = ""
+    prefix_latest: bool = False
+    suffix_latest: bool = False
+
+    @property
+    def name_of_latest(self) -> str:
+        """Return `latest`, perhaps with prefix and suffix."""
+        return f"{self.prefix * self.prefix_latest}latest{self.suffix * self.suffix_latest}"
+
+
+@dataclass(frozen=True)
 class Rules:
-    """Rules in order of priority, and the setting for `latest`."""
+    """Rules in order of priority, and the flavor."""
 
     rules: tuple[Rule, ...]
-    latest: bool = True
+    flavor: Flavor = Flavor()
 
 
 def parse(lines: Iterable[str]) -> Rules:
-    """Parse rules, one per line; a line without `=` is a literal tag, and `latest=false` turns off `latest`.
+    """Parse rules, one per line; a line without `=` is a literal tag. A comment begins with `#`.
+
+    Lines that begin with `latest=`, `prefix=` or `suffix=` are the action's input `flavor`.
 
     Raises:
         InvalidArgument: a type, an attribute or a value is unknown.
     """
-    rules, latest = [], True
-    for line in filter(None, (line.strip() for text in lines for line in text.splitlines())):
-        if line in ("latest=auto", "latest=false"):
-            latest = line == "latest=auto"
-            continue
-        rules.append(_parse_rule(line))
-    return Rules(tuple(sorted(rules, key=lambda rule: -rule.priority)), latest)
+    rules, flavor = [], Flavor()
+    for line in (re.sub(r"(^|\s)#.*", "", line).strip() for text in lines for line in text.splitlines()):
+        if re.match(r"(latest|prefix|suffix)=", line):
+            flavor = _with_flavor(flavor, line)
+        elif line:
+            rules.append(_parse_rule(line))
+    return Rules(tuple(sorted(rules, key=lambda rule: -rule.priority)), flavor)
+
+
+def _with_flavor(flavor: Flavor, line: str) -> Flavor:
+    name, _, rest = line.partition("=")
+    value, comma, only = rest.partition(",")
+    kind, _, on_latest = only.strip().partition("=")
+    if name == "latest" and (rest not in ("auto", "true", "false")):
+        raise invalid(f"{line!r} is not a choice", "write latest=auto, latest=true or latest=false")
+    if comma and (kind != "onlatest" or on_latest not in ("true", "false")):
+        raise invalid(f"{only.strip()!r} in {line!r} is unknown", f"write {name}={value},onlatest=true")
+    if name == "latest":
+        return replace(flavor, latest=value)
+    changes: dict[str, Any] = {name: value, f"{name}_latest": on_latest == "true"}
+    return replace(flavor, **changes)
 
 
 def _parse_rule(line: str) -> Rule:
@@ -238,6 +290,8 @@ def _parse_rule(line: str) -> Rule:
     attributes = {}
     for item in fields:
         name, equals, value = item.strip().partition("=")
+        if not equals and fields[0].strip() == "type=raw" and "value" not in attributes:
+            name, equals, value = "value", "=", name
         if not equals:
             raise invalid(f"{item.strip()!r} in {line!r} is not NAME=VALUE", "quote a value with a comma")
         attributes[name] = value
@@ -257,16 +311,17 @@ def _parse_rule(line: str) -> Rule:
             raise invalid(f"{attribute}={value} is not a number", "write digits")
     if missing := [attribute for attribute in kind.needs if not attributes.get(attribute)]:
         raise invalid(f"type={name} needs {missing[0]}", f"write type={name},{missing[0]}=…")
-    expression = attributes.get("pattern" if name == "match" else "match", "")
+    rule = Rule(name, attributes)
     try:
-        groups = re.compile(expression).groups
+        matcher = _expression(rule) if name == "match" else re.compile(attributes.get("match", ""))
+        groups = matcher.groups
     except re.error as error:
-        what = f"{expression!r} is not a regular expression: {error}"
+        what = f"{error.pattern!r} is not a regular expression: {error}"
         raise invalid(what, "correct it") from error
     if int(attributes.get("group", "0")) > groups:
         what = f"{attributes['pattern']!r} has no group {attributes['group']}"
         raise invalid(what, f"use one of 0 to {groups}; 0 is all that matches")
-    return Rule(name, attributes)
+    return rule
 
 
 def tags(rules: Rules, at: BuildContext) -> tuple[str, ...]:
@@ -277,15 +332,21 @@ def tags(rules: Rules, at: BuildContext) -> tuple[str, ...]:
         ShallowClone: a rule needs the newest release, and the clone may lack tags.
     """
     found: list[str] = []
+    flavor, latest = rules.flavor, rules.flavor.latest == "true"
     for rule in rules.rules:
         if not _enabled(rule, at):
             continue
         dirty = "-dirty" if at.facts.dirty and rule.type != "raw" else ""
         for name in filter(None, TYPES[rule.type].find(rule, at)):
-            found.append(sanitized(expand(f"{rule.prefix}{name}{rule.get('suffix')}", at), dirty))
-    if rules.latest and not at.facts.dirty:
-        asked = [(TYPES[rule.type].newest, rule) for rule in rules.rules if _enabled(rule, at)]
-        found += ["latest"] * any(newest(rule, at) for newest, rule in asked if newest)
+            prefix = flavor.prefix if rule.prefix is None else rule.prefix
+            named = sanitized(expand(f"{prefix}{name}{rule.get('suffix', flavor.suffix)}", at), dirty)
+            newest = TYPES[rule.type].newest
+            # As in the action, the rule of the first tag decides, since that is the image's version.
+            if named and not found and flavor.latest == "auto" and newest and not at.facts.dirty:
+                latest = newest(rule, at)
+            found.append(named)
+    if latest and any(found) and not at.facts.dirty:
+        found.append(sanitized(expand(flavor.name_of_latest, at)))
     return tuple(dict.fromkeys(filter(None, found)))
 
 
@@ -316,7 +377,7 @@ def unread(lines: Sequence[str], at: BuildContext) -> str:
     if not at.tags or at.version:
         return ""
     for rule in parse(lines or DEFAULT).rules:
-        of_tag = rule.type in ("semver", "match") or rule.get("event") == "tag"
+        of_tag = rule.type in ("semver", "pep440", "match") or rule.get("event") == "tag"
         if of_tag and _enabled(rule, at) and any(filter(None, TYPES[rule.type].find(rule, at))):
             return ""
     tag = at.tags[0]

@@ -201,3 +201,21 @@ def test_outside_ci_the_event_is_empty() -> None:
 )
 def test_parses_a_git_reference(ref: str, said: Event) -> None:
     assert of_ref(ref) == said
+
+
+@pytest.mark.parametrize(
+    ("environment", "more"),
+    [
+        (GITHUB, {"GITHUB_REF": "refs/pull/12/merge", "GITHUB_BASE_REF": "1.x"}),
+        (GITLAB, {"CI_MERGE_REQUEST_IID": "12", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "1.x"}),
+        (JENKINS, {"CHANGE_ID": "12", "CHANGE_TARGET": "1.x"}),
+        (
+            AZURE,
+            {"SYSTEM_PULLREQUEST_PULLREQUESTID": "12", "SYSTEM_PULLREQUEST_TARGETBRANCH": "refs/heads/1.x"},
+        ),
+        (BUILDKITE, {"BUILDKITE_PULL_REQUEST": "12", "BUILDKITE_PULL_REQUEST_BASE_BRANCH": "1.x"}),
+    ],
+)
+def test_the_branch_that_a_pull_request_is_for(environment: dict[str, str], more: dict[str, str]) -> None:
+    assert event(environment | more).base == "1.x"
+    assert event(environment).base == ""

@@ -249,14 +249,22 @@ def test_a_tag_is_given_once() -> None:
     assert tags("main", "type=ref,event=branch") == ("main",)
 
 
-def test_every_type_has_its_own_priority() -> None:
-    assert len({kind.priority for kind in TYPES.values()}) == len(TYPES)
+def test_the_priorities_are_the_actions() -> None:
+    found = {name: kind.priority for name, kind in TYPES.items()}
+    assert found == {"schedule": 1000, "semver": 900, "pep440": 900, "match": 800, "edge": 700, "ref": 600,
+                     "raw": 200, "sha": 100}  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        ("type=pep440,pattern=x", "no type 'pep440'"),
+        ("type=calver,pattern=x", "no type 'calver'"),
+        ("type=pep440,pattern={{version}},value=one", "'one' is not a version by PEP 440"),
+        ("type=match,pattern=/(/i", "not a regular expression"),
+        ("latest=yes", "'latest=yes' is not a choice"),
+        ("latest=true,onlatest=true", "is not a choice"),
+        ("prefix=x,onlatest=yes", "'onlatest=yes' in"),
+        ("suffix=x,only=true", "'only=true' in"),
         ("type=sha,patern=x", "no attribute 'patern'"),
         ("type=semver", "needs pattern"),
         ("type=raw,value=", "needs value"),
@@ -293,7 +301,7 @@ def test_the_rules_of_the_metadata_action_can_be_read() -> None:
         """.splitlines()
     )
     assert [rule.type for rule in parsed.rules] == ["schedule", "semver", "edge"]
-    assert parsed.latest
+    assert parsed.flavor.latest == "auto"
 
 
 @pytest.mark.parametrize(
@@ -437,3 +445,23 @@ def test_latest_goes_with_every_rule_that_reads_git_tags(
     assert from_text(rules, BuildContext(facts, Event(tag=tag))) == found
     dirty = replace(facts, changed=("src/main.rs",))
     assert "latest" not in from_text(rules, BuildContext(dirty, Event(tag=tag)))
+
+
+def test_a_dirty_tree_never_gets_latest() -> None:
+    at = BuildContext(replace(AT, changed=("a",)), Event(branch="main"))
+    assert from_text(["latest=true", "type=ref,event=branch"], at) == ("main-dirty",)
+
+
+def test_the_last_prerelease_of_python_is_not_the_newest() -> None:
+    rules = ["type=pep440,pattern={{version}}", "type=pep440,pattern={{major}}.{{minor}}"]
+    others = ("1.2.4rc1", "1.1.9", "1.2.3.dev1", "sometag")
+    for tag, more, found in (
+        ("1.2.3", (), ("1.2.3", "1.2", "latest")),
+        ("1.2.3", ("1.2.4",), ("1.2.3",)),
+        ("1.2.3", ("1.3",), ("1.2.3", "1.2")),
+        ("1.2.3.post1", (), ("1.2.3.post1",)),
+    ):
+        facts = replace(AT, all_tags=(tag, *others, *more), branch="")
+        assert from_text(rules, BuildContext(facts, Event(tag=tag))) == found
+    matched = ["type=pep440,pattern={{version}},match=^py-(.*)$"]
+    assert from_text(matched, BuildContext(replace(AT, branch=""), Event(tag="py-1.0"))) == ("1.0", "latest")
