@@ -61,13 +61,18 @@ class Facts:
 
     @property
     def dirty(self) -> bool:
+        """Return True if tracked files differ from the commit; then the image is not the commit's."""
+        return bool(self.changed)
+
+    @property
+    def marked(self) -> bool:
         """Return True if tracked files differ from the commit, or other files were added on purpose."""
         return bool(self.changed or self.added)
 
     @property
     def exact(self) -> bool:
         """Return True if what is built is nothing but files of the commit."""
-        return not (self.dirty or self.untracked)
+        return not (self.marked or self.untracked)
 
     @property
     def short(self) -> str:

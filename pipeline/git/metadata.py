@@ -17,7 +17,7 @@ from pipeline.project.metadata import spdx
 
 OCI = "org.opencontainers.image."
 DIRTY = "dev.rust-multiarch.dirty"
-"""Label, with the value `true`, of an image built from a tree with uncommitted changes."""
+"""Label, with the value `true`, of an image built from more than the files of its commit."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def labels(
         found["created"] = timestamp(epoch)
     found["url"] = found["url"] or found["source"]
     named = {f"{OCI}{name}": value for name, value in found.items() if value}
-    if at is not None and at.facts.dirty:
+    if at is not None and at.facts.marked:
         named[DIRTY] = "true"
     return dict(sorted((named | dict(more or {})).items()))
 

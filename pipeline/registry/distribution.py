@@ -143,7 +143,9 @@ class Repository:
         except PublishError:
             # Also if the token service gives no token for both repositories.
             self.registry.refused_mounts.add((self.path, mount_from))
-            return None
+        except TransientError:
+            pass
+        return None
 
     async def _begin(self, scope: str, query: str = "") -> httpx.Response:
         return await self.registry.send_once(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.oci.layout import Layout
@@ -69,10 +70,15 @@ async def deliver(
         await layout.export(str(image))
         attached.mkdir()
         opened = await Layout.open(image)
+        began = time.monotonic()
         artifacts = await attach(opened, attached) if attach else ()
+        seconds = round(time.monotonic() - began, 3)
         events.enter("pushing")
         async with connected(logins, plain_http, destinations[0].host, service) as registries:
-            return await pushing.push(opened, destinations, registries, clobber=clobber, artifacts=artifacts)
+            receipt = await pushing.push(
+                opened, destinations, registries, clobber=clobber, artifacts=artifacts
+            )
+    return replace(receipt, attaching_seconds=seconds)
 
 
 async def join(

@@ -9,6 +9,7 @@ So a tag always points to a complete image, and a push that fails in 1 or 2 has 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,8 +21,8 @@ from pipeline.oci.layout import Descriptor, Manifest, Store, pieces, platforms, 
 from pipeline.registry.address import Destination
 from pipeline.registry.artifacts import Artifact, joined
 from pipeline.registry.dial import Registries
-from pipeline.registry.distribution import Fetched, Repository
-from pipeline.registry.receipt import Delivery, Receipt
+from pipeline.registry.distribution import Fetched, Open, Repository
+from pipeline.registry.receipt import Attached, Delivery, Receipt, Transfer
 from pipeline.registry.tagging import Tag, set_tags
 
 CONCURRENT = 4
@@ -35,8 +36,9 @@ class PushTarget:
     destination: Destination
     repository: Repository
     tags: tuple[Tag, ...]
-    ways: list[tuple[str, int]] = field(default_factory=list)
-    referrers: list[str] = field(default_factory=list)
+    transfers: list[Transfer] = field(default_factory=list)
+    attached: list[Attached] = field(default_factory=list)
+    seconds: float = 0.0
 
 
 async def push(
@@ -62,6 +64,7 @@ async def push(
         TagRefused: a registry refused a tag; the others were restored as far as the registries support it.
         RegistryDenied, RegistryUnreachable, RegistryFailed, PublishError: no tag was moved.
     """
+    began = time.monotonic()
     manifests = await walk(store)
     targets = [
         _target(where, Repository(await registries.registry(where.host), where.repository))
@@ -79,12 +82,17 @@ async def push(
     except BaseExceptionGroup as error:
         raise first(error) from None
     await set_tags([tag for target in targets for tag in target.tags], manifests[-1], clobber)
+    attached = {one.digest: one for target in targets for one in target.attached}
     return Receipt(
         digest=store.root.digest,
         media_type=store.root.media_type,
         platforms=await platforms(store, manifests),
-        referrers=tuple(dict.fromkeys(digest for target in targets for digest in target.referrers)),
-        deliveries=tuple(Delivery.of(t.destination.name, t.destination.tags, t.ways) for t in targets),
+        referrers=tuple(attached),
+        deliveries=tuple(
+            Delivery.of(t.destination.name, t.destination.tags, t.transfers, t.seconds) for t in targets
+        ),
+        attached=tuple(attached.values()),
+        seconds=round(time.monotonic() - began, 3),
     )
 
 
@@ -114,12 +122,14 @@ async def _send_to_host(
     """Send everything to the repositories of one registry; later ones mount blobs of the first."""
     done = ""
     for target in targets:
+        began = time.monotonic()
         await _send_blobs(store, manifests, target, done, limit)
         for manifest in manifests:
             named = manifest.descriptor
             await target.repository.put_manifest(named.digest, named.media_type, manifest.body)
         for artifact in artifacts:
             await _send_artifact(target, artifact, done)
+        target.seconds = time.monotonic() - began
         done = target.repository.path
 
 
@@ -129,22 +139,27 @@ async def _send_blobs(
     async def send(blob: Descriptor) -> None:
         async with limit:
             mount_from = done or store.repository(target.destination.host, blob.digest)
-            way = await target.repository.upload(blob, lambda: store.blob(blob), mount_from)
-            target.ways.append((way, blob.size))
+            await _send_blob(target, blob, lambda: store.blob(blob), mount_from)
 
     async with anyio.create_task_group() as group:
         for blob in {blob.digest: blob for manifest in manifests for blob in manifest.blobs}.values():
             group.start_soon(send, blob)
 
 
+async def _send_blob(target: PushTarget, blob: Descriptor, content: Open, mount_from: str) -> None:
+    began = time.monotonic()
+    way = await target.repository.upload(blob, content, mount_from)
+    target.transfers.append(Transfer(way, blob.size, time.monotonic() - began))
+
+
 async def _send_artifact(target: PushTarget, artifact: Artifact, done: str) -> None:
     for blob, content in artifact.blobs:
-        way = await target.repository.upload(blob, partial(pieces, content), done)
-        target.ways.append((way, blob.size))
+        await _send_blob(target, blob, partial(pieces, content), done)
     if artifact.tag:
         artifact = await _with_others(target.repository, artifact)
     await target.repository.add_referrer(artifact.subject, artifact.descriptor, artifact.body)
-    target.referrers.append(artifact.descriptor.digest)
+    named, size = artifact.descriptor, sum(blob.size for blob, _ in artifact.blobs)
+    target.attached.append(Attached(named.digest, artifact.subject, named.artifact_type, size))
 
 
 async def _with_others(repository: Repository, artifact: Artifact) -> Artifact:

@@ -5,9 +5,34 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from pipeline.oci.layout import Platform
 from pipeline.text_table import mebibytes
+
+SIGNATURES = frozenset(
+    {
+        "application/vnd.dev.cosign.artifact.sig.v1+json",
+        "application/vnd.dev.cosign.artifact.att.v1+json",
+        "application/vnd.dev.sigstore.bundle.v0.3+json",
+    }
+)
+"""The media types of signatures, and of signed statements."""
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """A blob that arrived.
+
+    Attributes:
+        way: `uploaded`, `mounted` or `present`.
+        size: its size in bytes.
+        seconds: the time that it took.
+    """
+
+    way: str
+    size: int
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -19,29 +44,60 @@ class Delivery:
         tags: tags that name the image now.
         uploaded_blobs: uploaded by this push.
         uploaded_bytes: their size.
+        uploaded_seconds: the time of each, added up; some are sent at the same time.
         mounted_blobs: mounted from another repository of the registry.
-        mounted_bytes: their size.
+        mounted_bytes, mounted_seconds: see above.
         present_blobs: already in the repository.
-        present_bytes: their size.
+        present_bytes, present_seconds: see above.
+        seconds: the time to send everything but the tags.
     """
 
     repository: str
     tags: tuple[str, ...]
     uploaded_blobs: int = 0
     uploaded_bytes: int = 0
+    uploaded_seconds: float = 0.0
     mounted_blobs: int = 0
     mounted_bytes: int = 0
+    mounted_seconds: float = 0.0
     present_blobs: int = 0
     present_bytes: int = 0
+    present_seconds: float = 0.0
+    seconds: float = 0.0
 
     @classmethod
-    def of(cls, repository: str, tags: tuple[str, ...], ways: Iterable[tuple[str, int]]) -> Delivery:
-        """Count blobs by the way each came (`uploaded`, `mounted`, `present`), with their sizes."""
-        counts: dict[str, int] = {}
-        for way, size in ways:
-            counts[f"{way}_blobs"] = counts.get(f"{way}_blobs", 0) + 1
-            counts[f"{way}_bytes"] = counts.get(f"{way}_bytes", 0) + size
-        return cls(repository, tags, **counts)
+    def of(
+        cls, repository: str, tags: tuple[str, ...], transfers: Iterable[Transfer], seconds: float = 0.0
+    ) -> Delivery:
+        """Count blobs by the way each came, with their sizes and times."""
+        counts: dict[str, Any] = {}
+        for one in transfers:
+            for name, value in (("blobs", 1), ("bytes", one.size), ("seconds", one.seconds)):
+                counts[f"{one.way}_{name}"] = counts.get(f"{one.way}_{name}", 0) + value
+        times = {name: round(value, 3) for name, value in counts.items() if name.endswith("seconds")}
+        return cls(repository, tags, **(counts | times), seconds=round(seconds, 3))
+
+
+@dataclass(frozen=True)
+class Attached:
+    """An artifact that refers to the image or to one of its platforms.
+
+    Attributes:
+        digest: digest of its manifest.
+        subject: digest that it refers to.
+        artifact_type: media type that clients search for.
+        bytes: size of its documents.
+    """
+
+    digest: str
+    subject: str
+    artifact_type: str
+    bytes: int
+
+    @property
+    def signs(self) -> bool:
+        """Return True if it is a signature, or a signed statement."""
+        return self.artifact_type in SIGNATURES
 
 
 @dataclass(frozen=True)
@@ -54,6 +110,9 @@ class Receipt:
         platforms: the platforms, in the order of the index.
         referrers: digests of the artifacts that refer to the image.
         deliveries: results by repository.
+        attached: those artifacts.
+        seconds: the time of the push.
+        attaching_seconds: the time to make and sign the artifacts.
     """
 
     digest: str
@@ -61,6 +120,14 @@ class Receipt:
     platforms: tuple[Platform, ...]
     referrers: tuple[str, ...]
     deliveries: tuple[Delivery, ...]
+    attached: tuple[Attached, ...] = ()
+    seconds: float = 0.0
+    attaching_seconds: float = 0.0
+
+    @property
+    def signed(self) -> tuple[str, ...]:
+        """Return the digests that have a signature."""
+        return tuple(dict.fromkeys(one.subject for one in self.attached if one.signs))
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -72,21 +139,29 @@ class Receipt:
         )
 
     def as_json(self) -> str:
-        """Format the receipt as JSON, with `references`."""
-        return json.dumps(asdict(self) | {"references": self.references}, indent=2)
+        """Format the receipt as JSON, with `references` and `signed`."""
+        more = {"references": self.references, "signed": self.signed}
+        return json.dumps(asdict(self) | more, indent=2)
 
     def as_text(self) -> str:
         """Format the receipt as text: platforms, transfers and addresses."""
         lines = [f"{p.platform}  {mebibytes(p.layer_bytes)}  {p.digest}" for p in self.platforms]
-        lines += [f"referrer  {digest}" for digest in self.referrers]
+        lines += [f"referrer  {one.digest}  {_size(one.bytes)}  {one.artifact_type}" for one in self.attached]
+        lines += [f"signed  {digest}" for digest in self.signed]
         for to in self.deliveries:
             lines.append(
                 f"{to.repository}: uploaded {_blobs(to.uploaded_blobs, to.uploaded_bytes)}, "
                 f"mounted {_blobs(to.mounted_blobs, to.mounted_bytes)}, "
-                f"already present {_blobs(to.present_blobs, to.present_bytes)}"
+                f"already present {_blobs(to.present_blobs, to.present_bytes)}, in {to.seconds:.1f} s"
             )
+        made = f", {self.attaching_seconds:.1f} s for what is attached" if self.attached else ""
+        lines.append(f"pushed in {self.seconds:.1f} s{made}")
         return "\n".join([*lines, *self.references])
 
 
 def _blobs(count: int, size: int) -> str:
     return f"{count} ({mebibytes(size)})"
+
+
+def _size(size: int) -> str:
+    return mebibytes(size) if size >= 1 << 20 else f"{size / 1024:.1f} KiB"

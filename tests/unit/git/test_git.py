@@ -6,6 +6,9 @@ import pytest
 from repositories import EPOCH, commit, git, repository
 
 from pipeline import errors
+from pipeline.git import metadata, tags
+from pipeline.git.ci import Event
+from pipeline.git.context import BuildContext
 from pipeline.git.facts import (
     ASK,
     Facts,
@@ -19,6 +22,7 @@ from pipeline.git.facts import (
     require_clean,
     require_release,
 )
+from pipeline.git.metadata import Description
 
 
 def test_a_fresh_repository(tmp_path: Path) -> None:
@@ -205,12 +209,18 @@ def test_files_that_only_this_clone_ignores(tmp_path: Path) -> None:
     assert parse(ran.stdout).untracked == ()
 
 
-def test_files_added_on_purpose_make_a_checkout_dirty(tmp_path: Path) -> None:
-    """An image built with --include-ignored was called clean."""
+def test_files_added_on_purpose_are_marked_and_do_not_rename_a_release(tmp_path: Path) -> None:
+    """Regression: a front end that CI builds made the release `1.2.3-dirty`, with exit code 0."""
     facts = read_here(repository(tmp_path))
-    assert facts.exact and not facts.dirty
-    added = dataclasses.replace(facts, added=("generated.rs",))
-    assert added.dirty and not added.exact
+    assert facts.exact and not facts.marked
+    added = dataclasses.replace(facts, added=("generated.rs",), all_tags=("v1.2.3",))
+    assert added.marked and not added.exact and not added.dirty
+    at = BuildContext(added, Event(tag="v1.2.3"))
+    assert tags.from_text([], at)[0] == "1.2.3" and "latest" in tags.from_text([], at)
+    assert metadata.labels(Description("app", "1.2.3"), at)[metadata.DIRTY] == "true"
+    require_release(added, "v1.2.3")
+    with pytest.raises(errors.DirtyTree, match=r"src/main\.rs"):
+        require_release(dataclasses.replace(added, changed=("src/main.rs",)), "v1.2.3")
     assert not dataclasses.replace(facts, untracked=("new.rs",)).exact
     assert differences(added) == ["files that no clean checkout has are built in too: generated.rs"]
     with pytest.raises(errors.DirtyTree, match=r"not tracked: generated\.rs"):

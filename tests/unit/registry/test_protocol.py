@@ -133,7 +133,7 @@ async def test_credentials_do_not_follow_the_challenge_of_another_host(sample: P
 # Mounts.
 
 
-@pytest.mark.parametrize("status", [202, 400, 401, 403, 404, 405])
+@pytest.mark.parametrize("status", [202, 400, 401, 403, 404, 405, 500])
 async def test_a_refused_mount_is_an_upload(sample: Path, status: int) -> None:
     with strict_registry.running(Quirks(mounts=status)) as server:
         receipt = await pushed(sample, f"{server.address}/one:x", f"{server.address}/two:x")
