@@ -104,12 +104,15 @@ async def requested(
     sign_password: Annotated[dagger.Secret | None, Doc("Password of the private key.")] = None,
     as_json: ReceiptArgument = None,
     by_digest: Annotated[bool | None, arguments.BY_DIGEST] = None,
+    sbom_format: Annotated[str | None, arguments.SBOM_FORMAT] = None,
+    legacy_signatures: Annotated[bool | None, arguments.LEGACY_SIGNATURES] = None,
 ) -> PublishRequest:
     """Make the request from the flat arguments of a Dagger function; check the addresses and the key.
 
     Raises:
         InvalidAddress: see `address.destinations`.
-        UnusableKey, WrongKeyPassword: see `attest.options`.
+        InvalidArgument: see `attest.sbom_format`.
+        UnusableKey, WrongKeyPassword: see `attest.signer`.
     """
     request = PublishRequest(
         addresses=(address, *(also or ())),
@@ -121,7 +124,13 @@ async def requested(
         by_digest=bool(by_digest),
     )
     request.destinations("bin")
-    options = await attest.options(bool(sbom), bool(provenance), bool(symbols), sign_key, sign_password)
+    options = AttachmentOptions(
+        sbom=attest.sbom_format(sbom_format or "cyclonedx") if sbom or sbom_format else "",
+        provenance=bool(provenance),
+        symbols=bool(symbols),
+        signer=await attest.signer(sign_key, sign_password),
+        tags=bool(legacy_signatures),
+    )
     request = dataclasses.replace(request, attachments=options)
     return request.with_login(username or "", password) if password is not None else request
 

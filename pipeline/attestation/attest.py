@@ -24,7 +24,7 @@ from pipeline.attestation.provenance import StatementSubject
 from pipeline.attestation.signing import Signer
 from pipeline.build.plan import Plan
 from pipeline.config.settings import Settings
-from pipeline.errors import UnusableKey
+from pipeline.errors import InvalidArgument, UnusableKey
 from pipeline.git.context import BuildContext
 from pipeline.git.metadata import OCI
 from pipeline.native import dpkg
@@ -32,6 +32,7 @@ from pipeline.oci.layout import INDEXES, Descriptor, Layout, platforms, walk
 from pipeline.oci.normalize import Terms
 from pipeline.project import unit_graph
 from pipeline.registry.artifacts import Artifact
+from pipeline.registry.credentials import Secret
 from pipeline.sdk import dag, dagger
 from pipeline.targets import parse
 from pipeline.toolchain import builder as toolchain
@@ -69,16 +70,18 @@ class AttachmentOptions:
     """The attachments to make; a signer signs every manifest and every attached document.
 
     Attributes:
-        sbom: a bill of materials for each platform.
+        sbom: the format of a bill of materials for each platform; empty for none.
         provenance: SLSA provenance of the build.
         symbols: the debug symbols of each platform.
         signer: the key to sign with; None for no signatures.
+        tags: write signatures also in the former form, at tags.
     """
 
-    sbom: bool = False
+    sbom: str = ""
     provenance: bool = False
     symbols: bool = False
     signer: Signer | None = None
+    tags: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,27 +95,32 @@ class PlatformAttachments:
     replaced: bool = False
 
 
-async def options(
-    bill: bool = False,
-    provenance: bool = False,
-    symbols: bool = False,
-    key: dagger.Secret | None = None,
-    password: dagger.Secret | None = None,
-) -> AttachmentOptions:
-    """Collect the attachments to make, with the key loaded as a signer.
+async def signer(key: Secret | None, password: Secret | None = None) -> Signer | None:
+    """Load a signing key; None without one.
 
     Raises:
         UnusableKey, WrongKeyPassword: see `signing.load`.
     """
-    signer = None
-    if key is not None:
-        text = await _text(key, "the signing key", signing.OPTION)
-        given = await _text(password, "the signing key's password", "--sign-password") if password else ""
-        signer = signing.load(text, given)
-    return AttachmentOptions(bill, provenance, symbols, signer)
+    if key is None:
+        return None
+    text = await _text(key, "the signing key", signing.OPTION)
+    given = await _text(password, "the signing key's password", "--sign-password") if password else ""
+    return signing.load(text, given)
 
 
-async def _text(secret: dagger.Secret, what: str, option: str) -> str:
+def sbom_format(name: str) -> str:
+    """Check and return the name of an SBOM's format.
+
+    Raises:
+        InvalidArgument: there is no such format.
+    """
+    if name not in sbom.FORMATS:
+        known = " or ".join(sbom.FORMATS)
+        raise InvalidArgument(f"{name!r} is no format of an SBOM", where="--sbom-format", fix=f"use {known}")
+    return name
+
+
+async def _text(secret: Secret, what: str, option: str) -> str:
     try:
         return await secret.plaintext()
     except dagger.QueryError as error:
@@ -227,7 +235,7 @@ async def examine(
             system=await dpkg.read(part.container),
             rust=answer.rust,
         )
-        bill = sbom.cyclonedx(described, version("rust-multiarch"))
+        bill = sbom.FORMATS[options.sbom].write(described, version("rust-multiarch"))
     if not options.symbols:
         return PlatformAttachments(part.platform, bill, replaced=part.replaced)
     # The caller may have added programs to the container.
@@ -281,17 +289,36 @@ def attachments(
     for one in known:
         manifest = variants[one.platform]
         if one.bill:
-            made.append(referrers.of_sbom(manifest, one.bill))
+            kind = sbom.FORMATS[options.sbom]
+            made.append(referrers.of_sbom(manifest, one.bill, kind))
             subject, document = StatementSubject(name, manifest.digest), json.loads(one.bill)
-            bill = provenance.statement([subject], sbom.PREDICATE_TYPE, document)
+            bill = provenance.statement([subject], kind.predicate_type, document)
             statements.setdefault(manifest.digest, []).append(bill)
         if one.symbols:
             made.append(referrers.of_symbols(manifest, one.symbols, one.build_ids))
-    if options.signer:
-        for digest, descriptor in subjects.items():
-            made.append(signing.signature(descriptor, name, options.signer))
-            if digest in statements:
-                made.append(signing.attestations(descriptor, statements[digest], options.signer))
+    for digest, descriptor in subjects.items():
+        made += signatures(descriptor, name, statements.get(digest, []), options)
+    return made
+
+
+def signatures(
+    subject: Descriptor, name: str, statements: Sequence[bytes], options: AttachmentOptions
+) -> list[Artifact]:
+    """Sign an index or a manifest, and the statements about it; [] without a key.
+
+    Args:
+        subject: the index or manifest.
+        name: host and repository, used in the former form of signatures.
+        statements: in-toto statements.
+        options: the key, and the forms.
+    """
+    if options.signer is None:
+        return []
+    key = options.signer
+    made = [signing.signed(subject, key), *(signing.bundle(subject, each, key) for each in statements)]
+    if options.tags:
+        made.append(signing.signature(subject, name, key))
+        made += [signing.attestations(subject, statements, key)] if statements else []
     return made
 
 

@@ -1,7 +1,7 @@
 """Write SLSA provenance v1 predicates in in-toto statements v1.
 
-Sources: slsa.dev/spec/v1.0/provenance, github.com/in-toto/attestation spec/v1. Equal builds give equal
-documents: they contain neither a time nor an id of the run.
+Sources: slsa.dev/spec/v1.0/provenance, github.com/in-toto/attestation spec/v1. Outside CI, equal builds give
+equal documents: they contain no time. In CI they have the address of the run.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BUILD_TYPE = f"{HOME}/provenance/v1"
 """The schema of externalParameters: the module's options under their own names."""
 
 LOCAL = f"{HOME}/local"
-"""The builder's id for a machine without an attested identity."""
+"""The builder's id for a machine outside CI, and for callers of the module that pass no facts of CI."""
 
 Document = dict[str, Any]
 
@@ -106,10 +106,17 @@ def provenance(build: Build) -> Document:
             ],
         },
         "runDetails": {
-            "builder": {"id": LOCAL, "version": dict(sorted(build.versions.items()))},
-            "metadata": {},
+            "builder": {
+                "id": (build.situation and build.situation.event.builder) or LOCAL,
+                "version": dict(sorted(build.versions.items())),
+            },
+            "metadata": _run(build.situation),
         },
     }
+
+
+def _run(at: BuildContext | None) -> Document:
+    return {"invocationId": at.event.run} if at is not None and at.event.run else {}
 
 
 def _source(at: BuildContext | None) -> list[Document]:

@@ -22,10 +22,10 @@ PREDICATE = "in-toto.io/predicate-type"
 """Predicate type of a statement, as BuildKit annotates it."""
 
 
-def of_sbom(subject: Descriptor, document: bytes) -> Artifact:
-    """Attach a CycloneDX document to a platform's manifest."""
-    layer = Layer(sbom.MEDIA_TYPE, document, {TITLE: "sbom.cdx.json"})
-    return artifact(subject, sbom.MEDIA_TYPE, (layer,))
+def of_sbom(subject: Descriptor, document: bytes, kind: sbom.SbomFormat) -> Artifact:
+    """Attach a bill of materials to a platform's manifest."""
+    layer = Layer(kind.media_type, document, {TITLE: kind.file})
+    return artifact(subject, kind.media_type, (layer,))
 
 
 def of_provenance(subject: Descriptor, statement: bytes) -> Artifact:

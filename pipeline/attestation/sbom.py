@@ -1,16 +1,17 @@
-"""Write the software bill of materials of one platform's image, as CycloneDX 1.6 JSON.
+"""Write the software bill of materials of one platform's image, as CycloneDX 1.6 or SPDX 2.3 JSON.
 
-CycloneDX and not SPDX because it covers all facts here (a component's scope, a dependency tree, package
-URLs), cosign and scanners accept it unchanged, and it is half as long. Equal content gives equal bytes: the
-serial number is a hash of the document, and the time is the image's. Sources: the CycloneDX 1.6 JSON schema,
-which the tests validate against; the purl specification's types `cargo`, `deb` and `oci`.
+CycloneDX is the default because it covers all facts here (a component's scope, a dependency tree, package
+URLs), and it is half as long. Equal content gives equal bytes: the serial number, or the namespace, is a hash
+of the document, and the time is the image's. Sources: the JSON schemas of both, which the tests validate
+against; the purl specification's types `cargo`, `deb` and `oci`.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -193,3 +194,170 @@ def _package(package: dpkg.DebianPackage, system: dpkg.OperatingSystem) -> Docum
         "version": package.version,
         "purl": locator,
     }
+
+
+NONE = "NOASSERTION"
+
+NAMESPACE = "https://github.com/rust-multiarch/rust-multiarch/spdx"
+
+
+def spdx(variant: SbomSubject, tool: str) -> bytes:
+    """Return the bill of materials of an image as SPDX 2.3.
+
+    Args:
+        variant: the image.
+        tool: version of this program.
+    """
+    every = unit_graph.union(variant.graphs)
+    image, compiler = _spdx_image(variant), _spdx_compiler(variant.rust)
+    binaries = [_spdx_binary(graph) for graph in variant.graphs]
+    crates = {crate.id: _spdx_crate(crate) for crate in every}
+    packages = [_spdx_package(package, variant.system) for package in variant.system.packages]
+    document: Document = {
+        "spdxVersion": "SPDX-2.3",
+        "dataLicense": "CC0-1.0",
+        "SPDXID": "SPDXRef-DOCUMENT",
+        "name": f"{variant.name or 'image'} {variant.version} {variant.platform}".replace("  ", " "),
+        "creationInfo": {
+            "created": timestamp(variant.epoch),
+            "creators": [f"Tool: rust-multiarch-{tool}"],
+        },
+        "packages": [image, *binaries, *compiler, *crates.values(), *packages],
+        "relationships": sorted(
+            _relationships(variant, every, image, binaries, compiler, crates, packages),
+            key=lambda one: sorted(one.items()),
+        ),
+    }
+    unique = uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(document, sort_keys=True))
+    return json.dumps(
+        document | {"documentNamespace": f"{NAMESPACE}/{unique}"}, separators=(",", ":")
+    ).encode()
+
+
+def _relationships(
+    variant: SbomSubject,
+    every: Sequence[GraphCrate],
+    image: Document,
+    binaries: Sequence[Document],
+    compiler: Sequence[Document],
+    crates: dict[str, Document],
+    packages: Sequence[Document],
+) -> Iterator[Document]:
+    """Yield the relationships: what the image contains, and the dependencies of each binary and crate."""
+
+    def related(one: Document, kind: str, other: Document) -> Document:
+        return {
+            "spdxElementId": one["SPDXID"],
+            "relationshipType": kind,
+            "relatedSpdxElement": other["SPDXID"],
+        }
+
+    yield related({"SPDXID": "SPDXRef-DOCUMENT"}, "DESCRIBES", image)
+    for part in (*binaries, *packages):
+        yield related(image, "CONTAINS", part)
+    for graph, binary in zip(variant.graphs, binaries, strict=True):
+        for part in (crates[graph.root], *compiler):
+            yield related(binary, "DEPENDS_ON", part)
+    for crate in every:
+        for identifier in dict.fromkeys(crate.dependencies):
+            other = crates[identifier]
+            built = next(one for one in every if one.id == identifier).kind is Kind.BUILD
+            if built and crate.kind is not Kind.BUILD:
+                yield related(other, "BUILD_DEPENDENCY_OF", crates[crate.id])
+            else:
+                yield related(crates[crate.id], "DEPENDS_ON", other)
+
+
+def _spdx(kind: str, reference: str, name: str, version: str, purpose: str, license: str = "") -> Document:
+    """Return an SPDX package; its identifier has only letters, digits, `.` and `-`, and a hash."""
+    plain = re.sub(r"[^A-Za-z0-9.-]+", "-", f"{kind}-{name}-{version}")
+    unique = uuid.uuid5(uuid.NAMESPACE_URL, reference).hex[:12]
+    return {
+        "SPDXID": f"SPDXRef-{plain}-{unique}",
+        "name": name or "image",
+        **({"versionInfo": version} if version else {}),
+        "downloadLocation": NONE,
+        "filesAnalyzed": False,
+        "licenseConcluded": NONE,
+        "licenseDeclared": license or NONE,
+        "copyrightText": NONE,
+        "primaryPackagePurpose": purpose,
+    }
+
+
+def _located(locator: str, kind: str = "purl", category: str = "PACKAGE-MANAGER") -> Document:
+    reference = {"referenceCategory": category, "referenceType": kind, "referenceLocator": locator}
+    return {"externalRefs": [reference]} if locator else {}
+
+
+def _checksum(value: str) -> Document:
+    return {"checksums": [{"algorithm": "SHA256", "checksumValue": value}]} if value else {}
+
+
+def _spdx_image(variant: SbomSubject) -> Document:
+    entry = _spdx("image", variant.platform, variant.name, variant.version, "CONTAINER")
+    locator = _image(variant).get("purl", "")
+    return {**entry, **_located(locator), **_checksum(variant.digest.removeprefix("sha256:"))}
+
+
+def _spdx_binary(graph: Graph) -> Document:
+    known = _binary(graph)
+    return _spdx("bin", known["bom-ref"], known["name"], known["version"], "APPLICATION")
+
+
+def _spdx_compiler(version: str) -> list[Document]:
+    return [
+        {
+            **_spdx("std", known["bom-ref"], known["name"], version, "LIBRARY", "MIT OR Apache-2.0"),
+            **_located(known["cpe"], "cpe23Type", "SECURITY"),
+        }
+        for known in _compiler(version)
+    ]
+
+
+def _spdx_crate(crate: GraphCrate) -> Document:
+    # crates.io accepts only SPDX expressions; other manifests may have any text.
+    valid = crate.source == unit_graph.CRATES_IO or set(_IDENTIFIER.findall(crate.license)) <= _LICENSES
+    entry = _spdx("crate", crate.id, crate.name, crate.version, "LIBRARY", crate.license if valid else "")
+    comment = {} if valid else {"licenseComments": f"license in Cargo.toml: {crate.license}"}
+    return {**entry, **comment, **_located(crate_purl(crate)), **_checksum(crate.checksum)}
+
+
+_IDENTIFIER = re.compile(r"[^\s()]+")
+_LICENSES = frozenset({
+    "AND", "OR", "WITH", "0BSD", "AGPL-3.0-only", "AGPL-3.0-or-later", "Apache-2.0", "Artistic-2.0",
+    "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "BUSL-1.1", "CC0-1.0", "CDLA-Permissive-2.0", "EPL-2.0",
+    "EUPL-1.2", "GPL-2.0-only", "GPL-2.0-or-later", "GPL-3.0-only", "GPL-3.0-or-later", "ISC",
+    "LGPL-2.1-only", "LGPL-2.1-or-later", "LGPL-3.0-only", "LGPL-3.0-or-later", "LLVM-exception", "MIT",
+    "MIT-0", "MPL-2.0", "OpenSSL", "PostgreSQL", "Unicode-3.0", "Unicode-DFS-2016", "Unlicense", "Zlib",
+})  # fmt: skip
+"""Operators and usual identifiers of SPDX license expressions."""
+
+
+def _spdx_package(package: dpkg.DebianPackage, system: dpkg.OperatingSystem) -> Document:
+    locator = package_purl(package, system)
+    return {**_spdx("deb", locator, package.name, package.version, "LIBRARY"), **_located(locator)}
+
+
+@dataclass(frozen=True)
+class SbomFormat:
+    """A format of bills of materials.
+
+    Attributes:
+        media_type: of a document.
+        predicate_type: of an in-toto statement with a document, as in cosign.
+        file: the name that clients write a document to.
+        write: writes a document of an image; the second argument is the version of this program.
+    """
+
+    media_type: str
+    predicate_type: str
+    file: str
+    write: Callable[[SbomSubject, str], bytes]
+
+
+FORMATS = {
+    "cyclonedx": SbomFormat(MEDIA_TYPE, PREDICATE_TYPE, "sbom.cdx.json", cyclonedx),
+    "spdx": SbomFormat("application/spdx+json", "https://spdx.dev/Document", "sbom.spdx.json", spdx),
+}
+"""The formats by name."""

@@ -1,9 +1,15 @@
 """Sign images with a cosign key or a plain one so that `cosign verify` accepts the signature.
 
-Formats: cosign's specs/SIGNATURE_SPEC.md and specs/ATTESTATION_SPEC.md; the simple signing payload; DSSE
-(github.com/secure-systems-lab/dsse protocol.md); cosign's encrypted keys (scrypt and NaCl's secret box, as
-go-securesystemslib writes them). Signatures are deterministic (RFC 6979), so signing again gives the same
-bytes, which are not uploaded twice. The key stays in this process, and cosign is not needed.
+cosign 3 writes and looks for Sigstore bundles, one referrer each: a signature is an in-toto statement without
+a predicate in a DSSE envelope (cosign's cmd/cosign/cli/sign/sign.go, `signDigestBundle`; the proto file of
+bundles in sigstore/protobuf-specs). The former form has one manifest of all signatures at the tag
+`sha256-….sig`, and one of all attestations at `sha256-….att` (cosign's specs/SIGNATURE_SPEC.md and
+specs/ATTESTATION_SPEC.md).
+
+Other formats: DSSE (github.com/secure-systems-lab/dsse protocol.md); cosign's encrypted keys (scrypt and
+NaCl's secret box, as go-securesystemslib writes them). Signatures are deterministic (RFC 6979), so signing
+again gives the same bytes, which are not uploaded twice. The key stays in this process, and cosign is not
+needed.
 """
 
 from __future__ import annotations
@@ -29,6 +35,11 @@ PAYLOAD_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
 ENVELOPE_TYPE = "application/vnd.dsse.envelope.v1+json"
 STATEMENT_TYPE = "application/vnd.in-toto+json"
 ARTIFACT_TYPE = "application/vnd.dev.cosign.artifact.{}.v1+json"
+
+BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+BUNDLE_CONTENT, BUNDLE_PREDICATE = "dev.sigstore.bundle.content", "dev.sigstore.bundle.predicateType"
+SIGNED = "https://sigstore.dev/cosign/sign/v1"
+"""Predicate type of a signature in a bundle."""
 
 WRAPPED = ("ENCRYPTED SIGSTORE PRIVATE KEY", "ENCRYPTED COSIGN PRIVATE KEY")
 """PEM labels of cosign's keys, current and former."""
@@ -62,6 +73,27 @@ class Signer:
 
         public = self.key.public_key()
         return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+    @property
+    def hint(self) -> str:
+        """Return the digest of the public key, by which a bundle names it."""
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+        public = self.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return base64.b64encode(hashlib.sha256(public).digest()).decode()
+
+    def signed(self, content: bytes, signature: str) -> bool:
+        """Return True if a signature in base64 is one of this key for some bytes."""
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives import hashes
+        from cryptography.hazmat.primitives.asymmetric import ec
+
+        try:
+            made = base64.b64decode(signature, validate=True)
+            self.key.public_key().verify(made, content, ec.ECDSA(hashes.SHA256()))
+        except (InvalidSignature, ValueError):
+            return False
+        return True
 
 
 def load(pem: str, password: str = "") -> Signer:
@@ -161,16 +193,55 @@ def signature(subject: Descriptor, name: str, signer: Signer) -> Artifact:
     return artifact(subject, ARTIFACT_TYPE.format("sig"), (layer,), tag=tag(subject.digest, "sig"))
 
 
+def encoding(statement: bytes) -> bytes:
+    """Return the bytes that are signed for a statement: DSSE's pre-authentication encoding."""
+    return b"DSSEv1 %d %s %d %s" % (len(STATEMENT_TYPE), STATEMENT_TYPE.encode(), len(statement), statement)
+
+
 def envelope(statement: bytes, signer: Signer) -> bytes:
     """Return an in-toto statement in a signed DSSE envelope."""
-    # PAE, the protocol's pre-authentication encoding.
-    signed = b"DSSEv1 %d %s %d %s" % (len(STATEMENT_TYPE), STATEMENT_TYPE.encode(), len(statement), statement)
     document = {
         "payloadType": STATEMENT_TYPE,
         "payload": base64.b64encode(statement).decode(),
-        "signatures": [{"keyid": "", "sig": signer.sign(signed)}],
+        "signatures": [{"keyid": "", "sig": signer.sign(encoding(statement))}],
     }
     return json.dumps(document, separators=(",", ":")).encode()
+
+
+def bundle(subject: Descriptor, statement: bytes, signer: Signer) -> Artifact:
+    """Sign a statement about an index or a manifest, as a Sigstore bundle.
+
+    Args:
+        subject: the index or manifest.
+        statement: an in-toto statement.
+        signer: the key.
+    """
+    signature = signer.sign(encoding(statement))
+    document = {
+        "mediaType": BUNDLE,
+        "verificationMaterial": {"publicKey": {"hint": signer.hint}},
+        "dsseEnvelope": {
+            "payload": base64.b64encode(statement).decode(),
+            "payloadType": STATEMENT_TYPE,
+            "signatures": [{"sig": signature}],
+        },
+    }
+    kind = json.loads(statement)["predicateType"]
+    layer = Layer(BUNDLE, json.dumps(document, separators=(",", ":")).encode())
+    annotations = {BUNDLE_CONTENT: "dsse-envelope", BUNDLE_PREDICATE: kind}
+    return artifact(subject, BUNDLE, (layer,), annotations)
+
+
+def signed(subject: Descriptor, signer: Signer) -> Artifact:
+    """Sign an index or a manifest, as a Sigstore bundle; the repository is not part of the signature."""
+    algorithm, _, value = subject.digest.partition(":")
+    document = {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"digest": {algorithm: value}}],
+        "predicateType": SIGNED,
+        "predicate": {},
+    }
+    return bundle(subject, json.dumps(document, separators=(",", ":")).encode(), signer)
 
 
 def attestations(subject: Descriptor, statements: Sequence[bytes], signer: Signer) -> Artifact:

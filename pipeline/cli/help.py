@@ -13,8 +13,8 @@ from typing import Any
 from typer.core import TyperCommand
 
 COMMON = (
-    "platforms", "platform", "tag", "push", "load", "outputs", "directory", "matrix", "command", "seconds",
-    "package",
+    "file", "repository", "platforms", "platform", "tag", "push", "load", "outputs", "directory", "matrix",
+    "command", "seconds", "package",
     "bin", "features", "username", "password", "cargo_profile", "libc", "ports", "runtime_packages", "json",
 )  # fmt: skip
 """The options that people use first; the help of a command starts with the first `COMMON_COUNT` it has."""
@@ -34,11 +34,13 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
                      "health_start_interval", "health_retries", "no_healthcheck"),
     "Git": ("ref", "tag_rules", "require_clean", "allow_dirty", "git_metadata"),
     "Source": ("include_ignored", "whole_repository", "untrusted"),
-    "Registry": ("tag", "push", "username", "password", "no_clobber", "plain_http", "by_digest"),
-    "Attachments": ("sbom", "provenance", "symbols", "sign_key", "sign_password"),
+    "Registry": ("tag", "repository", "push", "username", "password", "no_clobber", "plain_http",
+                 "by_digest"),
+    "Attachments": ("sbom", "sbom_format", "provenance", "symbols", "sign_key", "sign_password",
+                    "legacy_signatures"),
     "Compiled state": ("cache_from", "cache_to"),
     "Private sources": ("registry_tokens", "git_tokens", "ssh", "build_secrets"),
-    "Output": ("load", "outputs", "directory", "json", "progress", "debug", "help"),
+    "Output": ("load", "local", "output", "outputs", "directory", "json", "progress", "debug", "help"),
     "Engine": ("engine",),
 }  # fmt: skip
 """The groups of the long help, in order; an option that is in none is in `OTHER`."""
@@ -57,7 +59,8 @@ VALUES: Mapping[str, str] = {
     "plain_http": "HOST", "health_interval": "TIME", "health_timeout": "TIME", "health_start_period": "TIME",
     "health_start_interval": "TIME", "user": "USER", "username": "NAME",
     "strategy": "cross|emulated", "glibc": "VERSION", "rust_version": "VERSION",
-    "debian": "trixie|bookworm", "branch": "NAME",
+    "debian": "trixie|bookworm", "branch": "NAME", "repository": "ADDRESS", "file": "PATH",
+    "output": "FILE", "sbom_format": "cyclonedx|spdx",
 }  # fmt: skip
 """The word for an option's value in help, where the type does not say enough."""
 
@@ -122,7 +125,7 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments, and remember which help is requested."""
         ctx.meta[__name__] = "-h" in args and "--help" not in args
-        return super().parse_args(ctx, args)
+        return super().parse_args(ctx, [part for word in args for part in _spread(word)])
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments and options: the common ones, then all of them in groups or their names."""
@@ -143,6 +146,12 @@ class Command(TyperCommand):
             return
         for group, names in rest:
             _section(formatter, group, [_record(ctx, options[name]) for name in names])
+
+
+def _spread(word: str) -> list[str]:
+    """Return the options for `--sbom=FORMAT`, since a flag has no value; other words are unchanged."""
+    option, equals, value = word.partition("=")
+    return [option, f"--sbom-format={value}"] if option == "--sbom" and equals else [word]
 
 
 def grouped(names: Sequence[str]) -> list[tuple[str, list[str]]]:

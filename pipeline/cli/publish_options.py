@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.attestation import attest
 from pipeline.cli.merge import FromEnvironment
 from pipeline.config import arguments
 from pipeline.publishing import PublishRequest, requested
@@ -31,6 +32,10 @@ class PublishOptions:
     no_clobber: Annotated[bool, typer.Option("--no-clobber", help=arguments.NO_CLOBBER.documentation)] = False
     plain_http: Annotated[list[str] | None, typer.Option(help=arguments.PLAIN_HTTP.documentation)] = None
     sbom: Annotated[bool, typer.Option("--sbom", help=arguments.SBOM.documentation)] = False
+    sbom_format: Annotated[
+        str,
+        typer.Option("--sbom-format", help=arguments.SBOM_FORMAT.documentation + " Also: --sbom=spdx."),
+    ] = ""
     provenance: Annotated[bool, typer.Option("--provenance", help=arguments.PROVENANCE.documentation)] = False
     symbols: Annotated[bool, typer.Option("--symbols", help=arguments.SYMBOLS.documentation)] = False
     sign_key: Annotated[
@@ -41,12 +46,18 @@ class PublishOptions:
         str, typer.Option(help="Name of the environment variable with the password of the private key.")
     ] = ""
 
+    legacy_signatures: Annotated[
+        bool, typer.Option("--legacy-signatures", help=arguments.LEGACY_SIGNATURES.documentation)
+    ] = False
+
     def check(self) -> None:
         """Check that the variables of passwords are set; the engine would fail only after the build.
 
         Raises:
-            InvalidArgument: a variable is not set.
+            InvalidArgument: a variable is not set, or the format of the SBOM does not exist.
         """
+        if self.sbom_format:
+            attest.sbom_format(self.sbom_format)
         for option, name in (("--password", self.password), ("--sign-password", self.sign_password)):
             if name:
                 FromEnvironment(name, option).check()
@@ -71,6 +82,8 @@ class PublishOptions:
             sign_key=dag.secret(_place(self.sign_key)) if self.sign_key else None,
             sign_password=dag.secret(f"env://{self.sign_password}") if self.sign_password else None,
             by_digest=by_digest,
+            sbom_format=self.sbom_format or None,
+            legacy_signatures=self.legacy_signatures,
         )
 
 

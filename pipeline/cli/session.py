@@ -309,7 +309,10 @@ def situation(
         NotAGitRepository: git cannot read the repository.
     """
     facts = git.read_if_any(source)
-    return BuildContext(facts, ci.of_ref(ref) if ref else ci.event(environ), crates) if facts else None
+    event = ci.event(environ)
+    if ref:
+        event = dataclasses.replace(ci.of_ref(ref), builder=event.builder, run=event.run)
+    return BuildContext(facts, event, crates) if facts else None
 
 
 def answer(

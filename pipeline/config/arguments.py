@@ -25,11 +25,17 @@ PLAIN_HTTP = Doc("Use plain HTTP for these registries.")
 BY_DIGEST = Doc("Push by digest only, without tags.")
 REGISTRY = Doc("Service to reach the address's registry, for example tcp://127.0.0.1:5000 on your machine.")
 
-SBOM = Doc("Attach a CycloneDX SBOM to each platform's image.")
+SBOM = Doc("Attach an SBOM to each platform's image.")
+SBOM_FORMAT = Doc("Format of the SBOM, which is then attached: cyclonedx (the default) or spdx.")
 PROVENANCE = Doc("Attach SLSA provenance of the build.")
 SYMBOLS = Doc("Attach the debug symbols of each platform's binaries.")
 SIGN_KEY = Doc(
     "Private key to sign the image and its attachments: a cosign key, or an EC key on P-256 in PEM."
+)
+
+LEGACY_SIGNATURES = Doc(
+    "Write signatures also in the form of cosign 1 and 2, at the tags sha256-….sig and sha256-….att, besides "
+    "the Sigstore bundles that cosign 3 reads."
 )
 
 MATRIX = Doc("Return a CI matrix of platforms, triples and native runners.")

@@ -35,6 +35,8 @@ class Event:
         repository: web address of the repository.
         default_branch: the repository's main branch.
         fork: true for a pull request of another repository, or of one that is not known.
+        builder: the identity of the build platform, as a URI; empty outside CI.
+        run: the address of the run; empty if it is not known.
     """
 
     system: str = ""
@@ -47,6 +49,12 @@ class Event:
     repository: str = ""
     default_branch: str = ""
     fork: bool = False
+    builder: str = ""
+    run: str = ""
+
+
+ANY_SYSTEM = "https://github.com/rust-multiarch/rust-multiarch/ci"
+"""The identity of a CI system that names none; that of a known system has its name added."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,8 @@ class CiVariables:
         timed_default: whether schedules run on the default branch only.
         fork: set, and not to `false`, for a pull request of a fork.
         sides: the repository that a pull request is of, and the one it is for; else the document has both.
+        builder: the identity of the build platform: the workflow, the runner or the pipeline.
+        run: the address of the run.
     """
 
     name: str
@@ -83,6 +93,8 @@ class CiVariables:
     timed_default: bool = False
     fork: tuple[str, ...] = ()
     sides: tuple[str, ...] = ()
+    builder: tuple[str, ...] = ()
+    run: tuple[str, ...] = ()
 
 
 GITHUB = CiVariables(
@@ -97,6 +109,12 @@ GITHUB = CiVariables(
     of_request=("GITHUB_EVENT_NAME", "pull_request_target"),
     # The event of a schedule does not describe the repository.
     timed_default=True,
+    # As in the provenance that GitHub's own actions write: the workflow with its reference.
+    builder=("$GITHUB_SERVER_URL/$GITHUB_WORKFLOW_REF", "$GITHUB_SERVER_URL/$GITHUB_REPOSITORY"),
+    run=(
+        "$GITHUB_SERVER_URL/$GITHUB_REPOSITORY/actions/runs/$GITHUB_RUN_ID/attempts/$GITHUB_RUN_ATTEMPT",
+        "$GITHUB_SERVER_URL/$GITHUB_REPOSITORY/actions/runs/$GITHUB_RUN_ID",
+    ),
 )
 
 SYSTEMS: tuple[CiVariables, ...] = (
@@ -116,6 +134,9 @@ SYSTEMS: tuple[CiVariables, ...] = (
         default_branch=("$CI_DEFAULT_BRANCH",),
         scheduled=("CI_PIPELINE_SOURCE", "schedule"),
         sides=("$CI_MERGE_REQUEST_SOURCE_PROJECT_ID", "$CI_MERGE_REQUEST_PROJECT_ID"),
+        # As in the provenance that GitLab's runner writes.
+        builder=("$CI_PROJECT_URL/-/runners/$CI_RUNNER_ID", "$CI_PROJECT_URL"),
+        run=("$CI_JOB_URL", "$CI_PIPELINE_URL"),
     ),
     CiVariables(
         "circleci",
@@ -127,6 +148,8 @@ SYSTEMS: tuple[CiVariables, ...] = (
         repository=("$CIRCLE_REPOSITORY_URL",),
         # "Only available on forked PRs."
         fork=("$CIRCLE_PR_REPONAME",),
+        builder=("https://circleci.com/projects/$CIRCLE_PROJECT_ID", "https://circleci.com"),
+        run=("$CIRCLE_BUILD_URL",),
     ),
     CiVariables(
         "jenkins",
@@ -139,6 +162,8 @@ SYSTEMS: tuple[CiVariables, ...] = (
         repository=("$GIT_URL",),
         scheduled=("BUILD_CAUSE", "TIMERTRIGGER"),
         fork=("$CHANGE_FORK",),
+        builder=("$JOB_URL", "$JENKINS_URL"),
+        run=("$BUILD_URL",),
     ),
     CiVariables(
         "azure",
@@ -150,6 +175,8 @@ SYSTEMS: tuple[CiVariables, ...] = (
         repository=("$BUILD_REPOSITORY_URI",),
         scheduled=("BUILD_REASON", "Schedule"),
         fork=("$SYSTEM_PULLREQUEST_ISFORK",),
+        builder=("$SYSTEM_COLLECTIONURI$SYSTEM_TEAMPROJECT/_build?definitionId=$SYSTEM_DEFINITIONID",),
+        run=("$SYSTEM_COLLECTIONURI$SYSTEM_TEAMPROJECT/_build/results?buildId=$BUILD_BUILDID",),
     ),
     CiVariables(
         "buildkite",
@@ -163,6 +190,8 @@ SYSTEMS: tuple[CiVariables, ...] = (
         default_branch=("$BUILDKITE_PIPELINE_DEFAULT_BRANCH",),
         scheduled=("BUILDKITE_SOURCE", "schedule"),
         sides=("$BUILDKITE_PULL_REQUEST_REPO", "$BUILDKITE_REPO"),
+        builder=("https://buildkite.com/$BUILDKITE_ORGANIZATION_SLUG/$BUILDKITE_PIPELINE_SLUG",),
+        run=("$BUILDKITE_BUILD_URL#$BUILDKITE_JOB_ID", "$BUILDKITE_BUILD_URL"),
     ),
 )
 
@@ -172,13 +201,15 @@ _REF = re.compile(
 
 
 def event(environment: Mapping[str, str]) -> Event:
-    """Read the event of a run from its environment; return an empty event outside known systems.
+    """Read the event of a run from its environment; return an empty event outside CI.
 
-    The only file it reads is the event's JSON, if the system has one.
+    Of an unknown system, which sets `CI`, only the builder is known. The only file it reads is the event's
+    JSON, if the system has one.
     """
     system = next((system for system in SYSTEMS if environment.get(system.marker)), None)
     if system is None:
-        return Event()
+        unknown = environment.get("CI", "").lower() not in ("", "0", "false")
+        return Event(builder=ANY_SYSTEM if unknown else "")
     return _read_event(system, environment, _event_json(environment.get(system.document, "")))
 
 
@@ -220,6 +251,8 @@ def _read_event(system: CiVariables, environment: Mapping[str, str], document: M
         repository=browsable(first(system.repository)),
         default_branch=first(system.default_branch) or documented or timed,
         fork=_is_fork(system, environment, document, bool(pull_request)),
+        builder=first(system.builder) or f"{ANY_SYSTEM}/{system.name}",
+        run=first(system.run),
     )
 
 

@@ -33,7 +33,9 @@ SERVICE: Any = object()
         ({"no_clobber": True}, {"clobber": False}),
         ({"plain_http": ["a.example"]}, {"plain_http": ("a.example",)}),
         ({"registry": SERVICE}, {"service": SERVICE}),
-        ({"sbom": True}, {"attachments": AttachmentOptions(sbom=True)}),
+        ({"sbom": True}, {"attachments": AttachmentOptions(sbom="cyclonedx")}),
+        ({"sbom_format": "spdx"}, {"attachments": AttachmentOptions(sbom="spdx")}),
+        ({"legacy_signatures": True}, {"attachments": AttachmentOptions(tags=True)}),
         ({"provenance": True}, {"attachments": AttachmentOptions(provenance=True)}),
         ({"symbols": True}, {"attachments": AttachmentOptions(symbols=True)}),
         ({"as_json": True}, {"as_json": True}),
@@ -53,7 +55,7 @@ async def test_the_options_of_the_command_line_give_the_same_request() -> None:
         (ADDRESS, "b.example/y"),
         clobber=False,
         plain_http=("a.example",),
-        attachments=AttachmentOptions(sbom=True, provenance=True, symbols=True),
+        attachments=AttachmentOptions(sbom="cyclonedx", provenance=True, symbols=True),
     )
     assert await options.request() == wanted
     assert await options.request(by_digest=True) == replace(wanted, by_digest=True)

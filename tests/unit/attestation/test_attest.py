@@ -28,7 +28,12 @@ def made(
     variants = VARIANTS if root is ROOT else {"linux/amd64": root}
     predicate = {"buildDefinition": {}}
     return attest.attachments(
-        "ghcr.io/me/app", root, variants, known or [], predicate, AttachmentOptions(**options)
+        "ghcr.io/me/app",
+        root,
+        variants,
+        known or [],
+        predicate,
+        AttachmentOptions(**{"sbom": "cyclonedx", **options}),
     )  # type: ignore
 
 
@@ -61,8 +66,27 @@ def test_sboms_and_symbols_refer_to_their_manifest() -> None:
     assert layer["annotations"]["dev.rust-multiarch.build-id"] == "c0ffee"
 
 
+SIGNED = "https://sigstore.dev/cosign/sign/v1"
+
+
+def bundles(artifacts: list[Artifact]) -> dict[str, list[str]]:
+    """Return the predicate types of bundles by subject; each must be about its subject."""
+    found: dict[str, list[str]] = {}
+    for one in artifacts:
+        if one.descriptor.artifact_type == signing.BUNDLE:
+            envelope = json.loads(one.blobs[-1][1])["dsseEnvelope"]
+            statement = json.loads(base64.b64decode(envelope["payload"]))
+            digests = [subject["digest"]["sha256"] for subject in statement["subject"]]
+            assert one.subject.removeprefix("sha256:") in digests
+            found.setdefault(one.subject, []).append(statement["predicateType"])
+    return found
+
+
 def test_every_manifest_is_signed() -> None:
-    assert [(a.subject, a.tag[-4:]) for a in made(signer=SIGNER)] == [
+    artifacts = made(signer=SIGNER)
+    assert bundles(artifacts) == {one.digest: [SIGNED] for one in (ROOT, AMD64, ARM64)}
+    assert not any(one.tag for one in artifacts)
+    assert [(one.subject, one.tag[-4:]) for one in made(signer=SIGNER, tags=True) if one.tag] == [
         (ROOT.digest, ".sig"),
         (AMD64.digest, ".sig"),
         (ARM64.digest, ".sig"),
@@ -70,7 +94,25 @@ def test_every_manifest_is_signed() -> None:
 
 
 def test_every_attached_document_is_signed() -> None:
-    signed = [a for a in made(KNOWN, provenance=True, signer=SIGNER) if a.tag.endswith(".att")]
+    both = [provenance.PREDICATE_TYPE, sbom.PREDICATE_TYPE]
+    artifacts = made(KNOWN, provenance=True, signer=SIGNER)
+    of_platform = [SIGNED, *both]
+    assert bundles(artifacts) == {
+        ROOT.digest: of_platform[:2],
+        AMD64.digest: of_platform,
+        ARM64.digest: of_platform,
+    }
+
+
+def test_an_sbom_has_the_type_of_its_format() -> None:
+    artifacts = made(KNOWN[:1], sbom="spdx", signer=SIGNER)
+    assert bundles(artifacts)[AMD64.digest] == [SIGNED, "https://spdx.dev/Document"]
+    assert kinds(artifacts)[0] == (AMD64.digest, "application/spdx+json")
+
+
+def test_the_former_form_has_every_document() -> None:
+    every = made(KNOWN, provenance=True, signer=SIGNER, tags=True)
+    signed = [a for a in every if a.tag.endswith(".att")]
     found = {}
     for artifact in signed:
         envelopes = [json.loads(content) for _, content in artifact.blobs[1:]]
@@ -89,7 +131,7 @@ def test_a_platform_without_attachments() -> None:
 
 
 def test_an_image_of_one_platform_is_signed_once() -> None:
-    assert [a.subject for a in made(root=AMD64, signer=SIGNER)] == [AMD64.digest]
+    assert bundles(made(root=AMD64, signer=SIGNER)) == {AMD64.digest: [SIGNED]}
 
 
 def test_a_replaced_image_has_no_provenance_of_the_build() -> None:
@@ -100,6 +142,7 @@ def test_a_replaced_image_has_no_provenance_of_the_build() -> None:
     statement = json.loads(only.blobs[-1][1])
     assert [f"sha256:{one['digest']['sha256']}" for one in statement["subject"]] == [ARM64.digest]
     signed = made(known, provenance=True, signer=SIGNER)
-    assert [one.subject for one in signed if one.tag.endswith(".att")] == [ARM64.digest]
+    of_build = [key for key, types in bundles(signed).items() if provenance.PREDICATE_TYPE in types]
+    assert of_build == [ARM64.digest]
     alone = [PlatformAttachments("linux/amd64", replaced=True)]
     assert made(alone, root=AMD64, provenance=True) == []

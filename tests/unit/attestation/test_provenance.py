@@ -97,6 +97,15 @@ def test_resolved_dependencies() -> None:
     assert extended({}, [Material("pkg:deb/x@1")]) == {}
 
 
+def test_the_builder_and_the_run_are_those_of_ci() -> None:
+    event = Event(builder="https://ci/builder", run="https://ci/run/1")
+    details = provenance(Build({}, at(event)))["runDetails"]
+    assert details["builder"]["id"] == "https://ci/builder"
+    assert details["metadata"] == {"invocationId": "https://ci/run/1"}
+    outside = provenance(Build({}, at()))["runDetails"]
+    assert outside["builder"]["id"] == LOCAL and outside["metadata"] == {}
+
+
 def test_source_from_ci_and_source_without_a_url() -> None:
     def source(situation: BuildContext) -> dict[str, object]:
         return provenance(Build({}, situation))["buildDefinition"]["resolvedDependencies"][0]

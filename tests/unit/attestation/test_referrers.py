@@ -9,7 +9,7 @@ SUBJECT = Descriptor(MANIFEST, digest_of(b"image"), 5, platform="linux/arm64")
 
 
 def test_sbom_artifact() -> None:
-    made = referrers.of_sbom(SUBJECT, b"{}")
+    made = referrers.of_sbom(SUBJECT, b"{}", sbom.FORMATS["cyclonedx"])
     manifest = json.loads(made.body)
     assert manifest["subject"] == {"mediaType": MANIFEST, "digest": SUBJECT.digest, "size": 5}
     assert manifest["artifactType"] == "application/vnd.cyclonedx+json" == sbom.MEDIA_TYPE

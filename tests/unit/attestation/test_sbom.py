@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from graphs import AMD64, HASHES, graphs
 from packageurl import PackageURL
 from test_dpkg import RELEASE, STATUS
 
-from pipeline.attestation.sbom import SbomSubject, cyclonedx, package_purl, purl
+from pipeline.attestation.sbom import SbomSubject, cyclonedx, package_purl, purl, spdx
 from pipeline.native import dpkg
 
 DIGEST = "sha256:" + "ab" * 32
@@ -46,6 +47,66 @@ def test_document_is_valid_cyclonedx(variant: SbomSubject) -> None:
 
     problem = JsonStrictValidator(SchemaVersion.V1_6).validate_str(cyclonedx(variant, "0.1.0").decode())
     assert problem is None
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        VARIANT,
+        SbomSubject("app", "1", "linux/amd64", 0, graphs()[:1]),
+        SbomSubject("", "", "linux/amd64", 0, ()),
+    ],
+)
+def test_document_is_valid_spdx(variant: SbomSubject, tmp_path: Path) -> None:
+    from spdx_tools.spdx.parser.jsonlikedict.json_like_dict_parser import JsonLikeDictParser
+    from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
+
+    made = JsonLikeDictParser().parse(json.loads(spdx(variant, "0.1.0")))
+    assert validate_full_spdx_document(made) == []
+
+
+def spdx_packages() -> dict[str, dict[str, Any]]:
+    made = json.loads(spdx(replace(VARIANT, name="the-image"), "0.1.0"))
+    return {package["name"]: package for package in made["packages"]}
+
+
+def test_both_formats_have_the_same_content() -> None:
+    found, other = spdx_packages(), components()
+    assert found.keys() == {"the-image", *other}
+    for name, component in other.items():
+        references = {one["referenceLocator"] for one in found[name].get("externalRefs", ())}
+        assert references == {component[key] for key in ("purl", "cpe") if key in component}
+        hashes = {one["checksumValue"] for one in found[name].get("checksums", ())}
+        assert hashes == {one["content"] for one in component.get("hashes", ())}
+        licenses = [one["expression"] for one in component.get("licenses", ())] or ["NOASSERTION"]
+        if licenses == ["Proprietary"]:
+            assert found[name]["licenseComments"] == "license in Cargo.toml: Proprietary"
+            licenses = ["NOASSERTION"]
+        assert [found[name]["licenseDeclared"]] == licenses
+        assert found[name].get("versionInfo") == component["version"]
+    assert found["the-image"]["checksums"] == [{"algorithm": "SHA256", "checksumValue": "ab" * 32}]
+
+
+def test_spdx_relationships() -> None:
+    made = json.loads(spdx(VARIANT, "0.1.0"))
+    names = {one["SPDXID"]: one["name"] for one in made["packages"]} | {"SPDXRef-DOCUMENT": "document"}
+    assert len(names) == len(made["packages"]) + 1
+    found = {
+        (names[one["spdxElementId"]], one["relationshipType"], names[one["relatedSpdxElement"]])
+        for one in made["relationships"]
+    }
+    assert ("document", "DESCRIBES", "app") in found
+    assert {one for one, kind, _ in found if kind == "CONTAINS"} == {"app"}
+    tree = {entry["ref"]: entry["dependsOn"] for entry in document()["dependencies"]}
+    wanted = sum(len(on) for on in tree.values())
+    assert len(made["relationships"]) == wanted + 1
+    assert "BUILD_DEPENDENCY_OF" in {kind for _, kind, _ in found}
+
+
+def test_the_namespace_is_a_hash_of_the_content() -> None:
+    one, two = (json.loads(spdx(v, "0.1.0")) for v in (VARIANT, replace(VARIANT, version="2")))
+    assert one["documentNamespace"] != two["documentNamespace"]
+    assert spdx(VARIANT, "0.1.0") == spdx(VARIANT, "0.1.0")
 
 
 def test_references_are_unique() -> None:

@@ -154,6 +154,42 @@ def test_signatures_are_deterministic() -> None:
     assert one == two
 
 
+def test_a_bundle_is_what_cosign_3_writes() -> None:
+    signer = signing.load(pem())
+    made = signing.signed(SUBJECT, signer)
+    layer, content = only_layer(made)
+    bundle, manifest = json.loads(content), json.loads(made.body)
+    kind = "application/vnd.dev.sigstore.bundle.v0.3+json"
+    assert layer["mediaType"] == manifest["artifactType"] == bundle["mediaType"] == kind
+    assert manifest["annotations"] == {
+        "dev.sigstore.bundle.content": "dsse-envelope",
+        "dev.sigstore.bundle.predicateType": "https://sigstore.dev/cosign/sign/v1",
+    }
+    assert bundle.keys() == {"mediaType", "verificationMaterial", "dsseEnvelope"}
+    assert bundle["verificationMaterial"].keys() == {"publicKey"}
+    envelope = bundle["dsseEnvelope"]
+    statement = base64.b64decode(envelope["payload"])
+    assert json.loads(statement) == {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"digest": {"sha256": SUBJECT.digest.removeprefix("sha256:")}}],
+        "predicateType": "https://sigstore.dev/cosign/sign/v1",
+        "predicate": {},
+    }
+    (signature,) = envelope["signatures"]
+    assert signature.keys() == {"sig"}
+    verify(signing.encoding(statement), signature["sig"])
+    assert made.tag == "" and made == signing.signed(SUBJECT, signer)
+
+
+def test_a_signer_knows_its_signatures() -> None:
+    signer = signing.load(pem())
+    signature = signer.sign(b"text")
+    assert signer.signed(b"text", signature)
+    assert not signer.signed(b"other", signature) and not signer.signed(b"text", "no base64!")
+    other = signing.load(pem(ec.generate_private_key(ec.SECP256R1())))
+    assert not other.signed(b"text", signature) and other.hint != signer.hint
+
+
 def test_signed_statements() -> None:
     statements = [provenance.statement([], kind, {"a": kind}) for kind in ("https://one", "https://two")]
     made = signing.attestations(SUBJECT, statements, signing.load(pem()))

@@ -12,26 +12,51 @@ GITHUB = {
     "GITHUB_SHA": SHA,
     "GITHUB_SERVER_URL": "https://github.com",
     "GITHUB_REPOSITORY": "me/app",
+    "GITHUB_WORKFLOW_REF": "me/app/.github/workflows/image.yml@refs/heads/main",
+    "GITHUB_RUN_ID": "7",
+    "GITHUB_RUN_ATTEMPT": "2",
 }
 GITLAB = {
     "GITLAB_CI": "true",
     "CI_COMMIT_SHA": SHA,
     "CI_PROJECT_URL": "https://gitlab.com/me/app",
     "CI_DEFAULT_BRANCH": "main",
+    "CI_RUNNER_ID": "5",
+    "CI_JOB_URL": "https://gitlab.com/me/app/-/jobs/7",
 }
-CIRCLE = {"CIRCLECI": "true", "CIRCLE_SHA1": SHA, "CIRCLE_REPOSITORY_URL": "git@github.com:me/app.git"}
+CIRCLE = {
+    "CIRCLECI": "true",
+    "CIRCLE_SHA1": SHA,
+    "CIRCLE_REPOSITORY_URL": "git@github.com:me/app.git",
+    "CIRCLE_PROJECT_ID": "5",
+    "CIRCLE_BUILD_URL": "https://circleci.com/gh/me/app/7",
+}
 JENKINS = {
     "JENKINS_URL": "http://ci/",
+    "JOB_URL": "http://ci/job/app/",
+    "BUILD_URL": "http://ci/job/app/7/",
     "GIT_COMMIT": SHA,
     "GIT_URL": "https://u:canary@git.example/me/app.git",
 }
-AZURE = {"TF_BUILD": "True", "BUILD_SOURCEVERSION": SHA, "BUILD_REPOSITORY_URI": "https://dev.example/me/app"}
+AZURE = {
+    "TF_BUILD": "True",
+    "BUILD_SOURCEVERSION": SHA,
+    "BUILD_REPOSITORY_URI": "https://dev.example/me/app",
+    "SYSTEM_COLLECTIONURI": "https://dev.azure.com/me/",
+    "SYSTEM_TEAMPROJECT": "app",
+    "SYSTEM_DEFINITIONID": "5",
+    "BUILD_BUILDID": "7",
+}
 BUILDKITE = {
     "BUILDKITE": "true",
     "BUILDKITE_COMMIT": SHA,
     "BUILDKITE_REPO": "git@github.com:me/app.git",
     "BUILDKITE_PIPELINE_DEFAULT_BRANCH": "main",
     "BUILDKITE_PULL_REQUEST": "false",
+    "BUILDKITE_ORGANIZATION_SLUG": "me",
+    "BUILDKITE_PIPELINE_SLUG": "app",
+    "BUILDKITE_BUILD_URL": "https://buildkite.com/me/app/builds/7",
+    "BUILDKITE_JOB_ID": "01",
 }
 
 # What each system sets for a push to a branch, a pushed tag, a pull request and a timer.
@@ -103,6 +128,21 @@ RUNS = [
         {"branch": "main", "schedule": True},
     ),
 ]
+# The build platform, and the address of the run.
+PLATFORMS = {
+    "github": (
+        "https://github.com/me/app/.github/workflows/image.yml@refs/heads/main",
+        "https://github.com/me/app/actions/runs/7/attempts/2",
+    ),
+    "gitlab": ("https://gitlab.com/me/app/-/runners/5", "https://gitlab.com/me/app/-/jobs/7"),
+    "circleci": ("https://circleci.com/projects/5", "https://circleci.com/gh/me/app/7"),
+    "jenkins": ("http://ci/job/app/", "http://ci/job/app/7/"),
+    "azure": (
+        "https://dev.azure.com/me/app/_build?definitionId=5",
+        "https://dev.azure.com/me/app/_build/results?buildId=7",
+    ),
+    "buildkite": ("https://buildkite.com/me/app", "https://buildkite.com/me/app/builds/7#01"),
+}
 ALWAYS = {
     "GITHUB_ACTIONS": ("github", "https://github.com/me/app", ""),
     "GITLAB_CI": ("gitlab", "https://gitlab.com/me/app", "main"),
@@ -119,6 +159,7 @@ def test_reads_the_event_of_each_system(
 ) -> None:
     name, address, main = ALWAYS[next(iter(system))]
     always = {"system": name, "revision": SHA, "repository": address, "default_branch": main}
+    always |= dict(zip(("builder", "run"), PLATFORMS[name], strict=True))
     assert event(system | run) == Event(**always | said)
 
 
@@ -184,7 +225,17 @@ def test_every_system_has_a_test_case() -> None:
 
 
 def test_outside_ci_the_event_is_empty() -> None:
-    assert event({"HOME": "/root", "CI": "true"}) == Event()
+    for given in ({}, {"CI": "false"}, {"CI": ""}):
+        assert event({"HOME": "/root", **given}) == Event()
+
+
+def test_the_builder_is_named_in_every_ci() -> None:
+    """Regression: the provenance of a build in CI had the builder of a machine outside CI."""
+    for system in SYSTEMS:
+        assert event({system.marker: "http://ci/"}).builder.startswith("http"), system.name
+    assert event({"CI": "true"}) == Event(builder="https://github.com/rust-multiarch/rust-multiarch/ci")
+    gitea = event(GITHUB | {"GITEA_ACTIONS": "true"})
+    assert gitea.run == "https://github.com/me/app/actions/runs/7/attempts/2"
 
 
 @pytest.mark.parametrize(
