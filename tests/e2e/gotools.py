@@ -16,7 +16,8 @@ from engine.locks import exclusive
 from engine.paths import default_root
 
 CLIENTS = {
-    "cosign": "github.com/sigstore/cosign/v2/cmd/cosign@v2.6.0",
+    "cosign": "github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3",
+    "cosign2": "github.com/sigstore/cosign/v2/cmd/cosign@v2.6.0",
     "crane": "github.com/google/go-containerregistry/cmd/crane@v0.20.6",
     "oras": "oras.land/oras/cmd/oras@v1.3.6",
 }
@@ -25,8 +26,8 @@ REGISTRIES = Path(__file__).with_name("registries")
 
 def client(name: str) -> str:
     """Return the path of a client."""
-    module = CLIENTS[name]
-    return _built(name, module.rpartition("@")[2], ["go", "install", module], Path.home())
+    module, _, version = CLIENTS[name].partition("@")
+    return _built(module.rpartition("/")[2], version, ["go", "install", CLIENTS[name]], Path.home())
 
 
 def _built(name: str, version: str, command: list[str], directory: Path) -> str:
