@@ -13,7 +13,7 @@ from dagger import Doc, Ignore, check, dag, function, object_type
 
 from pipeline import image, releases
 from pipeline.abi import verify as gate
-from pipeline.attestation import attest
+from pipeline.attestation import attest, carried
 from pipeline.build import checks
 from pipeline.build.compile import archive, compile
 from pipeline.build.compile import builder as native_builder
@@ -73,6 +73,8 @@ from pipeline.publishing import (
     spell_out,
 )
 from pipeline.registry.address import open_to_tags, tagged
+from pipeline.registry.artifacts import Artifact
+from pipeline.registry.merge import MergedIndex
 from pipeline.registry.publish import join
 from pipeline.registry.receipt import Receipt
 from pipeline.targets import Libc, parse, select
@@ -337,24 +339,50 @@ class RustMultiarch(Arguments):
         plain_http: PlainHttpArgument = None,
         registry: Annotated[dagger.Service | None, arguments.REGISTRY] = None,
         as_json: ReceiptArgument = None,
+        sbom: Annotated[bool | None, Doc("Require an SBOM of each image.")] = None,
+        provenance: Annotated[bool | None, Doc("Require provenance of each image.")] = None,
+        sign_key: Annotated[dagger.Secret | None, arguments.MERGE_KEY] = None,
+        sign_password: Annotated[dagger.Secret | None, Doc("Password of the private key.")] = None,
+        sbom_format: Annotated[str | None, arguments.SBOM_FORMAT] = None,
+        legacy_signatures: Annotated[bool | None, arguments.LEGACY_SIGNATURES] = None,
     ) -> str:
         """Merge published images into an index without pulling layers; return its address with the digest."""
         asked = await requested(
-            address, tags, also, username, password, no_clobber, plain_http, registry, as_json=as_json
+            address,
+            tags,
+            also,
+            username,
+            password,
+            no_clobber,
+            plain_http,
+            registry,
+            sbom,
+            provenance,
+            sign_key=sign_key,
+            sign_password=sign_password,
+            as_json=as_json,
+            sbom_format=sbom_format,
+            legacy_signatures=legacy_signatures,
         )
         check_trusted((await self.merged()).settings, "image")
         names: tuple[str, ...] = ()
         if asked.lacks_tags:
             settings, at = await self._asked()
             names = rules.needed(settings.tag_rules, at) if at else ()
+        to = asked.destinations(names=names)
+
+        async def attach(merged: MergedIndex) -> list[Artifact]:
+            return await carried.attach(merged, asked.attachments, to[0].name)
+
         receipt = await join(
             images,
-            asked.destinations(names=names),
+            to,
             asked.logins,
             annotations=dict(request.pairs("annotations", annotations or [])),
             clobber=asked.clobber,
             plain_http=asked.plain_http,
             service=asked.service,
+            attach=attach,
         )
         return asked.answer(receipt)
 

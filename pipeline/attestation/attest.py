@@ -24,7 +24,7 @@ from pipeline.attestation.provenance import StatementSubject
 from pipeline.attestation.signing import Signer
 from pipeline.build.plan import Plan
 from pipeline.config.settings import Settings
-from pipeline.errors import InvalidArgument, UnusableKey
+from pipeline.errors import InvalidArgument, RustMultiarchError, UnusableKey
 from pipeline.git.context import BuildContext
 from pipeline.git.metadata import OCI
 from pipeline.native import dpkg
@@ -123,6 +123,8 @@ def sbom_format(name: str) -> str:
 async def _text(secret: Secret, what: str, option: str) -> str:
     try:
         return await secret.plaintext()
+    except RustMultiarchError:
+        raise
     except dagger.QueryError as error:
         fix = "check the file or variable the key is read from"
         raise UnusableKey(f"{what} cannot be read: {error}", where=option, fix=fix) from None

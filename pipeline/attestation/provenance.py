@@ -16,6 +16,8 @@ from typing import Any
 from pipeline.attestation import sbom
 from pipeline.attestation.materials import Material
 from pipeline.config.settings import Settings, disclosed
+from pipeline.errors import NotMergeable
+from pipeline.git.ci import Event
 from pipeline.git.context import BuildContext
 from pipeline.project import unit_graph
 from pipeline.project.unit_graph import Graph
@@ -110,13 +112,13 @@ def provenance(build: Build) -> Document:
                 "id": (build.situation and build.situation.event.builder) or LOCAL,
                 "version": dict(sorted(build.versions.items())),
             },
-            "metadata": _run(build.situation),
+            "metadata": _invocation(build.situation.event) if build.situation else {},
         },
     }
 
 
-def _run(at: BuildContext | None) -> Document:
-    return {"invocationId": at.event.run} if at is not None and at.event.run else {}
+def _invocation(event: Event) -> Document:
+    return {"invocationId": event.run} if event.run else {}
 
 
 def _source(at: BuildContext | None) -> list[Document]:
@@ -137,6 +139,92 @@ def extended(predicate: Document, materials: Sequence[Material]) -> Document:
     known = definition["resolvedDependencies"]
     more = [entry for material in materials if (entry := material.as_json()) not in known]
     return {**predicate, "buildDefinition": {**definition, "resolvedDependencies": [*known, *more]}}
+
+
+def merged(predicates: Sequence[tuple[str, Document]], event: Event) -> Document:
+    """Return the predicate of an index whose images were built separately.
+
+    Parameters and the builder are those of the images; where they differ, by platform, or those of the run
+    that merges.
+
+    Args:
+        predicates: the predicate of each image, after its address for messages.
+        event: the run that merges.
+
+    Raises:
+        NotMergeable: the images were built from different commits.
+    """
+    _check_sources(predicates)
+    documents = [predicate for _, predicate in predicates]
+    definitions = [_part(one, "buildDefinition") for one in documents]
+    details = [_part(one, "runDetails") for one in documents]
+    builders = [_part(one, "builder") for one in details]
+    runs = [_part(one, "metadata") for one in details]
+    same = all(one == builders[0] for one in builders)
+    identities = sorted({str(one.get("id", "")) for one in builders})
+    own = {"id": event.builder or LOCAL, "builderDependencies": [{"uri": one} for one in identities]}
+    return {
+        "buildDefinition": {
+            "buildType": BUILD_TYPE,
+            "externalParameters": _parameters([_part(one, "externalParameters") for one in definitions]),
+            "internalParameters": {},
+            "resolvedDependencies": _dependencies(definitions),
+        },
+        "runDetails": {
+            "builder": builders[0] if same else own,
+            "metadata": runs[0] if all(one == runs[0] for one in runs) else _invocation(event),
+        },
+    }
+
+
+def _check_sources(predicates: Sequence[tuple[str, Document]]) -> None:
+    sources = {}
+    for address, predicate in predicates:
+        listed = _dependencies([_part(predicate, "buildDefinition")])
+        sources[address] = [one.get("digest") for one in listed if one.get("name") == "source"]
+    (first, expected), *others = sources.items()
+    for address, found in others:
+        if found != expected:
+            raise NotMergeable(
+                "the images were built from different commits",
+                where=f"{first} and {address}",
+                fix="publish all platforms from the same commit",
+            )
+
+
+def _dependencies(definitions: Sequence[Document]) -> list[Document]:
+    """Return the materials of all definitions, each once."""
+    found: dict[str, Document] = {}
+    for definition in definitions:
+        listed = definition.get("resolvedDependencies")
+        for entry in listed if isinstance(listed, list) else []:
+            if isinstance(entry, dict):
+                found.setdefault(json.dumps(entry, sort_keys=True), entry)
+    return list(found.values())
+
+
+def _parameters(every: Sequence[Document]) -> Document:
+    """Return the parameters that all have, all platforms, and the others by platform."""
+    names = dict.fromkeys(name for each in every for name in each)
+    platforms = [platform for each in every for platform in each.get("platforms") or ()]
+    shared = {
+        name: every[0].get(name)
+        for name in names
+        if all(each.get(name) == every[0].get(name) for each in every)
+    }
+    shared["platforms"] = list(dict.fromkeys(platforms))
+    apart = {
+        ",".join(each.get("platforms") or ()): {
+            name: value for name, value in each.items() if name not in shared
+        }
+        for each in every
+    }
+    return dict(sorted(shared.items())) | ({"by-platform": apart} if any(apart.values()) else {})
+
+
+def _part(document: Document, name: str) -> Document:
+    found = document.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _crates(graphs: Sequence[Graph]) -> list[Document]:

@@ -249,14 +249,14 @@ def commands(row: CiSystem, options: Options) -> dict[str, str]:
     # Pull requests read without credentials: those from forks get no secrets.
     read, kept = ("--cache-from",), ("--cache-from", "--cache-to")
     build, publish = "rust-multiarch build", "rust-multiarch publish"
-    leg = '--platform "$PLATFORM"'
+    leg, attached = '--platform "$PLATFORM"', "--sbom --provenance"
     return {
         "setup": _setup(row, options),
         "build": _lines(build, *platforms, *state("", *read)),
-        "publish": _lines(publish, *platforms, '--tag "$IMAGE"', login, *state("", *kept)),
+        "publish": _lines(publish, *platforms, '--tag "$IMAGE"', attached, login, *state("", *kept)),
         "build_one": _lines(build, leg, *state("-$SLUG", *read)),
-        "publish_one": _lines(publish, leg, '--tag "$IMAGE"', one, login, *state("-$SLUG", *kept)),
-        "merge": f'rust-multiarch merge --tag "$IMAGE" {login}',
+        "publish_one": _lines(publish, leg, '--tag "$IMAGE"', one, attached, login, *state("-$SLUG", *kept)),
+        "merge": f'rust-multiarch merge --tag "$IMAGE" {attached} \\\n  {login}',
     }
 
 

@@ -16,13 +16,15 @@ import typer
 from pipeline.cli import session
 from pipeline.cli import source as source_files
 from pipeline.cli.variables import unset
-from pipeline.config import settings
+from pipeline.config import arguments, settings
 from pipeline.config.request import check_trusted, pairs
 from pipeline.config.settings import Settings
-from pipeline.git import tags
+from pipeline.errors import UnusableKey
+from pipeline.git import ci, tags
 from pipeline.printable import say
-from pipeline.publishing import PublishRequest
+from pipeline.publishing import AttachmentOptions, PublishRequest
 from pipeline.registry.address import Destination
+from pipeline.registry.credentials import Secret
 
 
 @dataclass(frozen=True)
@@ -78,14 +80,38 @@ def merge(
     plain_http: Annotated[
         list[str] | None, typer.Option("--plain-http", help="Use plain HTTP for this registry.")
     ] = None,
+    sbom: Annotated[bool, typer.Option("--sbom", help="Require an SBOM of each image.")] = False,
+    sbom_format: Annotated[
+        str, typer.Option("--sbom-format", help="Format of the required SBOM: cyclonedx or spdx.")
+    ] = "",
+    provenance: Annotated[
+        bool, typer.Option("--provenance", help="Require provenance of each image.")
+    ] = False,
+    sign_key: Annotated[
+        str,
+        typer.Option(help=arguments.MERGE_KEY.documentation + " A file, or env://NAME for a variable."),
+    ] = "",
+    sign_password: Annotated[
+        str, typer.Option(help="Name of the environment variable with the password of the private key.")
+    ] = "",
+    legacy_signatures: Annotated[
+        bool, typer.Option("--legacy-signatures", help=arguments.LEGACY_SIGNATURES.documentation)
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Merge published images of single platforms into one index."""
+    from pipeline.attestation import attest, carried
     from pipeline.registry.publish import join
 
     secret = FromEnvironment(password)
     if password:
         secret.check()
+    options = AttachmentOptions(
+        sbom=attest.sbom_format(sbom_format or "cyclonedx") if sbom or sbom_format else "",
+        provenance=provenance,
+        signer=anyio.run(attest.signer, *_key(sign_key, sign_password)),
+        tags=legacy_signatures,
+    )
     source, asked = _asked()
     check_trusted(asked, "image")
     request = PublishRequest(
@@ -98,8 +124,46 @@ def merge(
         annotations=dict(pairs("annotation", annotation or [])),
         clobber=request.clobber,
         plain_http=request.plain_http,
+        attach=functools.partial(
+            carried.attach, options=options, name=to[0].name, event=ci.event(os.environ)
+        ),
     )
     typer.echo(request.answer(anyio.run(joined, sources, to, request.logins)))
+
+
+@dataclass(frozen=True)
+class FromFile:
+    """A secret in a file."""
+
+    path: str
+
+    async def plaintext(self) -> str:
+        """Return the file's text.
+
+        Raises:
+            UnusableKey: it cannot be read.
+        """
+        try:
+            return await anyio.Path(self.path).read_text(errors="replace")
+        except OSError as error:
+            raise UnusableKey(
+                f"the signing key cannot be read: {(error.strerror or str(error)).lower()}",
+                where=self.path,
+                fix="pass the path of the private key, or env://NAME for a variable with it",
+            ) from None
+
+
+VARIABLE = "env://"
+
+
+def _key(place: str, password: str) -> tuple[Secret | None, Secret | None]:
+    """Return the secrets of a signing key and its password."""
+    if not place:
+        return None, None
+    variable = place.startswith(VARIABLE)
+    name = place.removeprefix(VARIABLE)
+    key: Secret = FromEnvironment(name, "--sign-key") if variable else FromFile(place)
+    return key, FromEnvironment(password, "--sign-password") if password else None
 
 
 def _asked() -> tuple[Path, Settings]:

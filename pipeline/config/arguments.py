@@ -33,6 +33,10 @@ SIGN_KEY = Doc(
     "Private key to sign the image and its attachments: a cosign key, or an EC key on P-256 in PEM."
 )
 
+MERGE_KEY = Doc(
+    "Private key that the images must be signed with, to sign the index: a cosign key, or an EC key on P-256 "
+    "in PEM."
+)
 LEGACY_SIGNATURES = Doc(
     "Write signatures also in the form of cosign 1 and 2, at the tags sha256-….sig and sha256-….att, besides "
     "the Sigstore bundles that cosign 3 reads."

@@ -6,7 +6,7 @@ An artifact is a manifest with a `subject`, so the image's index lists only plat
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,9 @@ EMPTY = b"{}"
 EMPTY_CONFIG = Descriptor("application/vnd.oci.empty.v1+json", digest_of(EMPTY), len(EMPTY))
 
 
+Content = bytes | Path | Callable[[], AsyncGenerator[bytes, None]]
+
+
 @dataclass(frozen=True)
 class Artifact:
     """A referrer, ready to push.
@@ -25,14 +28,15 @@ class Artifact:
         descriptor: its descriptor in the index of referrers.
         subject: digest that it refers to.
         body: bytes of its manifest.
-        blobs: its config and layers, by descriptor: bytes, or a file that may be too large for memory.
+        blobs: its config and layers, by descriptor: bytes, or what may be too large for memory, a file or a
+            function that opens a stream.
         tag: additional tag, for clients that do not use the referrers API.
     """
 
     descriptor: Descriptor
     subject: str
     body: bytes
-    blobs: tuple[tuple[Descriptor, bytes | Path], ...]
+    blobs: tuple[tuple[Descriptor, Content], ...]
     tag: str = ""
 
 
@@ -85,7 +89,7 @@ def artifact(
         MANIFEST, digest_of(body), len(body), artifact_type=artifact_type, annotations=annotations
     )
     documents = [(layer.descriptor, layer.content) for layer in layers]
-    blobs: list[tuple[Descriptor, bytes | Path]] = [(EMPTY_CONFIG, EMPTY), *documents]
+    blobs: list[tuple[Descriptor, Content]] = [(EMPTY_CONFIG, EMPTY), *documents]
     return Artifact(named, subject.digest, body, tuple(blobs), tag)
 
 

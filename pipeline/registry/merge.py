@@ -6,7 +6,7 @@ streamed through.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.errors import DuplicatePlatform, MalformedPlatform, NotMergeable, UnsupportedPlatform
@@ -22,6 +22,7 @@ from pipeline.oci.layout import (
     platform_name,
 )
 from pipeline.registry.address import Address, Destination, parse_source
+from pipeline.registry.artifacts import Artifact
 from pipeline.registry.dial import Registries
 from pipeline.registry.distribution import Fetched, Repository
 from pipeline.registry.pushing import push
@@ -35,12 +36,13 @@ UNKNOWN_FIX = (
 
 @dataclass(frozen=True)
 class SourceImage:
-    """The pushed image of one platform, and the address it was given by."""
+    """The pushed image of one platform, the address it was given by, and the digest of its index, if any."""
 
     descriptor: Descriptor
     body: bytes
     address: Address
     repository: Repository
+    parent: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,11 @@ class MergedIndex:
     body: bytes
     parts: Mapping[str, SourceImage]
     owners: Mapping[str, Sequence[Repository]]
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Return the digests of the images, in the order of the index."""
+        return tuple(self.parts)
 
     async def manifest(self, descriptor: Descriptor) -> bytes:
         """Return the bytes of the index or of an image's manifest."""
@@ -67,6 +74,10 @@ class MergedIndex:
         return next((owner.path for owner in self.owners[digest] if owner.registry.host == host), "")
 
 
+AttachMerged = Callable[[MergedIndex], Awaitable[Sequence[Artifact]]]
+"""Make the artifacts of a merged index."""
+
+
 async def merge(
     sources: Sequence[str],
     destinations: Sequence[Destination],
@@ -74,6 +85,7 @@ async def merge(
     *,
     clobber: bool = True,
     annotations: Mapping[str, str] | None = None,
+    attach: AttachMerged | None = None,
 ) -> Receipt:
     """Push one index of pushed images under every tag.
 
@@ -86,9 +98,10 @@ async def merge(
         registries: the registry connections.
         clobber: whether a tag may be moved from another image.
         annotations: annotations of the index; they take precedence over those of the sources.
+        attach: makes the artifacts to push with the index.
 
     Raises:
-        NotMergeable: a source is missing, or its platform is unknown.
+        NotMergeable: a source is missing, or its platform is unknown; or see `attach`.
         DuplicatePlatform: two sources have an image for one platform.
         PublishError: as `pushing.push`.
     """
@@ -99,7 +112,8 @@ async def merge(
         parts += found
         shared += [own] if own is not None else []
     merged = join(parts, {**common(shared), **(annotations or {})})
-    return await push(merged, destinations, registries, clobber=clobber)
+    artifacts = await attach(merged) if attach else ()
+    return await push(merged, destinations, registries, clobber=clobber, artifacts=artifacts)
 
 
 def join(parts: Sequence[SourceImage], annotations: Mapping[str, str]) -> MergedIndex:
@@ -158,7 +172,8 @@ async def _parts(
     parts = []
     for entry in manifest.children:
         child = await _fetch(repository, address, entry.digest)
-        parts.append(_part(child, entry.platform, entry.annotations, address, repository))
+        parent = found.descriptor.digest
+        parts.append(_part(child, entry.platform, entry.annotations, address, repository, parent))
     return parts, _annotations(found)
 
 
@@ -181,7 +196,12 @@ async def _fetch(repository: Repository, address: Address, reference: str) -> Fe
 
 
 def _part(
-    found: Fetched, platform: str, annotations: Mapping[str, str], address: Address, repository: Repository
+    found: Fetched,
+    platform: str,
+    annotations: Mapping[str, str],
+    address: Address,
+    repository: Repository,
+    parent: str = "",
 ) -> SourceImage:
     try:
         known = parse(platform).platform
@@ -199,4 +219,4 @@ def _part(
         )
     media_type = found.descriptor.media_type or MANIFEST
     described = replace(found.descriptor, media_type=media_type, platform=known, annotations=annotations)
-    return SourceImage(described, found.body, address, repository)
+    return SourceImage(described, found.body, address, repository, parent)

@@ -90,6 +90,7 @@ async def join(
     clobber: bool = True,
     plain_http: Sequence[str] = (),
     service: dagger.Service | None = None,
+    attach: merging.AttachMerged | None = None,
 ) -> Receipt:
     """Push one index of published images; for the other arguments, see `merge.merge`.
 
@@ -98,7 +99,7 @@ async def join(
     """
     async with connected(logins or {}, plain_http, destinations[0].host, service) as registries:
         return await merging.merge(
-            sources, destinations, registries, clobber=clobber, annotations=annotations
+            sources, destinations, registries, clobber=clobber, annotations=annotations, attach=attach
         )
 
 

@@ -154,7 +154,8 @@ async def _send_blob(target: PushTarget, blob: Descriptor, content: Open, mount_
 
 async def _send_artifact(target: PushTarget, artifact: Artifact, done: str) -> None:
     for blob, content in artifact.blobs:
-        await _send_blob(target, blob, partial(pieces, content), done)
+        opened = content if callable(content) else partial(pieces, content)
+        await _send_blob(target, blob, opened, done)
     if artifact.tag:
         artifact = await _with_others(target.repository, artifact)
     await target.repository.add_referrer(artifact.subject, artifact.descriptor, artifact.body)

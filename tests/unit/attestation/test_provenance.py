@@ -1,5 +1,7 @@
 import json
+from typing import Any
 
+import pytest
 from graphs import HASHES, graphs
 
 from pipeline.attestation.materials import Material, image
@@ -9,11 +11,13 @@ from pipeline.attestation.provenance import (
     Build,
     StatementSubject,
     extended,
+    merged,
     parameters,
     provenance,
     statement,
 )
 from pipeline.config.settings import Settings
+from pipeline.errors import NotMergeable
 from pipeline.git.ci import Event
 from pipeline.git.context import BuildContext
 from pipeline.git.facts import Facts
@@ -104,6 +108,58 @@ def test_the_builder_and_the_run_are_those_of_ci() -> None:
     assert details["metadata"] == {"invocationId": "https://ci/run/1"}
     outside = provenance(Build({}, at()))["runDetails"]
     assert outside["builder"]["id"] == LOCAL and outside["metadata"] == {}
+
+
+def part(platform: str, revision: str = "1", run: str = "r", **parameters: object) -> dict[str, Any]:
+    return {
+        "buildDefinition": {
+            "externalParameters": {"platforms": [platform], "libc": "gnu", **parameters},
+            "resolvedDependencies": [
+                {"name": "source", "digest": {"gitCommit": revision}},
+                {"uri": platform},
+            ],
+        },
+        "runDetails": {"builder": {"id": f"https://ci/{run}"}, "metadata": {"invocationId": run}},
+    }
+
+
+def test_the_provenance_of_an_index_is_that_of_its_images() -> None:
+    made = merged([("x:a", part("a")), ("x:b", part("b"))], Event("other", builder="o", run="o"))
+    definition = made["buildDefinition"]
+    assert definition["externalParameters"] == {"libc": "gnu", "platforms": ["a", "b"]}
+    assert [one.get("uri", "source") for one in definition["resolvedDependencies"]] == ["source", "a", "b"]
+    assert made["runDetails"] == part("a")["runDetails"]
+
+
+def test_what_differs_between_images_is_kept_by_platform() -> None:
+    parts = [("x:a", part("a", ports=[1])), ("x:b", part("b", run="s", ports=[2]))]
+    made = merged(parts, Event("ci", builder="https://ci/merge", run="https://ci/9"))
+    assert made["buildDefinition"]["externalParameters"] == {
+        "libc": "gnu",
+        "platforms": ["a", "b"],
+        "by-platform": {"a": {"ports": [1]}, "b": {"ports": [2]}},
+    }
+    assert made["runDetails"] == {
+        "builder": {
+            "id": "https://ci/merge",
+            "builderDependencies": [{"uri": "https://ci/r"}, {"uri": "https://ci/s"}],
+        },
+        "metadata": {"invocationId": "https://ci/9"},
+    }
+
+
+def test_images_of_two_commits_have_no_common_provenance() -> None:
+    with pytest.raises(NotMergeable, match="different commits") as raised:
+        merged([("x:a", part("a")), ("x:b", part("b", revision="2"))], Event())
+    assert raised.value.where == "x:a and x:b"
+
+
+@pytest.mark.parametrize(
+    "damaged", [{}, {"buildDefinition": []}, {"buildDefinition": {"resolvedDependencies": [1]}}]
+)
+def test_damaged_provenance_is_merged_without_an_error_of_python(damaged: dict[str, Any]) -> None:
+    made = merged([("x:a", damaged), ("x:b", damaged)], Event())
+    assert made["buildDefinition"]["resolvedDependencies"] == []
 
 
 def test_source_from_ci_and_source_without_a_url() -> None:
