@@ -7,12 +7,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import anyio
 import crates
 import layouts
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from repositories import git, repository
+from spdx_tools.spdx.parser.jsonlikedict.json_like_dict_parser import JsonLikeDictParser
+from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 from test_cli import run
 from test_signing import NEW, PASSWORD, Keys, pair
 
@@ -100,7 +103,7 @@ async def merged(sources: list[str], address: str, options: AttachmentOptions = 
         return await merge(sources, destinations([f"{address}:x"]), every, attach=attach)
 
 
-async def found(address: str, digest: str) -> dict[str, list[Any]]:
+async def found(address: str, digest: str, key: signing.Signer = KEY) -> dict[str, list[Any]]:
     """Return the documents that refer to a digest, by artifact type; the statements of bundles."""
     host, _, name = address.partition("/")
     documents: dict[str, list[Any]] = {}
@@ -115,7 +118,7 @@ async def found(address: str, digest: str) -> dict[str, list[Any]]:
             if kind == signing.BUNDLE:
                 envelope = json.loads(content)["dsseEnvelope"]
                 payload = base64.b64decode(envelope["payload"])
-                assert KEY.signed(signing.encoding(payload), envelope["signatures"][0]["sig"])
+                assert key.signed(signing.encoding(payload), envelope["signatures"][0]["sig"])
                 content = payload
             documents.setdefault(kind, []).append(
                 content if kind == referrers.SYMBOLS else json.loads(content)
@@ -176,7 +179,7 @@ async def test_without_attachments_nothing_is_made(tmp_path: Path, plain: regist
         (AttachmentOptions(signer=KEY), "is not signed with this key"),
     ],
 )
-async def test_an_image_must_have_what_is_asked_for(
+async def test_an_image_must_have_the_required_attachments(
     tmp_path: Path, plain: registry.Throwaway, options: AttachmentOptions, message: str
 ) -> None:
     name = f"{plain.address}/lacking"
@@ -279,17 +282,34 @@ def test_the_digest_is_that_of_one_machine(loopback: str, tmp_path: Path) -> Non
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     (tmp_path / "key.pem").write_bytes(pem)
     name = f"{loopback}/merged-attachments"
-    whole = json.loads(run("publish", "--tag", f"{name}:whole", "--json", cwd=made).stdout)
-    attached = ("--sbom", "--provenance", "--sign-key", tmp_path / "key.pem")
-    sources = []
+    attached = ("--sbom=spdx", "--provenance", "--sign-key", tmp_path / "key.pem")
+    ci = {
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_SERVER_URL": "https://github.com",
+        "GITHUB_REPOSITORY": "me/app",
+        "GITHUB_WORKFLOW_REF": "me/app/.github/workflows/image.yml@refs/tags/v1.2.3",
+        "GITHUB_RUN_ID": "7",
+        "GITHUB_REF": "refs/tags/v1.2.3",
+    }
+    whole = json.loads(run("publish", "--tag", f"{name}:whole", "--json", cwd=made, **ci).stdout)
+    sources, digests = [], []
     for platform in (AMD64, ARM64):
         one = ("publish", "--platform", platform, "--tag", name, "--by-digest", *attached, "--json")
-        receipt = json.loads(run(*one, cwd=made, GITHUB_ACTIONS="true").stdout)
+        receipt = json.loads(run(*one, cwd=made, **ci).stdout)
         sources.append(receipt["references"][0])
-    done = run("merge", *sources, "--tag", name, *attached, "--json", cwd=made, GITHUB_ACTIONS="true")
-    receipt = json.loads(done.stdout)
+        digests.append(receipt["digest"])
+    receipt = json.loads(run("merge", *sources, "--tag", name, *attached, "--json", cwd=made, **ci).stdout)
     assert receipt["digest"] == whole["digest"]
     assert f"{name}:1.2.3@{receipt['digest']}" in receipt["references"]
+    key = signing.Signer(private)
+    (statement,) = anyio.run(found, name, receipt["digest"], key)[provenance.MEDIA_TYPE]
+    details = statement["predicate"]["runDetails"]
+    assert details["builder"]["id"] == f"https://github.com/{ci['GITHUB_WORKFLOW_REF']}"
+    assert details["metadata"]["invocationId"] == "https://github.com/me/app/actions/runs/7"
+    for digest in digests:
+        (bill,) = anyio.run(found, name, digest, key)["application/spdx+json"]
+        assert validate_full_spdx_document(JsonLikeDictParser().parse(bill)) == []
+        assert {"libc6", "merged", "rust-std"} <= {package["name"] for package in bill["packages"]}
     keyless = run("merge", *sources, "--tag", f"{name}:again", cwd=made)
     assert "pass --sign-key" in keyless.stderr
     missing = ("merge", *sources, "--tag", f"{name}:again", "--sign-key", "nowhere.pem")

@@ -64,6 +64,7 @@ def run(tmp_path: Path, **inputs: str) -> tuple[list[str], list[str]]:
         ({"push": "true", "tags": "ghcr.io/Me/App:V1"}, "--push --tag ghcr.io/me/app:V1"),
         ({"push": "true", "tags": "a/b:1", "sbom": "true", "provenance": "mode=max"},
          "--push --sbom --provenance --tag a/b:1"),
+        ({"push": "true", "tags": "a/b:1", "sbom": "spdx"}, "--push --sbom=spdx --tag a/b:1"),
         ({"sbom": "true", "provenance": "true", "tags": "a/b:1"}, ""),
         ({"push": "true", "tags": "a/b:1", "provenance": "false"}, "--push --tag a/b:1"),
     ],

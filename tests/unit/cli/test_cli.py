@@ -443,6 +443,16 @@ def test_one_image_of_several_binaries_has_no_binarys_name(run, words: list[str]
     assert "use the command `images`" in done.stderr and "engine" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "words", [("publish", SAMPLE), ("build", SAMPLE, "--push"), ("merge", "localhost/a:1")]
+)
+@pytest.mark.parametrize("option", ["--sbom=rpm", "--sbom-format=rpm"])
+def test_an_sbom_has_a_format_that_exists(run, words: tuple[str, ...], option: str) -> None:
+    done = run(*words, "--tag", "localhost/app:1", option)
+    assert done.returncode == InvalidArgument.exit_code
+    assert "'rpm' is no format of an SBOM" in done.stderr and "cyclonedx or spdx" in done.stderr
+
+
 def test_images_of_several_binaries_have_different_addresses(run) -> None:
     done = run("images", SAMPLE, "--push", "--tag", "localhost/app:1")
     assert done.returncode == InvalidArgument.exit_code
