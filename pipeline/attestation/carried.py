@@ -35,7 +35,9 @@ MAX_BYTES = 64 << 20
 LEGACY = {signing.ARTIFACT_TYPE.format(suffix): suffix for suffix in ("sig", "att")}
 """The suffixes of the tags of signatures in the former form, by artifact type."""
 
-STATEMENTS = frozenset({provenance.MEDIA_TYPE, signing.BUNDLE, *LEGACY})
+BILLS = frozenset(one.media_type for one in sbom.FORMATS.values())
+
+STATEMENTS = frozenset({provenance.MEDIA_TYPE, signing.BUNDLE, *LEGACY, *BILLS})
 """Artifact types with statements or signatures."""
 
 
@@ -207,6 +209,9 @@ def _statements(kind: str, content: bytes, layer: Descriptor, signer: Signer | N
     document = parsed(content)
     if kind == provenance.MEDIA_TYPE:
         return [Statement(document)]
+    if kind in BILLS:
+        digest = sbom.described(document)
+        return [_about(digest, kind)] if digest else []
     if kind in LEGACY and layer.media_type == signing.PAYLOAD_TYPE:
         return [_payload(document, content, layer, signer)]
     envelope = document.get("dsseEnvelope") if kind == signing.BUNDLE else document
@@ -224,9 +229,13 @@ def _payload(document: dict[str, Any], content: bytes, layer: Descriptor, signer
     critical = document.get("critical")
     image = critical.get("image") if isinstance(critical, dict) else None
     digest = str(image.get("docker-manifest-digest", "")) if isinstance(image, dict) else ""
-    algorithm, _, value = digest.partition(":")
     signed = signer is not None and signer.signed(content, layer.annotations.get(signing.SIGNATURE, ""))
-    return Statement({"predicateType": signing.SIGNED, "subject": [{"digest": {algorithm: value}}]}, signed)
+    return _about(digest, signing.SIGNED, signed)
+
+
+def _about(digest: str, kind: str, signed: bool = False) -> Statement:
+    algorithm, _, value = digest.partition(":")
+    return Statement({"predicateType": kind, "subject": [{"digest": {algorithm: value}}]}, signed)
 
 
 def _check(found: PartReferrers, options: AttachmentOptions) -> None:

@@ -361,3 +361,18 @@ FORMATS = {
     "spdx": SbomFormat("application/spdx+json", "https://spdx.dev/Document", "sbom.spdx.json", spdx),
 }
 """The formats by name."""
+
+
+def described(document: Document) -> str:
+    """Return the digest of the image that a bill of materials is about; "" if it has none."""
+    try:
+        if "spdxVersion" in document:
+            related = (one for one in document["relationships"] if one["relationshipType"] == "DESCRIBES")
+            name = next(related)["relatedSpdxElement"]
+            package = next(one for one in document["packages"] if one["SPDXID"] == name)
+            value = package["checksums"][0]["checksumValue"]
+        else:
+            value = document["metadata"]["component"]["hashes"][0]["content"]
+    except (KeyError, IndexError, TypeError, StopIteration):
+        return ""
+    return f"sha256:{value}"

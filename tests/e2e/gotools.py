@@ -21,13 +21,19 @@ CLIENTS = {
     "crane": "github.com/google/go-containerregistry/cmd/crane@v0.20.6",
     "oras": "oras.land/oras/cmd/oras@v1.3.6",
 }
-REGISTRIES = Path(__file__).with_name("registries")
 
 
 def client(name: str) -> str:
     """Return the path of a client."""
     module, _, version = CLIENTS[name].partition("@")
     return _built(module.rpartition("/")[2], version, ["go", "install", CLIENTS[name]], Path.home())
+
+
+def own(name: str) -> str:
+    """Return the path of a program of these tests, whose source is in the directory of its name."""
+    directory = Path(__file__).with_name(name)
+    version = str((directory / "main.go").stat().st_mtime_ns)
+    return _built(name, version, ["go", "install", "."], directory)
 
 
 def _built(name: str, version: str, command: list[str], directory: Path) -> str:
@@ -47,8 +53,7 @@ def _built(name: str, version: str, command: list[str], directory: Path) -> str:
 @contextmanager
 def referrers_registry(kind: str, directory: Path) -> Iterator[str]:
     """Run a registry with the referrers API, in memory, and yield its address; see registries/main.go."""
-    version = str((REGISTRIES / "main.go").stat().st_mtime_ns)
-    program = _built("registries", version, ["go", "install", "."], REGISTRIES)
+    program = own("registries")
     address = registry.address_of(registry.free_port())
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen([program, kind, address], stdout=log, stderr=log)

@@ -65,6 +65,7 @@ async def published(
     options: AttachmentOptions = EVERYTHING,
     said: dict[str, Any] | None = None,
     about: str = "",
+    bill: dict[str, Any] | None = None,
 ) -> Receipt:
     """Push one platform's image with its attachments, like a separate runner."""
     path = path / platform.replace("/", "-")
@@ -72,9 +73,10 @@ async def published(
     (path / "app.debug").write_bytes(b"symbols " * 1000)
     image = layouts.image(path, platform, [f"program of {platform}".encode()])
     layout = await Layout.open(layouts.layout(path, image))
-    bill = json.dumps({"bomFormat": "CycloneDX", "platform": platform}).encode() if options.sbom else b""
+    document = bill or {"bomFormat": "CycloneDX", "platform": platform}
+    content = json.dumps(document).encode() if options.sbom else b""
     symbols = {"app.debug": path / "app.debug"} if options.symbols else {}
-    known = [PlatformAttachments(platform, bill, symbols)]
+    known = [PlatformAttachments(platform, content, symbols)]
     root = layout.root
     of = Descriptor(root.media_type, about, root.size) if about else root
     made = attest.attachments("x/app", of, {platform: of}, known, said or predicate(platform), options)
@@ -224,6 +226,15 @@ async def test_attestations_of_another_image_are_refused(
     options = AttachmentOptions(signer=KEY, tags=tags)
     await published(tmp_path, AMD64, f"{name}:amd64", options, about="sha256:" + "7" * 64)
     with pytest.raises(NotMergeable, match="about another image"):
+        await merged([f"{name}:amd64"], name)
+
+
+async def test_a_bill_of_another_image_is_refused(tmp_path: Path, plain: registry.Throwaway) -> None:
+    name = f"{plain.address}/bill"
+    of = {"metadata": {"component": {"hashes": [{"alg": "SHA-256", "content": "7" * 64}]}}}
+    options = AttachmentOptions(sbom="cyclonedx")
+    await published(tmp_path, AMD64, f"{name}:amd64", options, bill=of)
+    with pytest.raises(NotMergeable, match="about another image: application/"):
         await merged([f"{name}:amd64"], name)
 
 

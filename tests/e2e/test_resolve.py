@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import crates
 import dagger
+import gotools
 import pytest
-from conftest import PLATFORMS
+from conftest import PLATFORMS, ROOT
 from repositories import git, repository
 from ruamel.yaml import YAML
 from test_cli import docker, run
@@ -127,6 +129,25 @@ async def test_a_manifest_with_three_services_starts(
     assert await session.container().from_(found["api"]).env_variable("FROM") is None
     tagged = await session.container().from_(f"{loopback}/shop/api:1.2.3").image_ref()
     assert tagged.endswith(found["api"].partition("@")[2]), "tags as with publish"
+
+
+@pytest.mark.documents
+def test_the_manifests_of_the_page_are_of_kubernetes_types() -> None:
+    """A strict decoder of the types accepts them, and nothing else."""
+    page = (ROOT / "docs/clusters.md").read_text()
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    manifests = [text for text in blocks if "apiVersion:" in text]
+    services = [DEPLOYMENT.format(name=name, reference=text) for name, text in REFERENCES.items()]
+    assert len(manifests) == 2
+    stream = "---\n".join([*manifests, *services])
+    assert checked(stream) == ""
+    assert "replica" in checked(stream.replace("replicas:", "replica:"))
+    assert "patch" in checked(stream.replace("patches:", "patchez:"))
+
+
+def checked(stream: str) -> str:
+    done = subprocess.run([gotools.own("kubernetes")], input=stream, capture_output=True, text=True)
+    return done.stderr
 
 
 def test_files_and_addresses_and_output(loopback: str, workspace: Path) -> None:

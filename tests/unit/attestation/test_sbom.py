@@ -8,7 +8,7 @@ from graphs import AMD64, HASHES, graphs
 from packageurl import PackageURL
 from test_dpkg import RELEASE, STATUS
 
-from pipeline.attestation.sbom import SbomSubject, cyclonedx, package_purl, purl, spdx
+from pipeline.attestation.sbom import SbomSubject, cyclonedx, described, package_purl, purl, spdx
 from pipeline.native import dpkg
 
 DIGEST = "sha256:" + "ab" * 32
@@ -101,6 +101,20 @@ def test_spdx_relationships() -> None:
     wanted = sum(len(on) for on in tree.values())
     assert len(made["relationships"]) == wanted + 1
     assert "BUILD_DEPENDENCY_OF" in {kind for _, kind, _ in found}
+
+
+@pytest.mark.parametrize("write", [cyclonedx, spdx])
+def test_a_bill_says_which_image_it_is_about(write) -> None:
+    assert described(json.loads(write(VARIANT, "0.1.0"))) == DIGEST
+    assert described(json.loads(write(replace(VARIANT, digest=""), "0.1.0"))) == ""
+
+
+@pytest.mark.parametrize(
+    "document",
+    [{}, {"metadata": []}, {"spdxVersion": "SPDX-2.3"}, {"spdxVersion": "x", "relationships": [{}]}],
+)
+def test_a_damaged_bill_is_about_no_image(document: dict[str, Any]) -> None:
+    assert described(document) == ""
 
 
 def test_the_namespace_is_a_hash_of_the_content() -> None:
