@@ -201,7 +201,8 @@ async def _read(part: SourceImage, signer: Signer | None) -> PartReferrers:
         if referrer.kind in STATEMENTS:
             for layer in referrer.blobs[1:]:
                 statements += _statements(referrer.kind, await referrer.read(layer), layer, signer)
-    return PartReferrers(part, tuple(found), tuple(statements))
+    # Statements of other tools may be about packages, without a digest.
+    return PartReferrers(part, tuple(found), tuple(one for one in statements if one.digests))
 
 
 def _statements(kind: str, content: bytes, layer: Descriptor, signer: Signer | None) -> list[Statement]:
