@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -292,7 +293,7 @@ def test_the_digest_is_that_of_one_machine(loopback: str, tmp_path: Path) -> Non
     private = ec.generate_private_key(ec.SECP256R1())
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     (tmp_path / "key.pem").write_bytes(pem)
-    name = f"{loopback}/merged-attachments"
+    name = f"{loopback}/merged-{time.time_ns()}"  # signatures of an earlier run would stay
     attached = ("--sbom=spdx", "--provenance", "--sign-key", tmp_path / "key.pem")
     ci = {
         "GITHUB_ACTIONS": "true",
