@@ -62,8 +62,12 @@ CONFLICTS = 10
 """The maximum number of attempts to change a tag that other clients change at the same time."""
 
 
+NOT_MET = frozenset({412, 501})
+"""Statuses of a condition that is not met, or that the registry does not know."""
+
+
 class TagMoved(Exception):
-    """A conditional request failed: the tag does not name what it named when it was read."""
+    """A conditional request failed: the tag may not name what it named when it was read."""
 
 
 def unchanged(found: Fetched | None) -> dict[str, str]:
@@ -216,9 +220,9 @@ class Repository:
             scope=self.scope,
             headers={"Content-Type": media_type, **condition},
             content=body,
-            accept=frozenset({200, 201, 202, 400, *([412] if condition else [])}),
+            accept=frozenset({200, 201, 202, 400, *(NOT_MET if condition else ())}),
         )
-        if answer.status_code == 412:
+        if answer.status_code in NOT_MET:
             raise TagMoved(answer.text)
         if answer.status_code == 400:
             # docker-registry 2.8 also responds like this during another push of the same content; the digest
@@ -239,9 +243,9 @@ class Repository:
             f"{self.path}/manifests/{tag}",
             scope=f"{self.scope},delete",
             headers=condition,
-            accept=frozenset({200, 202, 400, 404, 405, *([412] if condition else [])}),
+            accept=frozenset({200, 202, 400, 404, 405, *(NOT_MET if condition else ())}),
         )
-        if answer.status_code == 412:
+        if answer.status_code in NOT_MET:
             raise TagMoved(answer.text)
         return answer.status_code in (200, 202)
 
