@@ -334,3 +334,19 @@ async def test_a_lost_response_to_a_conditional_request_is_not_a_conflict(pushin
     memory.after = {"one": failing, "new": failing}
     receipt = await pushing(*TWO, attempts=2)
     assert set(memory.tags().values()) == {receipt.digest}
+
+
+@BOTH
+async def test_a_signature_of_others_at_the_same_time_is_kept(pushing: Pushing, conditions: str) -> None:
+    memory = pushing.memory
+    memory.conditions = conditions
+    theirs = artifact(pushing.layout.root, "x/y", (Layer("a/b", b"theirs"),))
+    write = memory.moves("signed", theirs.body)
+    if conditions:
+        memory.between = {"signed": [write]}
+    else:
+        memory.after = {"signed": then(write)}
+    receipt = await pushing("a.example/app:one", signed=True)
+    both = json.loads(memory.kept["app/manifests/signed"])["layers"]
+    assert [layer["digest"] for layer in both] == [digest_of(b"theirs"), digest_of(b"mine")]
+    assert receipt.referrers == (memory.tags()["signed"],)
