@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -32,7 +33,8 @@ def client(name: str) -> str:
 def own(name: str) -> str:
     """Return the path of a program of these tests, whose source is in the directory of its name."""
     directory = Path(__file__).with_name(name)
-    version = str((directory / "main.go").stat().st_mtime_ns)
+    sources = b"".join((directory / file).read_bytes() for file in ("main.go", "go.mod", "go.sum"))
+    version = hashlib.sha256(sources).hexdigest()[:16]
     return _built(name, version, ["go", "install", "."], directory)
 
 

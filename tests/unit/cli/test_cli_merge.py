@@ -10,6 +10,7 @@ from pipeline import errors
 from pipeline.attestation.attest import AttachmentOptions
 from pipeline.attestation.signing import Signer
 from pipeline.cli import merge as command
+from pipeline.cli import session
 from pipeline.cli.merge import FromEnvironment, named_by_git
 from pipeline.cli.publish_options import PublishOptions
 from pipeline.config.settings import Settings
@@ -142,3 +143,12 @@ async def test_the_options_of_attachments_reach_the_push() -> None:
     assert (await options.request()).attachments == AttachmentOptions(sbom="spdx", tags=True)
     options = PublishOptions(tag=["a.example/x:1"], sbom=True)
     assert (await options.request()).attachments == AttachmentOptions(sbom="cyclonedx")
+
+
+def test_a_reference_does_not_hide_the_run_of_ci(tmp_path: Path) -> None:
+    """Regression: with --ref, the provenance of a build in CI named a machine outside CI."""
+    run = {"GITHUB_ACTIONS": "true", "GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "me/app"}
+    at = session.situation(repository(tmp_path), "refs/tags/v1", run | {"GITHUB_RUN_ID": "7"})
+    assert at is not None and at.event.tag == "v1"
+    assert at.event.builder == "https://github.com/me/app"
+    assert at.event.run == "https://github.com/me/app/actions/runs/7"
