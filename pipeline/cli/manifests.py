@@ -1,5 +1,7 @@
 """Find and replace image references in YAML files: `rust-multiarch://NAME`, NAME a package or a binary.
 
+`rust-multiarch://NAME#digest` is a part of the address, for charts with a value for each.
+
 Only the text of a reference is replaced, so comments, order and every other byte stay. YAML is parsed into
 events with positions, since an equal text in a comment is no reference.
 """
@@ -30,11 +32,21 @@ _REFERENCE = re.compile(re.escape(SCHEME) + r"""([^\s"'`,;(){}\[\]<>]*)""")
 
 @dataclass(frozen=True)
 class Reference:
-    """A reference: the name in it, and the line of its scalar."""
+    """A reference: the text after `rust-multiarch://`, and the line of its scalar."""
 
     name: str
     file: str
     line: int
+
+    @property
+    def program(self) -> str:
+        """Return the name of the package or binary."""
+        return self.name.partition("#")[0]
+
+    @property
+    def part(self) -> str:
+        """Return the part of the address that is meant, after a `#`; "" means the whole address."""
+        return self.name.partition("#")[2]
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
@@ -178,12 +190,23 @@ def _value(value: str, images: Mapping[str, str]) -> str:
     return _REFERENCE.sub(lambda match: images[match[1]], value)
 
 
+PARTS = ("registry", "repository", "name", "digest")
+
+
+def part(address: str, wanted: str) -> str:
+    """Return a part of an address: `registry/repository` is the name, and `name@digest` the whole address."""
+    name, _, digest = address.partition("@")
+    registry, _, repository = name.partition("/")
+    parts = {"": address, "registry": registry, "repository": repository, "name": name, "digest": digest}
+    return parts[wanted]
+
+
 def replaced(file: YamlFile, images: Mapping[str, str]) -> str:
     """Return the text with each reference replaced.
 
     Args:
         file: the file.
-        images: the address of the image, by the name in a reference.
+        images: the address of the image or a part of it, by the text in a reference.
     """
     parts, end = [], 0
     for one in file.replacements:

@@ -15,7 +15,7 @@ import typer
 
 from pipeline import host_files
 from pipeline.cli import loading, manifests, session
-from pipeline.cli.manifests import SCHEME, Reference, YamlFile
+from pipeline.cli.manifests import PARTS, SCHEME, Reference, YamlFile, part
 from pipeline.cli.options import JSON
 from pipeline.cli.project import check_publish
 from pipeline.cli.publish_options import PublishOptions
@@ -82,6 +82,7 @@ class Resolution:
 
     Attributes:
         files: the files.
+        references: the references in them.
         binaries: the binary of each name in a reference.
         addresses: the addresses of the images, with `{bin}` for the binary's name.
         to: the options of the push.
@@ -90,6 +91,7 @@ class Resolution:
     """
 
     files: tuple[YamlFile, ...]
+    references: Sequence[Reference]
     binaries: Mapping[str, str]
     addresses: Sequence[str]
     to: PublishOptions
@@ -125,7 +127,7 @@ NO_PUSH, NO_OPTIONS = PublishOptions(), ResolveOptions()
 
 
 def binaries(references: Sequence[Reference], known: Sequence[Member]) -> dict[str, str]:
-    """Return the binary of each name in references.
+    """Return the binary of each package or binary that references name.
 
     Args:
         references: the references.
@@ -136,11 +138,11 @@ def binaries(references: Sequence[Reference], known: Sequence[Member]) -> dict[s
         BinaryNotChosen: several packages have the binary, or a package has several and no default one.
         NoBinary: the package is a library.
     """
-    return {reference.name: _binary(reference, known) for reference in references}
+    return {reference.program: _binary(reference, known) for reference in references}
 
 
 def _binary(reference: Reference, known: Sequence[Member]) -> str:
-    name, where = reference.name, str(reference)
+    name, where = reference.program, str(reference)
     owners = [member.package for member in known if name in member.binaries]
     if len(owners) > 1:
         raise BinaryNotChosen(
@@ -175,14 +177,14 @@ def _unknown(reference: Reference, known: Sequence[Member]) -> UnknownBinary:
     possible = sorted(
         {name for member in known if member.binaries for name in (member.package, *member.binaries)}
     )
-    plain = reference.name.partition("@")[0].partition(":")[0]
+    plain = reference.program.partition("@")[0].partition(":")[0]
     if plain in possible:
         fix = f"write {SCHEME}{plain}: the digest is added, and --tag has the tags"
     else:
-        close = difflib.get_close_matches(reference.name, possible, n=1)
+        close = difflib.get_close_matches(reference.program, possible, n=1)
         fix = (f"did you mean {SCHEME}{close[0]}? " if close else "") + f"choose one of {', '.join(possible)}"
     return UnknownBinary(
-        f"the workspace has no package or binary {reference.name!r}", where=str(reference), fix=fix
+        f"the workspace has no package or binary {reference.program!r}", where=str(reference), fix=fix
     )
 
 
@@ -210,6 +212,7 @@ def prepare(
     files = read(options)
     references = [reference for file in files for reference in file.references]
     chosen = binaries(references, anyio.run(members, OnDisk(source)))
+    _check_parts(references, options.local)
     addresses = options.addresses(to.tag)
     to.check()
     if options.local:
@@ -218,7 +221,28 @@ def prepare(
         _check_addresses(addresses, len(set(chosen.values())))
         alone = dataclasses.replace(settings, bin=[], package="")
         check_publish(alone, source=source, tag=addresses, by_digest=options.by_digest)
-    return {"asked": Resolution(files, chosen, addresses, to, options, json)}
+    return {"asked": Resolution(files, references, chosen, addresses, to, options, json)}
+
+
+def _check_parts(references: Sequence[Reference], local: bool) -> None:
+    """Check the parts of addresses after a `#`.
+
+    Raises:
+        InvalidArgument: there is no such part, or a loaded image has none.
+    """
+    for one in references:
+        if one.part not in ("", *PARTS):
+            raise InvalidArgument(
+                f"an address has no part {one.part!r}",
+                where=str(one),
+                fix=f"write {SCHEME}{one.program}#digest, or another of {', '.join(PARTS)}",
+            )
+        if one.part and local:
+            raise InvalidArgument(
+                "a loaded image has only a name, no registry and no digest",
+                where=str(one),
+                fix=f"write {SCHEME}{one.program}, or publish the image with --repository",
+            )
 
 
 def _check_addresses(addresses: Sequence[str], images: int) -> None:
@@ -253,7 +277,8 @@ async def resolve(module: RustMultiarch, *, asked: Resolution) -> str:
             document["published"] = json_module.loads(receipt.as_json())
         images.append(document)
     made = {document["name"]: document["reference"] for document in images}
-    text = manifests.stream(asked.files, {name: made[binary] for name, binary in asked.binaries.items()})
+    addresses = {one.name: part(made[asked.binaries[one.program]], one.part) for one in asked.references}
+    text = manifests.stream(asked.files, addresses)
     if asked.options.output:
         with host_files.replacing(Path(asked.options.output)) as path:
             path.write_bytes(text.encode())

@@ -153,14 +153,15 @@ def checked(stream: str) -> str:
 def test_files_and_addresses_and_output(loopback: str, workspace: Path) -> None:
     (workspace / "k8s/below").mkdir(parents=True)
     (workspace / "k8s/a.yaml").write_text("image: rust-multiarch://api\n")
-    (workspace / "k8s/below/b.json").write_text('{"image": "rust-multiarch://worker"}')
+    (workspace / "k8s/below/b.json").write_text('{"image": "rust-multiarch://worker#digest"}')
     options = ("--platform", "linux/amd64", "--allow-dirty", "--tag", f"{loopback}/other/{{bin}}:7")
     to = ("--output", "resolved.yaml")
     done = run("resolve", "-f", "k8s", "-R", "-f", "-", *options, *to, "--json", cwd=workspace, stdin="x: 1")
     document = json.loads(done.stdout)
     assert [one["name"] for one in document["images"]] == ["api", "worker"]
     first, second = (one["reference"] for one in document["images"])
-    wanted = f'image: {first}\n---\n{{"image": "{second}"}}\n---\nx: 1'
+    digest = second.partition("@")[2]
+    wanted = f'image: {first}\n---\n{{"image": "{digest}"}}\n---\nx: 1'
     assert document["resolved"] == wanted == (workspace / "resolved.yaml").read_text()
     receipt = document["images"][0]["published"]
     assert receipt["references"] == [first.replace("@", ":7@")]

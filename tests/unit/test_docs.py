@@ -75,10 +75,11 @@ def test_blocks_of_data_and_code_parse(block) -> None:
 
 def test_manifests_have_a_reference_to_resolve() -> None:
     others = [block for block in of("yaml") if block not in STEPS]
-    assert [block.page.name for block in others] == ["clusters.md"] * 3
+    assert [block.page.name for block in others] == ["clusters.md"] * 4
     for block in others:
-        (reference,) = manifests.parse(block.page.name, block.text).references
-        assert reference.name == "server"
+        references = manifests.parse(block.page.name, block.text).references
+        assert {reference.program for reference in references} == {"server"}
+        assert {reference.part for reference in references} <= {"", *manifests.PARTS}
 
 
 STEPS = [block for block in of("yaml") if block.text.startswith("- ")]

@@ -68,6 +68,20 @@ def test_every_form_of_a_scalar(text: str, wanted: str) -> None:
     assert replaced(file, IMAGES) == wanted
 
 
+def test_parts_of_an_address() -> None:
+    text = "".join(f"{name}: rust-multiarch://api#{name} # x\n" for name in manifests.PARTS)
+    file = parse("x", text)
+    assert {one.program for one in file.references} == {"api"}
+    made = {one.name: manifests.part(IMAGES["api"], one.part) for one in file.references}
+    assert YAML(typ="safe", pure=True).load(replaced(file, made)) == {
+        "registry": "ghcr.io",
+        "repository": "me/api",
+        "name": "ghcr.io/me/api",
+        "digest": f"sha256:{'0' * 64}",
+    }
+    assert manifests.part(IMAGES["api"], "") == IMAGES["api"]
+
+
 def test_json_with_tabs_is_read() -> None:
     text = '{\n\t"image": "rust-multiarch://api"\n}\n'
     assert json.loads(replaced(parse("x.json", text), IMAGES)) == {"image": IMAGES["api"]}

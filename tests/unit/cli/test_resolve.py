@@ -95,6 +95,8 @@ TO = ("--repository", "localhost/me")
         ((*FILE, *TO, "--output", "api"), errors.InvalidArgument, "this is a directory: api"),
         ((*FILE, *TO, "--password", "NOT_SET"), errors.InvalidArgument, "NOT_SET"),
         (("--file", "Cargo.toml", *TO), errors.MalformedYaml, "Cargo.toml:2"),
+        (("--file", "parts.yaml", *TO), errors.InvalidArgument, "an address has no part 'tag'"),
+        (("--file", "digest.yaml", "--local"), errors.InvalidArgument, "digest.yaml:2"),
         (("--file", "other", *TO), errors.NoReference, "in 1 file\n"),
         (("--file", "other", "--file", "other/below", *TO), errors.NoReference, "in 2 files\n"),
     ],
@@ -103,6 +105,8 @@ def test_errors_come_before_an_engine(run, workspace: Path, words, error, messag
     (workspace / "other/below").mkdir(parents=True)
     (workspace / "other/x.yaml").write_text("image: debian\n")
     (workspace / "other/below/x.yaml").write_text("image: debian\n")
+    (workspace / "parts.yaml").write_text("image: rust-multiarch://api#tag\n")
+    (workspace / "digest.yaml").write_text("x: rust-multiarch://api\ny: rust-multiarch://api#digest\n")
     done = run("resolve", *words)
     assert done.returncode == error.exit_code and message in done.stderr, done.stderr
     assert "engine:" not in done.stderr and done.stdout == ""
