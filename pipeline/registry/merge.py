@@ -6,6 +6,7 @@ streamed through.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -112,8 +113,11 @@ async def merge(
         parts += found
         shared += [own] if own is not None else []
     merged = join(parts, {**common(shared), **(annotations or {})})
+    began = time.monotonic()
     artifacts = await attach(merged) if attach else ()
-    return await push(merged, destinations, registries, clobber=clobber, artifacts=artifacts)
+    seconds = round(time.monotonic() - began, 3)
+    receipt = await push(merged, destinations, registries, clobber=clobber, artifacts=artifacts)
+    return replace(receipt, attaching_seconds=seconds)
 
 
 def join(parts: Sequence[SourceImage], annotations: Mapping[str, str]) -> MergedIndex:

@@ -180,9 +180,11 @@ async def test_an_image_with_everything(image: Image, keys: Keys, loopback: str,
         )
     )
     index = get(loopback, "attest/everything/manifests/x")
+    assert receipt["attaching_seconds"] > 0
     assert [entry["platform"]["architecture"] for entry in index["manifests"]] == ["amd64", "arm64"]
 
     digests = [receipt["digest"], *(entry["digest"] for entry in index["manifests"])]
+    assert set(receipt["signed"]) == set(digests)
     for digest in digests:
         assert keys.verified("verify", f"{name}@{digest}")
     (envelope,) = keys.verified("verify-attestation", "--type", "slsaprovenance1", f"{name}:x")

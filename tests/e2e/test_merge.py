@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anyio
 import gotools
 import layouts
 import pytest
@@ -17,9 +18,10 @@ from engine import registry
 from pipeline import errors
 from pipeline.oci.layout import Descriptor, Layout
 from pipeline.registry.address import destinations
+from pipeline.registry.artifacts import Artifact, Layer, artifact
 from pipeline.registry.credentials import Keychain, Login, anonymous
 from pipeline.registry.dial import registries
-from pipeline.registry.merge import merge
+from pipeline.registry.merge import MergedIndex, merge
 from pipeline.registry.pushing import push
 from pipeline.registry.receipt import Receipt
 from pipeline.registry.retry import Retry
@@ -220,3 +222,20 @@ async def test_the_command_line_signs_in(tmp_path: Path) -> None:
         ):
             done = command(*wrong, env=env, code=error.exit_code)
             assert "canary" not in done.stdout + done.stderr
+
+
+async def test_the_receipt_of_a_merge_has_what_is_attached(tmp_path: Path, faulty: Proxy) -> None:
+    name, kind = f"{faulty.address}/attached", "application/vnd.example"
+    await built(tmp_path, "linux/amd64", f"{name}:amd")
+    await built(tmp_path, "linux/arm64", f"{name}:arm")
+
+    async def attach(image: MergedIndex) -> list[Artifact]:
+        await anyio.sleep(0.05)
+        return [artifact(image.root, kind, (Layer(kind, b"{ }"),))]
+
+    receipt = await merged([f"{name}:amd", f"{name}:arm"], f"{name}:both", attach=attach)
+    (one,) = receipt.attached
+    assert (one.digest,) == receipt.referrers and one.subject == receipt.digest
+    assert (one.artifact_type, one.bytes) == (kind, 5), "and an empty config of two bytes"
+    assert receipt.attaching_seconds >= 0.05 and receipt.seconds > 0
+    assert receipt.deliveries[0].seconds > 0 and receipt.signed == ()
