@@ -89,7 +89,8 @@ emulated: setup ## the compiler itself under QEMU: each platform's own, and an a
 
 .PHONY: long
 long: setup ## the end-to-end tests that take too long for every change: pages, CI systems, cosign, musl
-	@$(BIN)/python -m pytest tests/e2e --documents --systems --peers --musl -m 'documents or systems or peers or musl'
+	@$(BIN)/python -m pytest tests/e2e --documents --systems --stores --peers --musl \
+		-m 'documents or systems or stores or peers or musl'
 
 .PHONY: zoo
 zoo: setup ## build and start a crate of each native library (CRATES="ring or openssl"), record what came of it

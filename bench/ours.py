@@ -21,7 +21,7 @@ from dagger import dag  # noqa: E402
 
 from pipeline import RustMultiarch, releases  # noqa: E402
 from pipeline.build import compile as build  # noqa: E402
-from pipeline.build import plan  # noqa: E402
+from pipeline.build import compile_cache, plan  # noqa: E402
 from pipeline.targets import select  # noqa: E402
 from pipeline.toolchain import builder as toolchain  # noqa: E402
 
@@ -73,16 +73,32 @@ async def nothing(request: Mapping[str, Any], phases: Phases) -> None:
 
 
 async def forget(request: Mapping[str, Any], phases: Phases) -> None:
-    """Empty the project's cache volume and the downloads."""
+    """Empty the project's cache volume, the downloads and the compiled dependencies of all projects."""
     await emptied(await project(request)._planned())
     phases.end("forget")
 
 
+async def leave(request: Mapping[str, Any], phases: Phases) -> None:
+    """Empty the project's cache volume, as if the next build were of another project."""
+    planned = await project(request)._planned()
+    await _emptied(build.with_compiled_state(_shell(), planned), toolchain.BUILD)
+    phases.end("leave")
+
+
 async def emptied(plan: plan.Plan) -> None:
     """Empty the cache volumes of a project's builds."""
-    container = dag.container().from_(EMPTY).with_env_variable("BENCH_NOW", str(time.time_ns()))
-    container = build.with_compiled_state(toolchain.with_downloads(container), plan)
-    volumes = [toolchain.BUILD, toolchain.DOWNLOADS]
+    container = build.with_compiled_state(toolchain.with_downloads(_shell()), plan)
+    container = container.with_mounted_cache(
+        compile_cache.DIRECTORY, dag.cache_volume(compile_cache.volume(untrusted=False))
+    )
+    await _emptied(container, toolchain.BUILD, toolchain.DOWNLOADS, compile_cache.DIRECTORY)
+
+
+def _shell() -> dagger.Container:
+    return dag.container().from_(EMPTY).with_env_variable("BENCH_NOW", str(time.time_ns()))
+
+
+async def _emptied(container: dagger.Container, *volumes: str) -> None:
     await container.with_exec(["find", *volumes, "-mindepth", "1", "-delete"]).sync()
 
 
@@ -104,6 +120,7 @@ DOES: Mapping[str, Callable[[Mapping[str, Any], Phases], Any]] = {
     "publish": publish,
     "nothing": nothing,
     "forget": forget,
+    "leave": leave,
     "export": export,
 }
 

@@ -39,6 +39,9 @@ class Peer(Protocol):
     def forget(self, copy: Copy, platforms: Sequence[str]) -> None:
         """Delete compiled state and downloaded crates; not measured."""
 
+    def leave(self, copy: Copy, platforms: Sequence[str]) -> None:
+        """Delete what belongs to the project alone, as before a build of another one; not measured."""
+
     def command(self, copy: Copy, platforms: Sequence[str], phases: Path) -> Command:
         """Return the command that builds the copy. It may write seconds of its phases to `phases`."""
 
@@ -63,6 +66,9 @@ class Ours:
 
     def forget(self, copy: Copy, platforms: Sequence[str]) -> None:
         self._run({**self._project(copy, platforms), "do": "forget"})
+
+    def leave(self, copy: Copy, platforms: Sequence[str]) -> None:
+        self._run({**self._project(copy, platforms), "do": "leave"})
 
     def command(self, copy: Copy, platforms: Sequence[str], phases: Path) -> Command:
         output = str(self.place.archive(self.name))
@@ -140,6 +146,9 @@ class Dockerfile:
         for dockerfile in dict.fromkeys([self.single, self.workspace]):
             run(self._argv(empty, dockerfile, "empty", ("empty",), platforms), self.env, empty)
 
+    def leave(self, copy: Copy, platforms: Sequence[str]) -> None:
+        raise NotImplementedError("no plan has a second project for Dockerfiles")
+
     def forget(self, copy: Copy, platforms: Sequence[str]) -> None:
         """Empty the cache mounts. Layers are not reused, since Cargo.toml changes."""
         prune = [str(self.daemon.client), "--addr", self.daemon.address, "prune"]
@@ -202,8 +211,11 @@ class Cargo:
         """Do nothing: the toolbox has everything."""
 
     def forget(self, copy: Copy, platforms: Sequence[str]) -> None:
-        shutil.rmtree(self._target(copy), ignore_errors=True)
+        self.leave(copy, platforms)
         shutil.rmtree(self._home(copy), ignore_errors=True)
+
+    def leave(self, copy: Copy, platforms: Sequence[str]) -> None:
+        shutil.rmtree(self._target(copy), ignore_errors=True)
 
     def command(self, copy: Copy, platforms: Sequence[str], phases: Path) -> Command:
         argv = ["cargo", self.verb, "--release", "--locked"]

@@ -133,7 +133,7 @@ class Runner:
         if scenario.start is Start.BUILT and self._built.get((turn.peer, turn.case.subject)) == platforms:
             return
         copy.renew(peer.files)
-        if scenario.start is not Start.BUILT:
+        if scenario.start not in (Start.BUILT, Start.OTHER_PROJECT):
             peer.forget(copy, platforms)
         if scenario.start is Start.NOTHING:
             return
@@ -143,6 +143,8 @@ class Runner:
         if measured.outcome != OK:
             raise RuntimeError(measured.note or measured.outcome)
         self._built[turn.peer, turn.case.subject] = wanted
+        if scenario.start is Start.OTHER_PROJECT:
+            peer.leave(copy, platforms)
 
     def _measure(
         self, turn: Turn, peer: Peer, copy: Copy, platforms: tuple[str, ...], seconds: float

@@ -20,6 +20,9 @@ class Start(enum.Enum):
     BUILT = "built"
     """A build of the same platforms."""
 
+    OTHER_PROJECT = "other"
+    """A build of another project with the same dependencies, for the same platforms."""
+
     FIRST_PLATFORM = "first"
     """A build of the first platform only."""
 
@@ -59,6 +62,7 @@ SCENARIOS = (
     Scenario("line", "one line changed", Start.BUILT, Change.LINE, 30),
     Scenario("same", "nothing changed", Start.BUILT, Change.NONE, 5),
     Scenario("bump", "dependency bumped", Start.BUILT, Change.DEPENDENCY, 60),
+    Scenario("project", "second project", Start.OTHER_PROJECT, Change.EVERYTHING, 150),
     Scenario("second", "second platform added", Start.FIRST_PLATFORM, Change.NONE, 100),
 )
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
@@ -134,6 +138,12 @@ SHORT = (
 """A plan for ten minutes on two cores; the first round has the most important samples. The dependencies
 of sample_app alone take a peer eight minutes of processor time."""
 
+PROJECT = (
+    *_rows("service", "cold project", AMD64, (OURS, FLOOR), 3),
+    *_rows("service", "cold project", BOTH, (OURS, FLOOR), 3),
+)
+"""A second project with the dependencies of the first; cargo shares only its downloads."""
+
 TRIAL = (
     *_rows("hello", "cold", BOTH, (*ALL, EASY), 1),
     *_rows("hello", "same", BOTH, (*ALL, EASY, SESSION, CALL, PUBLISH), 2),
@@ -143,6 +153,7 @@ TRIAL = (
 """A crate without dependencies, to test the benchmarks in a few minutes."""
 
 FULL = (
+    *PROJECT,
     *_rows("sample_app", "cold", BOTH, ALL, 3),
     *_rows("sample_app", "same", BOTH, (*ALL, SESSION, CALL), 5),
     *_rows("hello", "same", BOTH, (OURS, SESSION, CALL, PUBLISH), 5),
@@ -220,6 +231,7 @@ PLANS = {
     "trial": TRIAL,
     "sample_app": SAMPLE_APP,
     "workspace": WORKSPACE,
+    "project": PROJECT,
     "registry": REGISTRY,
     "platforms": NUMBERS,
     "peers": OTHERS,

@@ -20,8 +20,9 @@ from pipeline.build.compile import builder as native_builder
 from pipeline.build.custom_containers import Supplied, check_platform
 from pipeline.build.plan import IGNORED, Plan, plan
 from pipeline.build.reproduce import twice
-from pipeline.config import arguments, caller, request
+from pipeline.config import arguments, caller, compile_cache, request
 from pipeline.config.arguments import Arguments
+from pipeline.config.compile_cache import CREDENTIALS, credential
 from pipeline.config.credentials import (
     Access,
     BuildSecret,
@@ -103,6 +104,7 @@ class RustMultiarch(Arguments):
     # State of the `with_…` functions, not arguments of the constructor.
     access: Access = dataclasses.field(init=False, default_factory=Access)
     build_secrets: tuple[BuildSecret, ...] = dataclasses.field(init=False, default=())
+    store_secrets: tuple[BuildSecret, ...] = dataclasses.field(init=False, default=())
     supplied: Supplied = dataclasses.field(init=False, default_factory=Supplied)
     # Set by the command line, which reads git and the environment of CI directly.
     situation: BuildContext | None = dataclasses.field(init=False, default=None)
@@ -181,6 +183,19 @@ class RustMultiarch(Arguments):
             )
         changed = copy.copy(self)
         changed.build_secrets = (*self.build_secrets, BuildSecret(name, secret))
+        return changed
+
+    @function
+    def with_compile_cache_secret(
+        self,
+        name: Annotated[str, Doc("Name of the credential: " + ", ".join(CREDENTIALS) + ".")],
+        secret: Annotated[
+            dagger.Secret, Doc("Its value. Build scripts can read it: it must be of no use elsewhere.")
+        ],
+    ) -> Self:
+        """Add a credential for the store of compiled dependencies."""
+        changed = copy.copy(self)
+        changed.store_secrets = (*self.store_secrets, BuildSecret(credential(name), secret))
         return changed
 
     @function
@@ -588,6 +603,7 @@ class RustMultiarch(Arguments):
 
     def _request(self, settings: Settings, at: BuildContext | None) -> BuildRequest:
         requested = request.build_request(settings, self.source, self.access, context.time_of(settings, at))
+        compile_cache.check(requested.compile_cache, (each.name for each in self.store_secrets))
         requested = dataclasses.replace(
             requested,
             state=self.state,
@@ -595,6 +611,7 @@ class RustMultiarch(Arguments):
             directory=self._directory,
             origin=self.situation.facts.remote if self.situation else "",
             build_secrets=self.build_secrets,
+            store_secrets=self.store_secrets,
             absent=self.absent,
             digests=self.digests,
         )

@@ -21,7 +21,7 @@ SUITES = (
     ("tests/unit",),
     ("tests/hostile", "--hypothesis-profile=thorough"),
     ("tests/cargo", "--seeds", "1 2 3 4 5 6 7 8", "--steps", "40"),
-    ("tests/e2e", "--documents", "--systems", "--peers", "--musl", "--emulated"),
+    ("tests/e2e", "--documents", "--systems", "--stores", "--peers", "--musl", "--emulated"),
     ("tests/callers",),
 )
 """What pytest is called with, one call after the other."""

@@ -3,10 +3,14 @@
 #
 # check.sh SOURCE BUILD PLAN: as in compile.sh
 set -euo pipefail
+state_programs=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 # shellcheck source=pipeline/build/state.sh
-. "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/state.sh"
+. "$state_programs/state.sh"
+# shellcheck source=pipeline/build/compile_cache.sh
+. "$state_programs/compile_cache.sh"
 
 state_open "$1" "$2" "$3"
+state_cache_credentials
 state_linkers
 state_enter "$(state_rows place)"
 state_libraries_of=$(state_rows target)
@@ -30,5 +34,7 @@ while IFS= read -r state_line; do
     printf -v state_word '%b' "$state_line"
     state_words+=("$state_word")
 done < <(state_rows word)
+state_cache_open
 "${state_words[@]}"
+state_cache_close ""
 state_finish

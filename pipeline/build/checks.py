@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 
 from pipeline.build import compile as build
-from pipeline.build import plan_file, scripts
+from pipeline.build import compile_cache, plan_file, scripts
 from pipeline.build.plan import Plan
 from pipeline.errors import ChecksFailed, printed
 from pipeline.native import natives
@@ -110,6 +110,7 @@ async def _run(
         PackageUnavailable, BaseImageUnavailable, RustMultiarchError: see `build.ready`.
     """
     events.enter(f"running {shlex.join(command[:2])}")
+    plan = await compile_cache.prepared(plan)
     await build.ready(container, plan)
     try:
         described = (
@@ -119,7 +120,7 @@ async def _run(
         )
         local = packages.read(described, toolchain.SOURCE)
         written = plan_file.checking(plan, local, command, target)
-        checking = build.with_plan(container, written, plan.request)
+        checking = build.with_plan(compile_cache.mounted(container, plan.request), written, plan.request)
         return await checking.with_exec(scripts.command("check.sh", *build.PLACES)).combined_output()
     except dagger.ExecError as error:
         output = printed(error)

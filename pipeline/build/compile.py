@@ -12,7 +12,7 @@ import shlex
 from dataclasses import dataclass, replace
 from functools import partial
 
-from pipeline.build import auditable, cache_archive, plan_file, scripts
+from pipeline.build import auditable, cache_archive, compile_cache, plan_file, scripts
 from pipeline.build.plan import Plan, build_commands
 from pipeline.config.request import BuildRequest
 from pipeline.errors import InvalidArgument, RustMultiarchError, printed
@@ -175,8 +175,9 @@ async def compile(plan: Plan) -> dagger.Directory:
         ProjectError: see `diagnostics.explain`.
     """
     output = dag.directory()
-    for leg in legs(plan):
-        output = output.with_directory("/", await (await _compile(leg)).directory(OUTPUT).sync())
+    for leg in legs(await compile_cache.prepared(plan)):
+        made = await (await _compile(leg)).directory(OUTPUT).sync()
+        output = output.with_directory("/", await compile_cache.reported(made))
     return output
 
 
@@ -256,10 +257,11 @@ async def _compile(plan: Plan) -> dagger.Container:
         described = asked.directory(plan.request.triples[0]).file(unit_graph.METADATA)
         local = packages.read(await described.contents(), toolchain.SOURCE)
         container = with_plan(container, plan_file.compiling(plan, local), plan.request)
-        container = with_secrets(container, plan)
+        container = with_secrets(compile_cache.mounted(container, plan.request), plan)
         compiled = await container.with_exec(scripts.command("compile.sh", *PLACES, OUTPUT)).sync()
         for secret in plan.request.build_secrets:
             compiled = compiled.without_secret_variable(secret.name)
+        compiled = compile_cache.unmounted(compiled, plan.request)
         return compiled.with_directory(f"{OUTPUT}/crates", asked)
     except dagger.ExecError as error:
         first = plan.request.targets[0]

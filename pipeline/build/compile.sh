@@ -13,6 +13,8 @@ set -euo pipefail
 state_programs=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 # shellcheck source=pipeline/build/state.sh
 . "$state_programs/state.sh"
+# shellcheck source=pipeline/build/compile_cache.sh
+. "$state_programs/compile_cache.sh"
 
 # Run a `cargo build`, keep its messages, and print a line for each crate that is ready for a target.
 build() {
@@ -80,6 +82,7 @@ collect() {
 
 state_open "$1" "$2" "$3"
 state_output=$4
+state_cache_credentials
 while IFS= read -r state_archive; do
     [ -e "$state_build/src" ] ||
         bash "$state_programs/unpack.sh" "$state_archive" "$state_build" build target state
@@ -89,7 +92,10 @@ state_enter "$(state_rows place)"
 while IFS=$'\t' read -r state_triple _ state_debian; do
     state_libraries "$state_triple" "$state_debian"
 done < <(state_rows target)
+state_cache_open
 build_all
+mkdir -p "$state_output"
+state_cache_close "$state_output"
 state_finish
 while IFS=$'\t' read -r triple tools debian; do
     while IFS= read -r program; do

@@ -14,6 +14,7 @@ Each line has a kind and its fields, separated by tabs.
     sections   the directory of the sections to add to programs
     libraries  the directory with the lists of shared libraries and their packages
     archive    compiled state to start from
+    sccache    and cached, store, remote, credential: see compile_cache.sh
     command    the start of a command; its words follow
     word       a word of a command, with line breaks and tabs escaped as in C
 """
@@ -23,7 +24,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Sequence
 
-from pipeline.build import auditable, cache_archive
+from pipeline.build import auditable, cache_archive, compile_cache
 from pipeline.build.plan import Plan
 from pipeline.native import debian
 from pipeline.project.packages import Local
@@ -43,6 +44,7 @@ def compiling(plan: Plan, packages: Iterable[Local]) -> str:
     rows = [*_common(plan, packages), ("sections", auditable.FOLDER), ("libraries", debian.SONAMES)]
     if request.state is not None:
         rows.append(("archive", cache_archive.ARCHIVE))
+    rows += compile_cache.rows(request)
     rows += [_target(plan, target) for target in request.targets]
     rows += [("binary", binary.name) for binary in plan.binaries]
     for words in plan.commands:
@@ -54,7 +56,8 @@ def checking(
     plan: Plan, packages: Iterable[Local], words: Sequence[str], target: Target | None = None
 ) -> str:
     """Return the plan file for check.sh: a command, for a target or the build platform."""
-    rows = [*_common(plan, packages), *([_target(plan, target)] if target else []), *_command(words)]
+    rows = [*_common(plan, packages), *compile_cache.rows(plan.request)]
+    rows += [*([_target(plan, target)] if target else []), *_command(words)]
     return _text(rows)
 
 

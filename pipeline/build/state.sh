@@ -567,6 +567,7 @@ state_withdraw() {
 state_leave() {
     local state_status=$?
     set +e
+    if declare -F state_cache_close >/dev/null; then state_cache_close; fi
     state_unread || state_status=1
     state_withdraw
     rm -rf "$state_tmp"

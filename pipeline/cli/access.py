@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.cli.variables import unset
+from pipeline.config.compile_cache import credential
 from pipeline.config.credentials import registry_index
 from pipeline.config.request import pairs
 from pipeline.errors import InvalidArgument
@@ -35,6 +36,9 @@ PARAMETERS = (
                "Git host and the variable with its token for https, HOST=VARIABLE; repeatable."),
     _parameter("build_secrets", list[str] | None, None, "--build-secret",
                "Secret of the compilation and the variable with its value, NAME=env:VARIABLE; repeatable."),
+    _parameter("store_secrets", list[str] | None, None, "--compile-cache-secret",
+               "Credential of the store of compiled dependencies and the variable with its value, "
+               "NAME=env:VARIABLE; repeatable."),
     _parameter("ssh", bool, False, "--ssh", f"Fetch git dependencies with the ssh agent of {AGENT}."),
 )  # fmt: skip
 
@@ -45,6 +49,7 @@ def check(
     ssh: bool,
     environ: Mapping[str, str] = os.environ,
     build_secrets: Sequence[str] | None = None,
+    store_secrets: Sequence[str] | None = None,
 ) -> None:
     """Check the options before an engine is started.
 
@@ -55,6 +60,7 @@ def check(
         ("--registry-token", tuple((name, variable) for name, *_, variable in registries(registry_tokens))),
         ("--git-token", pairs("git-token", list(git_tokens or ()))),
         ("--build-secret", secrets(build_secrets)),
+        ("--compile-cache-secret", store_credentials(store_secrets)),
     )
     for option, items in named:
         for name, variable in items:
@@ -92,20 +98,33 @@ def registries(items: Sequence[str] | None) -> tuple[tuple[str, str, str], ...]:
     return tuple(found)
 
 
-def secrets(items: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
-    """Return the secret variables of the compilation, each with the local variable that has its value.
+def store_credentials(items: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
+    """Return the credentials of a store, each with the local variable that has its value.
 
     Raises:
-        InvalidArgument: an option is not NAME=env:VARIABLE.
+        InvalidArgument: an option is not NAME=env:VARIABLE, or no store has such a credential.
+    """
+    return tuple((credential(name), variable) for name, variable in secrets(items, "compile-cache-secret"))
+
+
+def secrets(items: Sequence[str] | None, option: str = "build-secret") -> tuple[tuple[str, str], ...]:
+    """Return the names of secrets, each with the local variable that has its value.
+
+    Args:
+        items: the values of the option.
+        option: its name, for messages.
+
+    Raises:
+        InvalidArgument: a value is not NAME=env:VARIABLE.
     """
     found = []
-    for name, place in pairs("build-secret", list(items or ())):
+    for name, place in pairs(option, list(items or ())):
         scheme, _, variable = place.partition(":")
         if scheme != "env" or not variable:
-            fix = f"write --build-secret {name}=env:VARIABLE, with the name of a variable here"
+            fix = f"write --{option} {name}=env:VARIABLE, with the name of a variable here"
             # The message does not quote the value, which may be the secret itself.
             raise InvalidArgument(
-                f"{name} is not of the form NAME=env:VARIABLE", where="--build-secret", fix=fix
+                f"{name} is not of the form NAME=env:VARIABLE", where=f"--{option}", fix=fix
             )
         found.append((name, variable))
     return tuple(found)
@@ -117,10 +136,13 @@ def grant(
     git_tokens: Sequence[str] | None,
     ssh: bool,
     build_secrets: Sequence[str] | None = None,
+    store_secrets: Sequence[str] | None = None,
 ) -> RustMultiarch:
     """Add the credentials to the module."""
     for name, variable in secrets(build_secrets):
         module = module.with_build_secret(name, dag.secret(f"env://{variable}"))
+    for name, variable in store_credentials(store_secrets):
+        module = module.with_compile_cache_secret(name, dag.secret(f"env://{variable}"))
     for name, index, variable in registries(registry_tokens):
         module = module.with_registry_token(name, dag.secret(f"env://{variable}"), index)
     for host, variable in pairs("git-token", list(git_tokens or ())):

@@ -24,7 +24,7 @@ from engine.record import BaseImages
 from pipeline.cli import access, engine_address, fresh, options, watching
 from pipeline.cli import source as source_files
 from pipeline.cli.source import Here, Upload
-from pipeline.config import request, settings
+from pipeline.config import compile_cache, request, settings
 from pipeline.config.settings import Layer, Merged, Value
 from pipeline.config.workspace import MANIFEST
 from pipeline.errors import InvalidArgument, NotAGitRepository, ReadsUnknown
@@ -111,6 +111,8 @@ def project_command(
         }
         merged = anyio.run(settings_of, here.workspace, outright)
         targets = select(merged.settings.platforms)
+        kept = compile_cache.parse(merged.settings.compile_cache)
+        compile_cache.check(kept, (name for name, _ in access.store_credentials(opened["store_secrets"])))
         files = _files(here.workspace, merged)
         if apart:
             files |= anyio.run(_members_files, here.workspace, outright)

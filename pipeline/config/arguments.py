@@ -173,6 +173,13 @@ class Arguments:
         bool | None,
         Doc("Let build scripts ask git: hand over the commit and its tags, install git."),
     ] = None
+    compile_cache: Annotated[
+        str | None,
+        Doc(
+            "Cache of compiled dependencies: engine (the default), which the engine's projects share; the "
+            "address of a store that engines share, redis://…, s3://… or webdavs://…; or off."
+        ),
+    ] = None
     untrusted: Annotated[
         bool | None,
         Doc("Build code of strangers, such as a fork's pull request: with separate caches, not published."),

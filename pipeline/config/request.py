@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+from pipeline.config import compile_cache
+from pipeline.config.compile_cache import CompileCache
 from pipeline.config.credentials import Access, BuildSecret
 from pipeline.config.settings import Settings, listed
 from pipeline.errors import InvalidArgument, Untrusted
@@ -105,6 +107,8 @@ class BuildRequest:
         origin: the address of the project's repository; empty if unknown.
         builder: a custom container to compile in; see `pipeline.build.custom_containers`.
         untrusted: the project is of a stranger, so its caches are separate.
+        compile_cache: the cache of compiled dependencies; None for none.
+        store_secrets: the credentials of its store.
     """
 
     source: dagger.Directory
@@ -131,6 +135,8 @@ class BuildRequest:
     digests: dagger.File | None = None
     builder: dagger.Container | None = None
     untrusted: bool = False
+    compile_cache: CompileCache | None = None
+    store_secrets: tuple[BuildSecret, ...] = ()
 
     def with_commit(self, commit: dagger.Directory, place: str) -> Self:
         """Return the request with a git directory in its source, and git in its builder.
@@ -202,6 +208,7 @@ def build_request(settings: Settings, source: dagger.Directory, access: Access, 
         strategy=settings.strategy,
         build_platform=parse(settings.build_platform).platform if settings.build_platform else "",
         untrusted=settings.untrusted,
+        compile_cache=compile_cache.parse(settings.compile_cache),
     )
 
 

@@ -23,6 +23,7 @@ import anyio
 
 from pipeline import cargo_toml, releases
 from pipeline.concurrent import each
+from pipeline.config import compile_cache
 from pipeline.errors import InvalidSetting
 from pipeline.sdk import dagger
 from pipeline.targets import DEFAULT_PLATFORMS, Libc, Strategy
@@ -92,6 +93,7 @@ class Settings:
     require_clean: bool = False
     allow_dirty: bool = False
     git_metadata: bool = False
+    compile_cache: str = compile_cache.ENGINE
     untrusted: bool = False
 
 
@@ -109,7 +111,7 @@ TYPES: Mapping[str, Any] = {name: _given_type(hint) for name, hint in typing.get
 COMPILED = (
     "platforms", "features", "all_features", "no_default_features", "cargo_profile", "cargo_args",
     "build_args", "rust_version", "debian", "libc", "glibc", "target_packages", "builder_packages",
-    "strategy", "build_platform", "git_metadata",
+    "strategy", "build_platform", "git_metadata", "compile_cache",
 )  # fmt: skip
 """The settings of the compile, which the packages of one build share; the others are those of each image."""
 
@@ -315,6 +317,14 @@ def from_table(table: Mapping[str, Any], where: str) -> Layer:
         _only_once(own, known, layer, where)
         name = known[own]
         layer[name] = Value(_typed(name, value, f"{own} in {where}"), where)
+        if name == "compile_cache" and value not in (compile_cache.ENGINE, compile_cache.OFF):
+            # A pull request could change it, and gets the credentials of the store.
+            raise InvalidSetting(
+                "a project cannot choose the store of compiled dependencies",
+                where=f"{own} in {where}",
+                fix=f"write {compile_cache.ENGINE} or {compile_cache.OFF} there, and pass the address with "
+                f"{compile_cache.OPTION} or in {variable(name)}",
+            )
     return layer
 
 

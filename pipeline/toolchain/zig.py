@@ -9,37 +9,20 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 from pipeline import programs
 from pipeline.errors import InvalidArgument, UnsupportedLibc
-from pipeline.releases import PYTHON
 from pipeline.sdk import dag, dagger
 from pipeline.targets import Libc, Target
+from pipeline.toolchain import wheels
 from pipeline.toolchain.compilers import FILES, Compilers, debian_name
 
 VERSION = "0.17.1"
 
 
-@dataclass(frozen=True)
-class Wheel:
-    """A Python wheel with a native program; `hashes` are SHA-256, by Debian's name of the machine."""
-
-    name: str
-    version: str
-    hashes: Mapping[str, str]
-
-    @property
-    def requirement(self) -> str:
-        """Return the wheel as a line of pip's requirements."""
-        return " ".join(
-            [f"{self.name}=={self.version}", *(f"--hash=sha256:{each}" for each in self.hashes.values())]
-        )
-
-
 WHEELS = (
-    Wheel(
+    wheels.Wheel(
         "ziglang",
         VERSION,
         {
@@ -47,7 +30,7 @@ WHEELS = (
             "arm64": "b7c5f02fccd40f89b999ee16a1f5ddced56e6182370f8affe494bcf8a28cf07e",
         },
     ),
-    Wheel(
+    wheels.Wheel(
         "cargo-zigbuild",
         "0.24.0",
         {
@@ -208,7 +191,7 @@ def install(
     """
     volume = dag.cache_volume(f"rust-multiarch-zig-{VERSION}-{project}")
     container = (
-        container.with_mounted_directory(HOME, _wheels(platform))
+        container.with_mounted_directory(HOME, wheels.installed(WHEELS, HOME, platform))
         .with_mounted_cache(CACHE, volume)
         .with_env_variable("ZIG_GLOBAL_CACHE_DIR", CACHE)
         .with_env_variable("CARGO_ZIGBUILD_CACHE_DIR", f"{CACHE}/cargo-zigbuild")
@@ -224,17 +207,6 @@ def install(
             .with_env_variable("RUSTC", path)
         )
     return container
-
-
-def _wheels(platform: str) -> dagger.Directory:
-    command = "pip install --quiet --no-deps --no-compile --only-binary :all: --require-hashes"
-    return (
-        dag.container(platform=dagger.Platform(platform) if platform else None)
-        .from_(PYTHON)
-        .with_new_file("/requirements.txt", "".join(f"{wheel.requirement}\n" for wheel in WHEELS))
-        .with_exec([*shlex.split(command), "--target", HOME, "--requirement", "/requirements.txt"])
-        .directory(HOME)
-    )
 
 
 def not_static(targets: Sequence[Target]) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from pipeline.build import auditable, plan_file, scripts
+from pipeline.build import auditable, compile_cache, plan_file, scripts
 from pipeline.build import plan as planning
 from pipeline.build.plan import Plan
 from pipeline.config.request import BuildRequest, Choice
@@ -21,6 +21,8 @@ from pipeline.native.natives import Needs
 from pipeline.project import packages
 from pipeline.project.metadata import Binary, Project
 from pipeline.targets import TARGETS, Target
+from pipeline.toolchain import builder as toolchain
+from pipeline.toolchain import sccache
 
 HERE = Path(scripts.__file__).parent
 # rustup's, like the command `cargo` in an official image.
@@ -80,6 +82,7 @@ class Volume:
     """A volume of compiled state, as a directory."""
 
     folder: Path
+    sccache: Path | None = None
 
     @property
     def state(self) -> Path:
@@ -108,6 +111,9 @@ class Volume:
         text = text.replace(auditable.FOLDER, str(sections))
         text = text.replace(debian.SONAMES, str(self.folder / "libraries"))
         text = text.replace("archive\t", f"archive\t{self.folder}")
+        text = text.replace(f"\t{toolchain.CARGO_HOME}/", f"\t{ENVIRONMENT.get('CARGO_HOME')}/")
+        text = text.replace(sccache.PROGRAM, str(self.sccache))
+        text = text.replace(compile_cache.DIRECTORY, str(self.folder.parent / "compile-cache"))
         return self._run("compile.sh", source, text, built, killed_after, tools)
 
     def check(self, source: Path, built: Plan, words: Sequence[str], place: str = "") -> Done:

@@ -34,6 +34,7 @@ LONG = {
     "emulated": "run the compiler itself under QEMU",
     "documents": "run the commands of every page, not of README.md alone",
     "systems": "check and run what `ci init` writes, and the GitHub action, with programs compiled for it",
+    "stores": "share compiled dependencies by Debian's Redis",
     "peers": "verify signatures with the real cosign, which is compiled first",
     "musl": "build and start static programs, for which the standard library may be compiled first",
 }

@@ -49,7 +49,7 @@ def rustup(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     state: dict[str, Any] = {"asked": [], "fails": {}}
 
     def native(
-        version: str, platform: str = "", components: Any = (), targets: Any = (), release: Any = DEFAULT
+        version: str, release: Any, platform: str = "", components: Any = (), targets: Any = ()
     ) -> SimpleNamespace:
         state["asked"].append((version, tuple(components), tuple(targets)))
         state["release"] = release

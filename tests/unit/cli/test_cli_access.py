@@ -63,3 +63,20 @@ def test_the_agent_of_the_environment_is_granted(monkeypatch: pytest.MonkeyPatch
     assert opened.access.agent is not None
     sent = [selection.args for selection in opened.access.agent._ctx.selections]
     assert {"path": "/run/agent.sock"} in sent
+
+
+def test_credentials_of_a_store_are_granted_by_name() -> None:
+    access.check(None, None, False, {"A": "1"}, store_secrets=["password=env:A"])
+    module = RustMultiarch(source=None)  # type: ignore[arg-type]
+    granted = access.grant(module, None, None, False, store_secrets=["password=env:A", "token=env:B"])
+    assert [each.name for each in granted.store_secrets] == ["password", "token"]
+    assert module.store_secrets == ()
+    for given, where in (
+        (["password"], "--compile-cache-secret"),
+        (["password=s3cret"], "--compile-cache-secret"),
+        (["passwort=env:A"], "--compile-cache-secret"),
+        (["password=env:GONE"], "--compile-cache-secret password=…"),
+    ):
+        with pytest.raises(InvalidArgument) as raised:
+            access.check(None, None, False, {"A": "1"}, store_secrets=given)
+        assert raised.value.where == where and "s3cret" not in raised.value.message()

@@ -8,6 +8,7 @@ import pytest
 from pipeline import errors
 from pipeline.build import custom_containers, plan
 from pipeline.config import request
+from pipeline.config.compile_cache import CompileCache
 from pipeline.config.credentials import Access
 from pipeline.config.request import BuildRequest, Choice
 from pipeline.config.settings import Settings
@@ -38,6 +39,7 @@ def test_an_order_has_every_setting_of_a_build() -> None:
         packages=("git",),
         access=access,
         target_packages=("libfoo-dev",),
+        compile_cache=CompileCache(),
         build_platform="linux/arm64",
         strategy=Strategy.EMULATED,
     )

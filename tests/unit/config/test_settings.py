@@ -60,6 +60,7 @@ VALUES = {
     "require_clean": (True, "yes"),
     "allow_dirty": (True, "yes"),
     "git_metadata": (True, "yes"),
+    "compile_cache": ("off", "off"),
     "untrusted": (True, "1"),
 }
 """A value other than the default for every setting, and its text in the environment."""

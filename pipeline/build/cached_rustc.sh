@@ -1,0 +1,168 @@
+#!/bin/bash
+# Run rustc for cargo, by sccache if the crate is a dependency that the compile cache may have.
+#
+# cached_rustc RUSTC ARGUMENT...
+#
+# sccache's key has the arguments, the sources, the crates in `--extern`, the variables that rustc reports and those
+# that start with CARGO_. What else can change a crate is added to it here, in a variable with such a name:
+#
+#   - the names of the standard library's files, which have hashes, and variables of rustc
+#   - static libraries in the directories that build scripts add, and Debian's packages for those of the system
+#   - for macros, which may read anything: the variables that dependencies mention, those of the build script, and the
+#     files that it made
+folder=$(dirname "$0")
+read -r cache <"$folder/open" 2>/dev/null || exec "$@"
+words=" $* "
+
+# Print yes if the crate is one of those that may be in the cache.
+allowed() {
+    local start
+    case $words in
+        *" -Z"* | *target-cpu=native* | *" --sysroot"* | *profile-use* | *incremental=*) return 1 ;;
+        *" --emit=dep-info,metadata,link "*" extra-filename="*) ;;
+        *) return 1 ;;
+    esac
+    while IFS= read -r start; do
+        [[ $PWD/ != "$start"* ]] || return 0
+    done <"$cache/crates"
+    return 1
+}
+
+# Start the server once; it is off if it cannot be started, or cannot run this compiler.
+start() {
+    exec 9>"$cache/lock"
+    flock 9
+    [ -e "$cache/state" ] || server
+    exec 9>&-
+    [ "$(cat "$cache/state")" = on ]
+}
+
+server() {
+    local variables=() variable program target
+    program=$(cat "$cache/program")
+    # The compiler itself, since sccache looks for its libraries beside it, and not those of a link or of rustup.
+    rustc=$(rustc --print sysroot)/bin/rustc
+    echo "$rustc" >"$cache/rustc"
+    printf '%s\n' rustc "$(command -v rustc)" "$rustc" >"$cache/compilers"
+    # A builder may have another standard library with the same compiler.
+    mkdir -p "$cache/std"
+    ls "$(rustc --print target-libdir)" >"$cache/std/host"
+    while IFS= read -r target; do
+        ls "$(rustc --print target-libdir --target "$target")" >"$cache/std/$target"
+    done <"$cache/targets"
+    dpkg-query --show '*-dev' >"$cache/packages" 2>/dev/null || :
+    while IFS= read -r -d '' variable; do variables+=("$variable"); done < <(cat "$cache/store" "$cache/credentials")
+    if launch "${variables[@]}"; then
+        echo on >"$cache/state"
+    elif [ -s "$cache/remote" ] && refused "at $(cat "$cache/remote")" &&
+        # The last of two variables with a name counts.
+        launch "${variables[@]}" SCCACHE_MULTILEVEL_CHAIN=disk; then
+        echo on >"$cache/state"
+    else
+        refused "of the engine"
+        echo off >"$cache/state"
+    fi
+}
+
+# refused NAME: keep a warning, which state_cache_close prints; cargo would repeat it in later builds.
+refused() {
+    echo "warning: the compile cache $1 is not used: $(
+        grep -v '^sccache: Starting' "$cache/said" | tail -n 3 | paste -s -d ' '
+    )" >>"$cache/warnings"
+}
+
+# launch VARIABLE...: start the server, and try it.
+launch() {
+    local name passed=()
+    for name in {http,https,all,no}_proxy {HTTP,HTTPS,ALL,NO}_PROXY SSL_CERT_FILE SSL_CERT_DIR; do
+        [ -z "${!name:-}" ] || passed+=("$name=${!name}")
+    done
+    passed+=(PATH="$PATH" HOME=/nonexistent SCCACHE_SERVER_UDS="$cache/socket" SCCACHE_IDLE_TIMEOUT=0)
+    (cd / && env -i "${passed[@]}" "$@" timeout 20 "$program" --start-server) \
+        >"$cache/said" 2>&1 </dev/null 9>&- || return 1
+    probe && return
+    SCCACHE_SERVER_UDS=$cache/socket timeout 30 "$program" --stop-server >/dev/null 2>&1 9>&-
+    return 1
+}
+
+# Compile an empty crate. Its path is always the same, and so is its key.
+probe() (
+    mkdir -p "$folder/probe" && cd "$folder/probe" && : >lib.rs || exit 1
+    export SCCACHE_SERVER_UDS=$cache/socket
+    "$program" "$rustc" --crate-name probe --crate-type lib lib.rs --emit=dep-info,metadata,link \
+        -C extra-filename=-1 --out-dir "$folder/probe" >"$cache/said" 2>&1 9>&- &&
+        "$program" --zero-stats >/dev/null 2>&1 9>&-
+)
+
+# Print the variables of this build that the code of dependencies mentions, once for all crates.
+mentioned() {
+    exec 9>"$cache/lock"
+    flock 9
+    if [ ! -e "$cache/mentioned" ]; then
+        cut -d = -f1 "$cache/environment" | grep -E '^[A-Za-z_][A-Za-z0-9_]*$' | LC_ALL=C sort -u >"$cache/candidates"
+        while IFS= read -r start; do
+            # A prefix of a path: the directories that start with it.
+            compgen -G "$start*" || :
+        done <"$cache/crates" | tr '\n' '\0' |
+            xargs -0r grep -rhowF --include='*.rs' -f "$cache/candidates" -- 2>/dev/null | LC_ALL=C sort -u |
+            LC_ALL=C join -t = - <(LC_ALL=C sort -t = -k 1,1 "$cache/environment") >"$cache/mentioned.new"
+        mv "$cache/mentioned.new" "$cache/mentioned"
+    fi
+    exec 9>&-
+    cat "$cache/mentioned"
+}
+
+# Print the variables that cargo sets for this crate only, except those in sccache's key.
+own_variables() {
+    env -0 | tr '\n\0' '\016\n' | LC_ALL=C sort | awk -v names="$cache/names" '
+        BEGIN { while ((getline name <names) > 0) known[name] }
+        { name = $0; sub(/=.*/, "", name) }
+        !(name in known) && name !~ /^(CARGO_|RUSTC_WRAPPER$|_$|SHLVL$)/'
+}
+
+# Print all else that the result depends on; fail if that is too much to say.
+beyond() {
+    local previous='' word target=host directories=()
+    for word; do
+        case $previous in
+            --target) target=$word ;;
+            -L) case $word in
+                dependency=* | crate=* | framework=*) ;;
+                *) directories+=("${word#*=}") ;;
+            esac ;;
+        esac
+        previous=$word
+    done
+    cat "$cache/std/$target" || return 1
+    # Flags are arguments.
+    env -0 | grep -zE '^RUST' | grep -zvE '^(RUSTC_WRAPPER|RUSTFLAGS|RUSTDOCFLAGS)=' | LC_ALL=C sort -z
+    for word in "${directories[@]}"; do
+        case $word in
+            "${folder%/*}"/*) find "$word" -maxdepth 1 -type f -name '*.a' -print0 | LC_ALL=C sort -z |
+                xargs -0r sha256sum -- ;;
+            *) cat "$cache/packages" ;;
+        esac
+    done
+    case $words in
+        *" --extern "*.so" "*)
+            mentioned
+            own_variables
+            if [ -n "${OUT_DIR:-}" ]; then
+                [ "$(find "$OUT_DIR" -type f | head -n 65 | wc -l)" -le 64 ] || return 1
+                find "$OUT_DIR" -type f -print0 | LC_ALL=C sort -z | xargs -0r sha256sum --
+            fi
+            ;;
+    esac
+}
+
+# The project's configuration may name another compiler.
+if ! allowed || ! start || ! grep -qxF -e "$1" "$cache/compilers"; then
+    exec "$@"
+fi
+key=$(set -o pipefail && beyond "$@" | sha256sum) || exec "$@"
+# rustc links no dependency, and a build for other platforms has other linkers.
+for variable in "${!CARGO_TARGET_@}"; do
+    [[ $variable != *_LINKER ]] || unset "$variable"
+done
+CARGO_RUST_MULTIARCH_KEY=${key%% *} SCCACHE_SERVER_UDS=$cache/socket SCCACHE_IGNORE_SERVER_IO_ERROR=1 \
+    exec "$(cat "$cache/program")" "$(cat "$cache/rustc")" "${@:2}"
