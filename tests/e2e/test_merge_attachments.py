@@ -10,10 +10,16 @@ from typing import Any
 
 import anyio
 import crates
+import dagger
 import layouts
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
 from repositories import git, repository
 from spdx_tools.spdx.parser.jsonlikedict.json_like_dict_parser import JsonLikeDictParser
 from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
@@ -21,9 +27,10 @@ from test_cli import run
 from test_signing import NEW, PASSWORD, Keys, pair
 
 from engine import registry
+from pipeline import RustMultiarch
 from pipeline.attestation import attest, carried, provenance, referrers, sbom, signing
 from pipeline.attestation.attest import AttachmentOptions, PlatformAttachments
-from pipeline.errors import NotMergeable, UnusableKey
+from pipeline.errors import NotMergeable, UnusableKey, WrongKeyPassword
 from pipeline.git.ci import Event
 from pipeline.oci.layout import Descriptor, Layout, parsed
 from pipeline.registry.address import destinations
@@ -279,6 +286,36 @@ async def test_cosign_verifies_a_merged_index(tmp_path: Path, plain: registry.Th
     assert keys.verified(
         "verify-attestation", "--type", "spdxjson", f"{address}@{parts[0].digest}", client=NEW
     )
+
+
+async def test_the_dagger_function_has_the_same_options(
+    session: dagger.Client, loopback: str, tmp_path: Path
+) -> None:
+    name = f"{loopback}/dagger-{time.time_ns()}"
+    pem = KEY.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"word"))
+    key = session.set_secret("merge-key", pem.decode())
+    word = session.set_secret("merge-word", "word")
+    module = RustMultiarch(source=session.directory())
+    await published(tmp_path, AMD64, f"{name}:amd64", NOTHING)
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"sbom": True}, "format cyclonedx"),
+        ({"sbom_format": "spdx"}, "format spdx"),
+        ({"provenance": True}, "has no provenance"),
+        ({"sign_key": key, "sign_password": word}, "is not signed"),
+    ]
+    for options, message in refused:
+        with pytest.raises(NotMergeable, match=message):
+            await module.merge([f"{name}:amd64"], f"{name}:x", **options)
+    with pytest.raises(WrongKeyPassword):
+        await module.merge([f"{name}:amd64"], f"{name}:x", sign_key=key)
+    await published(tmp_path, ARM64, f"{name}:arm64")
+    signed = {"sign_key": key, "sign_password": word, "legacy_signatures": True}
+    reference = await module.merge([f"{name}:arm64"], f"{name}:x", **signed)
+    digest = reference.partition("@")[2]
+    async with registries() as every:
+        repository = Repository(await every.registry(loopback), name.partition("/")[2])
+        assert await repository.manifest(signing.tag(digest, "sig"))
+    assert (await found(name, digest))[signing.BUNDLE]
 
 
 def test_the_digest_is_that_of_one_machine(loopback: str, tmp_path: Path) -> None:
