@@ -8,6 +8,7 @@ events with positions, since an equal text in a comment is no reference.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import sys
@@ -179,7 +180,7 @@ def _replacements(text: str, event: Any, names: Sequence[str]) -> Iterator[Repla
     # After a block scalar there may be comments up to its end mark, never before its text.
     if [match[1] for match in written[: len(names)]] == list(names):
         for match in written[: len(names)]:
-            yield Replacement(match.start(), match.end(), lambda images, name=match[1]: images[name])  # type: ignore[misc]
+            yield Replacement(match.start(), match.end(), functools.partial(_address, match))
         return
     # Escapes in quotes, as in "rust-multiarch:\/\/app": the whole scalar is written anew.
     quote = text.index(event.style, start)
@@ -187,7 +188,12 @@ def _replacements(text: str, event: Any, names: Sequence[str]) -> Iterator[Repla
 
 
 def _value(value: str, images: Mapping[str, str]) -> str:
-    return _REFERENCE.sub(lambda match: images[match[1]], value)
+    return _REFERENCE.sub(lambda match: _address(match, images), value)
+
+
+def _address(match: re.Match[str], images: Mapping[str, str]) -> str:
+    """Return the address for a reference; a reference without one is unchanged."""
+    return images.get(match[1], match[0])
 
 
 PARTS = ("registry", "repository", "name", "digest")

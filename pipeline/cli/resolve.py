@@ -66,6 +66,12 @@ class ResolveOptions:
             "--local", help="Load this machine's platform into docker or podman instead of publishing."
         ),
     ] = False
+    partial: Annotated[
+        bool,
+        typer.Option(
+            "--partial", help="Leave references to other workspaces as they are, for another `resolve`."
+        ),
+    ] = False
     output: Annotated[
         str, typer.Option("--output", "-o", help="File to write to, instead of standard output.")
     ] = ""
@@ -173,6 +179,23 @@ def _binary(reference: Reference, known: Sequence[Member]) -> str:
     return next(iter(package.binaries))
 
 
+def _own(references: Sequence[Reference], known: Sequence[Member]) -> list[Reference]:
+    """Return the references to packages and binaries of the workspace.
+
+    Raises:
+        NoReference: the workspace has none of the names.
+    """
+    names = {name for member in known for name in (member.package, *member.binaries)}
+    own = [reference for reference in references if reference.program in names]
+    if not own:
+        raise NoReference(
+            "no reference is to a package or binary of this workspace",
+            where=str(references[0]),
+            fix=f"refer to one of them: {', '.join(sorted(names))}",
+        )
+    return own
+
+
 def _unknown(reference: Reference, known: Sequence[Member]) -> UnknownBinary:
     possible = sorted(
         {name for member in known if member.binaries for name in (member.package, *member.binaries)}
@@ -210,8 +233,11 @@ def prepare(
             f"this is a directory: {options.output}", where="--output", fix="pass the path of a file"
         )
     files = read(options)
+    known = anyio.run(members, OnDisk(source))
     references = [reference for file in files for reference in file.references]
-    chosen = binaries(references, anyio.run(members, OnDisk(source)))
+    if options.partial:
+        references = _own(references, known)
+    chosen = binaries(references, known)
     _check_parts(references, options.local)
     addresses = options.addresses(to.tag)
     to.check()

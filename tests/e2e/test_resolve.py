@@ -172,6 +172,20 @@ def test_files_and_addresses_and_output(loopback: str, workspace: Path) -> None:
     assert by_digest.stdout == f"image: {loopback}/bare/api@{first.partition('@')[2]}\n"
 
 
+def test_references_to_two_workspaces(loopback: str, workspace: Path, tmp_path: Path) -> None:
+    other = crates.written(tmp_path / "mail")
+    text = "a: rust-multiarch://hello # mail\nb: rust-multiarch://api # shop\n"
+    to = ("--platform", "linux/amd64", "--repository", f"{loopback}/two", "--file", "-")
+    first = run("resolve", *to, "--partial", cwd=workspace, stdin=text)
+    assert first.stdout.startswith("a: rust-multiarch://hello # mail\nb: ")
+    done = run("resolve", other, *to, cwd=workspace, stdin=first.stdout)
+    pattern = (
+        rf"a: {loopback}/two/hello@sha256:\w{{64}} # mail\nb: {loopback}/two/api@sha256:\w{{64}} # shop\n"
+    )
+    assert re.fullmatch(pattern, done.stdout)
+    assert "compiling 3 crates" not in done.stderr
+
+
 def test_a_failed_push_writes_nothing(workspace: Path) -> None:
     (workspace / "resolved.yaml").write_text("before")
     port = registry.free_port()

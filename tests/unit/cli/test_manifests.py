@@ -82,6 +82,12 @@ def test_parts_of_an_address() -> None:
     assert manifests.part(IMAGES["api"], "") == IMAGES["api"]
 
 
+def test_a_reference_without_an_address_stays() -> None:
+    text = 'a: rust-multiarch://api\nb: "rust-multiarch:\\/\\/other"\nc: rust-multiarch://other\n'
+    wanted = f'a: {IMAGES["api"]}\nb: "rust-multiarch://other"\nc: rust-multiarch://other\n'
+    assert replaced(parse("x", text), IMAGES) == wanted
+
+
 def test_json_with_tabs_is_read() -> None:
     text = '{\n\t"image": "rust-multiarch://api"\n}\n'
     assert json.loads(replaced(parse("x.json", text), IMAGES)) == {"image": IMAGES["api"]}

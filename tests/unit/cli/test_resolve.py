@@ -10,7 +10,7 @@ from test_cli import Done, run
 from pipeline import cli, errors
 from pipeline.cli import resolve
 from pipeline.cli.manifests import Reference
-from pipeline.config.settings import Member, OnDisk, members
+from pipeline.config.settings import Member, OnDisk, Settings, members
 
 __all__ = ["Done", "run"]
 
@@ -110,6 +110,17 @@ def test_errors_come_before_an_engine(run, workspace: Path, words, error, messag
     done = run("resolve", *words)
     assert done.returncode == error.exit_code and message in done.stderr, done.stderr
     assert "engine:" not in done.stderr and done.stdout == ""
+
+
+def test_references_to_other_workspaces_may_stay(run, workspace: Path) -> None:
+    (workspace / "both.yaml").write_text("x: rust-multiarch://other\ny: rust-multiarch://api\n")
+    (workspace / "others.yaml").write_text("x: rust-multiarch://other\n")
+    assert run("resolve", "--file", "both.yaml", *TO).returncode == errors.UnknownBinary.exit_code
+    options = resolve.ResolveOptions(["both.yaml"], repository="localhost/me", partial=True)
+    (asked,) = resolve.prepare(Settings(), workspace, options=options).values()
+    assert asked.binaries == {"api": "api"} and [one.name for one in asked.references] == ["api"]
+    done = run("resolve", "--file", "others.yaml", *TO, "--partial")
+    assert done.returncode == errors.NoReference.exit_code and "refer to one of them: api" in done.stderr
 
 
 def test_the_repository_comes_from_the_environment(run, workspace: Path) -> None:
