@@ -76,6 +76,7 @@ LATER = {
     },
     "test_resolve.py": {
         "test_local_images_are_loaded_and_named_by_digest": "installs podman, as test_cli.py does",
+        "test_references_to_two_workspaces": "two builds; tests/unit/cli has --partial",
         "test_a_failed_push_writes_nothing": "a build; test_publish.py has failed pushes",
     },
     "test_sample_app.py": {
