@@ -43,7 +43,14 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "Makefile").write_text((ROOT / "Makefile").read_text())
     git = ["git", "-c", "user.name=me", "-c", "user.email=me@example.com"]
     remote = ["remote", "add", "origin", "git@github.com:me/app.git"]
-    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"], ["tag", "v1.2.3"], remote):
+    for words in (
+        ["init", "-q"],
+        ["add", "."],
+        ["commit", "-qm", "first"],
+        ["tag", "v1.2.3"],
+        ["tag", "release-1.2.3"],
+        remote,
+    ):
         subprocess.run([*git, *words], cwd=tmp_path, check=True)
     return tmp_path
 
