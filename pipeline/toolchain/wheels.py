@@ -26,15 +26,20 @@ class Wheel:
         )
 
 
-def installed(wheels: Iterable[Wheel], home: str, platform: str = "") -> dagger.Directory:
+def installed(
+    wheels: Iterable[Wheel], home: str, platform: str = "", patient: bool = True
+) -> dagger.Directory:
     """Return a directory with wheels.
 
     Args:
         wheels: the wheels.
         home: the path of the directory in containers.
         platform: the platform that the programs run on; the engine's platform if empty.
+        patient: repeat failed downloads, since a build needs the programs.
     """
     command = "pip install --quiet --no-deps --no-compile --only-binary :all: --require-hashes"
+    if not patient:
+        command += " --retries 0 --timeout 5"
     return (
         dag.container(platform=dagger.Platform(platform) if platform else None)
         .from_(PYTHON)

@@ -25,6 +25,10 @@ LATER = {
         "test_a_file_that_only_a_macro_looks_for_is_in_the_program": "tests/cargo has it without engine",
         "test_a_link_to_another_file_is_another_program": "tests/cargo has links, without an engine",
     },
+    "test_compile_cache.py": {
+        "test_an_image_is_the_same_with_and_without_it": "tests/cargo compares programs",
+        "test_reproduce_compiles_everything": "tests/unit has the builds without the cache",
+    },
     "test_caller.py": {
         "test_another_module_without_a_source": "loads two modules; test_bindings.py has a consumer",
         "test_a_tracked_file_that_gitignore_names_is_handed_over": "test_cli.py has the same source",

@@ -1,10 +1,13 @@
 """Test what compile.sh gets for the cache of compiled dependencies; tests/cargo runs it."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
+import anyio
+import dagger
 import pytest
+from dagger._exceptions import QueryErrorValue
 
 from pipeline.build import compile_cache as cache
 from pipeline.config import compile_cache
@@ -12,6 +15,7 @@ from pipeline.config.compile_cache import CompileCache
 from pipeline.config.credentials import Access, BuildSecret, GitToken
 from pipeline.config.request import BuildRequest
 from pipeline.targets import select
+from pipeline.toolchain import sccache
 
 SECRET: Any = SimpleNamespace()
 PLAIN = BuildRequest(SECRET, select(["linux/amd64"]), compile_cache=CompileCache())
@@ -84,3 +88,40 @@ def test_numbers_of_sccache() -> None:
     assert found == cache.Statistics(5, 2)
     assert found.as_text() == "compile cache: 5 of 7 dependencies were compiled before"
     assert cache.read("{}") == cache.Statistics(0, 0)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan with only a request."""
+
+    request: BuildRequest
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_build_goes_on_without_sccache(
+    fails: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def sync() -> None:
+        if fails:
+            value = QueryErrorValue("pip: no network\nmore")
+            raise dagger.QueryError([value], SimpleNamespace(document=None))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sccache, "installed", lambda: SimpleNamespace(sync=sync))
+    planned: Any = Planned(PLAIN)
+    found = anyio.run(cache.prepared, planned)
+    assert found.request == (replace(PLAIN, compile_cache=None) if fails else PLAIN)
+    said = "warning: dependencies are compiled without a cache, since sccache cannot be installed: "
+    said += "pip: no network\n"
+    assert capsys.readouterr().err == (said if fails else "")
+
+
+def test_an_untrusted_build_says_that_it_has_no_store(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def sync() -> None:
+        pass
+
+    monkeypatch.setattr(sccache, "installed", lambda: SimpleNamespace(sync=sync))
+    planned: Any = Planned(replace(REDIS, untrusted=True))
+    anyio.run(cache.prepared, planned)
+    assert "untrusted build does not use the shared store" in capsys.readouterr().err

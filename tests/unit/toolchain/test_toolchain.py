@@ -6,6 +6,7 @@ from pipeline.errors import InvalidArgument
 from pipeline.releases import DEFAULT, RELEASES, RUST, Release, base_for, release
 from pipeline.targets import TARGETS, Libc, parse, select
 from pipeline.toolchain import builder as toolchain
+from pipeline.toolchain import sccache, wheels, zig
 
 ARM64, AMD64 = parse("linux/arm64"), parse("linux/amd64")
 
@@ -96,3 +97,13 @@ def test_an_image_of_another_platform_has_a_hint() -> None:
         "engine start --builder linux/arm64" in toolchain.unavailable("1.90", "", DEFAULT, "linux/arm64").fix
     )
     assert "--builder" not in toolchain.unavailable("1.90", "", DEFAULT).fix
+
+
+def test_sccache_is_pinned_and_fails_soon_without_a_network() -> None:
+    """Builds continue without it; zig, which they need, is tried again."""
+    assert set(sccache.WHEEL.hashes) == {"amd64", "arm64"}
+    assert all(re.fullmatch("[0-9a-f]{64}", each) for each in sccache.WHEEL.hashes.values())
+    both = (sccache.installed(), wheels.installed(zig.WHEELS, zig.HOME))
+    asked = [str(made._ctx.selections) for made in both]
+    assert ["--retries" in one for one in asked] == [True, False]
+    assert all(sccache.WHEEL.hashes[machine] in asked[0] for machine in sccache.WHEEL.hashes)
