@@ -20,6 +20,8 @@ LATER = {
         "test_a_key_is_tried_before_anything_is_built": "compiles cosign for a key of it",
     },
     "test_caching.py": {
+        "test_a_build_starts_from_an_archive_and_ships_what_the_sources_say": "tests/cargo has archives",
+        "test_a_platform_more_or_less_compiles_nothing_again": "tests/cargo has the rules of the state",
         "test_the_module_hands_an_archive_on": "test_cli.py has compiled state as a file",
         "test_the_state_is_one_volume_for_whoever_looks_at_it": "tests/cargo has the state's rules",
         "test_a_file_that_only_a_macro_looks_for_is_in_the_program": "tests/cargo has it without engine",
@@ -31,6 +33,7 @@ LATER = {
     },
     "test_caller.py": {
         "test_another_module_without_a_source": "loads two modules; test_bindings.py has a consumer",
+        "test_a_source_that_is_passed_has_tracked_files_too": "tests/unit/cli has the choice of files",
         "test_a_tracked_file_that_gitignore_names_is_handed_over": "test_cli.py has the same source",
         "test_the_same_file_is_no_change_of_the_checkout_that_is_passed": "test_git.py has its facts",
         "test_a_worktree_says_what_it_lacks": "tests/unit/git has it in all its kinds",
@@ -41,7 +44,15 @@ LATER = {
         "*": "public reports, 5 to 30 s each; their kinds are in tests/cargo, tests/unit and other files",
     },
     "test_cli.py": {
+        "test_a_command_that_is_killed_in_any_phase_leaves_nothing_behind": "one phase is quick",
         "test_compiled_state_comes_and_goes_by_a_registry": "test_archive.py has the registry's part",
+        "test_ignored_files_are_uploaded_with_the_option": "tests/unit/cli has the choice of files",
+    },
+    "test_composition.py": {
+        "test_a_builder_of_ones_own": "test_checks.py has a custom builder",
+        "test_a_builder_that_cannot_build": "tests/unit/build has the check",
+        "test_a_variant_of_another_platform_is_refused": "tests/unit/oci has the check",
+        "test_what_is_handed_back_is_checked_again": "test_verify.py has the check of programs",
     },
     "test_docs.py": {
         "*": "compiles cosign for a key of it; the other tests have the commands of the README",

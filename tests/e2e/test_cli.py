@@ -260,6 +260,10 @@ def sleepers() -> list[str]:
     return found
 
 
+PHASES = ("reading the project", "fetching dependencies", "preparing the builder", "compiling", "assembling")
+"""The phases of a build, as the display of progress names them."""
+
+
 def wait_for(condition: Callable[[], object], seconds: float) -> None:
     end = time.monotonic() + seconds
     while not condition():
@@ -267,8 +271,14 @@ def wait_for(condition: Callable[[], object], seconds: float) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.parametrize("to_group", [True, False], ids=["terminal", "process"])
-def test_ctrl_c_leaves_nothing_running_and_says_what_was_kept(engine, tmp_path: Path, to_group: bool) -> None:
+@pytest.mark.parametrize(
+    ("to_group", "number"),
+    [(True, signal.SIGINT), (False, signal.SIGINT), (False, signal.SIGTERM)],
+    ids=["terminal", "process", "SIGTERM"],
+)
+def test_ctrl_c_leaves_nothing_running_and_says_what_was_kept(
+    engine, tmp_path: Path, to_group: bool, number: signal.Signals
+) -> None:
     if engine.kind != "embedded":
         pytest.skip("this engine's processes are not seen from here")
     slow = write(tmp_path, "interrupted")
@@ -278,9 +288,9 @@ def test_ctrl_c_leaves_nothing_running_and_says_what_was_kept(engine, tmp_path: 
         command, cwd=slow, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as building:
         wait_for(sleepers, SECONDS)
-        (os.killpg if to_group else os.kill)(building.pid, signal.SIGINT)
+        (os.killpg if to_group else os.kill)(building.pid, number)
         answer, said = building.communicate(timeout=60)
-    assert building.returncode == 130, said
+    assert building.returncode == 128 + number, said
     assert answer == ""
     assert "interrupted; nothing is running any more" in said
     assert "kept: downloaded dependencies and the builder" in said
@@ -311,6 +321,38 @@ def test_a_command_that_is_killed_leaves_nothing_running(engine, tmp_path: Path)
     done = subprocess.run(command, cwd=slow, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (slow / "made.tar").stat().st_size > 0
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_command_that_is_killed_in_any_phase_leaves_nothing_behind(
+    engine, tmp_path: Path, phase: str
+) -> None:
+    if engine.kind != "embedded":
+        pytest.skip("this engine's processes are not seen from here")
+    (tmp_path / "project").mkdir()
+    project = write(tmp_path / "project", f"killed-while-{phase.split()[0]}")
+    main = f'fn main() {{ println!("{time.time_ns()}"); }}\n'
+    (project / "src/main.rs").write_text(main)
+    before = {path.name for path in project.iterdir()}
+    command = [PROGRAM, "build", "--platform", "linux/amd64", "--output", "made.tar"]
+    with subprocess.Popen(
+        command,
+        cwd=project,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    ) as building:
+        assert building.stderr
+        said = next((line for line in building.stderr if f": {phase}" in line), "")
+        building.kill()
+    assert said, f"it never said {phase!r}"
+    ps = ["ps", "-o", "pid=", "-s", str(building.pid)]
+    wait_for(lambda: not subprocess.run(ps, capture_output=True, text=True).stdout.strip(), 60)
+    assert {path.name for path in project.iterdir()} == before
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (project / "made.tar").stat().st_size > 0
 
 
 def on_a_terminal(command: list[object], cwd: Path) -> tuple[str, str]:
