@@ -44,7 +44,7 @@ LATER = {
         "*": "public reports, 5 to 30 s each; their kinds are in tests/cargo, tests/unit and other files",
     },
     "test_cli.py": {
-        "test_a_command_that_is_killed_in_any_phase_leaves_nothing_behind": "a kill while it compiles is tested",
+        "test_a_command_that_is_killed_in_any_phase_leaves_nothing_behind": "one of the phases is quick too",
         "test_compiled_state_comes_and_goes_by_a_registry": "test_archive.py has the registry's part",
         "test_ignored_files_are_uploaded_with_the_option": "tests/unit/cli has the choice of files",
     },
