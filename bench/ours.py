@@ -53,7 +53,7 @@ async def build_image(request: Mapping[str, Any], phases: Phases) -> None:
     """Build the image and write it to the OCI archive `output`."""
     image = await project(request).build()
     phases.end("build")
-    await image.tarball().export(request["output"])
+    await (await image.tarball()).export(request["output"])
     phases.end("export")
 
 

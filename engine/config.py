@@ -73,6 +73,12 @@ def written(paths: Paths) -> Any:
         return None
 
 
+def mirrors(paths: Paths) -> dict[str, str]:
+    """Return the first mirror of each registry, by host, in the running engine's configuration."""
+    registries = (written(paths) or {}).get("registries", {})
+    return {host: entry["mirrors"][0] for host, entry in registries.items() if entry.get("mirrors")}
+
+
 def engine_toml(instance: str) -> str:
     """Return /etc/dagger/engine.toml, which puts all containers below one cgroup, so that stop finds them."""
     return f'[worker.oci]\ndefaultCgroupParent = "/{instance}"\n'

@@ -213,19 +213,27 @@ def store(storage: Path, name: str, tag: str, images: list[Image]) -> bool:
     repository, content = top / "repositories" / name, index(images)
     digest = _sha256(content)
     current = repository / "_manifests/tags" / tag / "current/link"
-    if current.exists() and current.read_text() == digest:
-        return False
+    stored = current.exists() and current.read_text() == digest
+    if not stored:
+        _store_images(top, repository, images)
+        _blob(top, digest, content)
+        _link(repository / "_manifests/revisions", digest)
+    # A module's function reads the manifests through the engine, which can ask only for blobs.
+    for known in (digest, *(image.digest for image in images)):
+        _link(repository / "_layers", known)
+    if not stored:
+        _link(repository / "_manifests/tags" / tag / "index", digest)
+        _put(current, digest.encode())
+    return not stored
+
+
+def _store_images(top: Path, repository: Path, images: Iterable[Image]) -> None:
     for image in images:
         for descriptor in image.blobs:
             _blob(top, descriptor["digest"], image.blob(descriptor))
             _link(repository / "_layers", descriptor["digest"])
         _blob(top, image.digest, image.manifest)
         _link(repository / "_manifests/revisions", image.digest)
-    _blob(top, digest, content)
-    _link(repository / "_manifests/revisions", digest)
-    _link(repository / "_manifests/tags" / tag / "index", digest)
-    _put(current, digest.encode())
-    return True
 
 
 def _blob(top: Path, digest: str, content: bytes | Path) -> None:

@@ -3,7 +3,8 @@
 import copy
 import dataclasses
 import json
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Annotated, Self
@@ -22,6 +23,7 @@ from pipeline.concurrent import each
 from pipeline.config import arguments
 from pipeline.config.request import untrusted
 from pipeline.errors import UnsupportedPlatform
+from pipeline.git import metadata
 from pipeline.git.metadata import Base
 from pipeline.git.tags import UNNAMED
 from pipeline.native import debian
@@ -29,6 +31,7 @@ from pipeline.native.natives import Needs
 from pipeline.oci import accounts, docker_archive, normalize, runtime
 from pipeline.oci import layout as layouts
 from pipeline.oci import smoke as smoke_run
+from pipeline.oci.base import REGISTRY, REWRITTEN, RegistryBase
 from pipeline.oci.layout import EngineLayout, Layout
 from pipeline.oci.report import ImageRow, as_table
 from pipeline.oci.report import as_json as rows_as_json
@@ -36,8 +39,9 @@ from pipeline.printable import say
 from pipeline.progress import events
 from pipeline.publishing import PublishRequest, publishes
 from pipeline.registry.artifacts import Artifact
+from pipeline.registry.bases import fetched, read
 from pipeline.registry.publish import RegistryLogin, by_host, deliver
-from pipeline.registry.receipt import Receipt
+from pipeline.registry.receipt import BaseLayers, Receipt
 from pipeline.releases import PYTHON, base_for
 from pipeline.targets import Libc, Strategy, Target, parse
 
@@ -60,6 +64,9 @@ class Variant:
     binaries: Annotated[dagger.Directory, Doc("The stripped binaries.")] = field()
     symbols: Annotated[dagger.Directory, Doc("The debug symbols taken out of the binaries.")] = field()
     size: Annotated[int, Doc("Total size of the binaries in bytes.")] = field()
+    # The base as its registry has it; None if it is in none, or could not be read there.
+    registry_base: RegistryBase | None = dataclasses.field(init=False, default=None)
+    base_name: str = dataclasses.field(init=False, default="")
     # Whether a caller replaced the container, and the names of programs that differ from the build's.
     replaced: bool = dataclasses.field(init=False, default=False)
     changed: list[str] = dataclasses.field(init=False, default_factory=list)
@@ -137,7 +144,7 @@ class Image:
         variant = copy.copy(before)
         variant.container, variant.demand = await container.sync(), demand
         if before.base is not None and not await _starts_with(container, before.base):
-            variant.base = container
+            variant.base, variant.registry_base = container, None
         known = gate.digests(self.verified)[before.platform]
         other = {one.program for one in verified if known.get(one.path) != one.digest}
         variant.replaced, variant.changed = True, sorted({*before.changed, *other})
@@ -147,17 +154,25 @@ class Image:
         return changed
 
     @function
-    def layout(self) -> dagger.Directory:
+    async def layout(self) -> dagger.Directory:
         """Return the image as an OCI layout directory, reproducibly."""
-        return self._normalized().directory(LAYOUT)
+        return await self._complete()
+
+    async def _complete(self) -> dagger.Directory:
+        """Return the normalized layout with all layers."""
+        found = self._normalized()
+        for variant in self.variants:
+            if variant.base is not None and variant.registry_base is not None:
+                layers = await _layers(variant.registry_base, variant.base)
+                found = found.with_directory("blobs/sha256", layers)
+        return found
 
     @function
-    def tarball(self) -> dagger.File:
+    async def tarball(self) -> dagger.File:
         """Return the image as an OCI archive, a tar file of the layout."""
         pack = ["tar", "--sort=name", "--mtime=@0", "--owner=0:0", "--group=0:0", "--mode=u=rwX,go=rX"]
-        return (
-            self._normalized().with_exec([*pack, "-C", LAYOUT, "-cf", "/image.tar", "."]).file("/image.tar")
-        )
+        packing = dag.container().from_(PYTHON).with_mounted_directory(LAYOUT, await self._complete())
+        return packing.with_exec([*pack, "-C", LAYOUT, "-cf", "/image.tar", "."]).file("/image.tar")
 
     @function
     async def docker_archive(
@@ -171,7 +186,7 @@ class Image:
         if not platform and len(self.variants) == 1:
             platform = self.variants[0].platform
         variant = self.of(platform or await dag.default_platform())
-        packing = _program(PACK, docker_archive).with_mounted_directory(LAYOUT, self.layout())
+        packing = _program(PACK, docker_archive).with_mounted_directory(LAYOUT, await self._complete())
         return packing.with_exec([*PACK, LAYOUT, "/image.tar", variant.platform, *(tags or [])]).file(
             "/image.tar"
         )
@@ -229,18 +244,23 @@ class Image:
                 layout, self._parts(), options, name, terms, self.origin, inputs, folder
             )
 
-        return await deliver(
-            self.layout(),
+        # Layers that only the engine can read are pushed from the layout.
+        bases = {v.platform: v.registry_base for v in self.variants if v.registry_base is not None}
+        direct = all(base.way == REGISTRY for base in bases.values())
+        receipt = await deliver(
+            self._normalized() if direct else await self._complete(),
             to,
             {**request.logins, **by_host(self.logins)},
             clobber=request.clobber,
             plain_http=request.plain_http,
             service=request.service,
             attach=attach,
+            bases=bases,
         )
+        return dataclasses.replace(receipt, bases=tuple(map(_origin, filter(_has_base, self.variants))))
 
-    def _normalized(self) -> dagger.Container:
-        """Return a container with the normalized layout."""
+    def _normalized(self) -> dagger.Directory:
+        """Return the normalized layout, without the layers of bases in registries."""
         # What is packed must be what was checked.
         terms = dataclasses.replace(normalize.terms(self.terms), programs=gate.digests(self.verified))
         normalizing = _normalizer().with_new_file("/terms.json", terms.as_json())
@@ -248,11 +268,15 @@ class Image:
         for number, variant in enumerate(self.variants):
             image, base = f"/images/{number}.tar", f"/bases/{number}"
             normalizing = normalizing.with_mounted_file(image, _tarball(variant.container))
-            if variant.base is not None:
+            if variant.registry_base is not None:
+                base += ".json"
+                normalizing = normalizing.with_new_file(base, variant.registry_base.as_json())
+                image += f"={base}"
+            elif variant.base is not None:
                 normalizing = normalizing.with_mounted_directory(base, _normalized_base(variant.base))
                 image += f"={base}"
             pairs.append(image)
-        return normalizing.with_exec([*NORMALIZE, "image", LAYOUT, "/terms.json", *pairs])
+        return normalizing.with_exec([*NORMALIZE, "image", LAYOUT, "/terms.json", *pairs]).directory(LAYOUT)
 
     def _parts(self) -> list[attest.BuiltPlatform]:
         """Return the variants for `attest.attach`."""
@@ -278,7 +302,7 @@ class Image:
     async def rows(self) -> list[ImageRow]:
         """Return platform, triple, sizes and digest of every variant."""
         events.enter("normalizing")
-        layout = await EngineLayout.open(self.layout())
+        layout = await EngineLayout.open(self._normalized())
         platforms = await layouts.platforms(layout, await layouts.walk(layout))
         found = {parse(one.platform).platform: one for one in platforms}
         return [
@@ -310,6 +334,31 @@ def _normalized_base(base: dagger.Container) -> dagger.Directory:
     return normalizing.with_exec([*NORMALIZE, "base", LAYOUT, "/base.tar"]).directory(LAYOUT)
 
 
+async def _layers(known: RegistryBase, base: dagger.Container) -> dagger.Directory:
+    """Return a base's layers with the registry's bytes: the engine's, where it still has them."""
+    # Without a forced compression, the engine exports the bytes that it pulled.
+    writing = _normalizer().with_mounted_file("/base.tar", base.as_tarball())
+    writing = writing.with_new_file("/base.json", known.as_json())
+    written = writing.with_exec([*NORMALIZE, "blobs", "/blobs", "/base.json", "/base.tar"])
+    found, missing = written.directory("/blobs"), (await written.stdout()).split()
+    if not missing:
+        return found
+    with tempfile.TemporaryDirectory(prefix="rust-multiarch-") as folder:
+        return found.with_directory("/", await fetched(known, missing, Path(folder)))
+
+
+def _has_base(variant: Variant) -> bool:
+    return variant.base is not None
+
+
+def _origin(variant: Variant) -> BaseLayers:
+    """Return the origin of the base's layers, for the receipt."""
+    base = variant.registry_base
+    if base is None:
+        return BaseLayers(variant.platform, variant.base_name, "", REWRITTEN)
+    return BaseLayers(variant.platform, base.name, base.digest, base.way)
+
+
 async def _starts_with(container: dagger.Container, base: dagger.Container) -> bool:
     """Return True if a container's first layers are those of a base."""
     normalizing = _normalizer().with_mounted_file("/image.tar", _tarball(container))
@@ -317,17 +366,31 @@ async def _starts_with(container: dagger.Container, base: dagger.Container) -> b
     return await normalizing.with_exec([*NORMALIZE, "compare", "/base", "/image.tar"]).stdout() == "same\n"
 
 
-async def prepare(plan: Plan, setup: runtime.Runtime) -> None:
-    """Pull and normalize each base.
+async def prepare(
+    plan: Plan, setup: runtime.Runtime, mirrors: Mapping[str, str], known: dict[str, RegistryBase]
+) -> None:
+    """Pull each base, and read it in its registry or normalize it.
 
     This does not need the programs, so it runs while they are compiled.
+
+    Args:
+        plan: the plan.
+        setup: the settings of the image.
+        mirrors: addresses of mirrors of registries, by host.
+        known: receives the bases that are in a registry, by platform.
 
     Raises:
         BaseImageUnavailable: see `runtime.start`.
     """
-    for target in plan.request.targets:
+    targets = plan.request.targets
+    references = {target.platform: setup.reference(target) for target in targets}
+    known |= await read({key: value for key, value in references.items() if value}, mirrors)
+    for target in targets:
         of_target, base = await runtime.start(setup, target)
-        if of_target.base != runtime.SCRATCH:
+        if of_target.base != runtime.SCRATCH and target.platform not in known:
+            if references[target.platform]:
+                what = f"warning: {references[target.platform]} cannot be read in its registry"
+                say(f"{what}; its layers for {target.platform} are packed again, with other digests")
             await _normalized_base(base).sync()
 
 
@@ -364,6 +427,7 @@ async def assemble(
     terms: normalize.Terms,
     tags: Sequence[str] = (),
     origin: str = "",
+    known: Mapping[str, RegistryBase] | None = None,
 ) -> Image:
     """Assemble the image of a plan, and check every program against its runtime.
 
@@ -374,6 +438,7 @@ async def assemble(
         terms: the time and annotations of the image.
         tags: the tags for addresses without a tag.
         origin: see `attest.origin`.
+        known: the bases that are in a registry, by platform.
 
     Raises:
         VerificationError: a program does not match the root filesystem of its image.
@@ -382,7 +447,7 @@ async def assemble(
     names = [binary.name for binary in plan.binaries]
 
     async def one(of: tuple[Target, Needs]) -> Variant:
-        return await _variant(plan, setup, output, *of)
+        return await _variant(plan, setup, output, *of, (known or {}).get(of[0].platform))
 
     variants = await each(zip(plan.request.targets, plan.needs, strict=True), one, AT_ONCE)
     await _warn_of_root(variants)
@@ -403,7 +468,12 @@ async def _warn_of_root(variants: Sequence[Variant]) -> None:
 
 
 async def _variant(
-    plan: Plan, setup: runtime.Runtime, output: dagger.Directory, target: Target, needs: Needs
+    plan: Plan,
+    setup: runtime.Runtime,
+    output: dagger.Directory,
+    target: Target,
+    needs: Needs,
+    known: RegistryBase | None,
 ) -> Variant:
     """Assemble a platform's image, before the ABI check."""
     events.enter("assembling", target.platform)
@@ -411,6 +481,7 @@ async def _variant(
     names = [binary.name for binary in plan.binaries]
     binaries = output.directory(triple)
     made = build.programs(await output.file(f"{build.LISTED}/{triple}").contents())
+    setup = dataclasses.replace(setup, labels=setup.described(target, known.digest if known else ""))
     of_target, base = await runtime.start(setup, target)
     linked = [package for name in names for package in made[name].packages]
     native = dag.container().from_(base_for(plan.request.debian.base, target))
@@ -426,6 +497,7 @@ async def _variant(
         symbols=output.directory(f"symbols/{triple}"),
         size=sum(made[name].size for name in names),
     )
+    variant.registry_base, variant.base_name = known, metadata.Base.of(setup.reference(target)).name
     variant.crates = output.directory("crates")
     paths = tuple(f"{runtime.PROGRAMS}/{name}" for name in names)
     static = plan.request.libc is Libc.MUSL

@@ -55,6 +55,7 @@ from pipeline.git.context import BuildContext
 from pipeline.image import Image
 from pipeline.native import preflight
 from pipeline.oci import normalize, runtime
+from pipeline.oci.base import RegistryBase
 from pipeline.preview import data as preview
 from pipeline.preview import text
 from pipeline.printable import say
@@ -118,6 +119,8 @@ class RustMultiarch(Arguments):
     digests: dagger.File | None = dataclasses.field(init=False, default=None)
     # Directories of the caller's machine for `files_from`, by path.
     places: dict[str, dagger.Directory] = dataclasses.field(init=False, default_factory=dict)
+    # Addresses of mirrors of registries, by host.
+    mirrors: dict[str, str] = dataclasses.field(init=False, default_factory=dict)
     # Origins of the command line's values: names of options and of environment variables.
     origins: dict[str, str] = dataclasses.field(init=False, default_factory=dict)
 
@@ -548,10 +551,11 @@ class RustMultiarch(Arguments):
         for warning in dict.fromkeys(rules.unread(own.tag_rules, of) for own, of in pairs if of):
             if warning:
                 say(f"warning: {warning}")
+        bases: dict[str, RegistryBase] = {}
         try:
             async with anyio.create_task_group() as group:
                 # All parts have the same bases.
-                group.start_soon(image.prepare, planned, setups[0])
+                group.start_soon(image.prepare, planned, setups[0], self.mirrors, bases)
                 output = await compile(planned)
         except BaseExceptionGroup as errors:
             raise first(errors) from None
@@ -559,16 +563,22 @@ class RustMultiarch(Arguments):
         for part, own, setup, of, (names, unnamed) in zip(
             parts, each_of, setups, known, named_by, strict=True
         ):
-            manifests = {target.platform: setup.labels for target in planned.request.targets}
+            manifests = {
+                target.platform: setup.described(
+                    target, bases[target.platform].digest if target.platform in bases else ""
+                )
+                for target in planned.request.targets
+            }
             terms = normalize.Terms(
                 epoch=context.time_of(settings, at),
                 index=setup.labels,
                 manifests=manifests,
                 config=setup.config,
                 always_index=own.index,
+                layers=setup.layers([binary.name for binary in part.binaries]),
             )
             origin = await attest.origin(part, output, of, own, await image.bases(part, setup))
-            made = await image.assemble(part, setup, output, terms, names, origin)
+            made = await image.assemble(part, setup, output, terms, names, origin, bases)
             made.unnamed, made.untrusted = unnamed, settings.untrusted
             made.inputs = image.inputs(part, self.state, self.files)
             built.append(made)

@@ -71,10 +71,10 @@ async def build(
         for way in ways:
             if way.kind == "archive":
                 with host_files.replacing(Path(way.path)) as path:
-                    await image.tarball().export(str(path))
+                    await (await image.tarball()).export(str(path))
             if way.kind == "layout":
                 with host_files.replacing(Path(way.path)) as path:
-                    await image.layout().export(str(path))
+                    await (await image.layout()).export(str(path))
             if way.kind == "docker":
                 with host_files.replacing(Path(way.path)) as path:
                     await loading.write(image, tags, str(path))

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import typer
 
-from engine import choice
+from engine import choice, config
 from engine.config import RUNNER
+from engine.paths import Paths
 from engine.record import BaseImages
 from pipeline.cli import access, engine_address, fresh, options, watching
 from pipeline.cli import source as source_files
@@ -286,6 +287,7 @@ async def _module(
         module.commit = dag.host().directory(str(path))
     for name, path in made.lists.items():
         setattr(module, name, dag.host().file(str(path)))
+    module.mirrors = config.mirrors(Paths.default()) if _embedded() else {}
     module.places = {name: dag.host().directory(str(path)) for name, path in made.files.items()}
     # Commands that need git have checked for it before.
     with contextlib.suppress(NotAGitRepository):
@@ -294,6 +296,10 @@ async def _module(
             at, facts=dataclasses.replace(at.facts, added=upload.added)
         )
     return access.grant(module, **opened)
+
+
+def _embedded() -> bool:
+    return os.environ.get(RUNNER) == choice.address(choice.EMBEDDED)
 
 
 def situation(

@@ -104,7 +104,6 @@ def labels(
         more: labels of the user, which take precedence.
         epoch: the image's time in seconds since 1970, if it is not the commit's.
     """
-    base = base or Base()
     found = {
         "title": description.name,
         "description": description.description,
@@ -114,8 +113,6 @@ def labels(
         "documentation": description.documentation,
         "source": browsable(description.repository),
         "url": description.homepage,
-        "base.name": base.name,
-        "base.digest": base.digest,
     }
     if at is not None:
         found["revision"] = at.facts.revision
@@ -124,10 +121,16 @@ def labels(
     if epoch is not None:
         found["created"] = timestamp(epoch)
     found["url"] = found["url"] or found["source"]
-    named = {f"{OCI}{name}": value for name, value in found.items() if value}
+    named = {f"{OCI}{name}": value for name, value in found.items() if value} | of_base(base or Base())
     if at is not None and at.facts.marked:
         named[DIRTY] = "true"
     return dict(sorted((named | dict(more or {})).items()))
+
+
+def of_base(base: Base) -> dict[str, str]:
+    """Return the labels that name a base, without empty ones."""
+    found = {f"{OCI}base.name": base.name, f"{OCI}base.digest": base.digest}
+    return {name: value for name, value in found.items() if value}
 
 
 def timestamp(epoch: int) -> str:

@@ -190,6 +190,10 @@ class Layout:
         """Return "", since a directory has no repository."""
         return ""
 
+    def has(self, descriptor: Descriptor) -> bool:
+        """Return True if the directory has this content."""
+        return (self.path / "blobs" / descriptor.digest.replace(":", "/")).exists()
+
     async def _file(self, descriptor: Descriptor) -> anyio.Path:
         path = anyio.Path(self.path) / "blobs" / descriptor.digest.replace(":", "/")
         try:

@@ -4,13 +4,19 @@ The engine's exports contain times: of directories in layers, of snapshots in co
 compresses the layers of a base again, with other bytes than in the base's registry. So two builds of a commit
 differ, and so do two exports of a build. This module rewrites exported OCI archives into an OCI layout whose
 layers, configs, manifests and index depend only on the files, the settings and a given time
-(SOURCE_DATE_EPOCH, see https://reproducible-builds.org/specs/source-date-epoch/). Files of the base keep
-their times; everything added gets the given time.
+(SOURCE_DATE_EPOCH, see https://reproducible-builds.org/specs/source-date-epoch/). The layers of a base in a
+registry are the registry's; those of another base are rewritten, and its files keep their times. Everything
+added gets the given time.
 
-This file runs as a program in a container of the engine and needs only the standard library: `python
-normalize.py base LAYOUT BASE.tar` once for each base, cached by the engine, then `python normalize.py image
-LAYOUT TERMS.json IMAGE.tar[=BASE LAYOUT] …`. `python normalize.py compare BASE-LAYOUT IMAGE.tar` prints
-`same` if an image starts with a base.
+This file runs as a program in a container of the engine and needs only the standard library:
+
+- `normalize.py image LAYOUT TERMS.json IMAGE.tar[=BASE] …` writes a layout. BASE is a JSON document that
+  describes a base in a registry, whose layers are listed as they are and not written to the layout; or the
+  normalized layout of a base that is in no registry.
+- `normalize.py base LAYOUT BASE.tar` writes the normalized layout of a base; the engine caches it.
+- `normalize.py blobs DIRECTORY BASE.json BASE.tar` writes the layers of a base in a registry that the
+  engine's export has unchanged, and prints the digests of the others.
+- `normalize.py compare BASE-LAYOUT IMAGE.tar` prints `same` if an image starts with a base.
 """
 
 from __future__ import annotations
@@ -67,6 +73,7 @@ class Terms:
             tables are merged with those of the base.
         always_index: make an index even for a single image, instead of a plain manifest.
         programs: the digests of programs that were checked, by platform and absolute path.
+        layers: descriptions of the layers above the base, for the history.
     """
 
     epoch: int = 0
@@ -75,6 +82,7 @@ class Terms:
     config: Mapping[str, Any] = field(default_factory=dict)
     always_index: bool = False
     programs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    layers: Sequence[str] = ()
 
     def as_json(self) -> str:
         """Return the terms as JSON, for `terms`."""
@@ -84,6 +92,34 @@ class Terms:
 def terms(document: str) -> Terms:
     """Parse terms from the JSON of `Terms.as_json`."""
     return Terms(**json.loads(document))
+
+
+@dataclass(frozen=True)
+class KnownBase:
+    """A platform of a base in a registry.
+
+    Attributes:
+        name: its full name.
+        layers: the descriptors of its layers.
+        diff_ids: the digests of its uncompressed layers.
+        history: the history in its config; may be empty.
+    """
+
+    name: str
+    layers: Sequence[Document]
+    diff_ids: Sequence[str]
+    history: Sequence[Document] = ()
+
+    @classmethod
+    def parse(cls, document: str) -> KnownBase:
+        """Parse the document of `oci.base.RegistryBase.as_json`."""
+        return cls(**json.loads(document))
+
+    def past(self, epoch: int) -> list[Document]:
+        """Return its history, with an entry for every layer."""
+        if len(filling(self.history)) == len(self.layers):
+            return list(self.history)
+        return [step(f"a layer of {self.name}", epoch) for _ in self.layers]
 
 
 class BlobWriter(io.RawIOBase):
@@ -313,15 +349,20 @@ class LayerWriter(io.RawIOBase):
 
 
 def normalized_config(
-    config: Document, diff_ids: Sequence[str], epoch: int, added: Mapping[str, Any] | None = None
+    config: Document,
+    diff_ids: Sequence[str],
+    epoch: int,
+    added: Mapping[str, Any] | None = None,
+    history: Sequence[Document] = (),
 ) -> Document:
-    """Return a config with the given time and layers, and a history without the engine's times.
+    """Return a config with the given time, layers and history.
 
     Args:
         config: the config exported by the engine.
         diff_ids: the diff IDs of its layers.
         epoch: the time, in seconds since 1970.
         added: see `Terms.config`.
+        history: the new history.
     """
     new = copy.deepcopy(config)
     if added:
@@ -330,25 +371,45 @@ def normalized_config(
         new["config"] = {**before, **added, **tables}
     new["created"] = timestamp(epoch)
     new["rootfs"] = {"type": "layers", "diff_ids": list(diff_ids)}
-    new["history"] = [_history(entry, epoch) for entry in config.get("history", ())]
+    new["history"] = list(history)
     return new
 
 
-def _history(entry: Document, epoch: int) -> Document:
-    if entry.get("comment") != _SYNTHESISED:
-        return entry
-    made = {"created": timestamp(epoch), "created_by": "rust-multiarch"}
-    return made | {"empty_layer": True} if entry.get("empty_layer") else made
+def filling(history: Iterable[Document]) -> list[Document]:
+    """Return the entries of a history that have a layer."""
+    return [entry for entry in history if not entry.get("empty_layer")]
+
+
+def step(what: str, epoch: int) -> Document:
+    """Return an entry of a history."""
+    return {"created": timestamp(epoch), "created_by": what}
+
+
+def history_of(config: Document, below: Sequence[Document], terms: Terms) -> list[Document]:
+    """Return the history of an image: its base's, then an entry that says what made each other layer.
+
+    Args:
+        config: the config exported by the engine, whose generated entries have the current time.
+        below: the history of its base, with an entry for each of the base's layers.
+        terms: the time, and the descriptions of the layers that are always added.
+    """
+    own = filling(config.get("history", ()))[len(filling(below)) :]
+    named = [*terms.layers, *["a layer of a custom container"] * len(own)]
+    steps = [
+        step(f"rust-multiarch: {what}", terms.epoch) if entry.get("comment") == _SYNTHESISED else entry
+        for entry, what in zip(own, named, strict=False)
+    ]
+    return [*below, *steps]
 
 
 def normalize(
-    image: ImageReader, base: ImageReader | None, terms: Terms, layout: LayoutWriter
+    image: ImageReader, base: ImageReader | KnownBase | None, terms: Terms, layout: LayoutWriter
 ) -> tuple[Document, Document]:
     """Write the normalized layers and config of a platform to a layout.
 
     Args:
         image: the image exported by the engine, alone, since exports with other images may have other layers.
-        base: the normalized base with its first layers, or None.
+        base: the base with its first layers, in a registry or normalized; or None.
         terms: the time and the additions to the config.
         layout: the layout to write to.
 
@@ -358,7 +419,11 @@ def normalize(
     config = image.config()
     layers: list[Document] = []
     diff_ids: list[str] = []
-    if base is not None:
+    below: list[Document] = []
+    if isinstance(base, KnownBase):
+        layers, diff_ids, below = list(base.layers), list(base.diff_ids), base.past(terms.epoch)
+    elif base is not None:
+        below = [step("a layer of the base", terms.epoch) for _ in base.manifest()["layers"]]
         for descriptor in base.manifest()["layers"]:
             with base.open(descriptor["digest"]) as blob:
                 layers.append(layout.write(descriptor["mediaType"], partial(shutil.copyfileobj, blob)))
@@ -366,10 +431,12 @@ def normalize(
     for descriptor in image.manifest()["layers"][len(layers) :]:
         with image.open(descriptor["digest"]) as blob:
             _add_layer(blob, terms.epoch, layout, layers, diff_ids)
+    past = history_of(config, below, terms)
+    new = normalized_config(config, diff_ids, terms.epoch, terms.config, past)
     manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
-        "config": layout.add_json(CONFIG, normalized_config(config, diff_ids, terms.epoch, terms.config)),
+        "config": layout.add_json(CONFIG, new),
         "layers": layers,
     }
     return manifest, platform(config)
@@ -385,6 +452,22 @@ def normalize_base(image: ImageReader, layout: LayoutWriter) -> None:
     config = normalized_config(image.config(), diff_ids, 0)
     manifest = {"schemaVersion": 2, "config": layout.add_json(CONFIG, config), "layers": layers}
     layout.finish(layout.add_json(MANIFEST, manifest))
+
+
+def write_unchanged(base: KnownBase, export: ImageReader, directory: Path) -> list[str]:
+    """Write the layers of a base that the engine's export has unchanged; return the digests of the others."""
+    exported = {descriptor["digest"] for descriptor in export.manifest()["layers"]}
+    missing = []
+    for digest in dict.fromkeys(descriptor["digest"] for descriptor in base.layers):
+        if digest not in exported:
+            missing.append(digest)
+            continue
+        with export.open(digest) as blob, (directory / digest.partition(":")[2]).open("wb") as file:
+            writer = BlobWriter(file)
+            shutil.copyfileobj(blob, cast(IO[bytes], writer), PIECE)
+        if writer.digest != digest:
+            sys.exit(f"the engine exported {writer.digest} as {digest}")
+    return missing
 
 
 def starts_with(image: ImageReader, base: ImageReader) -> bool:
@@ -414,19 +497,23 @@ def _add_layer(
 
 
 def normalize_index(
-    images: Iterable[tuple[ImageReader, ImageReader | None]], terms: Terms, layout: LayoutWriter
+    images: Iterable[tuple[ImageReader, ImageReader | KnownBase | None]], terms: Terms, layout: LayoutWriter
 ) -> str:
     """Write normalized images, each with its base, and their index; return the digest of the root.
 
     A single image gets no index by default, since some services for one platform do not accept an index.
     """
+    images = list(images)
     # Most time is spent on hashing and compressing, which release Python's global lock.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         normalized = list(pool.map(lambda pair: normalize(pair[0], pair[1], terms, layout), images))
     entries = []
-    for manifest, described in normalized:
+    for (manifest, described), (_, base) in zip(normalized, images, strict=True):
         name = "/".join(described[key] for key in ("os", "architecture", "variant") if key in described)
-        check_programs(layout, manifest["layers"], terms.programs.get(name, {}), name)
+        # The digest of a base in a registry proves the programs in it.
+        below = len(base.layers) if isinstance(base, KnownBase) else 0
+        programs = terms.programs.get(name, {})
+        check_programs(layout, manifest["layers"][below:], programs, name, in_base=below > 0)
         if annotations := terms.manifests.get(name):
             manifest["annotations"] = dict(sorted(annotations.items()))
         entries.append(layout.add_json(MANIFEST, manifest) | {"platform": described})
@@ -442,22 +529,38 @@ def normalize_index(
 
 
 def check_programs(
-    layout: LayoutWriter, layers: Sequence[Document], programs: Mapping[str, str], platform: str
+    layout: LayoutWriter,
+    layers: Sequence[Document],
+    programs: Mapping[str, str],
+    platform: str,
+    in_base: bool = False,
 ) -> None:
     """End with an error if a program in some layers is not the one that was checked.
 
     The engine may run a step of a caller's container again, for example after it dropped its cache, and the
     step may give other files.
+
+    Args:
+        layout: the layout with the layers.
+        layers: the layers to look in.
+        programs: the digests of the programs by path.
+        platform: the platform, for the message.
+        in_base: there are other layers below, which need no check.
     """
     for path, expected in programs.items():
         found = program_digest(ImageReader.laid_out(layout.path), layers, path)
+        if found is None and in_base:
+            continue
         if found != expected:
             known = found or "missing"
             sys.exit(f"{platform}: {path} was checked as {expected}, and is {known} in the image")
 
 
-def program_digest(image: ImageReader, layers: Sequence[Document], path: str) -> str:
-    """Return the digest of a file in an image, from the topmost layer with it; "" if it is missing."""
+def program_digest(image: ImageReader, layers: Sequence[Document], path: str) -> str | None:
+    """Return the digest of a file in an image, from the topmost layer with it.
+
+    The result is "" for a file that a layer removes, and None for one that no layer has.
+    """
     wanted, tried = path.strip("/"), set()
     for layer in reversed(layers):
         while wanted not in tried:
@@ -469,23 +572,34 @@ def program_digest(image: ImageReader, layers: Sequence[Document], path: str) ->
                 return value
             tried.add(wanted)
             wanted = value
-    return ""
+    return None
 
 
 def _in_layer(image: ImageReader, digest: str, path: str) -> tuple[str, str] | None:
     """Return `file` and its digest, `link` and the file it is a hard link to, or None."""
-    folder, _, name = path.rpartition("/")
-    removed = f"{folder}/.wh.{name}".lstrip("/")
+    parts, gone = path.split("/"), False
+    removed = {
+        "/".join([*parts[:depth], whiteout])
+        for depth, part in enumerate(parts)
+        for whiteout in (f".wh.{part}", ".wh..wh..opq")
+    }
     with image.open(digest) as layer, tarfile.open(fileobj=layer, mode="r|gz") as tar:
         for member in tar:
-            if member.name == removed:
-                return "removed", ""
+            # Files of the layer itself stay; they may come after the whiteout.
+            gone = gone or member.name in removed
             if member.name == path and member.islnk():
                 return "link", member.linkname
             if member.name == path and member.isreg():
                 stream: Any = tar.extractfile(member)
                 return "file", f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
-    return None
+    return ("removed", "") if gone else None
+
+
+def _base(path: str) -> ImageReader | KnownBase | None:
+    """Open a base: a document, a layout, or none."""
+    if path.endswith(".json"):
+        return KnownBase.parse(Path(path).read_text())
+    return ImageReader.laid_out(Path(path)) if path else None
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -496,6 +610,14 @@ def main(arguments: Sequence[str]) -> None:
             image = ImageReader.archived(Path(rest[0]), opened)
             print("same" if starts_with(image, ImageReader.laid_out(Path(path))) else "different")
             return
+        if what == "blobs":
+            known, export = (
+                KnownBase.parse(Path(rest[0]).read_text()),
+                ImageReader.archived(Path(rest[1]), opened),
+            )
+            Path(path).mkdir()
+            print("\n".join(write_unchanged(known, export, Path(path))))
+            return
         layout = LayoutWriter(Path(path))
         if what == "base":
             normalize_base(ImageReader.archived(Path(rest[0]), opened), layout)
@@ -503,11 +625,7 @@ def main(arguments: Sequence[str]) -> None:
         images = []
         for pair in rest[1:]:
             file, _, base = pair.partition("=")
-            pair_of = (
-                ImageReader.archived(Path(file), opened),
-                ImageReader.laid_out(Path(base)) if base else None,
-            )
-            images.append(pair_of)
+            images.append((ImageReader.archived(Path(file), opened), _base(base)))
         print(normalize_index(images, terms(Path(rest[0]).read_text()), layout))
 
 

@@ -51,6 +51,7 @@ class Runtime:
         volumes: paths of volumes, added to those of the base.
         files: files to add over the base's root filesystem.
         supplied: custom containers that replace `base`, by platform.
+        pinned: the full names of the bases with their digests, by name, so that all pulls are equal.
     """
 
     base: str = releases.DEFAULT.base
@@ -68,6 +69,7 @@ class Runtime:
     volumes: tuple[str, ...] = ()
     files: dagger.Directory | None = None
     supplied: Supplied = field(default_factory=Supplied)
+    pinned: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -78,6 +80,26 @@ class Runtime:
     def base_of(self, target: Target) -> str:
         """Return the name of a platform's base."""
         return SUPPLIED if self.supplied.runtime(target) else base_for(self.base, target)
+
+    def layers(self, programs: Sequence[str]) -> tuple[str, ...]:
+        """Return what makes each layer above the base, for the history; see `assemble`."""
+        files = ("the project's files",) if self.files is not None else ()
+        return ("certificates, accounts and libraries", *files, f"programs {', '.join(programs)}")
+
+    def reference(self, target: Target) -> str:
+        """Return the full name of a platform's base with its digest; "" without an image."""
+        return self.pinned.get(self.base_of(target), "")
+
+    def described(self, target: Target, digest: str = "") -> dict[str, str]:
+        """Return the labels of a platform's image, with its base.
+
+        Args:
+            target: the platform.
+            digest: the digest of the base's manifest for the platform; by default the pinned one.
+        """
+        base = metadata.Base.of(self.reference(target))
+        named = metadata.of_base(replace(base, digest=digest or base.digest))
+        return dict(sorted({**named, **self.labels}.items()))
 
 
 def default_base(libc: Libc, release: Release) -> str:
@@ -155,7 +177,8 @@ async def start(runtime: Runtime, target: Target) -> tuple[Runtime, dagger.Conta
         BaseImageUnavailable: see `base_image`.
     """
     name, given = runtime.base_of(target), runtime.supplied.runtime(target)
-    return replace(runtime, base=name), given or await base_image(name, target)
+    pulled = given or await base_image(runtime.reference(target) or name, target)
+    return replace(runtime, base=name), pulled
 
 
 async def base_image(image: str, target: Target) -> dagger.Container:
@@ -210,14 +233,16 @@ async def setup(settings: Settings, plan: Plan, at: BuildContext | None, supplie
         InvalidArgument: a label or variable is not NAME=value.
     """
     base = settings.runtime_base or default_base(settings.libc, plan.request.debian)
-    # Labels are the same for all platforms, and the image name of a custom container is unknown.
-    names = {base_for(base, target) for target in plan.request.targets}
-    same = len(names) == 1 and not supplied.runtimes
-    found = await resolved(names.pop(), plan.request.targets[0]) if same else ""
+    targets = [target for target in plan.request.targets if not supplied.runtime(target)]
+    of = {base_for(base, target): target for target in targets}
+    pinned = {name: await resolved(name, target) for name, target in of.items()}
+    # These labels are the same for all platforms; `Runtime.described` adds those of a platform's base.
+    same = len(pinned) == 1 and not supplied.runtimes
+    found = metadata.Base.of(next(iter(pinned.values()))) if same else metadata.Base()
     labels = metadata.labels(
         metadata.describe(plan.project.metadata, plan.binaries[0].package),
         at,
-        metadata.Base.of(found),
+        replace(found, digest=""),
         dict(pairs("labels", settings.labels)),
         settings.source_date_epoch,
     )
@@ -236,6 +261,7 @@ async def setup(settings: Settings, plan: Plan, at: BuildContext | None, supplie
         stop_signal=stop_signal(settings.stop_signal),
         volumes=volumes(settings.volumes),
         supplied=supplied,
+        pinned=pinned,
     )
 
 

@@ -9,12 +9,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pipeline.oci.base import RegistryBase
 from pipeline.oci.layout import Layout
 from pipeline.progress import events
 from pipeline.registry import credentials, dial, pushing
 from pipeline.registry import merge as merging
 from pipeline.registry.address import Destination, known_host
 from pipeline.registry.artifacts import Artifact
+from pipeline.registry.bases import on_bases, remember
 from pipeline.registry.credentials import Secret
 from pipeline.registry.receipt import Receipt
 from pipeline.sdk import dagger
@@ -50,6 +52,7 @@ async def deliver(
     plain_http: Sequence[str] = (),
     service: dagger.Service | None = None,
     attach: Attach | None = None,
+    bases: Mapping[str, RegistryBase] | None = None,
 ) -> Receipt:
     """Push a layout to every destination; other credentials are looked up in docker's configuration.
 
@@ -61,6 +64,7 @@ async def deliver(
         plain_http: hosts to use plain HTTP for.
         service: the service through which the first destination's registry is reached.
         attach: makes the artifacts that refer to the image, from its digests.
+        bases: the bases whose layers the layout may lack, by platform.
 
     Raises:
         PublishError and its subclasses: see `pushing.push`.
@@ -74,10 +78,13 @@ async def deliver(
         artifacts = await attach(opened, attached) if attach else ()
         seconds = round(time.monotonic() - began, 3)
         events.enter("pushing")
+        below = list((bases or {}).values())
         async with connected(logins, plain_http, destinations[0].host, service) as registries:
+            store = await on_bases(opened, below, registries)
             receipt = await pushing.push(
-                opened, destinations, registries, clobber=clobber, artifacts=artifacts
+                store, destinations, registries, clobber=clobber, artifacts=artifacts
             )
+    remember(below, [(to.host, to.repository) for to in destinations])
     return replace(receipt, attaching_seconds=seconds)
 
 

@@ -101,6 +101,28 @@ class Attached:
 
 
 @dataclass(frozen=True)
+class BaseLayers:
+    """The base of a platform's image, and the origin of its layers.
+
+    Attributes:
+        platform: OCI platform.
+        name: full name of the base; empty for a custom container.
+        digest: digest of the base's manifest for the platform; empty if it is unknown.
+        layers: how the layers were read; see `oci.base`.
+    """
+
+    platform: str
+    name: str
+    digest: str
+    layers: str
+
+    def as_text(self) -> str:
+        """Format the base as a line."""
+        name = f"{self.name}@{self.digest}" if self.digest else self.name or "a custom container"
+        return f"base  {self.platform}  {name}  layers: {self.layers}"
+
+
+@dataclass(frozen=True)
 class Receipt:
     """The result of a push.
 
@@ -113,6 +135,7 @@ class Receipt:
         attached: those artifacts.
         seconds: the time of the push.
         attaching_seconds: the time to make and sign the artifacts.
+        bases: the base of each platform that has one.
     """
 
     digest: str
@@ -123,6 +146,7 @@ class Receipt:
     attached: tuple[Attached, ...] = ()
     seconds: float = 0.0
     attaching_seconds: float = 0.0
+    bases: tuple[BaseLayers, ...] = ()
 
     @property
     def signed(self) -> tuple[str, ...]:
@@ -146,6 +170,7 @@ class Receipt:
     def as_text(self) -> str:
         """Format the receipt as text: platforms, transfers and addresses."""
         lines = [f"{p.platform}  {mebibytes(p.layer_bytes)}  {p.digest}" for p in self.platforms]
+        lines += [base.as_text() for base in self.bases]
         lines += [f"referrer  {one.digest}  {_size(one.bytes)}  {one.artifact_type}" for one in self.attached]
         lines += [f"signed  {digest}" for digest in self.signed]
         for to in self.deliveries:

@@ -64,8 +64,8 @@ async def test_the_images_root_certificates_are_the_distributions(service_image,
 
 
 async def test_an_archive_holds_both(service_image, tmp_path: Path) -> None:
-    assert sorted(await service_image.layout().entries()) == ["blobs/", "index.json", "oci-layout"]
-    await service_image.tarball().export(str(tmp_path / "image.tar"))
+    assert sorted(await (await service_image.layout()).entries()) == ["blobs/", "index.json", "oci-layout"]
+    await (await service_image.tarball()).export(str(tmp_path / "image.tar"))
     assert (tmp_path / "image.tar").stat().st_size > 10_000_000
 
 
@@ -83,7 +83,7 @@ async def test_an_archive_for_docker(service_image, tmp_path: Path, platform: st
     reader = ["skopeo", "inspect", f"docker-archive:{tmp_path}/image.tar:docker.io/me/app:1"]
     found = json.loads(subprocess.run(reader, capture_output=True, check=True).stdout)
     assert found["Architecture"] == wanted and found["Os"] == "linux"
-    layout = service_image.layout()
+    layout = await service_image.layout()
     (row,) = (row for row in await service_image.rows() if row.platform == f"linux/{wanted}")
     manifest = json.loads(await layout.file(f"blobs/{row.digest.replace(':', '/')}").contents())
     config = ["skopeo", "inspect", "--raw", "--config", f"docker-archive:{tmp_path}/image.tar"]

@@ -170,7 +170,7 @@ async def test_users_of_files_and_of_other_bases(session) -> None:
 async def test_the_health_check_and_the_stop_signal(session) -> None:
     options = {"health_cmd": '["/usr/local/bin/hello"]', "health_interval": "7s", "stop_signal": "INT"}
     module = RustMultiarch(source=crates.hello(), platforms=[AMD64], **options)
-    layout = (await module.build()).layout()
+    layout = await (await module.build()).layout()
 
     async def document(digest: str) -> dict:
         return json.loads(await layout.file(f"blobs/{digest.replace(':', '/')}").contents())

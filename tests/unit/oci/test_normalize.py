@@ -4,11 +4,13 @@ import io
 import json
 import subprocess
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeline.oci import normalize
+from pipeline.oci.base import RegistryBase
 from pipeline.oci.normalize import Terms
 
 EPOCH = 1_700_000_000
@@ -171,35 +173,64 @@ def test_times_are_rfc_3339(epoch: int, text: str) -> None:
 
 def test_a_config_has_only_the_given_time() -> None:
     debian = {"created": "2024-01-02T00:00:00Z", "created_by": "# debian.sh", "comment": "debuerreotype 0.16"}
-    made_up = {
-        "created": "2026-11-24T10:26:00.02Z",
-        "created_by": "x",
-        "comment": "buildkit.exporter.image.v0",
-    }
     before = {
         "architecture": "arm64",
         "os": "linux",
         "config": {"User": "app"},
         "created": "2026-11-24T10:26:00.08Z",
-        "history": [debian, made_up, made_up | {"empty_layer": True}],
+        "history": [{"created": "2026-11-24T10:26:00.02Z", "created_by": "x"}],
         "rootfs": {"type": "layers", "diff_ids": ["sha256:old"]},
     }
-    after = normalize.normalized_config(before, ["sha256:new"], 0)
+    after = normalize.normalized_config(before, ["sha256:new"], 0, history=[debian])
     assert after["created"] == "1970-01-01T00:00:00Z"
     assert after["rootfs"]["diff_ids"] == ["sha256:new"]
-    made = {"created": "1970-01-01T00:00:00Z", "created_by": "rust-multiarch"}
-    assert after["history"] == [debian, made, made | {"empty_layer": True}]
+    assert after["history"] == [debian]
     assert after["config"] == {"User": "app"}
     assert before["rootfs"] == {"type": "layers", "diff_ids": ["sha256:old"]}, "the argument is left alone"
 
 
+def generated(what: str) -> dict[str, str]:
+    """Return an entry of a history as the engine generates it, with the current time."""
+    return {
+        "created": "2026-11-24T10:26:00.02Z",
+        "created_by": what,
+        "comment": "buildkit.exporter.image.v0",
+    }
+
+
+def test_the_history_says_what_made_each_layer() -> None:
+    debian = {"created": "2024-01-02T00:00:00Z", "created_by": "# debian.sh"}
+    command = {"created": "2024-01-02T00:00:00Z", "created_by": "CMD bash", "empty_layer": True}
+    own = {"created": "2025-01-02T00:00:00Z", "created_by": "RUN make"}
+    made = [generated("import"), generated("Directory.withDirectory"), generated("exec"), own]
+    found = normalize.history_of({"history": made}, [debian, command], Terms(0, layers=["programs app"]))
+    then = normalize.timestamp(0)
+    assert found == [
+        debian,
+        command,
+        {"created": then, "created_by": "rust-multiarch: programs app"},
+        {"created": then, "created_by": "rust-multiarch: a layer of a custom container"},
+        own,
+    ]
+
+
+@pytest.mark.parametrize("history", [[], [{"created_by": "one"}], [{"empty_layer": True}]])
+def test_a_base_with_an_incomplete_history_gets_one(history: list[dict[str, object]]) -> None:
+    base = normalize.KnownBase("debian:x", [{}, {}], ["a", "b"], history)
+    entry = {"created": normalize.timestamp(7), "created_by": "a layer of debian:x"}
+    assert base.past(7) == [entry, entry]
+
+
 def test_terms_are_read_as_written() -> None:
-    asked = Terms(7, {"a": "b"}, {"linux/arm64": {"c": "d"}})
+    asked = Terms(7, {"a": "b"}, {"linux/arm64": {"c": "d"}}, layers=["e"])
     assert normalize.terms(asked.as_json()) == asked
 
 
 def digest(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+CHECKED = digest(b"program")
 
 
 def archive(path: Path, architecture: str, layers: list[bytes], clock: str = "2026-01-01T00:00:00Z") -> Path:
@@ -256,6 +287,78 @@ def normalized(tmp_path: Path, name: str, base: bytes, clock: str, terms: Terms)
     (folder / "terms.json").write_text(terms.as_json())
     normalize.main(["image", str(folder / "out"), str(folder / "terms.json"), f"{image}={folder}/base"])
     return folder / "out"
+
+
+FOREIGN = {
+    "mediaType": "application/vnd.oci.image.layer.v1.tar+zstd",
+    "digest": digest(b"zstd"),
+    "size": 4,
+    "annotations": {"kept": "yes"},
+}
+
+
+def in_registry(tmp_path: Path, layers: list[bytes], terms: Terms, base: RegistryBase) -> tuple[dict, dict]:
+    """Return the manifest and the config of an amd64 image on a base in a registry."""
+    image = archive(tmp_path / "image.tar", "amd64", layers)
+    (tmp_path / "base.json").write_text(base.as_json())
+    (tmp_path / "terms.json").write_text(terms.as_json())
+    out = tmp_path / "out"
+    normalize.main(["image", str(out), str(tmp_path / "terms.json"), f"{image}={tmp_path}/base.json"])
+    (top,) = json.loads((out / "index.json").read_text())["manifests"]
+    manifest = json.loads((out / "blobs" / top["digest"].replace(":", "/")).read_bytes())
+    return manifest, json.loads((out / "blobs" / manifest["config"]["digest"].replace(":", "/")).read_bytes())
+
+
+def known(*descriptors: dict[str, object], **changes: str) -> RegistryBase:
+    diff_ids = tuple(f"sha256:{number}" for number, _ in enumerate(descriptors))
+    base = RegistryBase("debian:x", "sha256:0", "way", "host", "debian", json.dumps(descriptors), diff_ids)
+    return replace(base, **changes)
+
+
+def test_the_layers_of_a_base_in_a_registry_are_listed_untouched(tmp_path: Path) -> None:
+    history = json.dumps([{"created_by": "them", "created": "2024-01-01T00:00:00Z"}])
+    terms = Terms(EPOCH, layers=["programs app"])
+    manifest, config = in_registry(tmp_path, [REMADE, PROGRAM], terms, known(FOREIGN, history=history))
+    assert manifest["layers"][0] == FOREIGN
+    assert len(manifest["layers"]) == 2
+    assert config["rootfs"]["diff_ids"][0] == "sha256:0"
+    stored = {path.name for path in (tmp_path / "out/blobs/sha256").iterdir()}
+    assert FOREIGN["digest"].removeprefix("sha256:") not in stored
+    assert manifest["layers"][1]["digest"].removeprefix("sha256:") in stored
+    assert config["history"][0]["created_by"] == "them"
+
+
+@pytest.mark.parametrize(
+    ("own", "fault"),
+    [
+        ([PROGRAM], ""),
+        ([BASE], ""),
+        ([layer(member("app"), contents={"app": b"other"})], f"is {digest(b'other')} in"),
+        ([layer(member(".wh.app"))], "is missing in"),
+        ([layer(member(".wh..wh..opq"))], "is missing in"),
+    ],
+    ids=["in our layer", "in the base", "replaced", "removed", "removed with its directory"],
+)
+def test_a_program_in_a_base_is_proven_by_the_bases_digest(
+    tmp_path: Path, own: list[bytes], fault: str
+) -> None:
+    terms = Terms(EPOCH, programs={"linux/amd64": {"/app": CHECKED}})
+    if not fault:
+        in_registry(tmp_path, [REMADE, *own], terms, known(FOREIGN))
+        return
+    with pytest.raises(SystemExit, match=fault):
+        in_registry(tmp_path, [REMADE, *own], terms, known(FOREIGN))
+
+
+def test_unchanged_layers_are_taken_from_the_engines_export(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export = archive(tmp_path / "base.tar", "amd64", [BASE])
+    (tmp_path / "base.json").write_text(known({"digest": digest(BASE)}, FOREIGN).as_json())
+    out = tmp_path / "blobs"
+    normalize.main(["blobs", str(out), str(tmp_path / "base.json"), str(export)])
+    assert capsys.readouterr().out.split() == [FOREIGN["digest"]]
+    assert [digest(path.read_bytes()) for path in out.iterdir()] == [digest(BASE)]
 
 
 def contents(layout: Path) -> dict[str, bytes]:
@@ -363,7 +466,6 @@ def test_compare_checks_that_an_image_starts_with_a_base(
     assert capsys.readouterr().out == f"{answer}\n"
 
 
-CHECKED = digest(b"program")
 LINKED = layer(
     member("bin/app", tarfile.LNKTYPE, linkname="app"), member("app"), contents={"app": b"program"}
 )

@@ -4,8 +4,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.attestation import signing
+from pipeline.oci.base import REGISTRY, REWRITTEN
 from pipeline.oci.layout import MANIFEST
-from pipeline.registry.receipt import SIGNATURES, Attached, Delivery, Platform, Receipt, Transfer
+from pipeline.registry.receipt import (
+    SIGNATURES,
+    Attached,
+    BaseLayers,
+    Delivery,
+    Platform,
+    Receipt,
+    Transfer,
+)
 
 COSIGN = "application/vnd.dev.cosign.artifact.sig.v1+json"
 UP, MOUNTED, THERE = Transfer("uploaded", 1 << 20, 0.25), Transfer("mounted", 1 << 20), Transfer("present", 5)
@@ -22,6 +31,10 @@ RECEIPT = Receipt(
     attached=(Attached("sha256:cc", "sha256:aa", COSIGN, 1536),),
     seconds=2.5,
     attaching_seconds=0.5,
+    bases=(
+        BaseLayers("linux/arm64", "docker.io/library/debian:x", "sha256:dd", REGISTRY),
+        BaseLayers("linux/amd64", "", "", REWRITTEN),
+    ),
 )  # fmt: skip
 
 
@@ -36,6 +49,8 @@ def test_a_delivery_counts_blobs_by_origin() -> None:
 def test_receipt_as_text() -> None:
     assert RECEIPT.as_text().splitlines() == [
         "linux/arm64  3.0 MiB  sha256:bb",
+        "base  linux/arm64  docker.io/library/debian:x@sha256:dd  layers: its registry",
+        "base  linux/amd64  a custom container  layers: rewritten",
         f"referrer  sha256:cc  1.5 KiB  {COSIGN}",
         "signed  sha256:aa",
         "ghcr.io/me/app: uploaded 2 (2.0 MiB), mounted 0 (0.0 MiB), already present 1 (0.0 MiB), in 1.2 s",
