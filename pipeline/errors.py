@@ -330,6 +330,12 @@ class PublishError(RustMultiarchError):
     exit_code = 50
 
 
+class NotRebasable(PublishError):
+    """An image cannot be put on another base: its own layers are unknown, or the base lacks a platform."""
+
+    exit_code = 49
+
+
 class InvalidAddress(PublishError):
     """An image address is invalid."""
 

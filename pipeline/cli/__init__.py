@@ -67,6 +67,10 @@ COMMANDS: Mapping[str, Entry] = {
         "Build and push the images that YAML files refer to, and print the files with their digests.",
     ),
     "merge": Entry("merge", "Merge published images of single platforms into one index."),
+    "rebase": Entry(
+        "rebase",
+        "Put a new base under a published image, after a check of its programs; nothing is compiled.",
+    ),
     "doctor": Entry(
         "doctor", "Check engine, project, git, registries, emulators, disk and clock, and print fixes."
     ),

@@ -112,13 +112,13 @@ def merge(
         signer=anyio.run(attest.signer, *_key(sign_key, sign_password)),
         tags=legacy_signatures,
     )
-    source, asked = _asked()
-    check_trusted(asked, "image")
+    source, settled = asked()
+    check_trusted(settled, "image")
     request = PublishRequest(
         tuple(tag), clobber=not no_clobber, plain_http=tuple(plain_http or ()), as_json=json
     )
     request = request.with_login(username, secret) if password else request
-    to = goals(request, dataclasses.replace(asked, tag_rules=tag_rules or asked.tag_rules), source)
+    to = goals(request, dataclasses.replace(settled, tag_rules=tag_rules or settled.tag_rules), source)
     joined = functools.partial(
         join,
         annotations=dict(pairs("annotation", annotation or [])),
@@ -166,7 +166,7 @@ def _key(place: str, password: str) -> tuple[Secret | None, Secret | None]:
     return key, FromEnvironment(password, "--sign-password") if password else None
 
 
-def _asked() -> tuple[Path, Settings]:
+def asked() -> tuple[Path, Settings]:
     """Return the current project and its settings, for the same tags as `publish`."""
     here = source_files.find(Path())
     environment = settings.from_environment(os.environ)

@@ -79,7 +79,7 @@ class PublishOptions:
             sbom=self.sbom,
             provenance=self.provenance,
             symbols=self.symbols,
-            sign_key=dag.secret(_place(self.sign_key)) if self.sign_key else None,
+            sign_key=dag.secret(place(self.sign_key)) if self.sign_key else None,
             sign_password=dag.secret(f"env://{self.sign_password}") if self.sign_password else None,
             by_digest=by_digest,
             sbom_format=self.sbom_format or None,
@@ -87,6 +87,6 @@ class PublishOptions:
         )
 
 
-def _place(key: str) -> str:
+def place(key: str) -> str:
     """Return the address of a secret in a local file, unless it is an address already."""
     return key if "://" in key else f"file://{Path(key).absolute()}"

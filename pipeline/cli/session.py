@@ -124,7 +124,7 @@ def project_command(
             rest = dict(prepare(merged.settings, here.directory, **rest))
 
         if address:
-            _use(address)
+            use(address)
         rows = [(target.platform, target.triple(merged.settings.libc)) for target in targets]
         shown = rows if by_platform else [(run.__name__, "")]
         # Platforms of the command's own option need emulators too.
@@ -190,7 +190,7 @@ async def _members_files(workspace: Path, outright: Layer) -> dict[str, Path]:
     return found
 
 
-def _use(engine: str) -> None:
+def use(engine: str) -> None:
     """Select an engine for this process.
 
     Raises:
@@ -287,7 +287,7 @@ async def _module(
         module.commit = dag.host().directory(str(path))
     for name, path in made.lists.items():
         setattr(module, name, dag.host().file(str(path)))
-    module.mirrors = config.mirrors(Paths.default()) if _embedded() else {}
+    module.mirrors = mirrors()
     module.places = {name: dag.host().directory(str(path)) for name, path in made.files.items()}
     # Commands that need git have checked for it before.
     with contextlib.suppress(NotAGitRepository):
@@ -298,8 +298,10 @@ async def _module(
     return access.grant(module, **opened)
 
 
-def _embedded() -> bool:
-    return os.environ.get(RUNNER) == choice.address(choice.EMBEDDED)
+def mirrors() -> dict[str, str]:
+    """Return the mirrors of registries that the embedded engine uses, by host; {} with another engine."""
+    embedded = os.environ.get(RUNNER) == choice.address(choice.EMBEDDED)
+    return config.mirrors(Paths.default()) if embedded else {}
 
 
 def situation(

@@ -38,6 +38,7 @@ class RegistryBase:
         layers: the descriptors of its layers as JSON, as in the manifest.
         diff_ids: the digests of its uncompressed layers.
         history: the history in its config, as JSON.
+        config: the settings of containers in its config, as JSON: its environment, its labels.
     """
 
     name: str
@@ -48,6 +49,7 @@ class RegistryBase:
     layers: str
     diff_ids: tuple[str, ...]
     history: str = "[]"
+    config: str = "{}"
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
@@ -93,6 +95,9 @@ def contents(manifest: Manifest, config: bytes) -> dict[str, Any]:
         raise _wrong(manifest, f"{len(layers)} layers in the manifest and {len(diff_ids)} in the config")
     if not isinstance(history, list) or not all(isinstance(one, dict) for one in history):
         raise _wrong(manifest, "a history that is no list")
+    settings = described.get("config") or {}
+    if not isinstance(settings, dict):
+        raise _wrong(manifest, "settings that are no object")
     translated = [
         {**one, "mediaType": LAYER} if one.get("mediaType") == DOCKER_LAYER else one for one in layers
     ]
@@ -100,6 +105,7 @@ def contents(manifest: Manifest, config: bytes) -> dict[str, Any]:
         "layers": json.dumps(translated),
         "diff_ids": tuple(diff_ids),
         "history": json.dumps(history),
+        "config": json.dumps(settings),
     }
 
 

@@ -46,6 +46,9 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 
+MADE_BY = "rust-multiarch: "
+"""The start of what the history says of layers that this project adds."""
+
 _SYNTHESISED = "buildkit.exporter.image.v0"
 """The comment of history entries that the engine generates, with the current time."""
 
@@ -396,7 +399,7 @@ def history_of(config: Document, below: Sequence[Document], terms: Terms) -> lis
     own = filling(config.get("history", ()))[len(filling(below)) :]
     named = [*terms.layers, *["a layer of a custom container"] * len(own)]
     steps = [
-        step(f"rust-multiarch: {what}", terms.epoch) if entry.get("comment") == _SYNTHESISED else entry
+        step(f"{MADE_BY}{what}", terms.epoch) if entry.get("comment") == _SYNTHESISED else entry
         for entry, what in zip(own, named, strict=False)
     ]
     return [*below, *steps]

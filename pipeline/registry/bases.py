@@ -3,7 +3,7 @@
 The engine pulls a base; this module reads the same manifest and config, so that an image can list the
 base's layers as its registry has them. A function of a module runs in a container, which may not reach the
 registry that the engine uses: the embedded engine has stand-ins for Docker Hub on a loopback address. Then
-the engine is asked for the same documents.
+the engine fetches the same documents.
 """
 
 from __future__ import annotations
@@ -178,6 +178,19 @@ async def _manifest(source: Source, digest: str) -> Manifest | None:
     return None if body is None else Manifest.parse(Descriptor("", digest, len(body)), body)
 
 
+async def resolve(address: Address, registries: Registries, mirrors: Mapping[str, str]) -> str:
+    """Return the full name of an image with the digest that its tag names now; "" if it cannot be read."""
+    name = f"{address.name.replace(address.repository, path_of(address))}:{address.tag}"
+    if address.digest:
+        return f"{name}@{address.digest}"
+    async for place in _places(registries, address, mirrors):
+        if isinstance(place.source, FromRegistry):
+            with suppress(RustMultiarchError):
+                if found := await place.source.repository.manifest(address.tag):
+                    return f"{name}@{found.descriptor.digest}"
+    return ""
+
+
 async def fetched(base: RegistryBase, digests: Sequence[str], folder: Path) -> dagger.Directory:
     """Return some layers of a base as files named by their digests, for a layout.
 
@@ -195,8 +208,18 @@ async def fetched(base: RegistryBase, digests: Sequence[str], folder: Path) -> d
     async with dial.registries(credentials.from_docker()) as registries:
         repository = Repository(await registries.registry(base.host), base.repository, actions="pull")
         for digest in digests:
-            await repository.registry.persist(partial(_download, repository, digest, folder))
+            await keep(repository, digest, folder)
     return await upload.directory(folder).sync()
+
+
+async def keep(repository: Repository, digest: str, folder: Path) -> Path:
+    """Return a file of a directory with a blob, named by its digest.
+
+    Raises:
+        PublishError: the registry failed, or returned other bytes.
+    """
+    await repository.registry.persist(partial(_download, repository, digest, folder))
+    return folder / digest.partition(":")[2]
 
 
 async def _download(repository: Repository, digest: str, folder: Path) -> None:

@@ -109,7 +109,7 @@ async def merge(
     parts: list[SourceImage] = []
     shared: list[Mapping[str, str]] = []
     for source in sources:
-        found, own = await _parts(parse_source(source), registries)
+        found, own = await parts_of(parse_source(source), registries)
         parts += found
         shared += [own] if own is not None else []
     merged = join(parts, {**common(shared), **(annotations or {})})
@@ -160,13 +160,17 @@ def common(documents: Sequence[Mapping[str, str]]) -> dict[str, str]:
     return {key: value for key, value in first.items() if all(other.get(key) == value for other in rest)}
 
 
-async def _parts(
+async def parts_of(
     address: Address, registries: Registries
 ) -> tuple[list[SourceImage], Mapping[str, str] | None]:
-    """Return the images at an address, and its annotations; None for a manifest without annotations."""
+    """Return the images at an address, and its annotations; None for a manifest without annotations.
+
+    Raises:
+        NotMergeable: a source is missing, or its platform is unknown.
+    """
     registry = await registries.registry(address.host)
     repository = Repository(registry, address.repository, actions="pull")
-    found = await _fetch(repository, address, address.reference)
+    found = await fetch(repository, address, address.reference)
     manifest = Manifest.parse(found.descriptor, found.body)
     if manifest.blobs:
         config = parsed(await repository.small_blob(manifest.blobs[0]))
@@ -175,7 +179,7 @@ async def _parts(
         return [_part(found, platform_name(config), {}, address, repository)], own
     parts = []
     for entry in manifest.children:
-        child = await _fetch(repository, address, entry.digest)
+        child = await fetch(repository, address, entry.digest)
         parent = found.descriptor.digest
         parts.append(_part(child, entry.platform, entry.annotations, address, repository, parent))
     return parts, _annotations(found)
@@ -188,7 +192,12 @@ def _annotations(found: Fetched) -> Mapping[str, str]:
     return annotations
 
 
-async def _fetch(repository: Repository, address: Address, reference: str) -> Fetched:
+async def fetch(repository: Repository, address: Address, reference: str) -> Fetched:
+    """Return a manifest of an image.
+
+    Raises:
+        NotMergeable: the repository does not have it.
+    """
     found = await repository.manifest(reference)
     if not found:
         raise NotMergeable(

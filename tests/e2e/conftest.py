@@ -13,7 +13,8 @@ import quick
 from dagger import dag
 from faulty import Proxy, proxy
 
-from engine import choice, registry
+from engine import choice, config, registry
+from engine.paths import Paths
 from engine.record import BaseImages
 from pipeline import RustMultiarch
 from pipeline.build.plan import IGNORED
@@ -92,6 +93,14 @@ def loopback(engine: choice.Choice) -> str:
     if engine.kind != "embedded":
         pytest.skip("this engine does not share this machine's loopback")
     return registry.ensure()
+
+
+@pytest.fixture(scope="session")
+def mirror(engine) -> str:
+    """Return the registry with the stand-ins of Docker Hub's images."""
+    if engine.kind != "embedded":
+        pytest.skip("this engine has no stand-ins")
+    return config.mirrors(Paths.default())["docker.io"]
 
 
 @pytest.fixture

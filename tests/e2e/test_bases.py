@@ -12,22 +12,12 @@ import pytest
 from conftest import PLATFORMS, ROOT
 from test_publish import get
 
-from engine import config
-from engine.paths import Paths
 from pipeline import RustMultiarch
 from pipeline.oci.base import ENGINE, REGISTRY, REWRITTEN
 
 pytestmark = pytest.mark.anyio
 
 BASE = "org.opencontainers.image.base."
-
-
-@pytest.fixture(scope="session")
-def mirror(engine) -> str:
-    """Return the registry with the stand-ins of Docker Hub's images."""
-    if engine.kind != "embedded":
-        pytest.skip("this engine has no stand-ins")
-    return config.mirrors(Paths.default())["docker.io"]
 
 
 @pytest.fixture(autouse=True)

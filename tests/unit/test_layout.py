@@ -36,7 +36,7 @@ STAGES = (
     "ci",
     "preview",
 )
-ABOVE = ("publishing", "image", "main", "cli")
+ABOVE = ("publishing", "rebasing", "image", "main", "cli")
 ORDER = (*GROUND, *STAGES, *ABOVE)
 
 

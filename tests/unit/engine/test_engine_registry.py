@@ -105,7 +105,27 @@ def test_a_new_image_is_served_at_once(cache: Path, port: int, tmp_path: Path) -
     assert listed(port) == [one.digest for one in images]
 
 
-@pytest.mark.parametrize("end", range(1, 12))
+def test_manifests_are_served_as_blobs_too(cache: Path, port: int, tmp_path: Path) -> None:
+    """A module's function reads them through the engine, whose requests have no Accept header."""
+    storage, one = registry.stand_ins_storage(cache), image(tmp_path / "one", "one")
+    oci.store(storage, NAME, TAG, [one])
+    registry.ensure_stand_ins(cache=cache)
+    index = ask(port, "GET", f"{NAME}/manifests/{TAG}")[1]
+    digests = [one.digest, f"sha256:{hashlib.sha256(index).hexdigest()}"]
+    assert [ask(port, "GET", f"{NAME}/blobs/{each}") for each in digests] == [
+        (200, one.manifest),
+        (200, index),
+    ]
+    # The storage of an earlier version has no such links.
+    for each in digests:
+        folder = storage / "docker/registry/v2/repositories" / NAME / "_layers" / each.replace(":", "/")
+        (folder / "link").unlink()
+        assert ask(port, "GET", f"{NAME}/blobs/{each}")[0] == 404
+    assert not oci.store(storage, NAME, TAG, [one])
+    assert [ask(port, "GET", f"{NAME}/blobs/{each}")[0] for each in digests] == [200, 200]
+
+
+@pytest.mark.parametrize("end", range(1, 15))
 def test_an_interrupted_store_leaves_the_old_image(
     cache: Path, port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: int
 ) -> None:

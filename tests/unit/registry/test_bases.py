@@ -157,6 +157,5 @@ async def test_layers_that_the_engine_lacks_are_downloaded(tmp_path: Path, host:
     (layer,) = base.blobs
     async with connected() as registries:
         source = Repository(await registries.registry(host), base.repository, actions="pull")
-        await bases._download(source, layer.digest, folder)
-    (file,) = folder.iterdir()
+        file = await bases.keep(source, layer.digest, folder)
     assert file.read_bytes() == layouts.packed((b"base" * 1000)[:1000])
