@@ -126,6 +126,10 @@ pictures: setup ## record a real build for docs/screens.md and docs/terminal.svg
 schema: setup ## renew tests/data/schema.txt, the interface that other modules rely on
 	@PYTHONPATH=. $(BIN)/python tests/unit/schema.py
 
+.PHONY: rust
+rust: setup ## raise the default Rust (VERSION=1.97), renew the pages and stand-ins made from it, run the unit tests
+	@$(BIN)/python tools/raise_rust.py $(VERSION)
+
 .PHONY: requirements
 requirements: setup ## renew the pinned requirements
 	@$(PIP) install --quiet uv

@@ -37,6 +37,11 @@ class Release:
         """Return the default base of the final image."""
         return f"debian:{self.name}-slim"
 
+    @property
+    def small_base(self) -> str:
+        """Return a base with the C library alone: no shell, no package manager."""
+        return f"gcr.io/distroless/cc-debian{self.number}"
+
     def image_of(self, rust: str) -> str:
         """Return the official image of a Rust version on this release."""
         return f"rust:{rust}-slim-{self.name}"

@@ -144,6 +144,7 @@ class Preview:
         labels: labels of the image's config.
         warnings: settings worth changing.
         settings: every setting with its source.
+        suggestions: smaller bases that the programs can have.
     """
 
     version: int
@@ -161,6 +162,7 @@ class Preview:
     labels: Mapping[str, str]
     warnings: tuple[str, ...]
     settings: tuple[Setting, ...]
+    suggestions: tuple[str, ...] = ()
 
 
 async def of(plan: Plan, runtime: Runtime, merged: Merged, tags: Sequence[str] = ()) -> Preview:
@@ -211,6 +213,7 @@ def draw(
             )
             for name in settings.NAMES
         ),
+        suggestions=tuple(suggestions(plan, runtime)),
     )
 
 
@@ -284,6 +287,24 @@ def warnings(plan: Plan, runtime: Runtime) -> list[str]:
         *_risky(plan, runtime),
         *_native_warnings(plan),
     ]
+
+
+def suggestions(plan: Plan, runtime: Runtime) -> Iterable[str]:
+    """Yield smaller bases for programs on the default base, the smallest first.
+
+    A shell in the base, or a library besides the C library, needs the default base.
+    """
+    release = plan.request.debian
+    shell = runtime.health is not None and runtime.health.shell
+    packages = any(needs.runtime or needs.target for needs in plan.needs)
+    if runtime.base != release.base or runtime.supplied.runtimes or runtime.packages or shell or packages:
+        return
+    if not any(needs.reasons or needs.unknown for needs in plan.needs) and not plan.request.glibc:
+        yield "no crate has native code: with --libc musl the programs are static and need no base"
+    yield (
+        f"the programs need only the C library: --runtime-base {release.small_base} has it without a shell, "
+        f"and is smaller than {release.base}"
+    )
 
 
 def _too_old(plan: Plan, runtime: Runtime) -> Iterable[str]:

@@ -22,6 +22,7 @@ def as_text(preview: Preview) -> str:
         _section("Labels", columns(list(preview.labels.items()))),
         _section("Settings", _settings_lines(preview.settings)),
         _section("Warnings", preview.warnings),
+        _section("Suggestions", preview.suggestions),
     ]
     return "\n\n".join(filter(None, sections))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pipeline import cargo_toml
 from pipeline.errors import InvalidManifest
+from pipeline.releases import RUST
 
 FILES = ("rust-toolchain", "rust-toolchain.toml")
 """Where a project names its toolchain; of two, rustup reads the first."""
@@ -111,6 +112,6 @@ def _refused(what: str, file: str) -> InvalidManifest:
     return InvalidManifest(
         f"{file} cannot be followed: {what}",
         where=file,
-        fix='write a release there, as in `[toolchain]` with `channel = "1.96"`, or pass --rust-version, '
+        fix=f'write a release there, as in `[toolchain]` with `channel = "{RUST}"`, or pass --rust-version, '
         "which goes before the file",
     )

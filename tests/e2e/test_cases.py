@@ -22,6 +22,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.releases import RUST
+
 PROGRAM = Path(sys.executable).parent / "rust-multiarch"
 FOLDER = Path(__file__).parents[3] / "shared/cases"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -329,17 +331,20 @@ CASES = (
     Case(
         "14",
         f"plan {{project}} {BOOTSTRAP}",
-        told("rust-toolchain.toml asks for nightly, which cannot be installed here: Rust 1.96 is used"),
+        told(f"rust-toolchain.toml asks for nightly, which cannot be installed here: Rust {RUST} is used"),
     ),
     Case("14", "plan {project}", told("rust-toolchain.toml asks for nightly"), code=30),
     # The steps that are advised, followed.
     Case(
         "14",
-        f"plan {{project}} --rust-version 1.96 {BOOTSTRAP}",
-        told("asks for Rust nightly, and Rust 1.96"),
+        f"plan {{project}} --rust-version {RUST} {BOOTSTRAP}",
+        told(f"asks for Rust nightly, and Rust {RUST}"),
     ),
     Case(
-        "14", "plan {project} --rust-version 1.96", told("needs a nightly Rust", "RUSTC_BOOTSTRAP=1"), code=30
+        "14",
+        f"plan {{project}} --rust-version {RUST}",
+        told("needs a nightly Rust", "RUSTC_BOOTSTRAP=1"),
+        code=30,
     ),
     Case(
         "16",

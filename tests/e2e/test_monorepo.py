@@ -1,6 +1,7 @@
 """Test builds of a service in a large repository: what is uploaded, and that the rest is not missed."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from pipeline.cli import session as cli_session
 from pipeline.cli import source
 from pipeline.cli.source import Upload
 from pipeline.config.settings import Settings
-from pipeline.releases import DEFAULT
+from pipeline.releases import DEFAULT, RUST
 from pipeline.toolchain.builder import rust_image
 
 pytestmark = pytest.mark.anyio
@@ -64,7 +65,7 @@ def upload(monorepo: Path) -> Upload:
 async def test_the_service_is_uploaded_and_nothing_else(session: dagger.Client, upload: Upload) -> None:
     uploaded = cli_session.directory(upload)
     measuring = (
-        session.container().from_(rust_image("1.96", DEFAULT)).with_mounted_directory("/source", uploaded)
+        session.container().from_(rust_image(RUST, DEFAULT)).with_mounted_directory("/source", uploaded)
     )
     measured = await measuring.with_exec(["du", "--apparent-size", "-sb", "/source"]).stdout()
     size = int(measured.split()[0])
@@ -104,10 +105,11 @@ def into_stand_ins(repository: str) -> None:
 
 
 REPOSITORIES, BLOBS = "docker/registry/v2/repositories", "docker/registry/v2/blobs"
-RUSTC = """#!/bin/sh
+NEWER = f"1.{int(RUST.partition('.')[2]) + 1}"
+RUSTC = f"""#!/bin/sh
 case "$*" in
---version | -vV | "-v -V") rustc-1.96 "$@" | sed 's/1\\.96\\.[0-9]*/1.97.0/' ;;
-*) exec rustc-1.96 "$@" ;;
+--version | -vV | "-v -V") rustc-{RUST} "$@" | sed 's/{re.escape(RUST)}\\.[0-9]*/{NEWER}.0/' ;;
+*) exec rustc-{RUST} "$@" ;;
 esac
 """
 
@@ -116,20 +118,22 @@ async def test_the_rust_that_a_package_declares(
     session: dagger.Client, loopback: str, monorepo: Path, tmp_path: Path
 ) -> None:
     manifest = monorepo / "services/api/Cargo.toml"
-    manifest.write_text(manifest.read_text().replace("edition", 'rust-version = "1.97"\nedition'))
+    manifest.write_text(manifest.read_text().replace("edition", f'rust-version = "{NEWER}"\nedition'))
     command = ("binary", "--platform", "linux/amd64", "--output", tmp_path / "out", "services/api")
-    default = session.container().from_(rust_image("1.96", DEFAULT))
+    default = session.container().from_(rust_image(RUST, DEFAULT))
     rustc = (await default.with_exec(["sh", "-c", "realpath $(command -v rustc)"]).stdout()).strip()
-    other = default.with_exec(["mv", rustc, f"{Path(rustc).parent}/rustc-1.96"])
-    other = other.with_new_file(rustc, RUSTC, permissions=0o755).with_env_variable("RUST_VERSION", "1.97.0")
-    await other.publish(f"{loopback}/library/{rust_image('1.97', DEFAULT)}")
+    other = default.with_exec(["mv", rustc, f"{Path(rustc).parent}/rustc-{RUST}"])
+    other = other.with_new_file(rustc, RUSTC, permissions=0o755).with_env_variable(
+        "RUST_VERSION", f"{NEWER}.0"
+    )
+    await other.publish(f"{loopback}/library/{rust_image(NEWER, DEFAULT)}")
     into_stand_ins("library/rust")
     done = run(*command, cwd=monorepo)
-    assert "warning: api 0.1.0 needs Rust 1.97, which is used instead of 1.96" in done.stderr
-    (monorepo / "rust-toolchain.toml").write_text('[toolchain]\nchannel = "1.96"\n')
+    assert f"warning: api 0.1.0 needs Rust {NEWER}, which is used instead of {RUST}" in done.stderr
+    (monorepo / "rust-toolchain.toml").write_text(f'[toolchain]\nchannel = "{RUST}"\n')
     refused = run(*command, cwd=monorepo, code=36)
-    assert "write 1.97 into rust-toolchain.toml" in refused.stderr
-    (monorepo / "rust-toolchain.toml").write_text('[toolchain]\nchannel = "1.97"\n')
+    assert f"write {NEWER} into rust-toolchain.toml" in refused.stderr
+    (monorepo / "rust-toolchain.toml").write_text(f'[toolchain]\nchannel = "{NEWER}"\n')
     run(*command, cwd=monorepo)
 
 

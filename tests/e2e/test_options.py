@@ -9,7 +9,7 @@ from dagger import dag
 
 from pipeline import RustMultiarch, errors
 from pipeline.config.settings import USER
-from pipeline.releases import DEFAULT, PYTHON
+from pipeline.releases import DEFAULT, PYTHON, RUST
 
 pytestmark = pytest.mark.anyio
 
@@ -137,7 +137,7 @@ async def test_the_toolchain_file_is_used_and_an_argument_wins(session) -> None:
     pinned = crates.hello().with_new_file("rust-toolchain.toml", '[toolchain]\nchannel = "9.2.0"\n')
     with pytest.raises(errors.BaseImageUnavailable, match=r"rust:9\.2\.0-slim-trixie"):
         await RustMultiarch(source=pinned).build()
-    assert "arch=x86_64" in await run(pinned, rust_version="1.96")
+    assert "arch=x86_64" in await run(pinned, rust_version=RUST)
 
 
 async def test_default_user_has_no_rights(session) -> None:

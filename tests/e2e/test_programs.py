@@ -6,12 +6,11 @@ import pytest
 from dagger import dag
 from programs import PROGRAMS, SUITE, Program
 
-from pipeline.releases import DEFAULT, PYTHON
+from pipeline.releases import DEFAULT, PYTHON, RUST
 from pipeline.toolchain import builder as toolchain
 
 pytestmark = [pytest.mark.anyio, pytest.mark.programs]
 
-RUST = "1.96"
 
 # `cargo info` downloads and unpacks one package, checked against the index, and resolves nothing. The
 # program is then built with its authors' lock file; otherwise every dependency would be the newest version.

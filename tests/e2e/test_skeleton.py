@@ -13,7 +13,7 @@ from pipeline.build import compile as build
 from pipeline.build import plan
 from pipeline.config.request import BuildRequest, Choice
 from pipeline.project.skeleton import skeleton
-from pipeline.releases import DEFAULT
+from pipeline.releases import DEFAULT, RUST
 from pipeline.targets import select
 from pipeline.toolchain import builder as toolchain
 
@@ -38,7 +38,7 @@ async def test_what_cargo_reads_changes_it(session: dagger.Client) -> None:
         "Cargo.toml": MANIFEST.format(name="hello") + "description = 'other'\n",
         "Cargo.lock": LOCK.format(name="hello") + "\n",
         ".cargo/config.toml": "[net]\nretry = 3\n",
-        "rust-toolchain.toml": '[toolchain]\nchannel = "1.96"\n',
+        "rust-toolchain.toml": f'[toolchain]\nchannel = "{RUST}"\n',
         "src/bin/second.rs": "fn main() {}",
     }
     found = [await digest(hello()), *[await digest(hello().with_new_file(*each)) for each in changes.items()]]

@@ -1,10 +1,13 @@
 """Check the import order of `pipeline`: a folder imports itself, earlier folders and the ground floor."""
 
 import ast
+import fnmatch
 import functools
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 PIPELINE = Path(__file__).parents[2] / "pipeline"
 
@@ -94,3 +97,12 @@ def test_a_class_name_exists_once() -> None:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     )
     assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_every_file_of_tests_is_collected(pytestconfig: pytest.Config) -> None:
+    """pytest leaves out directories named `build` by default, and tests/unit/build was never run."""
+    tests = PIPELINE.parent / "tests"
+    left_out = pytestconfig.getini("norecursedirs")
+    for path in tests.rglob("test_*.py"):
+        folders = path.relative_to(tests).parts[:-1]
+        assert not [name for name in folders for pattern in left_out if fnmatch.fnmatch(name, pattern)], path

@@ -10,6 +10,7 @@ from pipeline import targets
 from pipeline.config import settings
 from pipeline.config.settings import Value
 from pipeline.native.natives import Needs, Reason
+from pipeline.oci.health import Health
 from pipeline.oci.runtime import Runtime
 from pipeline.preview import data as preview
 from pipeline.preview.data import BaseImage, Preview
@@ -224,6 +225,46 @@ def test_a_glibc_setting_lowers_the_required_runtime() -> None:
 def test_warnings(runtime: Runtime, profile: str, said: str) -> None:
     (warning,) = preview.warnings(plan(profile=profile), runtime)
     assert said in warning
+
+
+LIGHT = "no crate has native code: with --libc musl the programs are static and need no base"
+SMALL = (
+    "the programs need only the C library: --runtime-base gcr.io/distroless/cc-debian13 has it without a "
+    "shell, and is smaller than debian:trixie-slim"
+)
+COMPILED = Needs(reasons=(Reason("ring", "0.17.8", "gcc", "it compiles C"),))
+
+
+@pytest.mark.parametrize(
+    ("needs", "runtime", "said"),
+    [
+        (Needs(), Runtime(), [LIGHT, SMALL]),
+        (COMPILED, Runtime(), [SMALL]),
+        (Needs(unknown=("foo-sys",)), Runtime(), [SMALL]),
+        (dataclasses.replace(COMPILED, target=("libpq-dev",)), Runtime(), []),
+        (Needs(), Runtime(packages=("tzdata",)), []),
+        (Needs(), Runtime(health=Health(("curl x",), shell=True)), []),
+        (Needs(), Runtime(health=Health(("/app",))), [LIGHT, SMALL]),
+        (Needs(), Runtime(base="debian:bookworm-slim"), []),
+        (Needs(), Runtime(base="scratch"), []),
+    ],
+    ids=[
+        "rust alone",
+        "C code",
+        "unknown",
+        "a library",
+        "a package",
+        "a shell",
+        "a program",
+        "chosen",
+        "musl",
+    ],
+)
+def test_smaller_bases_are_suggested(needs: Needs, runtime: Runtime, said: list[str]) -> None:
+    planned = dataclasses.replace(plan(), needs=(needs, needs))
+    assert list(preview.suggestions(planned, runtime)) == said
+    shown = as_text(preview.draw(planned, runtime, MERGED, DIGESTS))
+    assert all(f"  {line}" in shown for line in said) and ("Suggestions" in shown) == bool(said)
 
 
 @pytest.mark.parametrize(
