@@ -94,10 +94,7 @@ class Rebased:
 
     def repository(self, host: str, digest: str) -> str:
         """Return a repository of a registry that has this blob; "" if none is known."""
-        owner = self.owners.get(digest)
-        if owner is not None and owner.registry.host == host:
-            return owner.path
-        return self.places.get((host, digest), "")
+        return bases.known_place(self.owners, self.places, host, digest)
 
 
 async def platforms(image: str, request: PublishRequest) -> list[str]:

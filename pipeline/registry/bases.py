@@ -233,6 +233,23 @@ async def _download(repository: Repository, digest: str, folder: Path) -> None:
         raise damaged("the registry returned other bytes than the digest's", f"{repository.path}@{digest}")
 
 
+def known_place(
+    owners: Mapping[str, Repository], places: Mapping[tuple[str, str], str], host: str, digest: str
+) -> str:
+    """Return a repository of a registry that has a blob; "" if none is known.
+
+    Args:
+        owners: a repository with each blob, by digest.
+        places: more repositories, see `remembered`.
+        host: the registry.
+        digest: the blob.
+    """
+    owner = owners.get(digest)
+    if owner is not None and owner.registry.host == host:
+        return owner.path
+    return places.get((host, digest), "")
+
+
 @dataclass(frozen=True)
 class OnBases:
     """An image whose layers of bases may be in registries instead of its directory."""
@@ -263,10 +280,7 @@ class OnBases:
 
     def repository(self, host: str, digest: str) -> str:
         """Return a repository of a registry that has this blob; "" if none is known."""
-        owner = self.owners.get(digest)
-        if owner is not None and owner.registry.host == host:
-            return owner.path
-        return self.places.get((host, digest), "")
+        return known_place(self.owners, self.places, host, digest)
 
 
 async def on_bases(own: Layout, bases: Sequence[RegistryBase], registries: Registries) -> OnBases:
