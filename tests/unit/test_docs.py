@@ -1,6 +1,5 @@
 """Test the documents: generated pages are up to date, links work, and code blocks are valid."""
 
-import dataclasses
 import json
 import os
 import re
@@ -19,7 +18,6 @@ from docs import generate
 from pipeline import cli
 from pipeline.ci import config as ci_config
 from pipeline.cli import manifests
-from pipeline.oci.layout import Platform
 
 ROOT = doc_blocks.ROOT
 
@@ -67,15 +65,6 @@ def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
 
 def test_every_block_has_a_language_that_is_checked() -> None:
     assert {block.language for block in doc_blocks.BLOCKS} <= doc_blocks.LANGUAGES
-
-
-def test_fields_of_a_receipt_exist() -> None:
-    """A filter selected by `name`, which a receipt does not have, so it printed nothing."""
-    text = (ROOT / "docs/publishing.md").read_text()
-    filters = re.findall(r"\.platforms\[\] \| select\(\.(\w+) == .*?\) \| \.(\w+)", text)
-    assert filters
-    known = {field.name for field in dataclasses.fields(Platform)}
-    assert {name for names in filters for name in names} <= known
 
 
 @pytest.mark.parametrize("block", of("toml") + of("json") + of("python"), ids=lambda block: block.page.name)
