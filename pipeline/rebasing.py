@@ -16,8 +16,8 @@ import anyio
 
 from pipeline import upload
 from pipeline.abi import verify as gate
-from pipeline.attestation import provenance, referrers, sbom, signing
-from pipeline.attestation.signing import Signer
+from pipeline.attestation import attest, provenance, referrers, sbom, signing
+from pipeline.attestation.attest import AttachmentOptions
 from pipeline.errors import NotRebasable, VerificationError
 from pipeline.oci import rebase, runtime
 from pipeline.oci.base import RegistryBase
@@ -41,9 +41,10 @@ MAX_LAYER_BYTES = 4 << 30
 ELF = b"\x7fELF"
 
 KINDS = {
-    sbom.MEDIA_TYPE: "SBOM",
+    **{each.media_type: "SBOM" for each in sbom.FORMATS.values()},
     provenance.MEDIA_TYPE: "provenance",
     referrers.SYMBOLS: "debug symbols",
+    signing.BUNDLE: "signature",
     signing.ARTIFACT_TYPE.format("sig"): "signature",
     signing.ARTIFACT_TYPE.format("att"): "signed attestations",
 }
@@ -130,8 +131,7 @@ async def run(image: str, onto: str, request: PublishRequest, mirrors: Mapping[s
         store = await made(published, new, registries, mirrors)
         with tempfile.TemporaryDirectory(prefix="rust-multiarch-") as folder:
             name = request.destinations()[0].name
-            signer = request.attachments.signer
-            kept = await attachments(published, store, name, signer, Path(folder))
+            kept = await attachments(published, store, name, request.attachments, Path(folder))
             events.enter("pushing")
             receipt = await pushing.push(
                 store, request.destinations(), registries, clobber=request.clobber, artifacts=kept
@@ -284,7 +284,7 @@ async def made(
 
 
 async def attachments(
-    published: Published, store: Rebased, name: str, signer: Signer | None, folder: Path
+    published: Published, store: Rebased, name: str, options: AttachmentOptions, folder: Path
 ) -> list[Artifact]:
     """Return the attachments of the image on the new base; print those that it does not keep.
 
@@ -295,7 +295,7 @@ async def attachments(
         published: the image on the old base.
         store: the image on the new base.
         name: host and repository, for signatures.
-        signer: the key to sign with; None for no signatures.
+        options: the key to sign with.
         folder: an empty directory for the debug symbols.
     """
     before = [published.root.descriptor, *(part.manifest.descriptor for part in published.parts.values())]
@@ -308,11 +308,10 @@ async def attachments(
             kind = KINDS.get(referrer.artifact_type, referrer.artifact_type or "attachment")
             if referrer.artifact_type == referrers.SYMBOLS:
                 kept.append(await _moved(published.repository, referrer, new, folder))
-            elif not (signer and kind == "signature"):
+            elif not (options.signer and kind == "signature"):
                 dropped.append(f"{kind} of {platforms.get(old, 'the index')} ({referrer.digest})")
-    if signer:
-        subjects = {subject.digest: subject for subject in after}
-        kept += [signing.signature(subject, name, signer) for subject in subjects.values()]
+    for subject in {one.digest: one for one in after}.values():
+        kept += attest.signatures(subject, name, [], options)
     for each in dropped:
         say(f"not kept: {each}")
     return kept

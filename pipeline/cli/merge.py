@@ -109,7 +109,7 @@ def merge(
     options = AttachmentOptions(
         sbom=attest.sbom_format(sbom_format or "cyclonedx") if sbom or sbom_format else "",
         provenance=provenance,
-        signer=anyio.run(attest.signer, *_key(sign_key, sign_password)),
+        signer=anyio.run(attest.signer, *key(sign_key, sign_password)),
         tags=legacy_signatures,
     )
     source, settled = asked()
@@ -156,14 +156,14 @@ class FromFile:
 VARIABLE = "env://"
 
 
-def _key(place: str, password: str) -> tuple[Secret | None, Secret | None]:
+def key(place: str, password: str) -> tuple[Secret | None, Secret | None]:
     """Return the secrets of a signing key and its password."""
     if not place:
         return None, None
     variable = place.startswith(VARIABLE)
     name = place.removeprefix(VARIABLE)
-    key: Secret = FromEnvironment(name, "--sign-key") if variable else FromFile(place)
-    return key, FromEnvironment(password, "--sign-password") if password else None
+    secret: Secret = FromEnvironment(name, "--sign-key") if variable else FromFile(place)
+    return secret, FromEnvironment(password, "--sign-password") if password else None
 
 
 def asked() -> tuple[Path, Settings]:

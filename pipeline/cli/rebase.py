@@ -10,7 +10,7 @@ import anyio
 import typer
 
 from engine.record import BaseImages
-from pipeline.cli import engine_address, merge, options, publish_options, session
+from pipeline.cli import engine_address, merge, options, session
 from pipeline.cli.merge import FromEnvironment
 from pipeline.config import arguments
 from pipeline.config.request import check_trusted
@@ -18,7 +18,6 @@ from pipeline.errors import InvalidAddress
 from pipeline.progress.view import Mode
 from pipeline.publishing import PublishRequest
 from pipeline.registry.address import open_to_tags, parse_source
-from pipeline.sdk import dag
 
 
 def rebase(
@@ -55,6 +54,7 @@ def rebase(
     """Put a new base under a published image, after a check of its programs; nothing is compiled."""
     from pipeline import rebasing
     from pipeline.attestation import attest
+    from pipeline.attestation.attest import AttachmentOptions
 
     for option, name in (("--password", password), ("--sign-password", sign_password)):
         if name:
@@ -62,16 +62,14 @@ def rebase(
     check_trusted(merge.asked()[1], "image")
     request = asked(image, tag or [], no_clobber, plain_http or [], json)
     request = request.with_login(username, FromEnvironment(password)) if password else request
+    signer = anyio.run(attest.signer, *merge.key(sign_key, sign_password))
+    request = dataclasses.replace(request, attachments=AttachmentOptions(signer=signer))
     if engine:
         session.use(engine_address.parse(engine))
     platforms = anyio.run(rebasing.platforms, image, request)
 
     async def run() -> str:
-        key = dag.secret(publish_options.place(sign_key)) if sign_key else None
-        secret = dag.secret(f"env://{sign_password}") if sign_password else None
-        attached = await attest.options(key=key, password=secret)
-        signed = dataclasses.replace(request, attachments=attached)
-        return signed.answer(await rebasing.run(image, onto, signed, session.mirrors()))
+        return request.answer(await rebasing.run(image, onto, request, session.mirrors()))
 
     session.answer(BaseImages(platforms), run, [("rebase", "")], progress)
 
