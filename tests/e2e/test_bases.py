@@ -5,15 +5,18 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import crates
+import dagger
 import pytest
 from conftest import PLATFORMS, ROOT
 from test_publish import get
 
-from pipeline import RustMultiarch
+from pipeline import RustMultiarch, image
 from pipeline.oci.base import ENGINE, REGISTRY, REWRITTEN
+from pipeline.registry import bases
 
 pytestmark = pytest.mark.anyio
 
@@ -112,3 +115,20 @@ async def test_a_changed_container_keeps_the_bases_layers(service_image, loopbac
     manifest, _ = get(loopback, f"bases/changed/manifests/{index['manifests'][0]['digest']}")
     below, _ = base_manifest(mirror, "amd64")
     assert manifest["layers"][: len(below["layers"])] == below["layers"]
+
+
+@pytest.mark.parametrize("way", [REGISTRY, ENGINE])
+async def test_layers_that_the_engine_does_not_export_unchanged_are_read_in_the_registry(
+    session, mirror: str, way: str
+) -> None:
+    """After a restart, the engine packs the layers of a base again; here it exports another platform's."""
+    container = session.container(platform=dagger.Platform("linux/amd64")).from_("debian:trixie-slim")
+    reference = await container.image_ref()
+    base = (await bases.read({"linux/arm64": reference}, {"docker.io": mirror}))["linux/arm64"]
+    assert base.way == REGISTRY and base.host == mirror
+    layers = await image._layers(replace(base, way=way), container)
+    for layer in base_manifest(mirror, "arm64")[0]["layers"]:
+        name = layer["digest"].removeprefix("sha256:")
+        assert await layers.file(name).size() == layer["size"]
+        summing = session.container().from_("debian:trixie-slim").with_file("/layer", layers.file(name))
+        assert (await summing.with_exec(["sha256sum", "/layer"]).stdout()).startswith(name)
