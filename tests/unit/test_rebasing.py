@@ -77,7 +77,11 @@ def test_a_program_that_is_a_link_out_of_the_image_is_not_read(tmp_path: Path) -
     assert rebasing.programs(image("/usr/local/bin/app"), tmp_path) == ()
 
 
-@pytest.mark.parametrize("content", [b"no archive", gzip.compress(b"x" * 600), gzip.compress(b"y")[:8]])
+@pytest.mark.parametrize(
+    "content",
+    [b"no archive", gzip.compress(b"x" * 600, mtime=0), gzip.compress(b"y", mtime=0)[:8]],
+    ids=["text", "no tar", "cut off"],
+)
 def test_a_damaged_layer_is_an_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "layer").write_bytes(content)
     with pytest.raises(NotRebasable):
