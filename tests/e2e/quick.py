@@ -28,6 +28,7 @@ LATER = {
         "test_a_link_to_another_file_is_another_program": "tests/cargo has links, without an engine",
     },
     "test_compile_cache.py": {
+        "test_an_untrusted_build_reaches_no_trusted_one": "tests/hostile/test_trust.py has the volumes",
         "test_an_image_is_the_same_with_and_without_it": "tests/cargo compares programs",
         "test_reproduce_compiles_everything": "tests/unit has the builds without the cache",
     },
@@ -48,6 +49,11 @@ LATER = {
         "test_compiled_state_comes_and_goes_by_a_registry": "test_archive.py has the registry's part",
         "test_ignored_files_are_uploaded_with_the_option": "tests/unit/cli has the choice of files",
     },
+    "test_bases.py": {
+        "test_a_custom_container_is_packed_again": "test_composition.py hands in a container",
+        "test_a_changed_container_keeps_the_bases_layers": "test_composition.py changes a container",
+        "test_layers_that_the_engine_does_not_export_unchanged_are_read_in_the_registry": "tests/unit/oci has it",
+    },
     "test_composition.py": {
         "test_a_builder_of_ones_own": "test_checks.py has a custom builder",
         "test_a_builder_that_cannot_build": "tests/unit/build has the check",
@@ -63,11 +69,17 @@ LATER = {
     "test_loading.py": {
         "test_what_a_module_sees[pip]": "uv is what official engines use",
     },
+    "test_dagger_call.py": {
+        "test_callers_from_elsewhere_do_not_build_our_sample": "test_caller.py has callers from elsewhere",
+    },
     "test_merge.py": {
         "*": "compiles crane; test_dagger_call.py merges too",
     },
     "test_merge_attachments.py": {
         "test_the_digest_is_that_of_one_machine": "four builds; the other tests need no engine",
+    },
+    "test_merge_attachments.py": {
+        "test_the_digest_is_that_of_one_machine": "builds three times; tests/unit/registry has the digests",
     },
     "test_monorepo.py": {
         "*": "uploads a large repository; tests/unit/cli has the choice of files",
@@ -82,6 +94,9 @@ LATER = {
     },
     "test_options.py": {
         "test_users_of_files_and_of_other_bases": "builds five images; a name and numbers are tested",
+    },
+    "test_other_bases.py": {
+        "*": "makes six other bases; test_verify.py has the check of programs",
     },
     "test_poisoned.py": {
         "*": "attacks on volumes, two builds each; tests/hostile has the attacks without an engine",
