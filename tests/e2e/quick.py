@@ -45,6 +45,8 @@ LATER = {
         "*": "public reports, 5 to 30 s each; their kinds are in tests/cargo, tests/unit and other files",
     },
     "test_cli.py": {
+        "test_smoke_verify_and_checks_as_json": "test_checks.py has the same as text",
+        "test_on_a_terminal_every_platform_has_a_line_that_stays_in_its_place": "tests/unit/progress has the display",
         "test_a_command_that_is_killed_in_any_phase_leaves_nothing_behind": "one of the phases is quick too",
         "test_compiled_state_comes_and_goes_by_a_registry": "test_archive.py has the registry's part",
         "test_ignored_files_are_uploaded_with_the_option": "tests/unit/cli has the choice of files",
@@ -57,6 +59,7 @@ LATER = {
         ),
     },
     "test_composition.py": {
+        "test_a_runtime_of_ones_own_for_each_platform": "a changed variant is tested",
         "test_a_builder_of_ones_own": "test_checks.py has a custom builder",
         "test_a_builder_that_cannot_build": "tests/unit/build has the check",
         "test_a_variant_of_another_platform_is_refused": "tests/unit/oci has the check",
@@ -69,9 +72,14 @@ LATER = {
         "*": "starts a second engine; every other test uses the first",
     },
     "test_loading.py": {
+        "test_a_changed_module_is_loaded_anew": "another test loads a module once",
         "test_what_a_module_sees[pip]": "uv is what official engines use",
     },
     "test_dagger_call.py": {
+        "test_the_checks_of_the_project": "test_checks.py has the checks",
+        "test_the_image_as_files": "test_cli.py writes archives and layouts",
+        "test_a_compile_error_is_shown_whole": "test_cli.py has compile errors",
+        "test_build_logs_its_summary": "the report as data is tested",
         "test_callers_from_elsewhere_do_not_build_our_sample": "test_caller.py has callers from elsewhere",
     },
     "test_merge.py": {
@@ -92,6 +100,7 @@ LATER = {
         "test_an_unknown_crates_library_is_suggested_and_the_suggestion_works": "tests/unit/native has it",
     },
     "test_options.py": {
+        "test_a_configuration_for_the_authors_machine_does_not_get_in_the_way": "tests/unit/native has the rows",
         "test_users_of_files_and_of_other_bases": "builds five images; a name and numbers are tested",
     },
     "test_other_bases.py": {
@@ -104,6 +113,7 @@ LATER = {
         "*": "compiles oras and two registries; test_secrets.py attaches and signs",
     },
     "test_resolve.py": {
+        "test_files_and_addresses_and_output": "a manifest of three services is tested",
         "test_local_images_are_loaded_and_named_by_digest": "installs podman, as test_cli.py does",
         "test_references_to_two_workspaces": "two builds; tests/unit/cli has --partial",
         "test_a_failed_push_writes_nothing": "a build; test_publish.py has failed pushes",
