@@ -46,7 +46,7 @@ LATER = {
     },
     "test_cli.py": {
         "test_smoke_verify_and_checks_as_json": "test_checks.py has the same as text",
-        "test_on_a_terminal_every_platform_has_a_line_that_stays_in_its_place": "tests/unit/progress has the display",
+        "test_on_a_terminal_every_platform_has_a_line_that_stays_in_its_place": "the display without one is",
         "test_a_command_that_is_killed_in_any_phase_leaves_nothing_behind": "one of the phases is quick too",
         "test_compiled_state_comes_and_goes_by_a_registry": "test_archive.py has the registry's part",
         "test_ignored_files_are_uploaded_with_the_option": "tests/unit/cli has the choice of files",
@@ -100,7 +100,7 @@ LATER = {
         "test_an_unknown_crates_library_is_suggested_and_the_suggestion_works": "tests/unit/native has it",
     },
     "test_options.py": {
-        "test_a_configuration_for_the_authors_machine_does_not_get_in_the_way": "tests/unit/native has the rows",
+        "test_a_configuration_for_the_authors_machine_does_not_get_in_the_way": "tests/unit has the rows",
         "test_users_of_files_and_of_other_bases": "builds five images; a name and numbers are tested",
     },
     "test_other_bases.py": {
