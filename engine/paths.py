@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from pipeline.host_files import cache_root
 
 # sun_path holds 108 bytes, one of them the terminating NUL.
 MAX_SOCKET_PATH = 107
 
 
 def default_root() -> Path:
-    """Return `$XDG_CACHE_HOME/rust-multiarch`, by default `~/.cache/rust-multiarch`."""
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification says to ignore a relative path.
-    base = Path(cache) if cache.startswith("/") else Path.home() / ".cache"
-    return base / "rust-multiarch"
+    """Return the root of this user's engine; see `host_files.cache_root`."""
+    return cache_root()
 
 
 @dataclass(frozen=True)

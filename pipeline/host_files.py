@@ -16,6 +16,14 @@ LAYOUT = frozenset({"blobs", "index.json", "oci-layout", "ingest"})
 """What an OCI layout directory has in it, and nothing else."""
 
 
+def cache_root() -> Path:
+    """Return `$XDG_CACHE_HOME/rust-multiarch`, by default `~/.cache/rust-multiarch`."""
+    cache = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification says to ignore a relative path.
+    base = Path(cache) if cache.startswith("/") else Path.home() / ".cache"
+    return base / "rust-multiarch"
+
+
 def regular(folder: Path, names: Iterable[str]) -> list[Path]:
     """Return the files of an exported directory by name, each a regular file.
 

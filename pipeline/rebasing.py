@@ -27,7 +27,7 @@ from pipeline.printable import say
 from pipeline.progress import events
 from pipeline.publishing import PublishRequest
 from pipeline.registry import bases, merge, pushing
-from pipeline.registry.address import Address, Destination, parse_source
+from pipeline.registry.address import Address, parse_source
 from pipeline.registry.artifacts import Artifact, Layer, artifact
 from pipeline.registry.dial import Registries
 from pipeline.registry.distribution import Repository
@@ -136,13 +136,9 @@ async def run(image: str, onto: str, request: PublishRequest, mirrors: Mapping[s
             receipt = await pushing.push(
                 store, request.destinations(), registries, clobber=request.clobber, artifacts=kept
             )
-        bases.remember(list(new.values()), _repositories(request.destinations()))
+        bases.remember(list(new.values()), request.destinations())
         layers = [BaseLayers(name, base.name, base.digest, base.way) for name, base in new.items()]
         return replace(receipt, bases=tuple(layers))
-
-
-def _repositories(destinations: Sequence[Destination]) -> list[tuple[str, str]]:
-    return [(to.host, to.repository) for to in destinations]
 
 
 async def read(address: Address, registries: Registries) -> Published:

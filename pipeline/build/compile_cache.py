@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pipeline import cargo_toml
 from pipeline.build.plan import Plan
 from pipeline.config import compile_cache
-from pipeline.config.credentials import BuildSecret
 from pipeline.config.request import BuildRequest
 from pipeline.printable import say
 from pipeline.sdk import dag, dagger
@@ -78,7 +77,7 @@ def rows(request: BuildRequest) -> list[tuple[str, ...]]:
         variables["SCCACHE_MULTILEVEL_WRITE_ERROR_POLICY"] = "ignore"
         modes.append(kind.mode)
         found.append(("remote", behind.address))
-        found += [("credential", kind.credentials[each.name]) for each in _credentials(request)]
+        found += [("credential", variable) for variable, _ in _credentials(request)]
     if request.build_secrets:
         # A crate that contains a secret must not be where others can read it.
         variables |= dict.fromkeys(modes, "READ_ONLY")
@@ -86,10 +85,11 @@ def rows(request: BuildRequest) -> list[tuple[str, ...]]:
     return [*found, *(("store", name, value) for name, value in variables.items())]
 
 
-def _credentials(request: BuildRequest) -> list[BuildSecret]:
+def _credentials(request: BuildRequest) -> list[tuple[str, dagger.Secret]]:
+    """Return the credentials of the store, each with sccache's variable for it."""
     behind = store(request)
     known = compile_cache.KINDS[behind.kind].credentials if behind else {}
-    return [each for each in request.store_secrets if each.name in known]
+    return [(known[each.name], each.value) for each in request.store_secrets if each.name in known]
 
 
 async def prepared(plan: Plan) -> Plan:
@@ -114,11 +114,8 @@ def mounted(container: dagger.Container, request: BuildRequest) -> dagger.Contai
         return container
     container = container.with_mounted_directory(sccache.HOME, sccache.installed())
     container = container.with_mounted_cache(DIRECTORY, dag.cache_volume(volume(request.untrusted)))
-    behind = store(request)
-    for each in _credentials(request):
-        assert behind is not None
-        name = compile_cache.KINDS[behind.kind].credentials[each.name]
-        container = container.with_secret_variable(PREFIX + name, each.value)
+    for variable, secret in _credentials(request):
+        container = container.with_secret_variable(PREFIX + variable, secret)
     return container
 
 
@@ -126,11 +123,8 @@ def unmounted(container: dagger.Container, request: BuildRequest) -> dagger.Cont
     """Return a container without the credentials of the store and the volume."""
     if not used(request):
         return container
-    behind = store(request)
-    for each in _credentials(request):
-        assert behind is not None
-        name = compile_cache.KINDS[behind.kind].credentials[each.name]
-        container = container.without_secret_variable(PREFIX + name)
+    for variable, _ in _credentials(request):
+        container = container.without_secret_variable(PREFIX + variable)
     return container.without_mount(DIRECTORY)
 
 

@@ -26,6 +26,11 @@ from pipeline.publishing import AttachmentOptions, PublishRequest
 from pipeline.registry.address import Destination
 from pipeline.registry.credentials import Secret
 
+Password = Annotated[str, typer.Option(help="Name of the environment variable with the password or token.")]
+SignPassword = Annotated[
+    str, typer.Option(help="Name of the environment variable with the password of the private key.")
+]
+
 
 @dataclass(frozen=True)
 class FromEnvironment:
@@ -53,6 +58,17 @@ class FromEnvironment:
         return os.environ[self.name]
 
 
+def check_passwords(password: str, sign_password: str) -> None:
+    """Check that the variables of passwords are set, if they are given.
+
+    Raises:
+        InvalidArgument: a variable is not set.
+    """
+    for option, name in (("--password", password), ("--sign-password", sign_password)):
+        if name:
+            FromEnvironment(name, option).check()
+
+
 def merge(
     sources: Annotated[list[str], typer.Argument(help="Images, each host/name with a digest or a tag.")],
     *,
@@ -71,9 +87,7 @@ def merge(
         list[str] | None, typer.Option("--annotation", help="Annotation of the index, NAME=value.")
     ] = None,
     username: Annotated[str, typer.Option(help="User name for the registry.")] = "",
-    password: Annotated[
-        str, typer.Option(help="Name of the environment variable with the password or token.")
-    ] = "",
+    password: Password = "",
     no_clobber: Annotated[
         bool, typer.Option("--no-clobber", help="Fail if a tag already points to another image.")
     ] = False,
@@ -91,9 +105,7 @@ def merge(
         str,
         typer.Option(help=arguments.MERGE_KEY.documentation + " A file, or env://NAME for a variable."),
     ] = "",
-    sign_password: Annotated[
-        str, typer.Option(help="Name of the environment variable with the password of the private key.")
-    ] = "",
+    sign_password: SignPassword = "",
     legacy_signatures: Annotated[
         bool, typer.Option("--legacy-signatures", help=arguments.LEGACY_SIGNATURES.documentation)
     ] = False,

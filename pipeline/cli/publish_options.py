@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pipeline.attestation import attest
-from pipeline.cli.merge import FromEnvironment
+from pipeline.cli.merge import SignPassword, check_passwords
 from pipeline.config import arguments
 from pipeline.publishing import PublishRequest, requested
 from pipeline.sdk import dag
@@ -42,10 +42,7 @@ class PublishOptions:
         str,
         typer.Option(help=arguments.SIGN_KEY.documentation + " A file, or env://NAME for a variable."),
     ] = ""
-    sign_password: Annotated[
-        str, typer.Option(help="Name of the environment variable with the password of the private key.")
-    ] = ""
-
+    sign_password: SignPassword = ""
     legacy_signatures: Annotated[
         bool, typer.Option("--legacy-signatures", help=arguments.LEGACY_SIGNATURES.documentation)
     ] = False
@@ -58,9 +55,7 @@ class PublishOptions:
         """
         if self.sbom_format:
             attest.sbom_format(self.sbom_format)
-        for option, name in (("--password", self.password), ("--sign-password", self.sign_password)):
-            if name:
-                FromEnvironment(name, option).check()
+        check_passwords(self.password, self.sign_password)
 
     async def request(self, by_digest: bool = False) -> PublishRequest:
         """Make the request in an engine session; the signing key is a local file or a variable.

@@ -31,9 +31,7 @@ def rebase(
         typer.Option("--tag", "-t", help="Address to push to; the image's own tag by default. Repeatable."),
     ] = None,
     username: Annotated[str, typer.Option(help=arguments.USERNAME.documentation)] = "",
-    password: Annotated[
-        str, typer.Option(help="Name of the environment variable with the password or token.")
-    ] = "",
+    password: merge.Password = "",
     no_clobber: Annotated[
         bool, typer.Option("--no-clobber", help=arguments.NO_CLOBBER.documentation)
     ] = False,
@@ -44,9 +42,7 @@ def rebase(
         str,
         typer.Option(help="Private key to sign the new image with: a file, or env://NAME for a variable."),
     ] = "",
-    sign_password: Annotated[
-        str, typer.Option(help="Name of the environment variable with the password of the private key.")
-    ] = "",
+    sign_password: merge.SignPassword = "",
     json: options.JSON = False,
     engine: options.Engine = "",
     progress: options.Progress = Mode.AUTO,
@@ -56,9 +52,7 @@ def rebase(
     from pipeline.attestation import attest
     from pipeline.attestation.attest import AttachmentOptions
 
-    for option, name in (("--password", password), ("--sign-password", sign_password)):
-        if name:
-            FromEnvironment(name, option).check()
+    merge.check_passwords(password, sign_password)
     check_trusted(merge.asked()[1], "image")
     request = asked(image, tag or [], no_clobber, plain_http or [], json)
     request = request.with_login(username, FromEnvironment(password)) if password else request

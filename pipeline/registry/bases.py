@@ -22,10 +22,11 @@ import anyio
 
 from pipeline import upload
 from pipeline.errors import RustMultiarchError
+from pipeline.host_files import cache_root
 from pipeline.oci.base import ENGINE, REGISTRY, RegistryBase, chosen, contents
 from pipeline.oci.layout import Descriptor, Layout, Manifest, damaged, digest_of
 from pipeline.registry import credentials, dial
-from pipeline.registry.address import DOCKER_HUB, Address, parse_source
+from pipeline.registry.address import DOCKER_HUB, Address, Destination, parse_source
 from pipeline.registry.dial import Registries
 from pipeline.registry.distribution import Repository
 from pipeline.registry.retry import Retry
@@ -294,9 +295,7 @@ async def on_bases(own: Layout, bases: Sequence[RegistryBase], registries: Regis
 
 
 def _memory() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    home = Path(cache) if cache.startswith("/") else Path.home() / ".cache"
-    return home / "rust-multiarch/layers.json"
+    return cache_root() / "layers.json"
 
 
 def remembered() -> dict[tuple[str, str], str]:
@@ -312,10 +311,10 @@ def remembered() -> dict[tuple[str, str], str]:
         return {}
 
 
-def remember(bases: Sequence[RegistryBase], pushed: Sequence[tuple[str, str]]) -> None:
-    """Keep the repositories, as host and path, that the layers of bases were pushed to."""
+def remember(bases: Sequence[RegistryBase], pushed: Sequence[Destination]) -> None:
+    """Keep the repositories that the layers of bases were pushed to."""
     digests = [blob.digest for base in bases for blob in base.blobs]
-    now = {(host, digest): repository for host, repository in pushed for digest in digests}
+    now = {(to.host, digest): to.repository for to in pushed for digest in digests}
     rows = [[*key, repository] for key, repository in {**remembered(), **now}.items()][-REMEMBERED:]
     # Only a convenience: a push must not fail because of it.
     with suppress(OSError):

@@ -84,7 +84,7 @@ async def deliver(
             receipt = await pushing.push(
                 store, destinations, registries, clobber=clobber, artifacts=artifacts
             )
-    remember(below, [(to.host, to.repository) for to in destinations])
+    remember(below, destinations)
     return replace(receipt, attaching_seconds=seconds)
 
 

@@ -119,7 +119,7 @@ async def test_layers_are_copied_from_another_registry(tmp_path: Path, host: str
 async def test_layers_are_mounted_from_the_repository_of_an_earlier_push(tmp_path: Path, host: str) -> None:
     layout, base = await images(tmp_path, host)
     elsewhere = replace(base, host="127.0.0.1:1")
-    bases.remember([elsewhere], [(host, "me/base")])
+    bases.remember([elsewhere], [Destination(host, "me/base", ())])
     async with connected() as registries:
         store = await bases.on_bases(layout, [elsewhere], registries)
         receipt = await pushing.push(store, [Destination(host, "me/second", ("1",))], registries)
@@ -144,7 +144,7 @@ def test_what_is_remembered_is_limited_and_survives_damage(monkeypatch: pytest.M
     for number in range(3):
         layer = {"digest": f"sha256:{str(number) * 64}", "size": 1}
         base = RegistryBase("n", "d", ENGINE, "h", "r", json.dumps([layer]), ("x",))
-        bases.remember([base], [("host", f"me/{number}")])
+        bases.remember([base], [Destination("host", f"me/{number}", ())])
     assert set(bases.remembered().values()) == {"me/1", "me/2"}
     bases._memory().write_text("[1]")
     assert bases.remembered() == {}
@@ -159,3 +159,8 @@ async def test_layers_that_the_engine_lacks_are_downloaded(tmp_path: Path, host:
         source = Repository(await registries.registry(host), base.repository, actions="pull")
         file = await bases.keep(source, layer.digest, folder)
     assert file.read_bytes() == layouts.packed((b"base" * 1000)[:1000])
+
+
+def test_the_stand_ins_are_looked_for_at_the_first_ports_of_the_engine() -> None:
+    first = list(registry.PRIVILEGED)[: len(bases.STAND_INS)]
+    assert tuple(registry.address_of(port) for port in first) == bases.STAND_INS
