@@ -70,8 +70,9 @@ def had(capsys: pytest.CaptureFixture[str]) -> list[tuple[int, int]]:
 
 
 async def test_two_projects_share_their_dependencies(session, capsys) -> None:
-    once = uncommon()
-    for name in ("first", "second"):
+    # New names, since a project that an earlier run compiled has its macros in its own state.
+    once, run = uncommon(), secrets.token_hex(4)
+    for name in (f"first-{run}", f"second-{run}"):
         made = module(name, build_args=once)
         program = await made.binary("linux/amd64", name)
         shell = dag.container().from_(DEFAULT.base).with_file("/program", program)
@@ -147,8 +148,8 @@ def redis(engine: choice.Choice, tmp_path: Path) -> Iterator[str]:
 @pytest.mark.stores
 async def test_engines_share_a_store(session, capsys, monkeypatch, redis: str) -> None:
     """The second engine is this one with another volume."""
-    once, password = uncommon(), dag.set_secret("redis", "s3cret")
-    for number, name in enumerate(("first", "second")):
+    once, password, run = uncommon(), dag.set_secret("redis", "s3cret"), secrets.token_hex(4)
+    for number, name in enumerate((f"first-{run}", f"second-{run}")):
         monkeypatch.setattr(compile_cache, "volume", lambda _, n=number: f"test-{once[0][-16:]}-{n}")
         made = module(name, build_args=once, compile_cache=redis)
         await made.with_compile_cache_secret("password", password).compiled()
