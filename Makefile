@@ -9,6 +9,8 @@ PLATFORMS ?= linux/amd64,linux/arm64
 PLAN ?= full
 SEEDS ?= 1
 STEPS ?= 12
+# Two tests at a time on one engine, those of a file one after the other.
+PAIR := --numprocesses 2 --dist loadfile
 
 .PHONY: help
 help: ## list the targets
@@ -47,7 +49,7 @@ unit: setup ## the tests that need no engine
 
 .PHONY: cargo
 cargo: setup ## compiled state, by this machine's cargo without an engine; SEEDS and STEPS of random edits
-	@$(BIN)/python -m pytest tests/cargo --durations=5 --seeds "$(SEEDS)" --steps $(STEPS)
+	@$(BIN)/python -m pytest tests/cargo --numprocesses auto --dist worksteal --durations=5 --seeds "$(SEEDS)" --steps $(STEPS)
 
 .PHONY: coverage
 coverage: setup ## the same, with the share of the package that they cover
@@ -59,19 +61,19 @@ coverage: setup ## the same, with the share of the package that they cover
 
 .PHONY: quick
 quick: setup ## the tests on a real engine and a real registry, without what tests/e2e/quick.py leaves for later
-	@$(BIN)/python -m pytest tests/e2e --quick --durations=25
+	@$(BIN)/python -m pytest tests/e2e --quick $(PAIR) --durations=25
 
 .PHONY: covered
 covered: coverage ## the share that unit tests and quick end-to-end tests cover together; commands start four times slower
 	@rm -rf .coverage/e2e*
-	@COVERAGE_FILE=.coverage/e2e $(BIN)/coverage run -m pytest tests/e2e --quick
+	@COVERAGE_FILE=.coverage/e2e $(BIN)/coverage run -m pytest tests/e2e --quick $(PAIR)
 	@COVERAGE_FILE=.coverage/e2e $(BIN)/coverage combine --quiet
 	@cd .coverage && ../$(BIN)/coverage combine --quiet --keep --data-file=all unit e2e
 	@echo "covered by both together: $$($(BIN)/coverage report --data-file=.coverage/all --format=total --fail-under=0) %"
 
 .PHONY: e2e
 e2e: setup ## all tests on a real engine and a real registry, without the suites below
-	@$(BIN)/python -m pytest tests/e2e --durations=25
+	@$(BIN)/python -m pytest tests/e2e $(PAIR) --durations=25
 
 .PHONY: lint
 lint: setup ## ruff, mypy, shellcheck, and that every test can be collected
@@ -89,7 +91,7 @@ emulated: setup ## the compiler itself under QEMU: each platform's own, and an a
 
 .PHONY: long
 long: setup ## the end-to-end tests that take too long for every change: pages, CI systems, cosign, musl
-	@$(BIN)/python -m pytest tests/e2e --documents --systems --stores --peers --musl \
+	@$(BIN)/python -m pytest tests/e2e $(PAIR) --documents --systems --stores --peers --musl \
 		-m 'documents or systems or stores or peers or musl'
 
 .PHONY: zoo

@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine import bases
+from engine.locks import exclusive
 from engine.log import Log
+from engine.paths import default_root
 from pipeline.errors import PrerequisitesMissing
 
 GO_FALLBACK = (1, 26, 1)
@@ -206,12 +208,14 @@ def _apt(command: list[str], log: Log) -> None:
 
 
 def install_packages(packages: list[str], log: Log) -> None:
-    """Install packages without starting their services.
+    """Install packages without starting their services, after other commands of ours that install some.
 
     Raises:
         PrerequisitesMissing: the package manager fails; the error has its output.
     """
-    with _no_services():
+    lock = default_root() / "packages.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with exclusive(lock, log, "waiting for another command that installs packages"), _no_services():
         _apt(["apt-get", "update"], log)
         _apt(install_command(packages), log)
 

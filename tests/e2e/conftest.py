@@ -24,6 +24,7 @@ from pipeline.image import Image
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[2]
+SESSION_LOG = ROOT / f".e2e{os.environ.get('PYTEST_XDIST_WORKER', '')}.log"
 PLATFORMS = ["linux/amd64", "linux/arm64"]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -82,7 +83,7 @@ def engine(request: pytest.FixtureRequest) -> choice.Choice:
 
 @pytest.fixture(scope="session")
 async def session(engine: choice.Choice, anyio_backend: str) -> AsyncIterator[dagger.Client]:
-    with (ROOT / ".e2e.log").open("w") as log:
+    with SESSION_LOG.open("w") as log:
         async with dagger.connection(dagger.Config(log_output=log)):
             yield dag
 

@@ -12,6 +12,7 @@ import crates as projects
 import dagger
 import gotools
 import pytest
+from conftest import SESSION_LOG
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from dagger import dag
@@ -220,7 +221,7 @@ async def test_an_image_with_everything(image: Image, keys: Keys, loopback: str,
     verified = json.loads(image.verified)["verified"]
     assert note["n_desc"] == next(v["build_id"] for v in verified if v["platform"] == AMD64)
 
-    log = (Path(__file__).parents[2] / ".e2e.log").read_text()
+    log = SESSION_LOG.read_text()
     assert PASSWORD not in log and key.splitlines()[1] not in log
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from engine import prerequisites
+from engine.log import Log
 from engine.prerequisites import Missing, Need
 from pipeline.errors import PrerequisitesMissing
 
@@ -78,6 +81,27 @@ def test_the_packages_are_logged_before_the_installation(
     assert said == ["installing packages that the engine needs: tini"]
     assert [command[1] for command in ran] == ["update", "install"]
     assert not (tmp_path / "policy-rc.d").exists()
+
+
+def test_two_commands_do_not_install_at_the_same_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The package manager refuses a second one, and the first would remove the policy of the second."""
+    ran: list[str] = []
+
+    def apt(command: list[str], log: Log) -> None:
+        ran.append(command[-1])
+        assert (tmp_path / "policy-rc.d").exists()
+        time.sleep(0.05)
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(prerequisites, "POLICY", tmp_path / "policy-rc.d")
+    monkeypatch.setattr(prerequisites, "_apt", apt)
+    with ThreadPoolExecutor() as threads:
+        for name in ("tini", "runc"):
+            threads.submit(prerequisites.install_packages, [name], lambda line: None)
+    assert sorted(ran[:2]) in (["tini", "update"], ["runc", "update"]) and ran[0] == ran[2] == "update"
+    assert sorted(ran[1::2]) == ["runc", "tini"] and not (tmp_path / "policy-rc.d").exists()
 
 
 def test_the_required_go_version_is_from_go_mod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
