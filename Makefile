@@ -9,8 +9,8 @@ PLATFORMS ?= linux/amd64,linux/arm64
 PLAN ?= full
 SEEDS ?= 1
 STEPS ?= 12
-# Two tests at a time on one engine, those of a file one after the other.
-PAIR := --numprocesses 2 --dist loadfile
+# Two tests at a time on one engine, each from its half of the list.
+PAIR := --numprocesses 2 --dist worksteal
 
 .PHONY: help
 help: ## list the targets

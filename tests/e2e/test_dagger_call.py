@@ -99,13 +99,19 @@ def test_build_logs_its_summary(dagger_call, amd64) -> None:
     assert re.search(r"linux/amd64 +x86_64-unknown-linux-gnu +\S+ MiB +\S+ MiB +sha256:", done.stderr)
 
 
-def test_exit_codes_reach_the_shell(dagger_call, tiny: Path) -> None:
-    call = ("call", "--source", str(tiny))
-    done = dagger_call(*call, "--platforms", "linux/mips", "build", code=errors.UnsupportedPlatform.exit_code)
-    assert "linux/s390x" in done.stderr
+@pytest.mark.parametrize(
+    ("words", "error", "says"),
+    [
+        (("--platforms", "linux/mips", "build"), errors.UnsupportedPlatform, "linux/s390x"),
+        (("--bin", "nope", "build"), errors.UnknownBinary, "nope"),
+        (("publish", "--address", "A b"), errors.InvalidAddress, "A b"),
+    ],
+    ids=["platform", "bin", "address"],
+)
+def test_exit_codes_reach_the_shell(dagger_call, tiny: Path, words, error, says: str) -> None:
+    done = dagger_call("call", "--source", str(tiny), *words, code=error.exit_code)
+    assert says in done.stderr
     assert "Traceback" not in done.stderr
-    dagger_call(*call, "--bin", "nope", "build", code=errors.UnknownBinary.exit_code)
-    dagger_call(*call, "publish", "--address", "A b", code=errors.InvalidAddress.exit_code)
 
 
 def test_callers_from_elsewhere_do_not_build_our_sample(dagger_call, tmp_path: Path) -> None:
@@ -145,10 +151,14 @@ def test_publish_and_merge_through_a_service(dagger_call, loopback: str, tmp_pat
         ).stdout
     )
     assert index["annotations"]["a"] == "b" and len(index["manifests"]) == 2
-    refused = ("--no-clobber", "--address", f"{name}:more")
-    dagger_call("call", *merge, *refused, code=errors.TagExists.exit_code)
-    unreachable = (*project, "--platforms", "linux/amd64", "publish", "--address", f"{name}:x")
-    done = dagger_call("call", *unreachable, code=errors.RegistryUnreachable.exit_code)
+
+
+def test_what_is_not_published_through_a_service(dagger_call, amd64, loopback: str) -> None:
+    name, through = f"{loopback}/e2e/refused", ("--registry", f"tcp://{loopback}")
+    published = dagger_call(*amd64, "publish", "--address", f"{name}:there", *through).stdout.strip()
+    merge = ("call", "merge", "--images", published, "--no-clobber", "--address", f"{name}:there", *through)
+    dagger_call(*merge, code=errors.TagExists.exit_code)
+    done = dagger_call(*amd64, "publish", "--address", f"{name}:x", code=errors.RegistryUnreachable.exit_code)
     assert "--registry tcp://" in done.stderr
 
 

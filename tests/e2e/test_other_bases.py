@@ -18,6 +18,8 @@ from conftest import PLATFORMS
 from dagger import dag
 from test_publish import get
 
+from engine import choice
+from engine.record import BaseImages
 from pipeline import RustMultiarch, errors
 from pipeline.oci.base import REWRITTEN
 from pipeline.targets import Target, parse
@@ -134,8 +136,14 @@ async def pushed(name: str, loopback: str) -> str:
     return address
 
 
+@pytest.fixture(scope="session")
+def bookworm(engine: choice.Choice) -> None:
+    """Have the base images of the release before the default one."""
+    choice.choose(images=BaseImages(PLATFORMS, releases=["bookworm"]))
+
+
 @pytest.mark.parametrize("name", ["distroless-cc", "wolfi-glibc-dynamic", "ubi-micro", "busybox-glibc"])
-async def test_a_program_with_glibc_starts_on_it(session, loopback: str, name: str) -> None:
+async def test_a_program_with_glibc_starts_on_it(session, bookworm, loopback: str, name: str) -> None:
     base = await pushed(name, loopback)
     release = SHAPES[name].release
     module = RustMultiarch(source=crates.hello(), platforms=PLATFORMS, runtime_base=base, debian=release)

@@ -36,8 +36,12 @@ async def test_a_published_image_gets_another_base(
 ) -> None:
     name = f"rebase/{os.urandom(3).hex()}"
     address = f"{loopback}/{name}:1"
-    options = {"debian": "bookworm", "runtime_env": ["MINE=2"], "platforms": PLATFORMS}
-    module = RustMultiarch(source=crates.hello(), **options)
+    module = RustMultiarch(
+        source=crates.hello(),
+        runtime_base=await _old_base(f"{loopback}/{name}/base:12"),
+        runtime_env=["MINE=2"],
+        platforms=PLATFORMS,
+    )
     await module.publish(address, sbom=True, symbols=True)
     before, digest = get(loopback, f"{name}/manifests/1")
 
@@ -59,7 +63,7 @@ async def test_a_published_image_gets_another_base(
             e for e in bases["manifests"] if e["platform"]["architecture"] == new["platform"]["architecture"]
         )
         below, _ = get(mirror, f"library/debian/manifests/{entry['digest']}")
-        assert now["layers"] == [*below["layers"], *was["layers"][1:]]
+        assert now["layers"] == [*below["layers"], *was["layers"][2:]]
         assert now["annotations"][f"{BASE}digest"] == entry["digest"]
         tag = f"{name}/manifests/{new['digest'].replace(':', '-')}"
         kinds = [one["artifactType"] for one in get(loopback, tag)[0]["manifests"]]
@@ -69,6 +73,18 @@ async def test_a_published_image_gets_another_base(
         assert "arch=" in await pulled.with_exec([], use_entrypoint=True).stdout()
         assert "13" in (await pulled.file("/etc/debian_version").contents())
         assert await pulled.env_variable("MINE") == "2"
+
+
+async def _old_base(address: str) -> str:
+    """Publish a base that says it is Debian 12: a layer on Debian's image."""
+    variants = [
+        dag.container(platform=dagger.Platform(platform))
+        .from_("debian:trixie-slim")
+        .with_new_file("/etc/debian_version", "12.0\n")
+        for platform in PLATFORMS
+    ]
+    await dag.container().publish(address, platform_variants=variants)
+    return address
 
 
 async def _refused(loopback: str, name: str, digest: str, folder: Path) -> None:
