@@ -26,6 +26,7 @@ $(VENV)/ready: requirements.txt pyproject.toml | $(BIN)/pip
 	@$(PIP) install --quiet --no-compile --require-hashes --no-deps -r requirements.txt
 	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@$(PIP) check >$(VENV)/checked || { cat $(VENV)/checked; echo 'remove $(VENV), then run make setup again' >&2; exit 1; }
+	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || : # not every file in a package is for this Python
 	@touch $@
 
 .PHONY: setup

@@ -208,7 +208,7 @@ def _apt(command: list[str], log: Log) -> None:
 
 
 def install_packages(packages: list[str], log: Log) -> None:
-    """Install packages without starting their services, after other commands of ours that install some.
+    """Install packages without starting their services, after other commands like it that install some.
 
     Raises:
         PrerequisitesMissing: the package manager fails; the error has its output.

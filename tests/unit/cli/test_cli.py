@@ -209,10 +209,14 @@ def test_a_password_in_no_variable_is_refused_first(run, no_engine, command: str
     done = run(command, SAMPLE, "--tag", "a.example/x:1", option, "RM_NOT_SET")
     assert done.returncode == InvalidArgument.exit_code
     assert "is not set" in done.stderr and option in done.stderr
-    assert (
-        run(command, SAMPLE, "--tag", "a.example/x:1", option, "RM_SET", RM_SET="x").returncode
-        == EngineUnreachable.exit_code
-    )
+
+
+@pytest.mark.parametrize("command", ["build", "publish"])
+def test_passwords_and_files_that_exist_are_accepted(run, no_engine, tmp_path: Path, command: str) -> None:
+    """The engine, which is asked last, is not there."""
+    words = ["--password", "RM_SET", "--sign-password", "RM_SET", "--files", str(tmp_path)]
+    done = run(command, SAMPLE, "--tag", "a.example/x:1", *words, RM_SET="x")
+    assert done.returncode == EngineUnreachable.exit_code
 
 
 @pytest.mark.parametrize("command", ["build", "doctor"])
@@ -231,7 +235,6 @@ def test_files_that_are_in_no_directory_are_refused_first(run, no_engine, tmp_pa
     done = run("build", SAMPLE, "--files", str(tmp_path / name))
     assert done.returncode == InvalidArgument.exit_code
     assert f"this directory does not exist: {tmp_path / name}" in done.stderr and "--files" in done.stderr
-    assert run("build", SAMPLE, "--files", str(tmp_path)).returncode == EngineUnreachable.exit_code
 
 
 def test_the_platforms_to_test_for_are_made_ready_too(run, monkeypatch: pytest.MonkeyPatch) -> None:
