@@ -17,11 +17,14 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "tests/data/test-all.json"
 
+PAIR = ("--numprocesses", "2", "--dist", "worksteal")
+"""Two tests at a time, as in the Makefile."""
+
 SUITES = (
-    ("tests/unit",),
-    ("tests/hostile", "--hypothesis-profile=thorough"),
-    ("tests/cargo", "--seeds", "1 2 3 4 5 6 7 8", "--steps", "40"),
-    ("tests/e2e", "--documents", "--systems", "--stores", "--peers", "--musl", "--emulated"),
+    ("tests/unit", *PAIR),
+    ("tests/hostile", *PAIR, "--hypothesis-profile=thorough"),
+    ("tests/cargo", *PAIR, "--seeds", "1 2 3 4 5 6 7 8", "--steps", "40"),
+    ("tests/e2e", *PAIR, "--documents", "--systems", "--stores", "--peers", "--musl", "--emulated"),
     ("tests/callers",),
 )
 """What pytest is called with, one call after the other."""
