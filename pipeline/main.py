@@ -43,6 +43,7 @@ from pipeline.config.settings import (
     crates_of,
     from_project,
     given,
+    in_engine,
     key,
     merge,
     under,
@@ -505,7 +506,7 @@ class RustMultiarch(Arguments):
 
     def _workspace(self, location: Location) -> InEngine:
         """Return the files of the workspace."""
-        return InEngine(self.source.directory(location.workspace) if location.workspace else self.source)
+        return in_engine(self.source, location.workspace)
 
     def _origin(self, name: str) -> str:
         """Return where an argument's value came from."""
@@ -519,7 +520,7 @@ class RustMultiarch(Arguments):
     async def _location(self) -> Location:
         """Return the location of the project in the source; its directory if no project is found."""
         try:
-            return await find(InEngine(self.source), self._directory)
+            return await find(in_engine(self.source), self._directory)
         except NotACargoProject:
             return Location(self._directory, self._directory)
 

@@ -17,7 +17,7 @@ from pipeline.build import cache_archive, custom_containers, scripts
 from pipeline.config import credentials, fetching, private, workspace
 from pipeline.config.fetching import FetchConfiguration
 from pipeline.config.request import BuildRequest
-from pipeline.config.settings import Files, InEngine
+from pipeline.config.settings import Files, in_engine
 from pipeline.config.workspace import Location
 from pipeline.errors import (
     BaseImageUnavailable,
@@ -121,7 +121,7 @@ async def plan(request: BuildRequest) -> Plan:
 
 async def _plan(request: BuildRequest, compiler: _Compiler) -> Plan:
     events.enter("reading the project")
-    files = InEngine(request.source)
+    files = in_engine(request.source)
     location = await workspace.find(files, request.directory)
     lock = await _read_lock(files, location)
     native = compiler.container
@@ -314,7 +314,7 @@ async def _pinned(request: BuildRequest) -> Toolchain:
     Raises:
         InvalidManifest: see `channel.read`.
     """
-    found = await workspace.texts(InEngine(request.source), request.directory, workspace.TOOLCHAINS)
+    found = await workspace.texts(in_engine(request.source), request.directory, workspace.TOOLCHAINS)
     return channel.read(found[0][1], posixpath.basename(found[0][0])) if found else DEFAULT
 
 
@@ -352,7 +352,7 @@ async def _fetch(
     archive = ""
     if request.state is not None:
         container, archive = cache_archive.mount(container, request.state), cache_archive.ARCHIVE
-    files, tokens = InEngine(request.source), request.access.registries
+    files, tokens = in_engine(request.source), request.access.registries
     chosen = await fetching.configuration(files, request.directory, request.choice.everywhere, tokens)
     container, arguments = _configured(scripts.added(container), chosen)
     container = toolchain.with_variables(container, fetching.variables(request.cargo_environment).items())
@@ -393,7 +393,7 @@ def _with_project(container: dagger.Container, request: BuildRequest) -> dagger.
 
 async def _build_scripts(request: BuildRequest, project: Project) -> dict[str, str]:
     """Return the text of each build script, by package name."""
-    files = InEngine(request.source)
+    files = in_engine(request.source)
     paths = metadata.build_scripts(project.metadata)
     return {
         name: await files.read(posixpath.relpath(path, toolchain.SOURCE)) or ""

@@ -14,6 +14,7 @@ import json
 import posixpath
 import re
 import typing
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -433,17 +434,40 @@ class OnDisk:
 
 @dataclass(frozen=True)
 class InEngine:
-    """A project in the engine."""
+    """A project in the engine, whose answers are kept: a directory of the engine does not change."""
 
     root: dagger.Directory
+    texts: dict[str, str | None] = field(default_factory=dict, compare=False, repr=False)
+    paths: dict[str, list[str]] = field(default_factory=dict, compare=False, repr=False)
 
     async def read(self, path: str) -> str | None:
         """Return a file's text; None if it does not exist."""
-        return await self.root.file(path).contents() if await self.root.exists(path) else None
+        if path not in self.texts:
+            there = await self.root.exists(path)
+            self.texts[path] = await self.root.file(path).contents() if there else None
+        return self.texts[path]
 
     async def glob(self, pattern: str) -> list[str]:
         """Return the paths that match a pattern."""
-        return sorted(await self.root.glob(pattern))
+        if pattern not in self.paths:
+            self.paths[pattern] = sorted(await self.root.glob(pattern))
+        return [*self.paths[pattern]]
+
+
+_latest: deque[tuple[dagger.Directory, str, InEngine]] = deque(maxlen=16)
+
+
+def in_engine(source: dagger.Directory, place: str = "") -> InEngine:
+    """Return the files below a place in a directory, for the same object the same.
+
+    Two objects of different sessions can be equal, so only the identity counts.
+    """
+    for known, where, files in _latest:
+        if known is source and where == place:
+            return files
+    made = InEngine(source.directory(place) if place else source)
+    _latest.append((source, place, made))
+    return made
 
 
 async def from_project(files: Files, package: str = "", bins: Sequence[str] = ()) -> tuple[Layer, ...]:
