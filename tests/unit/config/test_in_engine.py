@@ -1,4 +1,4 @@
-"""Test the files of a project in the engine, which are asked for once."""
+"""Test the files of a project in the engine, which are read once."""
 
 from __future__ import annotations
 
