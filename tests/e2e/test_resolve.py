@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import re
 import subprocess
 from pathlib import Path
@@ -68,14 +69,15 @@ BINARIES = list(REFERENCES)
 @pytest.fixture
 def workspace(engine: object, tmp_path: Path) -> Path:
     """Make a workspace of three packages, each with a service, in a git repository at a tag."""
-    made = repository(tmp_path / "shop")
+    # The engine has what an earlier run compiled.
+    made, once = repository(tmp_path / "shop"), secrets.token_hex(8)
     entries = [crates.LOCK.format(name=name).removeprefix("version = 3\n") for name in sorted(PACKAGES)]
     (made / "Cargo.lock").write_text("version = 3\n" + "".join(entries))
     (made / "Cargo.toml").write_text(f'[workspace]\nresolver = "2"\nmembers = {json.dumps(list(PACKAGES))}\n')
     for package, path in PACKAGES.items():
         (made / package / path).parent.mkdir(parents=True)
         (made / package / "Cargo.toml").write_text(crates.MANIFEST.format(name=package))
-        (made / package / path).write_text(SERVICE.format(name=package))
+        (made / package / path).write_text(f"{SERVICE.format(name=package)}// {once}\n")
     with (made / "jobs/Cargo.toml").open("a") as manifest:
         manifest.write('[package.metadata.rust-multiarch]\nenv = { FROM = "jobs" }\n')
     documents = [DEPLOYMENT.format(name=name, reference=text) for name, text in REFERENCES.items()]
