@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import re
+import secrets
 import subprocess
 from pathlib import Path
 
