@@ -16,7 +16,7 @@ class Directory:
     """A directory that counts the requests for each path, and equals every other one."""
 
     def __init__(self, text: str) -> None:
-        self.text, self.requests, self.place = text, Counter[str](), ""
+        self.text, self.requests = text, Counter[str]()
 
     def __eq__(self, other: object) -> bool:
         return True

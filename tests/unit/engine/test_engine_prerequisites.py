@@ -73,6 +73,7 @@ def test_the_packages_are_logged_before_the_installation(
     answers = iter([Missing(["tini"]), Missing()])
     said: list[str] = []
     ran: list[list[str]] = []
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(prerequisites, "missing", lambda stand_ins: next(answers))
     monkeypatch.setattr(prerequisites, "POLICY", tmp_path / "policy-rc.d")
     monkeypatch.setattr(prerequisites.shutil, "which", lambda name: f"/bin/{name}")
