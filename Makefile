@@ -41,8 +41,8 @@ build: setup ## build, publish and try sample_app for PLATFORMS
 test: setup coverage cargo quick ## what shows each function, parameter and error once: minutes
 
 .PHONY: test-all
-test-all: setup ## every test but the suites below that keep a record of their own: hours; writes tests/data/test-all.json
-	@$(BIN)/python tools/record.py
+test-all: setup ## every test but the suites below that have a record, or FILES="…"; hours; writes tests/data/test-all.json
+	@$(BIN)/python tools/record.py $(FILES)
 
 .PHONY: unit
 unit: setup ## the tests that need no engine

@@ -1,4 +1,7 @@
-"""Run every test and keep what came of it in tests/data/test-all.json: `make test-all`.
+"""Run every test, file by file, and keep the results in tests/data/test-all.json: `make test-all`.
+
+A run that was stopped continues with the files that have no result of the same commit. `FILES="…"` runs some
+files again, for example those that a change touches.
 
 The zoo of native libraries, the programs of other people and the table of targets are built by make targets
 of their own, take hours, and keep records of their own.
@@ -9,9 +12,10 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).parents[1]
@@ -20,19 +24,26 @@ RESULT = ROOT / "tests/data/test-all.json"
 PAIR = ("--numprocesses", "2", "--dist", "worksteal")
 """Two tests at a time, as in the Makefile."""
 
-SUITES = (
-    ("tests/unit", *PAIR),
-    ("tests/hostile", *PAIR, "--hypothesis-profile=thorough"),
-    ("tests/cargo", *PAIR, "--seeds", "1 2 3 4 5 6 7 8", "--steps", "40"),
-    ("tests/e2e", *PAIR, "--documents", "--systems", "--stores", "--peers", "--musl", "--emulated"),
-    ("tests/callers",),
-)
-"""What pytest is called with, one call after the other."""
+SUITES: Mapping[str, Sequence[str]] = {
+    "tests/unit": PAIR,
+    "tests/hostile": (*PAIR, "--hypothesis-profile=thorough"),
+    "tests/cargo": (*PAIR, "--seeds", "1 2 3 4 5 6 7 8", "--steps", "40"),
+    "tests/e2e": (*PAIR, "--documents", "--systems", "--stores", "--peers", "--musl", "--emulated"),
+    "tests/callers": (),
+}
+"""The folders of tests, each with the options that pytest is called with."""
+
+AT_ONCE = ("tests/unit",)
+"""Folders with so many small files that they are run in one call."""
 
 OUTCOMES = {"failure": "failed", "error": "failed", "skipped": "skipped"}
 """What an element in a test case says of it; without any it passed."""
 
-Counts = dict[str, float]
+NO_TESTS = 5
+"""The exit code of pytest if all tests of a file are left out."""
+
+Row = dict[str, Any]
+"""The results of a file: counts by outcome, seconds, the commit and the date."""
 
 
 def outcome(case: ElementTree.Element) -> str:
@@ -47,47 +58,73 @@ def file_of(case: ElementTree.Element, root: Path = ROOT) -> str:
     return next((path for path in paths if (root / path).is_file()), case.attrib["classname"])
 
 
-def by_file(reports: Iterable[str], root: Path = ROOT) -> dict[str, Counts]:
-    """Return how many tests of each file had each outcome, and how long they took."""
-    files: dict[str, Counts] = {}
-    for case in (case for report in reports for case in ElementTree.fromstring(report).iter("testcase")):
-        counts = files.setdefault(file_of(case, root), {"passed": 0, "failed": 0, "skipped": 0, "seconds": 0})
-        counts[outcome(case)] += 1
-        counts["seconds"] = round(counts["seconds"] + float(case.attrib["time"]), 1)
+def by_file(report: str, root: Path = ROOT) -> dict[str, Row]:
+    """Return how many tests of each file had each outcome, and how many seconds they took together."""
+    files: dict[str, Row] = {}
+    for case in ElementTree.fromstring(report).iter("testcase"):
+        row = files.setdefault(file_of(case, root), {"passed": 0, "failed": 0, "skipped": 0, "seconds": 0})
+        row[outcome(case)] += 1
+        row["seconds"] = round(row["seconds"] + float(case.attrib["time"]), 1)
     return dict(sorted(files.items()))
 
 
-def record(files: dict[str, Counts], commit: str, date: str, cores: int) -> dict[str, object]:
-    """Return the record of one whole run."""
-    names = ("passed", "failed", "skipped", "seconds")
-    totals = {name: round(sum(counts[name] for counts in files.values()), 1) for name in names}
-    return {"commit": commit, "date": date, "cores": cores, **totals, "files": files}
+def record(files: Mapping[str, Row]) -> dict[str, object]:
+    """Return the record of all files; its commit and date are lists if the files' differ."""
+    totals = {
+        name: round(sum(row[name] for row in files.values()), 1)
+        for name in ("passed", "failed", "skipped", "seconds")
+    }
+    runs = {name: sorted({row[name] for row in files.values()}) for name in ("commit", "date")}
+    shown = {name: values[0] if len(values) == 1 else values for name, values in runs.items()}
+    return {**shown, "cores": os.cpu_count() or 0, **totals, "files": dict(sorted(files.items()))}
 
 
-def run(directory: Path) -> Iterator[tuple[int, str]]:
-    """Run the suites one after the other; yield the exit code and the JUnit report of each."""
-    for number, words in enumerate(SUITES):
-        report = directory / f"{number}.xml"
-        command = [sys.executable, "-m", "pytest", *words, "--durations=25", f"--junitxml={report}"]
+def remaining(paths: Sequence[str], files: Mapping[str, Row], commit: str) -> list[str]:
+    """Return the paths without results of a commit, in which nothing failed."""
+
+    def settled(path: str) -> bool:
+        rows = [row for name, row in files.items() if name == path or name.startswith(f"{path}/")]
+        return bool(rows) and all(row["commit"] == commit and not row["failed"] for row in rows)
+
+    return [path for path in paths if not settled(path)]
+
+
+def test_paths(root: Path = ROOT) -> list[str]:
+    """Return what pytest is called with: files of tests, and the folders of `AT_ONCE`."""
+    found = []
+    for folder in SUITES:
+        files = sorted(path.relative_to(root).as_posix() for path in (root / folder).rglob("test_*.py"))
+        found += [folder] if folder in AT_ONCE else files
+    return found
+
+
+def run(path: str) -> tuple[int, dict[str, Row]]:
+    """Run the tests of a file or a folder; return pytest's exit code and the results by file."""
+    folder = next(folder for folder in SUITES if path.startswith(folder))
+    with tempfile.TemporaryDirectory() as directory:
+        report = Path(directory, "report.xml")
+        command = [sys.executable, "-m", "pytest", path, *SUITES[folder], f"--junitxml={report}"]
         code = subprocess.run(command, cwd=ROOT).returncode
-        yield code, report.read_text() if report.exists() else "<testsuites/>"
+        return code, by_file(report.read_text()) if report.exists() else {}
 
 
-def main() -> int:
-    """Run all, write the record, return 0 where everything passed."""
+def main(chosen: Sequence[str]) -> int:
+    """Run the chosen paths, or all that have no result; return 0 if everything passed."""
     describe = ["git", "describe", "--always", "--dirty", "--exclude=*"]
     commit = subprocess.run(describe, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
-    with tempfile.TemporaryDirectory() as directory:
-        runs = list(run(Path(directory)))
-    made = record(
-        by_file(report for _, report in runs),
-        commit,
-        datetime.now(UTC).date().isoformat(),
-        os.cpu_count() or 0,
-    )
-    RESULT.write_text(json.dumps(made, indent=1) + "\n")
-    return max(code for code, _ in runs)
+    files: dict[str, Row] = json.loads(RESULT.read_text())["files"] if RESULT.exists() else {}
+    files = {name: row for name, row in files.items() if (ROOT / name).is_file()}
+    failed = []
+    for path in chosen or remaining(test_paths(), files, commit):
+        print(f"\n{path}", flush=True)
+        code, rows = run(path)
+        date = datetime.now(UTC).date().isoformat()
+        files |= {name: {**row, "commit": commit, "date": date} for name, row in rows.items()}
+        RESULT.write_text(json.dumps(record(files), indent=1) + "\n")
+        failed += [path] if code not in (0, NO_TESTS) else []
+    print("\n".join(["", *(f"failed: {path}" for path in failed)]))
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -16,13 +16,42 @@ def test_every_test_is_counted_by_file_and_outcome(tmp_path: Path) -> None:
     for name in ("tests/e2e/test_cli.py", "tests/unit/test_x.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    files = record.by_file([REPORT, "<testsuites/>"], tmp_path)
+    files = record.by_file(REPORT, tmp_path)
     assert files == {
         "tests/e2e/test_cli.py": {"passed": 1, "failed": 1, "skipped": 1, "seconds": 3.0},
         "tests/unit/test_x.py": {"passed": 0, "failed": 1, "skipped": 0, "seconds": 0.5},
     }
-    made = record.record(files, "abc", "2026-11-28", 2)
-    assert made == {
-        "commit": "abc", "date": "2026-11-28", "cores": 2,
-        "passed": 1, "failed": 2, "skipped": 1, "seconds": 3.5, "files": files,
-    }  # fmt: skip
+
+
+def row(commit: str, failed: int = 0) -> record.Row:
+    counts = {"passed": 1, "failed": failed, "skipped": 0, "seconds": 1.5}
+    return {**counts, "commit": commit, "date": "2026-11-29"}
+
+
+def test_the_record_has_totals_and_each_commit_that_was_tested() -> None:
+    files = {"tests/b.py": row("abc"), "tests/a.py": row("abc", failed=2)}
+    made = record.record(files)
+    assert (made["commit"], made["date"]) == ("abc", "2026-11-29")
+    assert (made["passed"], made["failed"], made["seconds"]) == (2, 2, 3.0)
+    assert list(made["files"]) == ["tests/a.py", "tests/b.py"]
+    assert record.record({**files, "tests/c.py": row("def")})["commit"] == ["abc", "def"]
+
+
+def test_a_run_continues_with_files_that_failed_or_have_no_result_of_the_commit() -> None:
+    files = {
+        "tests/e2e/a.py": row("abc"),
+        "tests/e2e/b.py": row("abc", failed=1),
+        "tests/e2e/c.py": row("old"),
+        "tests/unit/x/d.py": row("abc"),
+    }
+    paths = ["tests/e2e/a.py", "tests/e2e/b.py", "tests/e2e/c.py", "tests/e2e/new.py", "tests/unit"]
+    assert record.remaining(paths, files, "abc") == ["tests/e2e/b.py", "tests/e2e/c.py", "tests/e2e/new.py"]
+
+
+def test_every_file_of_tests_is_run_once() -> None:
+    paths = record.test_paths()
+    apart = ("tests/data/", "tests/newcomer/")
+    for file in (record.ROOT / "tests").rglob("test_*.py"):
+        name = file.relative_to(record.ROOT).as_posix()
+        covering = [path for path in paths if name == path or name.startswith(f"{path}/")]
+        assert len(covering) == 1 or name.startswith(apart), (name, covering)
