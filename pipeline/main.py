@@ -122,6 +122,8 @@ class RustMultiarch(Arguments):
     places: dict[str, dagger.Directory] = dataclasses.field(init=False, default_factory=dict)
     # Addresses of mirrors of registries, by host.
     mirrors: dict[str, str] = dataclasses.field(init=False, default_factory=dict)
+    # Whether programs are compiled for `run`: incrementally and without LTO.
+    development: bool = dataclasses.field(init=False, default=False)
     # Origins of the command line's values: names of options and of environment variables.
     origins: dict[str, str] = dataclasses.field(init=False, default_factory=dict)
 
@@ -626,6 +628,8 @@ class RustMultiarch(Arguments):
             absent=self.absent,
             digests=self.digests,
         )
+        if self.development:
+            requested = dataclasses.replace(requested, choice=requested.choice.for_development())
         commit = self.commit
         if settings.git_metadata and commit is None:
             commit = minimal.of_repository(self.repository)

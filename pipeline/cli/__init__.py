@@ -59,6 +59,7 @@ COMMANDS: Mapping[str, Entry] = {
     "smoke": Entry(
         "project", "Build, then smoke-test each platform; list those skipped without an emulator."
     ),
+    "run": Entry("run", "Build for this machine and start the image; with --watch, again after each change."),
     "test": Entry("project", "Run the project's tests."),
     "lint": Entry("project", "Run clippy over the whole workspace."),
     "fmt": Entry("project", "Check the formatting of the whole workspace without changing files."),

@@ -8,13 +8,22 @@ each message into a line like cargo's.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
+
+import anyio
 
 from pipeline.progress.events import CrateReady, Event, Working
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 # The output of a container in dagger's plain progress: `70  : ┆ [1.7s] |    Compiling …`. The time is
 # `[1m2s]` after a minute, `[INVALID_DURATION]` if the line came before its step.
-_OUTPUT = re.compile(r"\d+\s+: [┆ ]*\[[^]]*\] \| (?P<text>.*)")
+_OUTPUT = re.compile(r"(?P<step>\d+)\s+: [┆ ]*\[[^]]*\] \| (?P<text>.*)")
+# The steps with a program's output, first with their arguments and at the end with the outcome:
+# `13  : ┆ Container.asService DONE [2.6s]`.
+_PROGRAM = re.compile(
+    r"(?P<step>\d+)\s+: [┆ ]*(?P<name>Container\.asService|Host\.tunnel|(?:Container\.)?withExec)"
+    r"(?:[( ].*?)??(?: (?P<outcome>DONE|ERROR|CANCELED) \[.*)?"
+)
 _COMPILING = re.compile(r"\s+Compiling (?P<crate>\S+ v\S+)")
 _CARGO = re.compile(r"\s+(?:Compiling|Downloading|Downloaded|Updating|Finished|Checking|Running) ")
 # Anywhere in a line, since cargo writes its lines to the other stream in two pieces, and these lines may come
@@ -44,3 +53,32 @@ def crate(line: str) -> CrateReady | None:
     """Return the crate in a line of the builder's output; None if it has none."""
     found = _CRATE.search(line)
     return CrateReady(found["triple"], found["id"], found["word"] == "Fresh") if found else None
+
+
+@dataclass
+class ProgramLog:
+    """A program of an image in the engine's log, from its start.
+
+    Attributes:
+        outcome: how the tunnel to its ports ended, in the log's words: DONE, ERROR or CANCELED; empty before.
+        ended: set with the outcome.
+        steps: the numbers of the steps that have its output.
+    """
+
+    outcome: str = ""
+    ended: anyio.Event = field(default_factory=anyio.Event)
+    steps: set[str] = field(default_factory=set)
+
+    def read(self, line: str) -> str | None:
+        """Return the program's output in a line of the log; None if it has none."""
+        text = plain(line)
+        output = _OUTPUT.fullmatch(text)
+        if output:
+            return output["text"] if output["step"] in self.steps else None
+        if found := _PROGRAM.fullmatch(text):
+            self.steps.add(found["step"])
+            # The step of the service may end at once, before its program.
+            if found["name"] == "Host.tunnel" and found["outcome"]:
+                self.outcome = found["outcome"]
+                self.ended.set()
+        return None

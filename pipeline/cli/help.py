@@ -13,8 +13,8 @@ from typing import Any
 from typer.core import TyperCommand
 
 COMMON = (
-    "file", "repository", "platforms", "platform", "tag", "push", "load", "outputs", "directory", "matrix",
-    "command", "seconds", "package",
+    "watch", "publish", "file", "repository", "platforms", "platform", "tag", "push", "load", "outputs",
+    "directory", "matrix", "command", "seconds", "package",
     "bin", "features", "username", "password", "cargo_profile", "libc", "ports", "runtime_packages", "json",
 )  # fmt: skip
 """The options that people use first; the help of a command starts with the first `COMMON_COUNT` it has."""
@@ -24,7 +24,7 @@ COMMON_COUNT = 10
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Cargo": ("package", "bin", "features", "all_features", "no_default_features", "cargo_profile",
               "cargo_args", "build_args", "rust_version", "manifest_path", "deny_warnings"),
-    "Program": ("command", "seconds"),
+    "Program": ("command", "seconds", "publish", "watch"),
     "Platforms": ("platforms", "libc", "glibc", "debian", "target_packages", "builder_packages",
                                        "strategy", "build_platform"),
     "Image": ("runtime_base", "runtime_packages", "files_from", "user", "ports", "working_directory",
@@ -61,7 +61,7 @@ VALUES: Mapping[str, str] = {
     "health_start_interval": "TIME", "user": "USER", "username": "NAME",
     "strategy": "cross|emulated", "glibc": "VERSION", "rust_version": "VERSION",
     "debian": "trixie|bookworm", "branch": "NAME", "repository": "ADDRESS", "file": "PATH",
-    "output": "FILE", "sbom_format": "cyclonedx|spdx",
+    "output": "FILE", "publish": "PORT:PORT", "sbom_format": "cyclonedx|spdx",
 }  # fmt: skip
 """The word for an option's value in help, where the type does not say enough."""
 

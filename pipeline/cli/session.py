@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -74,6 +75,7 @@ def project_command(
     prepare: Prepare | None = None,
     workspace: bool = False,
     show: Callable[[str], None] = printed,
+    usual: Layer = MappingProxyType({}),
 ) -> Callable[..., None]:
     """Make a command that calls `run(module, …)` in an engine session and prints the result.
 
@@ -88,6 +90,7 @@ def project_command(
             returns the arguments of `run`. Its keyword-only arguments are the options.
         workspace: the command is for a whole workspace, in whichever member's directory it runs.
         show: prints the result.
+        usual: the command's own values of settings, which only options override.
     """
     own = options.parameters(prepare or run)
     project = options.project_parameters(without)
@@ -107,6 +110,7 @@ def project_command(
         outright = {
             **of_place(here),
             **settings.from_environment(os.environ),
+            **usual,
             **given_outright,
             **of_fork(os.environ),
         }

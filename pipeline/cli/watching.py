@@ -61,12 +61,17 @@ class Interruption:
 
 
 class Watcher:
-    """The board of a command and its display."""
+    """The board of a command and its display.
+
+    Attributes:
+        output: returns the output to show in a line of the engine's log; None for no output.
+    """
 
     def __init__(self, rows: Sequence[tuple[str, str]], shown: Painter) -> None:
         self.board: Board = model.board(rows, time.monotonic())
         self._painter = shown
         self._over = anyio.Event()
+        self.output: Callable[[str], str | None] = lambda line: None
 
     def tell(self, event: Event) -> None:
         """Update the board with an event."""
@@ -79,6 +84,8 @@ class Watcher:
     def read(self, line: str) -> None:
         """Update the board with a line of the engine's log."""
         _LOG.append(engine_log.plain(line))
+        if (output := self.output(line)) is not None:
+            self._painter.note(output)
         event = engine_log.parse(line)
         if event is not None:
             self.tell(event)
@@ -100,6 +107,16 @@ def seconds() -> dict[str, float]:
     """Return the seconds until each platform's image was assembled."""
     watcher = _WATCHER.get()
     return model.seconds(watcher.board) if watcher else {}
+
+
+def show_output(output: Callable[[str], str | None]) -> None:
+    """Show output in the engine's log until the session's end; with the progress `raw` all of it is shown.
+
+    Args:
+        output: returns the output in a line of the log; None for no output.
+    """
+    if watcher := _WATCHER.get():
+        watcher.output = output
 
 
 def recent() -> str:

@@ -24,6 +24,10 @@ CREDENTIAL = re.compile(
 """Names of variables with secrets, which as build arguments would be in the engine's log and cache."""
 
 
+DEVELOPMENT = "rust-multiarch-run"
+"""The cargo profile of the command `run`."""
+
+
 @dataclass(frozen=True)
 class Choice:
     """The parts of a project to build, in cargo's terms; empty values mean cargo's default.
@@ -47,6 +51,17 @@ class Choice:
     profile: str = "release"
     arguments: tuple[str, ...] = ()
     every: bool = False
+
+    def for_development(self) -> Self:
+        """Return the choice in a profile of its own: as its profile, but incremental and without LTO."""
+        profile = f"profile.{DEVELOPMENT}"
+        settings = (
+            f'{profile}.inherits="{self.profile}"',
+            f"{profile}.incremental=true",
+            f"{profile}.lto=false",
+        )
+        arguments = [word for setting in settings for word in ("--config", setting)]
+        return replace(self, profile=DEVELOPMENT, arguments=(*self.arguments, *arguments))
 
     @property
     def everywhere(self) -> tuple[str, ...]:

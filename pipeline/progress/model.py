@@ -12,6 +12,9 @@ from pipeline.progress.events import COMPILING, READY, CrateReady, Ended, Event,
 from pipeline.text_table import columns
 
 STARTING, DONE, FAILED, INTERRUPTED = "starting", "done", "failed", "interrupted"
+RUNNING = "running"
+"""The stage in which the program itself runs."""
+
 PREPARING = "preparing the builder"
 """The name of the compiling stage until cargo's first output, while the builder's packages are installed."""
 
@@ -169,11 +172,13 @@ def logged(board: Board, now: float, text: str) -> str:
 
 
 def waiting(board: Board, now: float) -> str:
-    """Return the current operation and its duration, for a log without other changes."""
-    if board.working and board.started:
+    """Return the current operation and its duration, for a log without other changes; "" for a program."""
+    stages = dict.fromkeys(stage(board, row) for row in board.rows)
+    if COMPILING in stages and board.started:
         crate, since = board.started
         return f"compiling; the last crate started is {crate}, {clock(now - since)} ago"
-    stages = dict.fromkeys(stage(board, row) for row in board.rows)
+    if RUNNING in stages:
+        return ""
     return f"{', '.join(stages)}, for {clock(now - board.changed)}"
 
 

@@ -69,12 +69,12 @@ class Lines:
         """Print the number of crates if it changed; after `SILENT_SECONDS`, print the current operation."""
         if board.ended is not None:
             return
-        shown = model.counts(board)
+        shown, silent = model.counts(board), now - max(self._noted, board.began)
         if shown != self._counted:
             self._counted = shown
             self._log(model.logged(board, now, shown), now)
-        elif now - max(self._noted, board.began) >= SILENT_SECONDS:
-            self._log(model.logged(board, now, model.waiting(board, now)), now)
+        elif silent >= SILENT_SECONDS and (waiting := model.waiting(board, now)):
+            self._log(model.logged(board, now, waiting), now)
 
     def _log(self, line: str, now: float) -> None:
         self._noted = now

@@ -135,6 +135,10 @@ LATER = {
         "test_a_member_behind_a_symbolic_link_is_found_all_the_same": "test_cases.py has links too",
         "test_a_module_called_target_is_source_and_what_cargo_wrote_is_not": "tests/unit/cli has the files",
     },
+    "test_run.py": {
+        "test_a_program_without_ports_runs_to_its_end_each_time[7]": "the same with exit code 0 stays",
+        "test_a_port_in_use_is_named": "starts a second program beside the first",
+    },
 }
 """The reasons by file and test, or `*` for a whole file."""
 

@@ -28,6 +28,7 @@ NOT_RUN = {
         "pushes to ghcr.io from inside the engine; tests/e2e/test_publish.py",
     "rust-multiarch build --platform linux/amd64 --libc musl":
         "minutes where the standard library cannot be downloaded; tests/e2e/test_musl.py",
+    "rust-multiarch run": "it runs until Ctrl-C; tests/e2e/test_run.py",
     "rust-multiarch engine start": "tests/e2e/test_engine.py has an engine of its own",
     "rust-multiarch engine logs": "tests/e2e/test_engine.py",
     "rust-multiarch engine stop": "it would stop the engine of these tests; tests/e2e/test_engine.py",

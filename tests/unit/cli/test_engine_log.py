@@ -25,3 +25,31 @@ SERDE, PATH_CRATE = CrateReady(ARM64, "serde@1.0.2", False), CrateReady(AMD64, "
 )  # fmt: skip
 def test_the_event_of_a_line(line: str, event: Event | None) -> None:
     assert engine_log.parse(line) == event
+
+
+SERVICE = """13  : ┆ Container.asService(useEntrypoint: true): Service!
+14  : ┆ Host.tunnel(
+13  : ┆ Container.asService DONE [0.0s]
+19  : [0.1s] | 07:56:16 WRN port not ready
+13  : ┆ [0.3s] | listening
+14  : ┆ ┆ service: Container.asService(useEntrypoint: true): Service!
+14  : ┆ [0.4s] | more
+19  : 8080/tcp DONE [0.2s]
+13  : ┆ Container.asService(useEntrypoint: true): Service!
+13  : ┆ [1m2s] |   Container.asService DONE [0.0s]
+7   : [0.0s] | of another step
+21  : Container.withExec(args: [], useEntrypoint: true): Container!
+21  : [0.1s] | of a program without ports
+21  : Container.withExec DONE [0.1s]
+"""
+
+
+def test_the_output_of_a_program_and_its_end() -> None:
+    program = engine_log.ProgramLog()
+    read = [program.read(line) for line in SERVICE.splitlines()]
+    assert [line for line in read if line is not None] == [
+        "listening", "more", "  Container.asService DONE [0.0s]", "of a program without ports",
+    ]  # fmt: skip
+    assert program.outcome == ""
+    assert program.read("14  : ┆ Host.tunnel ERROR [2.6s]") is None
+    assert program.outcome == "ERROR" and program.ended.is_set()

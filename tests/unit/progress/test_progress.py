@@ -166,3 +166,6 @@ def test_a_log_names_the_crate_being_compiled() -> None:
     )
     assert model.waiting(board(Stage("fetching")), 141.0) == "fetching, for 0:40"
     assert model.waiting(board(), 130.0) == "starting, for 0:30"
+    pushing = model.advance(compiling, Stage("pushing"), 150.0)
+    assert model.waiting(pushing, 162.0) == "pushing, for 0:12"
+    assert model.waiting(board(Stage(model.RUNNING)), 1000.0) == ""
