@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import urllib.request
+from importlib.metadata import version
 from pathlib import Path
 
 import crates
@@ -27,7 +28,9 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 SECONDS = 600
 USER, PASSWORD = "me", "s3cret"
 MODES = [
-    ci_config.Options(image="ghcr.io/me/app", platforms=DEFAULT_PLATFORMS, version="0.1.0", matrix=matrix)
+    ci_config.Options(
+        image="ghcr.io/me/app", platforms=DEFAULT_PLATFORMS, version=version("rust-multiarch"), matrix=matrix
+    )
     for matrix in (False, True)
 ]
 
@@ -61,9 +64,9 @@ def test_actionlint_accepts_what_github_gets(actionlint, tmp_path: Path) -> None
 
 
 def test_actionlint_can_refuse(actionlint, tmp_path: Path) -> None:
-    wrong = text_of("github", MODES[1]).replace("needs: variant", "needs: variants")
+    wrong = text_of("github", MODES[1]).replace("needs: publish", "needs: published")
     (tmp_path / "wrong.yml").write_text(wrong)
-    assert "variants" in run([*actionlint, str(tmp_path / "wrong.yml")]).stdout
+    assert "published" in run([*actionlint, str(tmp_path / "wrong.yml")]).stdout
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +84,8 @@ def jdp(request) -> str:
 @pytest.mark.parametrize("options", MODES, ids=["single", "matrix"])
 def test_the_jenkinsfile_is_a_declarative_pipeline(jdp: str, options, tmp_path: Path) -> None:
     path = tmp_path / "Jenkinsfile"
-    text = text_of("jenkins", options)
+    # jdp refuses single quotes in a string with three, which Groovy allows; the shell programs are run below.
+    text = re.sub(r"sh '''.*?'''", "sh 'true'", text_of("jenkins", options), flags=re.DOTALL)
     path.write_text(text)
     assert run([jdp, "check", str(path)]).returncode == 0
     path.write_text(text.replace("steps {", "step {", 1))
@@ -265,7 +269,7 @@ def test_the_action_builds_without_pushing(action, project: Path, engine) -> Non
         ({"package": "nonesuch"}, errors.UnknownPackage),
         ({"features": "extra\nnonesuch"}, errors.UnknownFeature),
         ({"platforms": "linux/amd64,linux/nonesuch"}, errors.UnsupportedPlatform),
-        ({"push": "true", "tags": "UPPER/case"}, errors.InvalidAddress),
+        ({"push": "true", "tags": "localhost:1/no spaces"}, errors.InvalidAddress),
         ({"push": "true"}, errors.InvalidArgument),
         ({"cache-from": "type=gha"}, errors.InvalidArgument),
         ({"cache-to": "type=gha,mode=max"}, errors.InvalidArgument),
