@@ -18,7 +18,9 @@ from engine.record import BaseImages
 from pipeline.errors import EngineError, EngineUnreachable
 from pipeline.releases import DEFAULT, PYTHON
 
-PORT = 5077
+PORT = 5077 + 10 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+"""The port of the second engine's registry; tests that run at the same time have an engine each."""
+
 VERSION = ("file", "--path", "/etc/debian_version", "contents")
 
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
@@ -88,13 +90,14 @@ def test_two_starts_one_engine(paths: Paths, said: list[str]) -> None:
     assert "the engine is running" in said
 
 
-def test_the_socket_is_for_its_owner_only(paths: Paths) -> None:
+def test_the_socket_is_for_its_owner_only(paths: Paths, said: list[str]) -> None:
+    start(paths, said)
     assert paths.socket.stat().st_mode & 0o077 == 0
     assert paths.run.stat().st_mode & 0o077 == 0
 
 
-def test_no_tcp_port_is_open(paths: Paths) -> None:
-    pid = lifecycle.status(paths=paths).pid
+def test_no_tcp_port_is_open(paths: Paths, said: list[str]) -> None:
+    pid = start(paths, said).pid
     listening = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True).stdout
     assert f"pid={pid}," not in listening
 
@@ -117,7 +120,11 @@ def test_a_push_to_the_name_of_a_base_image_reaches_no_build(
     assert container(paths, DEFAULT.base, *VERSION).startswith("13")
 
 
-def test_a_command_is_lent_this_machines_certificates_and_the_image_keeps_none(paths: Paths) -> None:
+def test_a_command_is_lent_this_machines_certificates_and_the_image_keeps_none(
+    paths: Paths, said: list[str]
+) -> None:
+    start(paths, said)
+
     def bundle(*calls: str) -> str:
         return container(paths, PYTHON, *calls, "file", "--path", BUNDLE, "contents")
 
@@ -181,10 +188,8 @@ def wait_for(done: Callable[[], bool], seconds: float) -> None:
 
 
 def test_a_kill_is_recovered_by_the_same_command(paths: Paths, said: list[str]) -> None:
+    start(paths, said)
     process = supervisor.engine_process(paths)
-    if process is None:  # killed by the test above
-        start(paths, said)
-        process = supervisor.engine_process(paths)
     assert process
     os.kill(process.pid, signal.SIGKILL)
     assert start(paths, said).pid != process.pid
@@ -192,6 +197,7 @@ def test_a_kill_is_recovered_by_the_same_command(paths: Paths, said: list[str]) 
 
 
 def test_stop_leaves_nothing_and_keeps_the_cache(paths: Paths, said: list[str]) -> None:
+    start(paths, said)
     assert uname(paths) == "Linux"
     assert lifecycle.stop(said.append, paths=paths)
     assert traces(paths) == {}
@@ -200,6 +206,7 @@ def test_stop_leaves_nothing_and_keeps_the_cache(paths: Paths, said: list[str]) 
 
 
 def test_stop_twice_and_ask_a_stopped_engine(paths: Paths) -> None:
+    lifecycle.stop(paths=paths)
     assert not lifecycle.stop(paths=paths)
     assert not lifecycle.status(paths=paths).running
     with pytest.raises(EngineError, match="not running"):
