@@ -42,7 +42,7 @@ test: setup coverage cargo quick ## what shows each function, parameter and erro
 
 .PHONY: test-all
 test-all: setup ## every test but the suites below that have a record, or FILES="…"; hours; writes tests/data/test-all.json
-	@$(BIN)/python tools/record.py $(FILES)
+	@PAIR='$(PAIR)' $(BIN)/python tools/record.py $(FILES)
 
 .PHONY: unit
 unit: setup ## the tests that need no engine

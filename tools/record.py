@@ -21,8 +21,8 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "tests/data/test-all.json"
 
-PAIR = ("--numprocesses", "2", "--dist", "worksteal")
-"""Two tests at a time, as in the Makefile."""
+PAIR = tuple(os.environ.get("PAIR", "").split())
+"""The Makefile's options for two tests at a time."""
 
 SUITES: Mapping[str, Sequence[str]] = {
     "tests/unit": PAIR,

@@ -64,7 +64,7 @@ class Running:
         self.address = f"http://127.0.0.1:{port}"
 
     def get(self, path: str = "/") -> str:
-        """Return an answer of the program; empty if there is none."""
+        """Return an answer of the program; empty without one."""
         try:
             with urllib.request.urlopen(self.address + path, timeout=5) as response:
                 return str(response.read().decode())

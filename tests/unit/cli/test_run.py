@@ -23,7 +23,7 @@ def test_every_port_of_the_image_is_published_or_moved(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "x", "1:", ":1", "0", "65536:80", "80:65536", "1:2:3", "-1", "٣"])
-def test_a_port_that_is_none_is_refused(text: str, tmp_path: Path) -> None:
+def test_a_text_that_is_no_port_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument):
         run.prepare(ONE, tmp_path, publish=[text])
 
