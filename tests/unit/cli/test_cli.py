@@ -85,7 +85,7 @@ def described(argument: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "name", ["build", "publish", "plan", "natives", "binary", "smoke", "lint", "fmt", "test"]
+    "name", ["build", "publish", "plan", "natives", "binary", "run", "smoke", "lint", "fmt", "test"]
 )
 def test_project_commands_have_every_setting_as_an_option(name: str) -> None:
     parameters = {parameter.name: parameter for parameter in commands()[name].params}
