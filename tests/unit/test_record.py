@@ -9,6 +9,7 @@ REPORT = """<testsuites><testsuite name="pytest">
 <testcase classname="tests.e2e.test_cli.TestInside" name="b" time="2.0"><failure message="no"/></testcase>
 <testcase classname="tests.e2e.test_cli" name="c" time="0.0"><skipped message="no Go"/></testcase>
 <testcase classname="tests.unit.test_x" name="d" time="0.5"><error message="setup"/></testcase>
+<testcase time="0.1"><error message="interrupted"/></testcase>
 </testsuite></testsuites>"""
 
 
