@@ -42,12 +42,6 @@ NOT_IN_MODULES = ("_engine", "provisioning", "gen.py")
 KEPT_BUILDS = 2
 """The current build and the one before it, which an engine may still be running."""
 
-LEAST_SHARE = 4 * 1024**3
-"""The memory in bytes for each of Go's compilers from which on they work without a garbage collector.
-
-Without it, the largest takes 3.4 GB.
-"""
-
 REPORT_SECONDS = 10.0
 """How often a long step says how far it is."""
 
@@ -319,32 +313,7 @@ def _environment() -> dict[str, str]:
     """The environment without what would steer the Go command; empty values would let its own file decide."""
     ours = {"GOFLAGS": "-mod=readonly", "GOWORK": "off", "CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
     dropped = {"GOOS", "GOARCH", "GOEXPERIMENT", "GODEBUG", "GOPACKAGESDRIVER"}
-    given = {name: value for name, value in os.environ.items() if name not in dropped}
-    return given | collector(_free_memory(), os.cpu_count() or 1) | ours
-
-
-def collector(memory: int, cores: int) -> dict[str, str]:
-    """Return the variables for the garbage collector of Go's compilers, of which one runs on each core.
-
-    Without collections they take a quarter less time. Each has a share of the memory, from which on it
-    collects after all (pkg.go.dev/runtime, "Environment Variables").
-
-    Args:
-        memory: the free memory in bytes; 0 if it is not known.
-        cores: the number of cores.
-    """
-    share = memory // (cores + 1)
-    return {"GOGC": "off", "GOMEMLIMIT": f"{share}B"} if share >= LEAST_SHARE else {}
-
-
-def _free_memory() -> int:
-    """Return the memory that programs can take without swapping, in bytes; 0 if it is not known."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return 0
-    amounts = {name: value.split()[0] for name, _, value in (line.partition(":") for line in lines)}
-    return int(amounts.get("MemAvailable", 0)) * 1024
+    return {name: value for name, value in os.environ.items() if name not in dropped} | ours
 
 
 def _start(directory: Path, arguments: Sequence[str], output: int) -> subprocess.Popen[str]:
