@@ -23,14 +23,12 @@ from pipeline.config.settings import Layer, Settings, Value
 from pipeline.errors import InvalidArgument, SmokeFailed, printed
 from pipeline.printable import say
 from pipeline.progress import events, model
+from pipeline.registry.address import LAST_PORT
 from pipeline.sdk import dag, dagger
 from pipeline.targets import BY_MACHINE, select
 
 if TYPE_CHECKING:
     from pipeline.main import RustMultiarch
-
-HIGHEST = 65535
-"""The highest TCP port."""
 
 STARTED = "RUST_MULTIARCH_STARTED"
 """A variable of the started container that differs each time: the time in nanoseconds."""
@@ -58,8 +56,12 @@ def prepare(
     publish: Published = None,
     watch: Watch = False,
     json: JSON = False,
+    **made: Changes,
 ) -> Mapping[str, Any]:
     """Return the arguments of `run`: the ports, and the changes to wait for.
+
+    Args:
+        made: with --watch, `changed`: the changes since before the settings were read.
 
     Raises:
         InvalidArgument: there are several platforms, or a port is not valid.
@@ -71,14 +73,14 @@ def prepare(
             fix="pass one --platform, or leave it out for this machine's",
         )
     ports = {port: port for port in settings.ports} | dict(map(_port, publish or ()))
-    return {"ports": ports, "changed": Changes(directory) if watch else None, "json": json}
+    return {"ports": ports, "changed": made.get("changed"), "json": json}
 
 
 def _port(text: str) -> tuple[int, int]:
     """Parse HOST:PORT; return the image's port and this machine's."""
     outer, colon, inner = text.partition(":")
     numbers = [int(part) if part.isascii() and part.isdigit() else 0 for part in (inner or outer, outer)]
-    if not all(0 < number <= HIGHEST for number in numbers) or (colon and not inner):
+    if not all(0 < number <= LAST_PORT for number in numbers) or (colon and not inner):
         raise InvalidArgument(
             f"{text!r} is not two ports", where="--publish", fix="write this machine's port first: 8081:8080"
         )
@@ -213,16 +215,17 @@ _once = session.project_command(run, prepare=prepare, usual=usual())
 @functools.wraps(_once)
 def repeated(**given: Any) -> None:
     """Run the command, with --watch after each change, also after an error."""
-    while given["watch"]:
-        before = Changes(given["source"])
+    if not given["watch"]:
+        return _once(**given)
+    while True:
+        changed = Changes(given["source"])
         try:
-            _once(**given)
+            _once(**given, changed=changed)
         except Exception as error:
             if (known := failures.known(error)) is None:
                 raise
             say(known.render())
-            anyio.run(before.wait)
-    _once(**given)
+            anyio.run(changed.wait)
 
 
 repeated.__signature__ = inspect.signature(_once)

@@ -3,7 +3,8 @@
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import dagger
@@ -131,6 +132,14 @@ def faulty(plain: registry.Throwaway) -> Iterator[Proxy]:
 async def service_image(session: dagger.Client) -> Image:
     """Build tests/data/service, which has no dependencies, for both default platforms."""
     return await built(session, ROOT / "tests/data/service")
+
+
+def wait_for(condition: Callable[[], object], seconds: float) -> None:
+    """Return as soon as a condition holds; fail if it takes longer."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.1)
 
 
 async def built(session: dagger.Client, project: Path) -> Image:

@@ -95,11 +95,11 @@ def hello(name: str = "hello", main: str = MAIN, extra: str = FEATURES) -> dagge
     return directory(hello_files(name, main, extra))
 
 
-def written(path: Path) -> Path:
-    """Write `hello` to a directory."""
-    for name, text in hello_files().items():
-        (path / name).parent.mkdir(parents=True, exist_ok=True)
-        (path / name).write_text(text)
+def written(path: Path, name: str = "hello", main: str = MAIN, extra: str = FEATURES) -> Path:
+    """Write a package with one binary and no dependencies to a directory."""
+    for file, text in hello_files(name, main, extra).items():
+        (path / file).parent.mkdir(parents=True, exist_ok=True)
+        (path / file).write_text(text)
     return path
 
 

@@ -95,9 +95,7 @@ def test_the_jenkinsfile_is_a_declarative_pipeline(jdp: str, options, tmp_path: 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """Make a small cargo project in a git repository, at a tag."""
-    for path, text in crates.hello_files().items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(text)
+    crates.written(tmp_path)
     git = ["git", "-c", "user.name=me", "-c", "user.email=me@example.com"]
     for words in (["init", "-q", "-b", "trunk"], ["add", "."], ["commit", "-qm", "first"], ["tag", "v1.2.3"]):
         subprocess.run([*git, *words], cwd=tmp_path, check=True)

@@ -13,7 +13,7 @@ import sys
 import tarfile
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
@@ -21,7 +21,7 @@ import crates
 import debian_tools
 import jsonschema
 import pytest
-from conftest import ROOT
+from conftest import ROOT, wait_for
 
 from pipeline import errors
 from pipeline.registry import archive
@@ -38,19 +38,10 @@ user = "root"
 SECONDS = 600
 
 
-def write(folder: Path, name: str, main: str = crates.MAIN, extra: str = crates.FEATURES) -> Path:
-    """Write a crate with one binary to disk."""
-    (folder / "src").mkdir()
-    (folder / "Cargo.toml").write_text(crates.MANIFEST.format(name=name) + extra)
-    (folder / "Cargo.lock").write_text(crates.LOCK.format(name=name))
-    (folder / "src/main.rs").write_text(main)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def project(engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a crate with settings in its Cargo.toml."""
-    return write(tmp_path_factory.mktemp("settled"), "settled", extra=crates.FEATURES + SETTINGS)
+    return crates.written(tmp_path_factory.mktemp("settled"), "settled", extra=crates.FEATURES + SETTINGS)
 
 
 def run(
@@ -75,7 +66,7 @@ def projects(engine, tmp_path: Path) -> list[Path]:
     folders = [tmp_path / "first", tmp_path / "second"]
     for folder in folders:
         folder.mkdir()
-        write(folder, f"{folder.name}-{time.time_ns()}")
+        crates.written(folder, f"{folder.name}-{time.time_ns()}")
     return folders
 
 
@@ -264,13 +255,6 @@ PHASES = ("reading the project", "fetching dependencies", "preparing the builder
 """The phases of a build, as the display of progress names them."""
 
 
-def wait_for(condition: Callable[[], object], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.1)
-
-
 @pytest.mark.parametrize(
     ("to_group", "number"),
     [(True, signal.SIGINT), (False, signal.SIGINT), (False, signal.SIGTERM)],
@@ -281,7 +265,7 @@ def test_ctrl_c_leaves_nothing_running_and_says_what_was_kept(
 ) -> None:
     if engine.kind != "embedded":
         pytest.skip("this engine's processes are not seen from here")
-    slow = write(tmp_path, "interrupted")
+    slow = crates.written(tmp_path, "interrupted")
     (slow / "build.rs").write_text(SLOW)
     command = [PROGRAM, "build", "--platform", "linux/amd64"]
     with subprocess.Popen(
@@ -305,7 +289,7 @@ def test_a_command_that_is_killed_leaves_nothing_running(engine, tmp_path: Path)
     if engine.kind != "embedded":
         pytest.skip("this engine's processes are not seen from here")
     (tmp_path / "project").mkdir()
-    slow = write(tmp_path / "project", "killed")
+    slow = crates.written(tmp_path / "project", "killed")
     (slow / "build.rs").write_text(SLOW)
     command = [PROGRAM, "build", "--platform", "linux/amd64", "--output", "made.tar"]
     with (tmp_path / "log").open("w") as log:
@@ -330,7 +314,7 @@ def test_a_command_that_is_killed_in_any_phase_leaves_nothing_behind(
     if engine.kind != "embedded":
         pytest.skip("this engine's processes are not seen from here")
     (tmp_path / "project").mkdir()
-    project = write(tmp_path / "project", f"killed-while-{phase.split()[0]}")
+    project = crates.written(tmp_path / "project", f"killed-while-{phase.split()[0]}")
     main = f'fn main() {{ println!("{time.time_ns()}"); }}\n'
     (project / "src/main.rs").write_text(main)
     before = {path.name for path in project.iterdir()}
@@ -410,7 +394,7 @@ def test_a_members_directory_means_its_workspace(engine, tmp_path: Path) -> None
     (tmp_path / "Cargo.lock").write_text(lock)
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        write(tmp_path / name, name, main=f'fn main() {{ println!("{name}"); }}')
+        crates.written(tmp_path / name, name, main=f'fn main() {{ println!("{name}"); }}')
         (tmp_path / name / "Cargo.lock").unlink()
     own, made = tmp_path / "two", tmp_path / "made"
     run("binary", "--platform", "linux/amd64", "--output", made, cwd=own)
@@ -420,7 +404,7 @@ def test_a_members_directory_means_its_workspace(engine, tmp_path: Path) -> None
 
 
 def test_a_compile_error_ends_with_the_compilers_own_words(engine, tmp_path: Path) -> None:
-    broken = write(tmp_path, "broken", main='fn main() { let x: u8 = "no"; }')
+    broken = crates.written(tmp_path, "broken", main='fn main() { let x: u8 = "no"; }')
     done = run("build", "--json", cwd=broken, code=errors.CompileError.exit_code)
     assert "Traceback" not in done.stderr
     assert "error[E0308]: mismatched types" in done.stderr
@@ -430,7 +414,7 @@ def test_a_compile_error_ends_with_the_compilers_own_words(engine, tmp_path: Pat
 
 def test_ignored_files_are_uploaded_with_the_option(engine, tmp_path: Path) -> None:
     """For example a front end built by another tool: git ignores it, and the program includes it."""
-    write(tmp_path, "front", main='fn main() { print!("{}", include_str!("../dist/page")); }')
+    crates.written(tmp_path, "front", main='fn main() { print!("{}", include_str!("../dist/page")); }')
     (tmp_path / "dist").mkdir()
     (tmp_path / "dist/page").write_text("a page")
     (tmp_path / ".gitignore").write_text("/dist\n")

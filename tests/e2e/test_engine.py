@@ -5,12 +5,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import crates
 import pytest
-from conftest import ROOT
+from conftest import ROOT, wait_for
 
 from engine import lifecycle, oci, registry, supervisor
 from engine.paths import Paths
@@ -159,10 +159,7 @@ def test_an_engine_that_is_killed_during_a_compile_ends_the_command(
 ) -> None:
     """Regression: the command waited without a message until it was killed."""
     start(paths, said)
-    files = {**crates.hello_files("slow"), "build.rs": SLOW_BUILD}
-    for path, text in files.items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(text)
+    (crates.written(tmp_path, "slow") / "build.rs").write_text(SLOW_BUILD)
     env = {**os.environ, **lifecycle.env(paths=paths)}
     command = [sys.executable, "-c", "from pipeline.cli import main; main()", "build", str(tmp_path)]
     command += ["--platform", "linux/amd64", "--progress", "plain"]
@@ -178,13 +175,6 @@ def test_an_engine_that_is_killed_during_a_compile_ends_the_command(
     assert time.monotonic() - killed < 20
     assert "the engine stopped answering during the command" in log.read_text()
     assert subprocess.run(["pgrep", "-P", str(build.pid)]).returncode == 1, "nothing runs on"
-
-
-def wait_for(done: Callable[[], bool], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end, "not within the time"
-        time.sleep(0.2)
 
 
 def test_a_kill_is_recovered_by_the_same_command(paths: Paths, said: list[str]) -> None:

@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import crates
 import pytest
+from conftest import wait_for
 
 from engine.registry import free_port
 from pipeline.errors import InvalidArgument, SmokeFailed
@@ -42,9 +42,7 @@ fn main() {
 @pytest.fixture
 def project(engine, tmp_path: Path) -> Path:
     """Make a crate whose program answers `one`."""
-    (tmp_path / "src").mkdir()
-    (tmp_path / "Cargo.toml").write_text(crates.MANIFEST.format(name="answering"))
-    (tmp_path / "Cargo.lock").write_text(crates.LOCK.format(name="answering"))
+    crates.written(tmp_path, "answering")
     answer(tmp_path, "one")
     subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
     return tmp_path
@@ -80,10 +78,12 @@ class Running:
         self._wait(lambda: text in self.log.read_text())
 
     def _wait(self, condition: Callable[[], bool]) -> None:
-        until = time.monotonic() + SECONDS
-        while not condition():
-            assert time.monotonic() < until and self.process.poll() is None, self.log.read_text()
-            time.sleep(0.2)
+        def holds() -> bool:
+            met = condition()
+            assert met or self.process.poll() is None, self.log.read_text()
+            return met
+
+        wait_for(holds, SECONDS)
 
 
 @contextmanager
