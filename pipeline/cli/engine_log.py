@@ -21,8 +21,8 @@ _OUTPUT = re.compile(r"(?P<step>\d+)\s+: [┆ ]*\[[^]]*\] \| (?P<text>.*)")
 # The steps with a program's output, first with their arguments and at the end with the outcome:
 # `13  : ┆ Container.asService DONE [2.6s]`.
 _PROGRAM = re.compile(
-    r"(?P<step>\d+)\s+: [┆ ]*(?P<name>Container\.asService|Host\.tunnel|(?:Container\.)?withExec)"
-    r"(?:[( ].*?)??(?: (?P<outcome>DONE|ERROR|CANCELED) \[.*)?"
+    r"(?P<step>\d+)\s+: [┆ ]*(?:Container\.asService|Host\.tunnel|(?:Container\.)?withExec)"
+    r"(?:[( ].*?)??(?: (?:DONE|CANCELED|(?P<failed>ERROR)) \[.*)?"
 )
 _COMPILING = re.compile(r"\s+Compiling (?P<crate>\S+ v\S+)")
 _CARGO = re.compile(r"\s+(?:Compiling|Downloading|Downloaded|Updating|Finished|Checking|Running) ")
@@ -60,13 +60,12 @@ class ProgramLog:
     """A program of an image in the engine's log, from its start.
 
     Attributes:
-        outcome: how the tunnel to its ports ended, in the log's words: DONE, ERROR or CANCELED; empty before.
-        ended: set with the outcome.
+        failed: set when the program has failed. Its end without an error is not known: the same words are in
+            the log when a step ends that its program outlives.
         steps: the numbers of the steps that have its output.
     """
 
-    outcome: str = ""
-    ended: anyio.Event = field(default_factory=anyio.Event)
+    failed: anyio.Event = field(default_factory=anyio.Event)
     steps: set[str] = field(default_factory=set)
 
     def read(self, line: str) -> str | None:
@@ -77,8 +76,6 @@ class ProgramLog:
             return output["text"] if output["step"] in self.steps else None
         if found := _PROGRAM.fullmatch(text):
             self.steps.add(found["step"])
-            # The step of the service may end at once, before its program.
-            if found["name"] == "Host.tunnel" and found["outcome"]:
-                self.outcome = found["outcome"]
-                self.ended.set()
+            if found["failed"]:
+                self.failed.set()
         return None

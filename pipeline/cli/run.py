@@ -93,7 +93,8 @@ async def run(
     """Build for this machine and start the image; with --watch, again after each change.
 
     Programs are compiled incrementally and without LTO, in the cargo profile `rust-multiarch-run`, and are
-    not published. The program's output goes to standard error, like the progress.
+    not published. The program's output goes to standard error, like the progress. A program with ports runs
+    until it fails or is interrupted; if it ends without an error, that is not noticed.
     """
     module.development = True
     image = await module.assembled()
@@ -107,7 +108,7 @@ async def run(
     async with _listening(container, ports) as started:
         events.enter(model.RUNNING, variant.platform)
         say(" ".join(["running", *addresses]))
-        await _until(changed, _ended(program) if started else _finished(container))
+        await _until(changed, _failure(program) if started else _finished(container))
     return json_module.dumps({"platform": variant.platform, "addresses": addresses}) if json else ""
 
 
@@ -153,15 +154,14 @@ async def _stop(service: dagger.Service) -> None:
         await service.stop(kill=True)
 
 
-async def _ended(program: ProgramLog) -> None:
-    """Wait for the end of a program with ports.
+async def _failure(program: ProgramLog) -> None:
+    """Wait until a program with ports fails; its end without an error is not known.
 
     Raises:
-        SmokeFailed: the program failed.
+        SmokeFailed: always.
     """
-    await program.ended.wait()
-    if program.outcome == "ERROR":
-        raise SmokeFailed("the program failed", where="the entrypoint", fix="see its output above")
+    await program.failed.wait()
+    raise SmokeFailed("the program failed", where="the entrypoint", fix="see its output above")
 
 
 async def _finished(container: dagger.Container) -> None:
