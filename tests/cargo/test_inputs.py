@@ -84,7 +84,8 @@ def test_nothing_is_compiled_where_nothing_changed(volume: Volume, source: Path)
         ({"code.rs": ""}, {"app", "core-lib"}),
         ({".cargo/config.toml": "[net]\nretry = 2\n"}, {"app", "core-lib"}),
     ],
-    ids=str,
+    # The order of a set differs between processes, which must have the same names of tests.
+    ids=lambda value: " ".join(sorted(value)),
 )
 def test_packages_whose_inputs_changed_are_compiled(
     volume: Volume, source: Path, change: dict[str, str], again: set[str]
