@@ -73,7 +73,7 @@ def choose(
 
 
 def _named(host: str, environ: Mapping[str, str]) -> Choice:
-    return Choice("named", f"{RUNNER} is {host}", {RUNNER: host, **_command_line(environ)})
+    return Choice("named", f"{RUNNER} is {host}", {RUNNER: host, **_client(environ)})
 
 
 def _embedded(why: str, images: BaseImages, log: Log) -> Choice:
@@ -87,7 +87,7 @@ def _embedded(why: str, images: BaseImages, log: Log) -> Choice:
 
 def _container_tool(environ: Mapping[str, str]) -> Choice | None:
     tool = container_tool()
-    return Choice(tool, f"`{tool} info` works", _command_line(environ)) if tool else None
+    return Choice(tool, f"`{tool} info` works", _client(environ)) if tool else None
 
 
 def container_tool() -> str | None:
@@ -102,6 +102,11 @@ def _answers(command: Sequence[str]) -> bool:
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0
+
+
+def _client(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables for the client of an engine that is not the embedded one."""
+    return {**config.patience(environ), **_command_line(environ)}
 
 
 def _command_line(environ: Mapping[str, str]) -> dict[str, str]:

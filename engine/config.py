@@ -18,6 +18,14 @@ RUNNER = "_EXPERIMENTAL_DAGGER_RUNNER_HOST"
 CLI = "_EXPERIMENTAL_DAGGER_CLI_BIN"
 """Variables that tell the Dagger CLI and SDKs which engine and which `dagger` to use."""
 
+SHUTDOWN = "_EXPERIMENTAL_DAGGER_SHUTDOWN_TIMEOUT"
+SHUTDOWN_SECONDS = 120
+"""The time that the Dagger CLI gives an engine to end a session.
+
+After its own 10 seconds it fails, even if the work of the session is done (dagger/dagger#11328, #13681).
+A busy engine, and one that ends a session with many steps, needs more.
+"""
+
 DOCKER_HUB = "https://registry-1.docker.io/v2/"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 BINARIES = "/usr/local/lib/rust-multiarch"
@@ -44,6 +52,11 @@ GARBAGE_COLLECTION = {
 }
 
 PASSED_ON = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+
+
+def patience(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variable with the time that an engine gets to end a session; the user's own value counts."""
+    return {SHUTDOWN: environ.get(SHUTDOWN) or f"{SHUTDOWN_SECONDS}s"}
 
 
 def hub_reachable(url: str = DOCKER_HUB, seconds: float = 4) -> bool:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections import deque
@@ -274,34 +275,45 @@ async def watch(work: Callable[[], Awaitable[str]], rows: Sequence[tuple[str, st
 async def _session(watcher: Watcher, shown: Painter, mode: Mode) -> AsyncIterator[None]:
     """Open an engine session; its log and what is printed meanwhile go where progress is shown."""
     if mode is Mode.RAW:
-        async with _connected(sys.stderr):
+        async with _connected(sys.stderr, shown.note):
             yield
         return
     os.environ.update([SHOWN_BY_DAGGER])
-    async with _log(watcher.read) as log, _connected(log):
+    async with _log(watcher.read) as log, _connected(log, shown.note):
         with _printed_to(shown):
             yield
 
 
 @contextlib.asynccontextmanager
-async def _connected(log: TextIO) -> AsyncIterator[None]:
-    """Open a session with the chosen engine.
+async def _connected(log: TextIO, note: Callable[[str], None]) -> AsyncIterator[None]:
+    """Open a session with the chosen engine, and end it.
+
+    If the engine does not end the session in order, that is a warning: the work has its outcome already.
 
     Raises:
         EngineUnreachable: the session cannot be opened.
     """
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            await stack.enter_async_context(dagger.connection(dagger.Config(log_output=log)))
-        except (dagger.ProvisionError, dagger.ClientConnectionError) as error:
-            raise EngineUnreachable(
-                "a session with the engine cannot be opened; tried " + _tried(os.environ),
-                where=os.environ.get(RUNNER) or "the engine that Dagger starts with docker or podman",
-                fix="see the output above and `rust-multiarch doctor`; name another engine with --engine, or "
-                "use the embedded one with --engine embedded",
-                output=str(error),
-            ) from None
+    stack = contextlib.AsyncExitStack()
+    try:
+        await stack.enter_async_context(dagger.connection(dagger.Config(log_output=log)))
+    except (dagger.ProvisionError, dagger.ClientConnectionError) as error:
+        raise EngineUnreachable(
+            "a session with the engine cannot be opened; tried " + _tried(os.environ),
+            where=os.environ.get(RUNNER) or "the engine that Dagger starts with docker or podman",
+            fix="see the output above and `rust-multiarch doctor`; name another engine with --engine, or "
+            "use the embedded one with --engine embedded",
+            output=str(error),
+        ) from None
+    finished = False
+    try:
         yield
+        finished = True
+    finally:
+        try:
+            await stack.aclose()
+        except (dagger.SessionError, subprocess.TimeoutExpired) as error:
+            if finished:
+                note(f"warning: the work is done, but the engine did not end the session in order: {error}")
 
 
 def _tried(environ: Mapping[str, str]) -> str:

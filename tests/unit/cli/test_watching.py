@@ -9,6 +9,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from dagger import SessionError
 from test_progress import AMD64, ROWS, board
 
 from engine.config import CLI, RUNNER
@@ -239,6 +240,33 @@ async def test_an_engine_without_a_session(
     assert error.where == "docker-container://there"
     # What the SDK says depends on whether it saw the end of the process or of its output first.
     assert "exit status 1" in error.output or error.output.endswith("engine session: No connection params")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_session_that_the_engine_does_not_end_in_order(
+    monkeypatch: pytest.MonkeyPatch, capsys, fails: bool
+) -> None:
+    """Regression: the end of a session failed on a busy engine, and a finished build was told as an error."""
+
+    @contextlib.asynccontextmanager
+    async def connection(config):
+        yield
+        raise SessionError("exit status 1")
+
+    monkeypatch.setattr(watching.dagger, "connection", connection)
+
+    async def work() -> str:
+        if fails:
+            raise ZeroDivisionError
+        return "result"
+
+    if fails:
+        with pytest.raises(BaseExceptionGroup) as raised:
+            await watching.watch(work, ROWS, Mode.PLAIN)
+        assert isinstance(first(raised.value), ZeroDivisionError)
+    else:
+        assert await watching.watch(work, ROWS, Mode.PLAIN) == "result"
+    assert ("warning: the work is done, but the engine did not end" in capsys.readouterr().err) is not fails
 
 
 async def test_an_engine_that_is_gone_ends_the_command(no_session, monkeypatch, tmp_path: Path) -> None:

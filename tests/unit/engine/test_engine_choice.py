@@ -6,6 +6,7 @@ import pytest
 from running_engine import record, running
 
 from engine import choice, config, lifecycle
+from engine.config import SHUTDOWN, patience
 from engine.paths import Paths
 from engine.record import BaseImages
 
@@ -65,7 +66,7 @@ def test_a_named_cli_is_kept(said, tmp_path, monkeypatch, runner: dict[str, str]
     tool(tmp_path, "docker", 0)
     tool(tmp_path, "dagger", 0)
     environ = {**runner, choice.CLI: "/another/dagger"}
-    assert choice.choose(said.append, environ=environ).environment == runner
+    assert choice.choose(said.append, environ=environ).environment == {**runner, **patience({})}
 
 
 def test_the_embedded_engine_can_be_named(said, embedded: Paths, starts, tmp_path, monkeypatch) -> None:
@@ -95,7 +96,15 @@ def test_with_docker_neither_dagger_nor_go_is_needed(said, tmp_path, monkeypatch
     """It failed with Docker but without Go, although the SDK downloads the CLI."""
     no_tools(monkeypatch, tmp_path)
     tool(tmp_path, "docker", 0)
-    assert choice.choose(said.append, environ={}).environment == {}
+    assert choice.choose(said.append, environ={}).environment == patience({})
+
+
+def test_an_engine_has_time_to_end_a_session(said, tmp_path, monkeypatch) -> None:
+    """Regression: after the 10 seconds of the Dagger CLI, a session whose work was done ended in an error."""
+    no_tools(monkeypatch, tmp_path)
+    tool(tmp_path, "docker", 0)
+    assert choice.choose(said.append, environ={}).environment[SHUTDOWN] == "120s"
+    assert choice.choose(said.append, environ={SHUTDOWN: "7s"}).environment[SHUTDOWN] == "7s"
 
 
 @pytest.fixture
