@@ -214,7 +214,7 @@ _once = session.project_command(run, prepare=prepare, usual=usual())
 
 @functools.wraps(_once)
 def repeated(**given: Any) -> None:
-    """Run the command, with --watch after each change, also after an error."""
+    """Run the command, with --watch after each change, also after an error that a change can mend."""
     if not given["watch"]:
         return _once(**given)
     while True:
@@ -222,7 +222,8 @@ def repeated(**given: Any) -> None:
         try:
             _once(**given, changed=changed)
         except Exception as error:
-            if (known := failures.known(error)) is None:
+            known = failures.known(error)
+            if known is None or isinstance(known, InvalidArgument):
                 raise
             say(known.render())
             anyio.run(changed.wait)

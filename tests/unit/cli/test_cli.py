@@ -175,6 +175,9 @@ def test_errors_are_json_only_where_asked(run) -> None:
         ["publish"],
         ["build", "--output", "type=registry"],
         ["build", "--output", "type=x"],
+        ["run", "--publish", "x"],
+        # No change of a file mends it, so it does not wait for one.
+        ["run", "--publish", "x", "--watch"],
     ],
 )
 def test_what_cannot_work_is_refused_before_there_is_an_engine(run, words: list[str]) -> None:
