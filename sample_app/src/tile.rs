@@ -7,8 +7,8 @@
 
 use std::fmt;
 
-use image::codecs::png::PngEncoder;
-use image::{ExtendedColorType, ImageEncoder, ImageResult, Rgb, RgbImage};
+/// Red, green and blue of a pixel.
+pub type Rgb = [u8; 3];
 
 /// Width and height of a tile in pixels.
 pub const SIZE: u32 = 256;
@@ -72,15 +72,19 @@ impl TileId {
 }
 
 /// Draws a tile and encodes it as PNG.
-pub fn render_png(tile: TileId) -> ImageResult<Vec<u8>> {
-    let pixels = render(tile);
-    let mut png = Vec::new();
-    PngEncoder::new(&mut png).write_image(&pixels, SIZE, SIZE, ExtendedColorType::Rgb8)?;
-    Ok(png)
+pub fn render_png(tile: TileId) -> Result<Vec<u8>, png::EncodingError> {
+    let mut encoded = Vec::new();
+    let mut encoder = png::Encoder::new(&mut encoded, SIZE, SIZE);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder
+        .write_header()?
+        .write_image_data(render(tile).as_flattened())?;
+    Ok(encoded)
 }
 
-/// Draws a tile.
-pub fn render(tile: TileId) -> RgbImage {
+/// Draws a tile: its pixels row by row, each red, green and blue.
+pub fn render(tile: TileId) -> Vec<Rgb> {
     // One row and column more than the tile, for slopes at its far edges.
     let side = SIZE + 1;
     let (left, top) = (tile.x * SIZE, tile.y * SIZE);
@@ -88,7 +92,7 @@ pub fn render(tile: TileId) -> RgbImage {
         .flat_map(|y| (0..side).map(move |x| height(tile.z, left + x, top + y)))
         .collect();
 
-    RgbImage::from_fn(SIZE, SIZE, |x, y| {
+    let pixel = |x: u32, y: u32| {
         let at = (y * side + x) as usize;
         let here = heights[at];
         let east = heights[at + 1] - here;
@@ -99,7 +103,10 @@ pub fn render(tile: TileId) -> RgbImage {
         } else {
             colour
         }
-    })
+    };
+    (0..SIZE)
+        .flat_map(|y| (0..SIZE).map(move |x| pixel(x, y)))
+        .collect()
 }
 
 /// Terrain height, from 0 to 1, at a pixel of the whole world at zoom `z`.
@@ -188,14 +195,14 @@ fn light(z: u8, height: f64, east: f64, south: f64) -> f64 {
 }
 
 /// Lights a colour and rounds it to bytes.
-fn shade(colour: [f64; 3], light: f64) -> Rgb<u8> {
+fn shade(colour: [f64; 3], light: f64) -> Rgb {
     // A float cast to an integer saturates, so no value can wrap round.
-    Rgb(colour.map(|channel| (channel * light + 0.5) as u8))
+    colour.map(|channel| (channel * light + 0.5) as u8)
 }
 
 /// Darkens the first row and column, so that tile borders show.
-fn grid_line(Rgb(colour): Rgb<u8>) -> Rgb<u8> {
-    Rgb(colour.map(|channel| channel / 4 * 3))
+fn grid_line(colour: Rgb) -> Rgb {
+    colour.map(|channel| channel / 4 * 3)
 }
 
 #[cfg(test)]

@@ -32,9 +32,14 @@ fn addresses_are_bounded_by_zoom() {
 fn png_decodes_to_the_pixels_drawn() {
     let tile = tile(2, 1, 2);
     let png = render_png(tile).unwrap();
-    let decoded = image::load_from_memory_with_format(&png, image::ImageFormat::Png).unwrap();
-    assert_eq!(decoded.color(), image::ColorType::Rgb8);
-    assert_eq!(decoded.into_rgb8(), render(tile));
+    let mut reader = png::Decoder::new(std::io::Cursor::new(png))
+        .read_info()
+        .unwrap();
+    let mut decoded = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut decoded).unwrap();
+    assert_eq!((info.width, info.height), (SIZE, SIZE));
+    assert_eq!(info.color_type, png::ColorType::Rgb);
+    assert_eq!(decoded, render(tile).as_flattened());
 }
 
 /// The same on every architecture, in debug and release: these numbers are the
@@ -42,21 +47,20 @@ fn png_decodes_to_the_pixels_drawn() {
 #[test]
 fn pixels_are_pinned() {
     let world = render(tile(0, 0, 0));
-    assert_eq!(world.dimensions(), (SIZE, SIZE));
     for (x, y, colour) in [
         (0, 0, [117, 108, 99]),
         (128, 48, [73, 127, 168]),
         (190, 128, [255, 255, 255]),
         (120, 190, [88, 126, 76]),
     ] {
-        assert_eq!(world.get_pixel(x, y).0, colour, "at {x},{y}");
+        assert_eq!(world[y * SIZE as usize + x], colour, "at {x},{y}");
     }
     for (z, x, y, pinned) in [
         (0, 0, 0, 0x560b_f005_56cc_c6fb),
         (5, 19, 19, 0x0715_0357_6659_7e50),
         (MAX_ZOOM, 157_286, 157_286, 0x7de2_768c_9326_89bf),
     ] {
-        let found = fingerprint(&render(tile(z, x, y)));
+        let found = fingerprint(render(tile(z, x, y)).as_flattened());
         assert_eq!(found, pinned, "{z}/{x}/{y}: {found:#018x}");
     }
 }
@@ -112,5 +116,5 @@ fn colours_are_interpolated_between_stops_and_flat_beyond_them() {
     assert_eq!(ground(0.37), [54.0, 99.0, 140.0]);
     assert_eq!(ground(SEA_LEVEL), [226.0, 212.0, 160.0]);
     assert_eq!(ground(1.0), [246.0, 246.0, 248.0]);
-    assert_eq!(shade([250.0, 100.0, 0.4], 1.25), Rgb([255, 125, 1]));
+    assert_eq!(shade([250.0, 100.0, 0.4], 1.25), [255, 125, 1]);
 }
