@@ -42,6 +42,12 @@ NOT_IN_MODULES = ("_engine", "provisioning", "gen.py")
 KEPT_BUILDS = 2
 """The current build and the one before it, which an engine may still be running."""
 
+COLLECTOR = {"GOGC": "off", "GOMEMLIMIT": "1GiB"}
+"""The garbage collector of Go's compilers, one of which runs on each core: none below this memory.
+
+Most end before they have it. The user's own values count (pkg.go.dev/runtime, "Environment Variables").
+"""
+
 REPORT_SECONDS = 10.0
 """How often a long step says how far it is."""
 
@@ -313,7 +319,8 @@ def _environment() -> dict[str, str]:
     """The environment without what would steer the Go command; empty values would let its own file decide."""
     ours = {"GOFLAGS": "-mod=readonly", "GOWORK": "off", "CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
     dropped = {"GOOS", "GOARCH", "GOEXPERIMENT", "GODEBUG", "GOPACKAGESDRIVER"}
-    return {name: value for name, value in os.environ.items() if name not in dropped} | ours
+    given = {name: value for name, value in os.environ.items() if name not in dropped}
+    return COLLECTOR | given | ours
 
 
 def _start(directory: Path, arguments: Sequence[str], output: int) -> subprocess.Popen[str]:
