@@ -2,9 +2,10 @@
 
 import copy
 import dataclasses
+import functools
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Annotated, Self
@@ -160,11 +161,14 @@ class Image:
 
     async def _complete(self) -> dagger.Directory:
         """Return the normalized layout with all layers."""
-        found = self._normalized()
-        for variant in self.variants:
-            if variant.base is not None and variant.registry_base is not None:
-                layers = await _layers(variant.registry_base, variant.base)
-                found = found.with_directory("blobs/sha256", layers)
+        bases: list[Callable[[], Awaitable[dagger.Directory]]] = [
+            functools.partial(_layers, variant.registry_base, variant.base)
+            for variant in self.variants
+            if variant.base is not None and variant.registry_base is not None
+        ]
+        found, *layers = await each([self._normalized().sync, *bases], lambda made: made(), AT_ONCE)
+        for directory in layers:
+            found = found.with_directory("blobs/sha256", directory)
         return found
 
     @function
