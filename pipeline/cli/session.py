@@ -27,7 +27,7 @@ from pipeline.cli import access, engine_address, fresh, options, watching
 from pipeline.cli import source as source_files
 from pipeline.cli.source import Here, Upload
 from pipeline.config import compile_cache, request, settings
-from pipeline.config.settings import Layer, Merged, Value
+from pipeline.config.settings import Layer, Merged, Settings, Value
 from pipeline.config.workspace import MANIFEST
 from pipeline.errors import InvalidArgument, NotAGitRepository, ReadsUnknown
 from pipeline.git import absent, ci
@@ -93,77 +93,117 @@ def project_command(
         usual: the command's own values of settings, which only options override.
     """
     own = options.parameters(prepare or run)
-    project = options.project_parameters(without)
-    names = frozenset(parameter.name for parameter in project)
+    constructor = options.project_parameters(without)
+    names = frozenset(parameter.name for parameter in constructor)
 
     def command(progress: Mode, engine: str, **given: Any) -> None:
         address = engine_address.parse(engine) if engine else ""
-        chosen, rest = options.split(given, names)
-        opened, rest = options.split(rest, _ACCESS)
+        project, rest = _chosen(given, names, usual, workspace, apart)
         rest = options.gather(own, rest)
-        access.check(**opened)
-        here = source_files.find(chosen.pop("source"), chosen.pop("manifest_path"))
-        if workspace:
-            here = dataclasses.replace(here, directory=here.workspace, package="")
-        ignored, whole = chosen.pop("include_ignored"), chosen.pop("whole_repository")
-        given_outright = settings.given(chosen, lambda name: f"option {options.flags(name)[0]}")
-        outright = {
-            **of_place(here),
-            **settings.from_environment(os.environ),
-            **usual,
-            **given_outright,
-            **of_fork(os.environ),
-        }
-        merged = anyio.run(settings_of, here.workspace, outright)
-        targets = select(merged.settings.platforms)
-        kept = compile_cache.parse(merged.settings.compile_cache)
-        compile_cache.check(kept, (name for name, _ in access.store_credentials(opened["store_secrets"])))
-        files = _files(here.workspace, merged)
-        if apart:
-            files |= anyio.run(_members_files, here.workspace, outright)
-        if before and (known := before(merged.settings, source=here.directory, **rest)):
+        used = project.settings
+        if before and (known := before(used, source=project.here.directory, **rest)):
             typer.echo(known)
             return
         if prepare:
-            rest = dict(prepare(merged.settings, here.directory, **rest))
-
+            rest = dict(prepare(used, project.here.directory, **rest))
         if address:
             use(address)
-        rows = [(target.platform, target.triple(merged.settings.libc)) for target in targets]
-        shown = rows if by_platform else [(run.__name__, "")]
+        rows = [(target.platform, target.triple(used.libc)) for target in select(used.platforms)]
         # Platforms of the command's own option need emulators too.
-        own_platforms = select(rest["platforms"]) if rest.get("platforms") else ()
-        needed = list(dict.fromkeys(target.platform for target in (*targets, *own_platforms)))
-        images = BaseImages(needed, request.builders(merged.settings), [merged.settings.debian])
+        tested = [target.platform for target in select(rest["platforms"])] if rest.get("platforms") else []
+        needed = list(dict.fromkeys([*(platform for platform, _ in rows), *tested]))
+        images = BaseImages(needed, request.builders(used), [used.debian])
 
-        def attempt(everything: bool) -> None:
-            upload = source_files.upload(
-                here,
-                merged.settings,
-                include_ignored=ignored,
-                whole_repository=everything,
-                every_package=every_package,
-            )
-            for warning in upload.warnings:
-                say(f"warning: {warning}")
-            with _made(here, upload, files, merged.settings.git_metadata) as made:
-                module = functools.partial(_module, here, upload, made, outright, opened, merged.settings.ref)
+        def attempt(whole: bool) -> None:
+            upload = project.upload(whole, every_package)
+            with _made(project, upload) as made:
+                module = functools.partial(_module, project, upload, made)
                 work = functools.partial(_over_project, run, module, rest)
-                answer(images, work, shown, progress, show)
+                answer(images, work, rows if by_platform else [(run.__name__, "")], progress, show)
 
         try:
-            attempt(whole)
+            attempt(project.whole)
         except ReadsUnknown as error:
-            if whole:
+            if project.whole:
                 raise
             say(f"warning: {error.what}: now the whole repository is uploaded")
             attempt(True)
 
     command.__doc__ = run.__doc__
     command.__signature__ = inspect.Signature(
-        [*project, *access.PARAMETERS, *options.spread(own), options.ENGINE, options.PROGRESS]
+        [*constructor, *access.PARAMETERS, *options.spread(own), options.ENGINE, options.PROGRESS]
     )
     return command
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """A project, its settings and its credentials, as the options of a command choose them.
+
+    Attributes:
+        here: the location of the project.
+        outright: the settings of the options, the environment and the location.
+        settings: all settings.
+        opened: the options for credentials.
+        files: the directories of files for images, by setting.
+        ignored: upload also files that git ignores.
+        whole: upload the whole repository.
+    """
+
+    here: Here
+    outright: Layer
+    settings: Settings
+    opened: Mapping[str, Any]
+    files: Mapping[str, Path]
+    ignored: bool
+    whole: bool
+
+    def upload(self, whole: bool, every_package: bool) -> Upload:
+        """Choose the files to upload, and print its warnings; see `source.upload`."""
+        chosen = source_files.upload(
+            self.here,
+            self.settings,
+            include_ignored=self.ignored,
+            whole_repository=whole,
+            every_package=every_package,
+        )
+        for warning in chosen.warnings:
+            say(f"warning: {warning}")
+        return chosen
+
+
+def _chosen(
+    given: Mapping[str, Any], names: frozenset[str], usual: Layer, workspace: bool, apart: bool
+) -> tuple[_Chosen, dict[str, Any]]:
+    """Find the project and merge its settings; return them, and the command's own options.
+
+    Args:
+        given: the options of a command, by name.
+        names: the names of the constructor's arguments.
+        usual: see `project_command`; so are `workspace` and `apart`.
+    """
+    chosen, rest = options.split(given, names)
+    opened, rest = options.split(rest, _ACCESS)
+    access.check(**opened)
+    here = source_files.find(chosen.pop("source"), chosen.pop("manifest_path"))
+    if workspace:
+        here = dataclasses.replace(here, directory=here.workspace, package="")
+    ignored, whole = chosen.pop("include_ignored"), chosen.pop("whole_repository")
+    outright = {
+        **of_place(here),
+        **settings.from_environment(os.environ),
+        **usual,
+        **settings.given(chosen, lambda name: f"option {options.flags(name)[0]}"),
+        **of_fork(os.environ),
+    }
+    merged = anyio.run(settings_of, here.workspace, outright)
+    select(merged.settings.platforms)  # refuses unknown ones
+    kept = compile_cache.parse(merged.settings.compile_cache)
+    compile_cache.check(kept, (name for name, _ in access.store_credentials(opened["store_secrets"])))
+    files = _files(here.workspace, merged)
+    if apart:
+        files |= anyio.run(_members_files, here.workspace, outright)
+    return _Chosen(here, outright, merged.settings, opened, files, ignored, whole), rest
 
 
 def _files(workspace: Path, merged: Merged) -> dict[str, Path]:
@@ -260,7 +300,7 @@ class _Made:
 
 
 @contextlib.contextmanager
-def _made(here: Here, upload: Upload, files: Mapping[str, Path], git_metadata: bool) -> Iterator[_Made]:
+def _made(project: _Chosen, upload: Upload) -> Iterator[_Made]:
     """Make the files for an upload; they are removed at the end.
 
     Raises:
@@ -268,8 +308,8 @@ def _made(here: Here, upload: Upload, files: Mapping[str, Path], git_metadata: b
     """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        copies = {name: stack.enter_context(fresh.copied(path)) for name, path in files.items()}
-        commit = source_files.commit(here, upload, folder) if git_metadata else None
+        copies = {name: stack.enter_context(fresh.copied(path)) for name, path in project.files.items()}
+        commit = source_files.commit(project.here, upload, folder) if project.settings.git_metadata else None
         lists = {}
         for name, listed in _lists(upload):
             lists[name] = folder / name
@@ -277,14 +317,14 @@ def _made(here: Here, upload: Upload, files: Mapping[str, Path], git_metadata: b
         yield _Made(lists, copies, commit)
 
 
-async def _module(
-    here: Here, upload: Upload, made: _Made, outright: Layer, opened: Mapping[str, Any], ref: str
-) -> RustMultiarch:
+async def _module(project: _Chosen, upload: Upload, made: _Made) -> RustMultiarch:
     """Create the module with the options, inside its engine session."""
     from pipeline.main import RustMultiarch
 
-    module = RustMultiarch(source=directory(upload), **{name: each.value for name, each in outright.items()})
-    module.origins = {name: each.origin for name, each in outright.items()}
+    module = RustMultiarch(
+        source=directory(upload), **{name: each.value for name, each in project.outright.items()}
+    )
+    module.origins = {name: each.origin for name, each in project.outright.items()}
     module.manifest_path = posixpath.join(upload.directory, MANIFEST)
     if made.commit is not None:
         path, module.commit_place = made.commit
@@ -295,11 +335,11 @@ async def _module(
     module.places = {name: dag.host().directory(str(path)) for name, path in made.files.items()}
     # Commands that need git have checked for it before.
     with contextlib.suppress(NotAGitRepository):
-        at = await anyio.to_thread.run_sync(situation, here.directory, ref)
+        at = await anyio.to_thread.run_sync(situation, project.here.directory, project.settings.ref)
         module.situation = at and dataclasses.replace(
             at, facts=dataclasses.replace(at.facts, added=upload.added)
         )
-    return access.grant(module, **opened)
+    return access.grant(module, **project.opened)
 
 
 def mirrors() -> dict[str, str]:
