@@ -1,6 +1,9 @@
 """Test the record of `make test-all`."""
 
+import subprocess
 from pathlib import Path
+
+import pytest
 
 from tools import record
 
@@ -56,3 +59,29 @@ def test_every_file_of_tests_is_run_once() -> None:
         name = file.relative_to(record.ROOT).as_posix()
         covering = [path for path in paths if name == path or name.startswith(f"{path}/")]
         assert len(covering) == 1 or name.startswith(apart), (name, covering)
+
+
+def test_the_record_itself_is_no_change(tmp_path: Path) -> None:
+    """Regression: a run that continued after its first file was recorded as one of a changed tree."""
+
+    def git(*words: str) -> None:
+        identity = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+        subprocess.run(["git", *identity, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    result = tmp_path / record.RESULT.relative_to(record.ROOT)
+    result.parent.mkdir(parents=True)
+    result.write_text("{}")
+    (tmp_path / "main.py").write_text("")
+    git("init")
+    git("add", ".")
+    git("commit", "--message", "first")
+    commit = record.commit_of(tmp_path)
+    result.write_text('{"files": {}}')
+    assert record.commit_of(tmp_path) == commit
+    (tmp_path / "main.py").write_text("changed")
+    assert record.commit_of(tmp_path) == f"{commit}-dirty"
+
+
+def test_a_file_that_does_not_exist_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert record.main(["tests/e2e/test_none.py"]) == 2
+    assert "tests/e2e/test_none.py" in capsys.readouterr().err
