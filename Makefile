@@ -11,6 +11,8 @@ SEEDS ?= 1
 STEPS ?= 12
 # Two tests at a time on one engine, each from its half of the list.
 PAIR := --numprocesses 2 --dist worksteal
+# Tests start many processes: Python keeps its bytecode, also where the machine's environment says not to.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## list the targets

@@ -215,10 +215,10 @@ def test_a_password_in_no_variable_is_refused_first(run, no_engine, command: str
 
 
 @pytest.mark.parametrize("command", ["build", "publish"])
-def test_passwords_and_files_that_exist_are_accepted(run, no_engine, tmp_path: Path, command: str) -> None:
+def test_passwords_and_files_that_exist_are_accepted(run, tmp_path: Path, command: str) -> None:
     """The engine, which is asked last, is not there."""
     words = ["--password", "RM_SET", "--sign-password", "RM_SET", "--files", str(tmp_path)]
-    done = run(command, SAMPLE, "--tag", "a.example/x:1", *words, RM_SET="x")
+    done = run(command, SAMPLE, "--tag", "a.example/x:1", *words, "--engine", NOWHERE, RM_SET="x")
     assert done.returncode == EngineUnreachable.exit_code
 
 
