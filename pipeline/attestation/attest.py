@@ -154,6 +154,7 @@ async def origin(
         materials=[*await _builder(plan), *bases],
         graphs=[graph for graph in answer.graphs if graph.binary in names],
         versions={"rust-multiarch": version("rust-multiarch"), "rust": answer.rust},
+        **provenance.run_details(settings, at),
     )
     return json.dumps(provenance.provenance(build))
 

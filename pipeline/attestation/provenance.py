@@ -33,6 +33,9 @@ BUILD_TYPE = f"{HOME}/provenance/v1"
 LOCAL = f"{HOME}/local"
 """The builder's id for a machine outside CI, and for callers of the module that pass no facts of CI."""
 
+OF_THE_RUN = ("builder_id", "invocation_id")
+"""The settings that are not parameters of the build, but details of its run."""
+
 Document = dict[str, Any]
 
 
@@ -58,6 +61,8 @@ class Build:
         materials: the bases, the builder and other inputs that are known when cargo has run.
         graphs: the crates compiled into the binaries.
         versions: versions of the build platform's components.
+        builder: the build platform, as a URI; "" for `LOCAL`.
+        run: the run of the build platform, as a URI; "" if it has none.
     """
 
     parameters: Mapping[str, Any]
@@ -65,6 +70,8 @@ class Build:
     materials: Sequence[Material] = ()
     graphs: Sequence[Graph] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    builder: str = ""
+    run: str = ""
 
 
 def parameters(settings: Settings) -> Document:
@@ -72,12 +79,22 @@ def parameters(settings: Settings) -> Document:
     named = {
         each.name.replace("_", "-"): disclosed(each.name, getattr(settings, each.name))
         for each in dataclasses.fields(settings)
+        if each.name not in OF_THE_RUN
     }
     plain = {name: value.value if isinstance(value, enum.Enum) else value for name, value in named.items()}
     return {
         name: value
         for name, value in sorted(plain.items())
         if value is not None and value is not False and value not in ("", [])  # 0 is a time
+    }
+
+
+def run_details(settings: Settings, at: BuildContext | None) -> dict[str, str]:
+    """Return `builder` and `run` of a `Build`: those of the settings, else those of the CI system."""
+    event = at.event if at else Event()
+    return {
+        "builder": settings.builder_id or event.builder,
+        "run": settings.invocation_id or event.run,
     }
 
 
@@ -109,16 +126,16 @@ def provenance(build: Build) -> Document:
         },
         "runDetails": {
             "builder": {
-                "id": (build.situation and build.situation.event.builder) or LOCAL,
+                "id": build.builder or LOCAL,
                 "version": dict(sorted(build.versions.items())),
             },
-            "metadata": _invocation(build.situation.event) if build.situation else {},
+            "metadata": _invocation(build.run),
         },
     }
 
 
-def _invocation(event: Event) -> Document:
-    return {"invocationId": event.run} if event.run else {}
+def _invocation(run: str) -> Document:
+    return {"invocationId": run} if run else {}
 
 
 def _source(at: BuildContext | None) -> list[Document]:
@@ -172,7 +189,7 @@ def merged(predicates: Sequence[tuple[str, Document]], event: Event) -> Document
         },
         "runDetails": {
             "builder": builders[0] if same else own,
-            "metadata": runs[0] if all(one == runs[0] for one in runs) else _invocation(event),
+            "metadata": runs[0] if all(one == runs[0] for one in runs) else _invocation(event.run),
         },
     }
 

@@ -163,6 +163,14 @@ class Arguments:
         str | None,
         Doc("The git ref that CI builds, for example refs/tags/v1.2.3; the checked out one by default."),
     ] = None
+    builder_id: Annotated[
+        str | None,
+        Doc("URI of the build platform in the provenance, by default from the variables of the CI system."),
+    ] = None
+    invocation_id: Annotated[
+        str | None,
+        Doc("URI of this run in the provenance, by default from the variables of the CI system."),
+    ] = None
     tag_rules: Annotated[
         list[str] | None,
         Doc("Tag rules in the format of docker's metadata action, for example type=sha."),

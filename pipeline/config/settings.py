@@ -90,6 +90,8 @@ class Settings:
     index: bool = False
     source_date_epoch: int | None = None
     ref: str = ""
+    builder_id: str = ""
+    invocation_id: str = ""
     tag_rules: list[str] = field(default_factory=list)
     require_clean: bool = False
     allow_dirty: bool = False

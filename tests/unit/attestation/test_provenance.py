@@ -14,6 +14,7 @@ from pipeline.attestation.provenance import (
     merged,
     parameters,
     provenance,
+    run_details,
     statement,
 )
 from pipeline.config.settings import Settings
@@ -103,11 +104,21 @@ def test_resolved_dependencies() -> None:
 
 def test_the_builder_and_the_run_are_those_of_ci() -> None:
     event = Event(builder="https://ci/builder", run="https://ci/run/1")
-    details = provenance(Build({}, at(event)))["runDetails"]
+    details = provenance(Build({}, at(event), **run_details(Settings(), at(event))))["runDetails"]
     assert details["builder"]["id"] == "https://ci/builder"
     assert details["metadata"] == {"invocationId": "https://ci/run/1"}
-    outside = provenance(Build({}, at()))["runDetails"]
+    outside = provenance(Build({}, at(), **run_details(Settings(), at())))["runDetails"]
     assert outside["builder"]["id"] == LOCAL and outside["metadata"] == {}
+
+
+@pytest.mark.parametrize("known", [None, at(Event(builder="https://ci/builder", run="https://ci/run/1"))])
+def test_the_settings_name_the_builder_and_the_run(known: BuildContext | None) -> None:
+    """A call of the module in CI does not see the variables of the CI system."""
+    settings = Settings(builder_id="https://here/builder", invocation_id="https://here/run/1")
+    details = provenance(Build(parameters(settings), known, **run_details(settings, known)))
+    assert details["runDetails"]["builder"]["id"] == "https://here/builder"
+    assert details["runDetails"]["metadata"] == {"invocationId": "https://here/run/1"}
+    assert details["buildDefinition"]["externalParameters"] == parameters(Settings())
 
 
 def part(platform: str, revision: str = "1", run: str = "r", **parameters: object) -> dict[str, Any]:

@@ -56,6 +56,8 @@ VALUES = {
     "index": (True, "true"),
     "source_date_epoch": (1700000000, "1700000000"),
     "ref": ("refs/tags/v1", "refs/tags/v1"),
+    "builder_id": ("https://ci.example/builder", "https://ci.example/builder"),
+    "invocation_id": ("https://ci.example/run/1", "https://ci.example/run/1"),
     "tag_rules": (["type=ref,event=tag", "type=sha"], "type=ref,event=tag\ntype=sha"),
     "require_clean": (True, "yes"),
     "allow_dirty": (True, "yes"),
