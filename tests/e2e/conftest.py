@@ -82,8 +82,13 @@ def engine(request: pytest.FixtureRequest) -> choice.Choice:
     return chosen
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def session(engine: choice.Choice, anyio_backend: str) -> AsyncIterator[dagger.Client]:
+    """Open a session for the tests of a file.
+
+    Dagger's client looks at all steps of its session twenty times a second: a session of all tests took a
+    quarter of each processor, and the engine minutes to end it.
+    """
     with SESSION_LOG.open("w") as log:
         async with dagger.connection(dagger.Config(log_output=log)):
             yield dag
@@ -128,7 +133,7 @@ def faulty(plain: registry.Throwaway) -> Iterator[Proxy]:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def service_image(session: dagger.Client) -> Image:
     """Build tests/data/service, which has no dependencies, for both default platforms."""
     return await built(session, ROOT / "tests/data/service")
