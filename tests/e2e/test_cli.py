@@ -23,7 +23,6 @@ import jsonschema
 import pytest
 from conftest import ROOT, wait_for
 
-from engine.config import SHUTDOWN
 from pipeline import errors
 from pipeline.registry import archive
 from pipeline.registry.address import parse_address
@@ -402,13 +401,6 @@ def test_a_members_directory_means_its_workspace(engine, tmp_path: Path) -> None
     assert subprocess.run([made / "linux-amd64/two"], capture_output=True, text=True).stdout == "two\n"
     planned = json.loads(run("plan", "--platform", "linux/amd64", "--json", cwd=own).stdout)
     assert origins(planned)["package"] == ("two", "the directory two")
-
-
-def test_a_session_that_does_not_end_in_order_is_a_warning(project: Path) -> None:
-    """Regression: an engine that needed more than 10 seconds to end a session made a finished build fail."""
-    done = run("natives", "--json", cwd=project, **{SHUTDOWN: "1ns"})
-    assert "did not end the session in order" in done.stderr
-    assert json.loads(done.stdout)
 
 
 def test_a_compile_error_ends_with_the_compilers_own_words(engine, tmp_path: Path) -> None:
