@@ -1,9 +1,9 @@
-"""Making one stand-in image.
+"""Make a stand-in for an official image from Debian packages.
 
-No foreign program runs: mmdebstrap's chrootless mode lets this machine's dpkg unpack and configure a
-tree for any architecture, in a mount namespace where nothing but that tree can be written. What goes on
-top (Rust, Python) is for this machine's own platform and is installed in an overlay mount, whose upper
-directory becomes the second layer.
+No program of another architecture is run: in mmdebstrap's chrootless mode, this machine's dpkg unpacks and
+configures a tree for any architecture, in a mount namespace where only the tree can be written. Rust and
+Python are for this machine's platform only, and are installed in an overlay mount, whose upper directory
+becomes the second layer.
 """
 
 from __future__ import annotations
@@ -29,20 +29,30 @@ PACKAGES = ("mmdebstrap", "pigz", "debian-archive-keyring", "util-linux", "mount
 
 
 def check_programs() -> None:
-    """Raise PrerequisitesMissing if a program or the rights are missing."""
+    """Check that the programs are installed and that this user is root.
+
+    Raises:
+        PrerequisitesMissing: a program is missing, or the user is not root.
+    """
     programs = ("mmdebstrap", "pigz", "unshare", "mount", "tar", "apt-config")
     missing = [program for program in programs if not shutil.which(program)]
     if missing or os.geteuid():
         raise PrerequisitesMissing(
             f"stand-in images cannot be made without {', '.join(missing) or 'root'}",
             where="this machine",
-            fix=f"As root: apt-get install {' '.join(PACKAGES)}" if missing else "Run as root.",
+            fix=f"run as root: apt-get install {' '.join(PACKAGES)}" if missing else "run as root",
         )
 
 
 @dataclass(frozen=True)
 class Maker:
-    """What is common to the images made in one run."""
+    """Make images in a store from the same Debian releases.
+
+    Attributes:
+        store: the directory of the images.
+        releases: the suites to install from.
+        log: prints progress and warnings.
+    """
 
     store: Path
     releases: list[apt.Release]
@@ -50,13 +60,18 @@ class Maker:
 
     @property
     def epoch(self) -> int:
-        """The newest release. No file of a package is newer, so clamping times to it changes none of them:
-        compiled Python files name their source's time.
+        """Return the time of the newest release, in seconds since 1970, which is the limit of file times.
+
+        No file of a package is newer, so the limit changes none: compiled Python files contain the time of
+        their source.
         """
         return max(release.time for release in self.releases)
 
     def can_make(self, job: Job) -> bool:
-        """Whether the mirror has what the image is made of; an image that can be done without is left out."""
+        """Return True if the mirror has the packages of the image; if not, print a warning.
+
+        An image of this machine's platform is always tried.
+        """
         (suite,) = (release for release in self.releases if release.source.suite == job.base.suite)
         if job.target == host() or suite.complete(job.target.debian):
             return True
@@ -68,7 +83,7 @@ class Maker:
         return False
 
     def sources(self, target: Target) -> list[apt.Source]:
-        """The suites to install from: all but those in which the mirror contradicts their signature."""
+        """Return the suites to install from, without those whose list of packages has a wrong signature."""
         broken = [r for r in self.releases if "-" in r.source.suite and not r.complete(target.debian)]
         for release in broken:
             self.log(
@@ -78,7 +93,15 @@ class Maker:
         return [release.source for release in self.releases if release not in broken]
 
     def make(self, job: Job, lower: Path | None = None) -> None:
-        """Make one image in a temporary directory and move it to its place."""
+        """Make an image in a temporary directory, and move it to its place.
+
+        Args:
+            job: the image.
+            lower: the unpacked files of its parent; None without a parent.
+
+        Raises:
+            BaseImageUnavailable: the image cannot be made.
+        """
         started = time.monotonic()
         self.log(f"{job}: making it from Debian packages")
         with self._temporary() as work:
@@ -96,7 +119,7 @@ class Maker:
 
     @contextmanager
     def lower(self, job: Job) -> Iterator[Path]:
-        """The unpacked file tree of a base image, for overlay mounts."""
+        """Unpack the files of an image, for overlay mounts."""
         with self._temporary() as work:
             for descriptor in job.image.layers:
                 archive = str(job.image.blob(descriptor))
@@ -107,13 +130,13 @@ class Maker:
     def _temporary(self) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="making-", dir=self.store) as name:
             path = Path(name)
-            # It becomes the root directory of a tree that other users read.
+            # Other users read the tree whose root directory it becomes.
             path.chmod(0o755)
             yield path
 
     def _config(self, job: Job) -> dict[str, object]:
         architecture, _, variant = job.target.platform.partition("/")[2].partition("/")
-        # Docker's official images say v8 for arm64; everybody reads it as the default.
+        # Docker's official images have the variant v8 for arm64, which is the default.
         variant = variant or {"arm64": "v8"}.get(architecture, "")
         config: dict[str, object] = {
             "created": datetime.fromtimestamp(self.epoch, UTC).isoformat().replace("+00:00", "Z"),
@@ -127,11 +150,11 @@ class Maker:
         return config | ({"variant": variant} if variant else {})
 
     def _system(self, job: Job, work: Path, layer: Path) -> str:
-        """A whole Debian system, by mmdebstrap."""
+        """Make the layer of a Debian system with mmdebstrap; return its diff id."""
         tree = work / "tmp"
-        # The checkout may lie where the script cannot see it.
+        # The script may not see the directory of the checkout.
         shutil.copytree(ROOTFS / job.base.recipe, tree / "recipe")
-        # dpkg reads it from its home: a slim tree from the start, and no waiting for the disk.
+        # dpkg reads it from its home: it leaves out documentation, and does not wait for the disk.
         shutil.copy(tree / "recipe" / "dpkg.cfg", tree / ".dpkg.cfg")
         command = [
             "mmdebstrap",
@@ -156,7 +179,7 @@ class Maker:
         return oci.write_layer(tree / "system", layer, self.epoch)
 
     def _on_top(self, job: Job, lower: Path, work: Path, layer: Path) -> str:
-        """One more layer, by the recipe's setup script in an overlay mount."""
+        """Make a second layer by the recipe's setup script in an overlay mount; return its diff id."""
         for name in ("upper", "work", "root"):
             (work / name).mkdir()
         arguments = [str(lower), str(work), str(ROOTFS / job.base.recipe)]
@@ -167,8 +190,12 @@ class Maker:
     def _run(
         self, job: Job, script: str, arguments: list[str], env: Mapping[str, str], text: str = ""
     ) -> None:
-        """Run a script in namespaces that end with it."""
-        # The kernel ends unshare when this program dies, and unshare everything in its namespaces.
+        """Run a script in namespaces of its process; everything in them ends with it.
+
+        Raises:
+            BaseImageUnavailable: the script failed.
+        """
+        # If this process is killed, the kernel ends unshare, and so all processes in its namespaces.
         namespaces = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork"]
         command = [*namespaces, "--kill-child", "--mount-proc", "sh", "-euc", script, "sh", *arguments]
         base = {"PATH": PATH, "LC_ALL": "C.UTF-8", "SOURCE_DATE_EPOCH": str(self.epoch)}
@@ -183,13 +210,13 @@ class Maker:
             raise BaseImageUnavailable(
                 f"the stand-in {job} cannot be made",
                 where=str(log),
-                fix="Read the output above; apt-get update on this machine shows whether the mirror works.",
+                fix="see the output above; `apt-get update` on this machine shows whether the mirror works",
                 output=log.read_text(errors="replace"),
             )
 
 
-# Maintainer scripts run outside the tree here, so nothing else may be writable: $1 becomes /tmp, and every
-# other directory of the machine read-only in this namespace.
+# Maintainer scripts run outside the tree here. So $1 is mounted at /tmp, and all other directories are
+# read-only in this namespace.
 _ONLY_WRITABLE = """
 mount --bind "$1" /tmp
 shift
@@ -198,7 +225,7 @@ for directory in / /boot /etc /home /opt /root /run /srv /usr /var; do
 done
 cd /
 "$@"
-# Written last of all by apt, and never the same twice.
+# apt writes these last, with other bytes each time.
 rm -f /tmp/system/var/cache/apt/*.bin
 """
 
@@ -210,7 +237,7 @@ mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 mount --bind /etc/resolv.conf "$root/etc/resolv.conf"
 mount -t tmpfs tmpfs "$root/tmp"
-# An https mirror has to be trusted before the tree has certificates of its own.
+# apt needs certificates for an https mirror before those of the tree are installed.
 cp /etc/ssl/certs/ca-certificates.crt "$root/tmp/"
 echo 'Acquire::https::CaInfo "/tmp/ca-certificates.crt";' >"$root/tmp/apt.conf"
 export APT_CONFIG=/tmp/apt.conf
