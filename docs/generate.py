@@ -44,7 +44,7 @@ def pages() -> dict[Path, str]:
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
-    """A Markdown table; pipes and line breaks in cells are made harmless."""
+    """Return a Markdown table; pipes and line breaks in cells are escaped."""
     columns = list(head)
     lines = [columns, ["---"] * len(columns), *rows]
     return [
@@ -57,7 +57,7 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
 
 
 def native_crates() -> str:
-    """The native crate table, each row with the zoo crates that prove it."""
+    """Return the native crate table, each row with the zoo crates that prove it."""
     zoo = [_Zoo.read(path.parent) for path in sorted((ROOT / "tests/data/zoo").glob("*/Cargo.toml"))]
     rows = [_native_row(row, zoo) for row in NATIVES]
     proven = sum(row[-1] != "unproven" for row in rows)
@@ -311,7 +311,7 @@ def _rows(module: Any) -> Iterator[Any]:
 
 
 def _text(node: ast.expr | None) -> str:
-    """The text of an expression, with `…` for what is only known when it runs."""
+    """Return the text of an expression, with `…` for values that are known when it runs."""
     if isinstance(node, ast.Constant):
         return str(node.value)
     if isinstance(node, ast.JoinedStr):

@@ -36,7 +36,7 @@ def emulators(platforms: Iterable[str], machine: str) -> list[str]:
 
 
 def with_fix_flag(line: str) -> str:
-    """A registration line with the F flag: the kernel opens the emulator now.
+    """Return a registration line with the F flag, with which the kernel opens the emulator now.
 
     Without it the kernel looks for the emulator inside the container, where it is missing.
     """

@@ -146,7 +146,7 @@ EDITS = (
 
 
 def version() -> str:
-    """The release of Dagger that go.mod names, as in `v0.21.8`."""
+    """Return the release of Dagger that go.mod names, for example `v0.21.8`."""
     found = re.search(rf"{re.escape(DAGGER)} (v\S+)", (HERE / "go.mod").read_text())
     if found is None:
         raise _failed("go.mod does not require Dagger", f"the line `require {DAGGER} vX.Y.Z` is missing")
@@ -154,12 +154,12 @@ def version() -> str:
 
 
 def build_key() -> str:
-    """A name for what the build would make here: the same inputs and the same Go give the same name."""
+    """Return the name of the build, which is the same for the same inputs and the same Go."""
     return _hash(BUILD_INPUTS, _go(HERE, "env", "GOVERSION", "GOARCH"))
 
 
 def build(cache: Path, log: Log) -> Path:
-    """The directory with the four binaries, compiled unless they are there already.
+    """Compile the four binaries, unless they exist already; return their directory.
 
     Args:
         cache: where builds and the vendored modules are kept. A crash leaves nothing in it that the next
@@ -190,7 +190,7 @@ def _build(cache: Path, final: Path, log: Log) -> None:
 
 
 def _vendor(cache: Path, log: Log) -> Path:
-    """The tree with every module's source, made once for each go.mod, go.sum, `modules/` and `PYTHON_SDK`."""
+    """Return the tree with the source of each module; it is made again if what it is made of changes."""
     final = cache / f"vendor-{_hash(MODULE_INPUTS, *PYTHON_SDK, *NOT_IN_MODULES)}"
     if final.is_dir():
         log("engine: the module sources are there")
@@ -249,7 +249,7 @@ def _compile(vendored: Path, directory: Path, log: Log) -> None:
 
 
 def _replacements(vendored: Path, scratch: Path) -> dict[str, str]:
-    """What the Go command takes in place of files of the vendored tree; empty means the file is not there."""
+    """Return the files that replace those of the vendored tree; "" removes one."""
     replaced = {}
     for path in REMOVED:
         replaced[str(_source(vendored, path, must_exist=True))] = ""
@@ -275,7 +275,7 @@ def _edited(source: Path, path: str) -> str:
 
 
 def _source(vendored: Path, path: str, *, must_exist: bool = False) -> Path:
-    """A file of the dagger module in the vendored tree."""
+    """Return a file of the dagger module in the vendored tree."""
     source = vendored / "vendor" / DAGGER / path
     if must_exist and not source.is_file():
         raise _failed(f"Dagger {version()} has no {path}", "engine/build.py names it in REMOVED or EDITS")
@@ -293,7 +293,7 @@ def _forget_old(cache: Path, vendored: Path) -> None:
 
 @contextmanager
 def _becomes(final: Path) -> Iterator[Path]:
-    """A new directory that takes its final name only when the block ends without an error."""
+    """Make a directory that gets its final name when the block ends without an error."""
     unfinished = Path(tempfile.mkdtemp(prefix="tmp-", dir=final.parent))
     try:
         yield unfinished
@@ -305,7 +305,7 @@ def _becomes(final: Path) -> Iterator[Path]:
 
 
 def _hash(names: Sequence[str], *more: str) -> str:
-    """A short hash of files and directories beside this file, and of more text."""
+    """Return a short hash of files and directories beside this file, and of more text."""
     digest = hashlib.sha256("\0".join(more).encode())
     for name in names:
         path = HERE / name
@@ -316,7 +316,7 @@ def _hash(names: Sequence[str], *more: str) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """The environment without what would steer the Go command; empty values would let its own file decide."""
+    """Return the environment of Go, without variables of the user that would change what it builds."""
     ours = {"GOFLAGS": "-mod=readonly", "GOWORK": "off", "CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
     dropped = {"GOOS", "GOARCH", "GOEXPERIMENT", "GODEBUG", "GOPACKAGESDRIVER"}
     given = {name: value for name, value in os.environ.items() if name not in dropped}
@@ -339,7 +339,7 @@ def _start(directory: Path, arguments: Sequence[str], output: int) -> subprocess
 
 
 def _go(directory: Path, *arguments: str) -> str:
-    """What a quick Go command prints."""
+    """Return the output of a quick Go command."""
     process = _start(directory, arguments, subprocess.PIPE)
     output, errors = process.communicate()
     if process.returncode:

@@ -35,7 +35,7 @@ def show(command: Sequence[str]) -> None:
 
 
 def run(command: Sequence[str]) -> str:
-    """A command's answer; its progress goes to stderr as it comes."""
+    """Run a command and return its output; its progress goes to standard error."""
     show(command)
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     print(done.stdout.rstrip(), flush=True)
@@ -63,7 +63,7 @@ def dagger(environ: Mapping[str, str]) -> str:
 
 
 def ask(url: str) -> str:
-    """The answer at an address, which may need a while to come up."""
+    """Return the response of an address, which may take a while to listen."""
     end = time.monotonic() + ANSWER_SECONDS
     while True:
         try:

@@ -12,7 +12,7 @@ from typing import Any
 
 
 def read(text: str) -> dict[str, Any]:
-    """The document; empty for what is no TOML."""
+    """Return the document; {} if the text is not TOML."""
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError):  # numbers and nesting beyond Python's limits too
@@ -20,7 +20,7 @@ def read(text: str) -> dict[str, Any]:
 
 
 def table(document: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
-    """A table inside a document; empty if the document has no such table."""
+    """Return a table in a document; {} if the document does not have it."""
     for name in names:
         document = _table(document.get(name))
     return document
@@ -53,7 +53,7 @@ def _text(value: str) -> str:
 
 
 def package(document: Mapping[str, Any]) -> str:
-    """The name of a manifest's package; empty where it has none."""
+    """Return the name of a manifest's package; "" without a package."""
     return str(table(document, "package").get("name", ""))
 
 
@@ -62,7 +62,7 @@ DEPENDENCIES = ("dependencies", "dev-dependencies", "build-dependencies")
 
 
 def neighbours(document: Mapping[str, Any]) -> list[str]:
-    """The directories of a manifest's path dependencies, as it writes them."""
+    """Return the directories of a manifest's path dependencies, as they are written there."""
     places = [document, table(document, "workspace"), *map(_table, table(document, "target").values())]
     entries = [entry for place in places for name in DEPENDENCIES for entry in table(place, name).values()]
     return [entry["path"] for entry in map(_table, entries) if isinstance(entry.get("path"), str)]

@@ -358,7 +358,7 @@ def _exists(path: Path) -> bool:
 
 
 def _inside(here: Here) -> list[Path]:
-    """The directory where cargo is run and those above it, as far as the project reaches.
+    """Return the directory where cargo is run and those above it in the project.
 
     In a checkout that is its top. Elsewhere cargo's own rule holds, up to the home of the person.
     """

@@ -311,10 +311,10 @@ def compact(document: Mapping[str, Any]) -> bytes:
 
 
 def parsed(body: bytes, where: str = "") -> dict[str, Any]:
-    """A JSON object out of bytes that somebody else wrote.
+    """Parse a JSON object of a layout or a registry.
 
     Raises:
-        PublishError: they are no JSON, are nested too deeply, or are something else than an object.
+        PublishError: the bytes are not JSON, are nested too deeply, or are not an object.
     """
     try:
         document = json.loads(body)

@@ -153,14 +153,14 @@ def native(
 
 
 def _installed(image: dagger.Container, version: str) -> dagger.Container:
-    """A container in which rustup has installed a channel; one without a date of its own is today's."""
+    """Return a container with a channel installed by rustup; one without a date is today's."""
     day = datetime.now(UTC).strftime("%Y-%m-%d")
     install = ["rustup", "toolchain", "install", version, "--profile", "minimal"]
     return image.with_env_variable("DAY", day).with_exec(install).without_env_variable("DAY")
 
 
 def with_variables(container: dagger.Container, variables: Iterable[tuple[str, str]]) -> dagger.Container:
-    """A container with variables of the compile, of which RUSTC_BOOTSTRAP decides on cargo's channel too."""
+    """Return a container with variables of the compile; RUSTC_BOOTSTRAP counts for cargo too."""
     for name, value in variables:
         container = container.with_env_variable(name, value)
         if name == "RUSTC_BOOTSTRAP" and value not in ("", "0"):
