@@ -106,7 +106,7 @@ def _answers(command: Sequence[str]) -> bool:
 
 def _client(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables for the client of an engine that is not the embedded one."""
-    return {**config.patience(environ), **_command_line(environ)}
+    return {**config.shutdown_time(environ), **_command_line(environ)}
 
 
 def _command_line(environ: Mapping[str, str]) -> dict[str, str]:

@@ -54,7 +54,7 @@ GARBAGE_COLLECTION = {
 PASSED_ON = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 
 
-def patience(environ: Mapping[str, str]) -> dict[str, str]:
+def shutdown_time(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variable with the time that an engine gets to end a session; the user's own value counts."""
     return {SHUTDOWN: environ.get(SHUTDOWN) or f"{SHUTDOWN_SECONDS}s"}
 

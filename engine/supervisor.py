@@ -56,7 +56,7 @@ def client_environment(paths: Paths, build: Path) -> dict[str, str]:
     return {
         config.RUNNER: config.address(paths),
         config.CLI: str(build / "dagger"),
-        **config.patience(os.environ),
+        **config.shutdown_time(os.environ),
         "DAGGER_NO_NAG": "1",
         "DO_NOT_TRACK": "1",
     }

@@ -6,7 +6,7 @@ import pytest
 from running_engine import record, running
 
 from engine import choice, config, lifecycle
-from engine.config import SHUTDOWN, patience
+from engine.config import SHUTDOWN, shutdown_time
 from engine.paths import Paths
 from engine.record import BaseImages
 
@@ -66,7 +66,7 @@ def test_a_named_cli_is_kept(said, tmp_path, monkeypatch, runner: dict[str, str]
     tool(tmp_path, "docker", 0)
     tool(tmp_path, "dagger", 0)
     environ = {**runner, choice.CLI: "/another/dagger"}
-    assert choice.choose(said.append, environ=environ).environment == {**runner, **patience({})}
+    assert choice.choose(said.append, environ=environ).environment == {**runner, **shutdown_time({})}
 
 
 def test_the_embedded_engine_can_be_named(said, embedded: Paths, starts, tmp_path, monkeypatch) -> None:
@@ -96,7 +96,7 @@ def test_with_docker_neither_dagger_nor_go_is_needed(said, tmp_path, monkeypatch
     """It failed with Docker but without Go, although the SDK downloads the CLI."""
     no_tools(monkeypatch, tmp_path)
     tool(tmp_path, "docker", 0)
-    assert choice.choose(said.append, environ={}).environment == patience({})
+    assert choice.choose(said.append, environ={}).environment == shutdown_time({})
 
 
 def test_an_engine_has_time_to_end_a_session(said, tmp_path, monkeypatch) -> None:
