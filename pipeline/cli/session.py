@@ -36,7 +36,7 @@ from pipeline.git.context import BuildContext
 from pipeline.printable import printable, say
 from pipeline.progress.view import Mode
 from pipeline.sdk import dag, dagger
-from pipeline.targets import select
+from pipeline.targets import Target, select
 
 if TYPE_CHECKING:
     from pipeline.main import RustMultiarch
@@ -108,7 +108,7 @@ def project_command(
             rest = dict(prepare(used, project.here.directory, **rest))
         if address:
             use(address)
-        rows = [(target.platform, target.triple(used.libc)) for target in select(used.platforms)]
+        rows = [(target.platform, target.triple(used.libc)) for target in project.targets]
         # Platforms of the command's own option need emulators too.
         tested = [target.platform for target in select(rest["platforms"])] if rest.get("platforms") else []
         needed = list(dict.fromkeys([*(platform for platform, _ in rows), *tested]))
@@ -144,6 +144,7 @@ class _Chosen:
         here: the location of the project.
         outright: the settings of the options, the environment and the location.
         settings: all settings.
+        targets: the platforms of the settings.
         opened: the options for credentials.
         files: the directories of files for images, by setting.
         ignored: upload also files that git ignores.
@@ -153,6 +154,7 @@ class _Chosen:
     here: Here
     outright: Layer
     settings: Settings
+    targets: Sequence[Target]
     opened: Mapping[str, Any]
     files: Mapping[str, Path]
     ignored: bool
@@ -197,13 +199,13 @@ def _chosen(
         **of_fork(os.environ),
     }
     merged = anyio.run(settings_of, here.workspace, outright)
-    select(merged.settings.platforms)  # refuses unknown ones
+    targets = select(merged.settings.platforms)
     kept = compile_cache.parse(merged.settings.compile_cache)
     compile_cache.check(kept, (name for name, _ in access.store_credentials(opened["store_secrets"])))
     files = _files(here.workspace, merged)
     if apart:
         files |= anyio.run(_members_files, here.workspace, outright)
-    return _Chosen(here, outright, merged.settings, opened, files, ignored, whole), rest
+    return _Chosen(here, outright, merged.settings, targets, opened, files, ignored, whole), rest
 
 
 def _files(workspace: Path, merged: Merged) -> dict[str, Path]:
