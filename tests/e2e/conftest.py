@@ -86,8 +86,8 @@ def engine(request: pytest.FixtureRequest) -> choice.Choice:
 async def session(engine: choice.Choice, anyio_backend: str) -> AsyncIterator[dagger.Client]:
     """Open a session for the tests of a file.
 
-    Dagger's client looks at all steps of its session twenty times a second: a session of all tests took a
-    quarter of each processor, and the engine minutes to end it.
+    Dagger's client looks at all steps of its session twenty times a second: in a session of all tests it took
+    a fifth of a processor.
     """
     with SESSION_LOG.open("w") as log:
         async with dagger.connection(dagger.Config(log_output=log)):

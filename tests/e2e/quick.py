@@ -49,7 +49,6 @@ LATER = {
         "test_smoke_verify_and_checks_as_json": "test_checks.py has the same as text",
         "test_on_a_terminal_every_platform_has_a_line_that_stays_in_its_place": "tests/unit has the display",
         "test_a_command_that_is_killed_in_any_phase_leaves_nothing_behind": "one of the phases is quick too",
-        "test_compiled_state_comes_and_goes_as_a_file": "test_dagger_call.py hands it from call to call",
         "test_compiled_state_comes_and_goes_by_a_registry": "test_archive.py has the registry's part",
         "test_ignored_files_are_uploaded_with_the_option": "tests/unit/cli has the choice of files",
     },
