@@ -32,10 +32,10 @@ from pipeline.config.credentials import (
     registry_index,
     registry_variable,
 )
+from pipeline.config.project_files import InEngine, in_engine
 from pipeline.config.request import BuildRequest, check_trusted
 from pipeline.config.settings import (
     COMPILED,
-    InEngine,
     Layer,
     Merged,
     Settings,
@@ -43,7 +43,6 @@ from pipeline.config.settings import (
     crates_of,
     from_project,
     given,
-    in_engine,
     key,
     merge,
     under,

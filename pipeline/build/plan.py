@@ -14,10 +14,11 @@ from typing import Any
 
 from pipeline import cargo_toml, releases
 from pipeline.build import cache_archive, custom_containers, scripts
+from pipeline.concurrent import each
 from pipeline.config import credentials, fetching, private, workspace
 from pipeline.config.fetching import FetchConfiguration
+from pipeline.config.project_files import AT_ONCE, Files, in_engine
 from pipeline.config.request import BuildRequest
-from pipeline.config.settings import Files, in_engine
 from pipeline.config.workspace import Location
 from pipeline.errors import (
     BaseImageUnavailable,
@@ -394,12 +395,13 @@ def _with_project(container: dagger.Container, request: BuildRequest) -> dagger.
 async def _build_scripts(request: BuildRequest, project: Project) -> dict[str, str]:
     """Return the text of each build script, by package name."""
     files = in_engine(request.source)
-    paths = metadata.build_scripts(project.metadata)
-    return {
-        name: await files.read(posixpath.relpath(path, toolchain.SOURCE)) or ""
-        for name, path in paths.items()
+    paths = {
+        name: posixpath.relpath(path, toolchain.SOURCE)
+        for name, path in metadata.build_scripts(project.metadata).items()
         if path.startswith(f"{toolchain.SOURCE}/")
     }
+    texts = await each(paths.values(), files.read, AT_ONCE)
+    return {name: text or "" for name, text in zip(paths, texts, strict=True)}
 
 
 async def _examine(

@@ -13,6 +13,7 @@ import typer
 from pipeline.ci import config as ci_config
 from pipeline.cli.options import JSON
 from pipeline.config import settings
+from pipeline.config.project_files import OnDisk
 from pipeline.errors import InvalidArgument
 from pipeline.git import command
 from pipeline.registry.address import destinations, lowered, named_somehow, open_to_tags
@@ -92,7 +93,7 @@ def _platforms(given: list[str] | None, directory: Path, matrix: bool) -> tuple[
     """Return the platforms to write: the given ones; for a matrix, those in the settings by default."""
     if not given and not matrix:
         return ()
-    layers = anyio.run(settings.from_project, settings.OnDisk(directory))
+    layers = anyio.run(settings.from_project, OnDisk(directory))
     return tuple(target.platform for target in select(given or settings.merge(*layers).settings.platforms))
 
 

@@ -13,6 +13,7 @@ import typer
 from pipeline.cli import source as source_files
 from pipeline.cli.options import JSON, Platforms, Source
 from pipeline.config import settings
+from pipeline.config.project_files import OnDisk
 from pipeline.errors import NotReady, RustMultiarchError
 from pipeline.preview import readiness as doctor
 from pipeline.preview.readiness import Check, CheckContext, CheckOutcome, State
@@ -48,7 +49,7 @@ def _configured(source: Path, platforms: list[str], package: str = "") -> tuple[
         outright = settings.from_environment(os.environ)
         if package:
             outright = {"package": settings.Value(package, str(source)), **outright}
-        merged = settings.merge(*anyio.run(settings.under, settings.OnDisk(source), outright), outright)
+        merged = settings.merge(*anyio.run(settings.under, OnDisk(source), outright), outright)
         chosen = select(platforms or merged.settings.platforms)
     except RustMultiarchError as error:
         return list(DEFAULT_PLATFORMS), CheckOutcome(State.FAIL, f"{error.what} ({error.where})", error.fix)

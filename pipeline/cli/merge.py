@@ -17,6 +17,7 @@ from pipeline.cli import session
 from pipeline.cli import source as source_files
 from pipeline.cli.variables import unset
 from pipeline.config import arguments, settings
+from pipeline.config.project_files import OnDisk
 from pipeline.config.request import check_trusted, pairs
 from pipeline.config.settings import Settings
 from pipeline.errors import UnusableKey
@@ -205,7 +206,7 @@ def named_by_git(asked: Settings, directory: Path, environ: Mapping[str, str]) -
         NotAGitRepository: see `session.situation`.
         InvalidArgument, ShallowClone: see `tags.needed`.
     """
-    crates = anyio.run(settings.crates_of, settings.OnDisk(directory), asked)
+    crates = anyio.run(settings.crates_of, OnDisk(directory), asked)
     at = session.situation(directory, asked.ref, environ, crates)
     if at and (warning := tags.unread(asked.tag_rules, at)):
         say(f"warning: {warning}")

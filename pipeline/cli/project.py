@@ -20,8 +20,9 @@ from pipeline.cli.caching import CacheOptions
 from pipeline.cli.options import JSON, Progress, platform_names
 from pipeline.cli.publish_options import PublishOptions, Tags
 from pipeline.config import arguments
+from pipeline.config.project_files import OnDisk
 from pipeline.config.request import check_trusted
-from pipeline.config.settings import OnDisk, Settings, crates_of, listed
+from pipeline.config.settings import Settings, crates_of, listed
 from pipeline.errors import InvalidArgument, NotAGitRepository
 from pipeline.git import context, tags
 from pipeline.git import facts as git

@@ -19,7 +19,8 @@ from pipeline.cli.manifests import PARTS, SCHEME, Reference, YamlFile, part
 from pipeline.cli.options import JSON
 from pipeline.cli.project import check_publish
 from pipeline.cli.publish_options import PublishOptions
-from pipeline.config.settings import Member, OnDisk, Settings, members
+from pipeline.config.project_files import OnDisk
+from pipeline.config.settings import Member, Settings, members
 from pipeline.errors import BinaryNotChosen, InvalidArgument, NoBinary, NoReference, UnknownBinary
 from pipeline.printable import say
 from pipeline.registry.address import BINARY, named, untagged

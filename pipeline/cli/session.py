@@ -27,6 +27,7 @@ from pipeline.cli import access, engine_address, fresh, options, watching
 from pipeline.cli import source as source_files
 from pipeline.cli.source import Here, Upload
 from pipeline.config import compile_cache, request, settings
+from pipeline.config.project_files import OnDisk
 from pipeline.config.settings import Layer, Merged, Settings, Value
 from pipeline.config.workspace import MANIFEST
 from pipeline.errors import InvalidArgument, NotAGitRepository, ReadsUnknown
@@ -230,7 +231,7 @@ def _files(workspace: Path, merged: Merged) -> dict[str, Path]:
 async def _members_files(workspace: Path, outright: Layer) -> dict[str, Path]:
     """Return the directories of files in the tables of all members, by their settings."""
     found: dict[str, Path] = {}
-    files = settings.OnDisk(workspace)
+    files = OnDisk(workspace)
     for name in await settings.packages(files):
         found |= _files(workspace, settings.merge(*await settings.from_project(files, name), outright))
     return found
@@ -260,7 +261,7 @@ def of_fork(environ: Mapping[str, str]) -> Layer:
 
 async def settings_of(workspace: Path, outright: Layer) -> Merged:
     """Merge the settings before an engine is started, so that errors are reported at once."""
-    return settings.merge(*await settings.under(settings.OnDisk(workspace), outright), outright)
+    return settings.merge(*await settings.under(OnDisk(workspace), outright), outright)
 
 
 async def _over_project(

@@ -16,7 +16,8 @@ from pipeline import cargo_toml
 from pipeline.build.plan import IGNORED
 from pipeline.cli import packages
 from pipeline.config import private, workspace
-from pipeline.config.settings import OnDisk, Settings
+from pipeline.config.project_files import OnDisk
+from pipeline.config.settings import Settings
 from pipeline.config.workspace import CONFIGURATIONS, LOCK, MANIFEST, TOOLCHAINS, Location
 from pipeline.errors import LockMissing, NotACargoProject, NotAGitRepository
 from pipeline.git import command, minimal

@@ -5,7 +5,8 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Sequence
 
-from pipeline.config.workspace import MANIFEST, upward
+from pipeline.config.project_files import upward
+from pipeline.config.workspace import MANIFEST
 from pipeline.errors import NotACargoProject
 from pipeline.sdk import dagger
 

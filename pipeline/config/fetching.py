@@ -19,7 +19,7 @@ from typing import Any
 from pipeline import cargo_toml
 from pipeline.config import workspace
 from pipeline.config.credentials import RegistryToken, token_variable
-from pipeline.config.settings import Files
+from pipeline.config.project_files import Files
 from pipeline.errors import InvalidArgument
 
 ANY = "*"

@@ -14,25 +14,18 @@ import json
 import posixpath
 import re
 import typing
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
-
-import anyio
+from typing import Any
 
 from pipeline import cargo_toml, releases
 from pipeline.concurrent import each
 from pipeline.config import compile_cache
+from pipeline.config.project_files import AT_ONCE, Files
 from pipeline.errors import InvalidSetting
-from pipeline.sdk import dagger
 from pipeline.targets import DEFAULT_PLATFORMS, Libc, Strategy
 
 TABLE = "rust-multiarch"
-
-AT_ONCE = 16
-"""Number of members of a workspace that are looked at in parallel."""
 
 USER = "10001:10001"
 """The default user of the program, as a number, so that clusters can check that it is not root."""
@@ -400,76 +393,6 @@ def _only_once(name: str, known: Mapping[str, str], layer: Layer, where: str) ->
 
 def _one_of(values: Iterable[object]) -> str:
     return "use one of " + ", ".join(map(str, values))
-
-
-class Files(Protocol):
-    """The files of a project."""
-
-    async def read(self, path: str) -> str | None:
-        """Return a file's text; None if it does not exist."""
-        ...
-
-    async def glob(self, pattern: str) -> list[str]:
-        """Return the paths that match a pattern."""
-        ...
-
-
-@dataclass(frozen=True)
-class OnDisk:
-    """A project on this machine."""
-
-    root: Path
-
-    async def read(self, path: str) -> str | None:
-        """Return a file's text; None if it does not exist."""
-        file = anyio.Path(self.root / path)
-        return await file.read_text(errors="replace") if await file.is_file() else None
-
-    async def glob(self, pattern: str) -> list[str]:
-        """Return the paths that match a pattern; nothing for an invalid pattern."""
-        root = anyio.Path(self.root)
-        try:
-            return sorted([str(path.relative_to(root)) async for path in root.glob(pattern)])
-        except (ValueError, NotImplementedError, OSError):
-            return []
-
-
-@dataclass(frozen=True)
-class InEngine:
-    """A project in the engine, whose answers are kept: a directory of the engine does not change."""
-
-    root: dagger.Directory
-    texts: dict[str, str | None] = field(default_factory=dict, compare=False, repr=False)
-    paths: dict[str, list[str]] = field(default_factory=dict, compare=False, repr=False)
-
-    async def read(self, path: str) -> str | None:
-        """Return a file's text; None if it does not exist."""
-        if path not in self.texts:
-            there = await self.root.exists(path)
-            self.texts[path] = await self.root.file(path).contents() if there else None
-        return self.texts[path]
-
-    async def glob(self, pattern: str) -> list[str]:
-        """Return the paths that match a pattern."""
-        if pattern not in self.paths:
-            self.paths[pattern] = sorted(await self.root.glob(pattern))
-        return [*self.paths[pattern]]
-
-
-_latest: deque[tuple[dagger.Directory, str, InEngine]] = deque(maxlen=16)
-
-
-def in_engine(source: dagger.Directory, place: str = "") -> InEngine:
-    """Return the files below a place in a directory, for the same object the same.
-
-    Two objects of different sessions can be equal, so only the identity counts.
-    """
-    for known, where, files in _latest:
-        if known is source and where == place:
-            return files
-    made = InEngine(source.directory(place) if place else source)
-    _latest.append((source, place, made))
-    return made
 
 
 async def from_project(files: Files, package: str = "", bins: Sequence[str] = ()) -> tuple[Layer, ...]:

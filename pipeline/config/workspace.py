@@ -6,12 +6,12 @@ Source: the cargo book, "Workspaces" and "Configuration".
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline import cargo_toml
-from pipeline.config.settings import Files
+from pipeline.config.project_files import Files, upward
 from pipeline.errors import NotACargoProject
 
 MANIFEST, LOCK = "Cargo.toml", "Cargo.lock"
@@ -51,14 +51,6 @@ def manifest_directory(manifest_path: str) -> str:
             fix="pass a path relative to the source, for example services/api/Cargo.toml",
         )
     return posixpath.dirname(path)
-
-
-def upward(directory: str) -> Iterator[str]:
-    """Yield a directory and its parents, up to the source itself."""
-    while directory:
-        yield directory
-        directory = posixpath.dirname(directory)
-    yield ""
 
 
 async def find(files: Files, directory: str) -> Location:

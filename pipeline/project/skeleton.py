@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from pipeline import programs
+from pipeline.config.project_files import EVERYTHING, in_engine
 from pipeline.sdk import dagger
 
 READ = (
@@ -52,7 +53,7 @@ async def skeleton(source: dagger.Directory, image: dagger.Container) -> dagger.
         image: a container with a shell and Debian's coreutils and findutils; no code of the project runs in
         it.
     """
-    there = await source.glob("**/*")
+    there = await in_engine(source).glob(EVERYTHING)
     names = [name for name in there if name.endswith(CODE)]
     read = [*READ, *filter(_may_link, there)]
     made = image.with_directory(_TOP, source.filter(include=read))

@@ -14,7 +14,7 @@ from test_inputs import write
 from pipeline.build import plan
 from pipeline.config import fetching
 from pipeline.config.credentials import RegistryToken, token_variable
-from pipeline.config.settings import OnDisk
+from pipeline.config.project_files import OnDisk
 from pipeline.errors import InvalidArgument
 
 TOKEN = "token-canary"

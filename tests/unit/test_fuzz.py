@@ -19,6 +19,7 @@ from pipeline.ci import config as ci_config
 from pipeline.cli import output, source
 from pipeline.config import credentials, request, workspace
 from pipeline.config import settings as configured
+from pipeline.config.project_files import OnDisk
 from pipeline.config.settings import NAMES, Settings
 from pipeline.errors import RustMultiarchError
 from pipeline.git import absent, tags
@@ -172,11 +173,11 @@ def test_any_words_survive_the_environment(items: list[str]) -> None:
 def test_manifests(tmp_path: Path, manifest: str, package: str) -> None:
     (tmp_path / "Cargo.toml").write_text(manifest, errors="replace")
     with no_traceback():
-        anyio.run(workspace.find, configured.OnDisk(tmp_path), "")
+        anyio.run(workspace.find, OnDisk(tmp_path), "")
         (tmp_path / "member").mkdir(exist_ok=True)
         (tmp_path / "member/Cargo.toml").write_text('[package]\nname = "member"\n')
-        anyio.run(workspace.find, configured.OnDisk(tmp_path), "member")
-        anyio.run(configured.from_project, configured.OnDisk(tmp_path), package)
+        anyio.run(workspace.find, OnDisk(tmp_path), "member")
+        anyio.run(configured.from_project, OnDisk(tmp_path), package)
 
 
 PLACES = st.sampled_from(

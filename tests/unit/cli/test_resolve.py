@@ -10,7 +10,8 @@ from test_cli import Done, run
 from pipeline import cli, errors
 from pipeline.cli import resolve
 from pipeline.cli.manifests import Reference
-from pipeline.config.settings import Member, OnDisk, Settings, members
+from pipeline.config.project_files import OnDisk
+from pipeline.config.settings import Member, Settings, members
 
 __all__ = ["Done", "run"]
 

@@ -10,6 +10,7 @@ from environments import to_environment
 
 from pipeline import RustMultiarch
 from pipeline.config import settings
+from pipeline.config.project_files import Files, OnDisk
 from pipeline.config.settings import NAMES, Settings, Value
 from pipeline.errors import InvalidSetting
 from pipeline.targets import Libc, Strategy
@@ -235,7 +236,7 @@ def test_any_items_survive_the_environment(items: list[str]) -> None:
 
 async def test_members_that_are_no_list(tmp_path: Path) -> None:
     (tmp_path / "Cargo.toml").write_text("[workspace]\nmembers = 3\n[workspace.metadata.rust-multiarch]\n")
-    assert await merged(settings.OnDisk(tmp_path), package="x") == settings.merge()
+    assert await merged(OnDisk(tmp_path), package="x") == settings.merge()
 
 
 @pytest.mark.parametrize("name", ["INSTALL_FROM", "SOURCE"])
@@ -301,20 +302,20 @@ MEMBER = '[package]\nname = "server"\n[package.metadata.rust-multiarch]\nports =
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> settings.OnDisk:
+def project(tmp_path: Path) -> OnDisk:
     (tmp_path / "Cargo.toml").write_text(ROOT)
     for name in ("server", "tools"):
         (tmp_path / "crates" / name).mkdir(parents=True)
         text = MEMBER if name == "server" else MEMBER.replace("server", "tools").replace("81", "82")
         (tmp_path / "crates" / name / "Cargo.toml").write_text(text)
-    return settings.OnDisk(tmp_path)
+    return OnDisk(tmp_path)
 
 
-async def merged(files: settings.Files, package: str = "") -> settings.Merged:
+async def merged(files: Files, package: str = "") -> settings.Merged:
     return settings.merge(*await settings.from_project(files, package))
 
 
-async def test_the_packages_table_is_over_the_workspaces(project: settings.OnDisk) -> None:
+async def test_the_packages_table_is_over_the_workspaces(project: OnDisk) -> None:
     for package in ("", "app"):
         found = await merged(project, package)
         assert (found.settings.cargo_profile, found.settings.user, found.settings.ports) == (
@@ -326,7 +327,7 @@ async def test_the_packages_table_is_over_the_workspaces(project: settings.OnDis
         assert found.origins["ports"] == "Cargo.toml [package.metadata.rust-multiarch]"
 
 
-async def test_the_chosen_members_table(project: settings.OnDisk) -> None:
+async def test_the_chosen_members_table(project: OnDisk) -> None:
     found = await merged(project, "tools")
     assert (found.settings.user, found.settings.ports) == ("root", [82])
     assert found.origins["ports"] == "crates/tools/Cargo.toml [package.metadata.rust-multiarch]"
@@ -342,7 +343,7 @@ async def test_the_chosen_members_table(project: settings.OnDisk) -> None:
         '[workspace]\nmembers = ["/elsewhere/*", "../*", "crates/*"]',
     ],
 )
-async def test_a_path_dependency_is_a_member(project: settings.OnDisk, dependencies: str) -> None:
+async def test_a_path_dependency_is_a_member(project: OnDisk, dependencies: str) -> None:
     """Regression: with an empty [workspace], the member's settings were ignored silently."""
     (project.root / "Cargo.toml").write_text(f'[package]\nname = "app"\n{dependencies}\n')
     tools = project.root / "crates/tools/Cargo.toml"
@@ -356,14 +357,14 @@ async def test_a_path_dependency_is_a_member(project: settings.OnDisk, dependenc
     assert (await merged(project, "nowhere")).settings.ports == []
 
 
-async def test_the_workspace_may_choose_the_member(project: settings.OnDisk) -> None:
+async def test_the_workspace_may_choose_the_member(project: OnDisk) -> None:
     text = ROOT.replace('profile = "dev"', 'package = "server"')
     (project.root / "Cargo.toml").write_text(text)
     assert (await merged(project)).settings.ports == [81]
     assert (await merged(project, "tools")).settings.ports == [82]
 
 
-async def test_a_package_that_there_is_not_has_the_workspaces_table(project: settings.OnDisk) -> None:
+async def test_a_package_that_there_is_not_has_the_workspaces_table(project: OnDisk) -> None:
     found = await merged(project, "nowhere")
     assert (found.settings.cargo_profile, found.settings.ports) == ("dev", [])
 
@@ -371,11 +372,11 @@ async def test_a_package_that_there_is_not_has_the_workspaces_table(project: set
 @pytest.mark.parametrize("text", ["not toml", 'package = "x"', "", "[package]\nmetadata = 1"])
 async def test_manifests_without_a_table(tmp_path: Path, text: str) -> None:
     (tmp_path / "Cargo.toml").write_text(text)
-    assert await merged(settings.OnDisk(tmp_path)) == settings.merge()
+    assert await merged(OnDisk(tmp_path)) == settings.merge()
 
 
 async def test_no_manifest(tmp_path: Path) -> None:
-    assert await merged(settings.OnDisk(tmp_path)) == settings.merge()
+    assert await merged(OnDisk(tmp_path)) == settings.merge()
 
 
 def test_a_choice_of_words() -> None:
@@ -431,7 +432,7 @@ async def test_the_package_whose_name_git_tags_may_have(
         if name.suffix:
             name.write_text(text)
     asked = dataclasses.replace(Settings(), package=package)
-    assert await settings.crates_of(settings.OnDisk(tmp_path), asked) == crates
+    assert await settings.crates_of(OnDisk(tmp_path), asked) == crates
 
 
 @pytest.mark.parametrize(
@@ -452,7 +453,7 @@ VIRTUAL = '[workspace]\nmembers = ["crates/*"]\n'
 
 
 @pytest.fixture
-def virtual(project: settings.OnDisk) -> settings.OnDisk:
+def virtual(project: OnDisk) -> OnDisk:
     """Write a virtual workspace with two programs of the same kind."""
     (project.root / "Cargo.toml").write_text(VIRTUAL)
     for name in ("server", "tools"):
@@ -461,12 +462,12 @@ def virtual(project: settings.OnDisk) -> settings.OnDisk:
     return project
 
 
-def layers_of(files: settings.Files, **given: list[str]) -> settings.Merged:
+def layers_of(files: Files, **given: list[str]) -> settings.Merged:
     outright = settings.given(given, lambda name: f"option {name}")
     return settings.merge(*anyio.run(settings.under, files, outright), outright)
 
 
-def test_the_table_of_the_member_with_the_binary(virtual: settings.OnDisk) -> None:
+def test_the_table_of_the_member_with_the_binary(virtual: OnDisk) -> None:
     """Regression: from the root, the table of a member was ignored, and a typing error in it was silent."""
     assert layers_of(virtual).settings.ports == []
     assert layers_of(virtual, bin=["server"]).settings.ports == [81]
@@ -478,7 +479,7 @@ def test_the_table_of_the_member_with_the_binary(virtual: settings.OnDisk) -> No
 
 
 @pytest.mark.parametrize("place", ["src/bin/other.rs", "src/bin/other/main.rs"])
-def test_binaries_are_found_where_cargo_finds_them(virtual: settings.OnDisk, place: str) -> None:
+def test_binaries_are_found_where_cargo_finds_them(virtual: OnDisk, place: str) -> None:
     file = virtual.root / "crates/tools" / place
     file.parent.mkdir(parents=True)
     file.touch()
@@ -490,24 +491,24 @@ def test_binaries_are_found_where_cargo_finds_them(virtual: settings.OnDisk, pla
     assert layers_of(virtual, bin=["other"]).settings.ports == [82]
 
 
-def test_the_table_of_the_only_member_with_a_binary(virtual: settings.OnDisk) -> None:
+def test_the_table_of_the_only_member_with_a_binary(virtual: OnDisk) -> None:
     (virtual.root / "crates/tools/src/main.rs").unlink()
     assert layers_of(virtual).settings.ports == [81]
 
 
-def test_the_table_of_the_only_default_member(virtual: settings.OnDisk) -> None:
+def test_the_table_of_the_only_default_member(virtual: OnDisk) -> None:
     (virtual.root / "Cargo.toml").write_text(VIRTUAL + 'default-members = ["crates/tools"]\n')
     assert layers_of(virtual).settings.ports == [82]
 
 
-def test_the_table_of_the_only_member_with_a_default_binary(virtual: settings.OnDisk) -> None:
+def test_the_table_of_the_only_member_with_a_default_binary(virtual: OnDisk) -> None:
     (virtual.root / "crates/server/Cargo.toml").write_text(
         MEMBER.replace("[package]", '[package]\ndefault-run = "server"')
     )
     assert layers_of(virtual).settings.ports == [81]
 
 
-def test_the_binary_in_the_workspaces_table_chooses_the_member(virtual: settings.OnDisk) -> None:
+def test_the_binary_in_the_workspaces_table_chooses_the_member(virtual: OnDisk) -> None:
     (virtual.root / "Cargo.toml").write_text(
         VIRTUAL + '[workspace.metadata.rust-multiarch]\nbin = ["tools"]\n'
     )
@@ -515,7 +516,7 @@ def test_the_binary_in_the_workspaces_table_chooses_the_member(virtual: settings
     assert layers_of(virtual, bin=["server"]).settings.ports == [81]
 
 
-def test_a_version_after_the_packages_name(virtual: settings.OnDisk) -> None:
+def test_a_version_after_the_packages_name(virtual: OnDisk) -> None:
     outright = {"package": settings.Value("tools@1.0.0", "option")}
     assert settings.merge(*anyio.run(settings.under, virtual, outright)).settings.ports == [82]
 
@@ -523,17 +524,17 @@ def test_a_version_after_the_packages_name(virtual: settings.OnDisk) -> None:
 async def test_a_packages_table_in_a_virtual_workspace_is_refused(tmp_path: Path) -> None:
     (tmp_path / "Cargo.toml").write_text(VIRTUAL + "[package.metadata.rust-multiarch]\nports = [8080]\n")
     with pytest.raises(InvalidSetting, match="no root package") as raised:
-        await settings.from_project(settings.OnDisk(tmp_path))
+        await settings.from_project(OnDisk(tmp_path))
     assert "[workspace.metadata.rust-multiarch]" in raised.value.fix
 
 
-def test_files_of_a_members_table_are_relative_to_the_member(virtual: settings.OnDisk) -> None:
+def test_files_of_a_members_table_are_relative_to_the_member(virtual: OnDisk) -> None:
     manifest = virtual.root / "crates/tools/Cargo.toml"
     manifest.write_text(manifest.read_text() + 'files = "../files"\n')
     assert layers_of(virtual, bin=["tools"]).settings.files_from == "crates/files"
 
 
-async def test_the_packages_of_a_workspace(virtual: settings.OnDisk, project: settings.OnDisk) -> None:
+async def test_the_packages_of_a_workspace(virtual: OnDisk, project: OnDisk) -> None:
     assert sorted(await settings.packages(virtual)) == ["server", "tools"]
 
 

@@ -4,7 +4,7 @@ import anyio
 import pytest
 
 from pipeline.config import workspace
-from pipeline.config.settings import OnDisk
+from pipeline.config.project_files import OnDisk
 from pipeline.config.workspace import Location
 from pipeline.errors import NotACargoProject
 
