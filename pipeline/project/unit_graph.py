@@ -20,6 +20,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline import cargo_toml, programs
+from pipeline.concurrent import each
+from pipeline.config.project_files import AT_ONCE, in_engine
+from pipeline.config.workspace import CONFIGURATIONS
 from pipeline.errors import UnknownUnitGraph
 from pipeline.project import packages
 from pipeline.project.metadata import spdx
@@ -80,8 +83,7 @@ METADATA = "metadata.json"
 STABLE = "/stable"
 CHANNEL = "__CARGO_TEST_CHANNEL_OVERRIDE_DO_NOT_USE_THIS"
 """A variable of cargo's tests, which takes precedence over RUSTC_BOOTSTRAP."""
-CONFIGURATIONS = ("**/.cargo/config", "**/.cargo/config.toml")
-ELSEWHERE = ("/.cargo/config.toml",)
+ELSEWHERE = "/.cargo/config.toml"
 """The path of a custom builder's configuration."""
 
 
@@ -130,12 +132,13 @@ async def with_stable(container: dagger.Container, folder: dagger.Directory, pla
         folder: the project's files in it.
         place: their path in it.
     """
-    found = [
-        (await container.file(path).contents(), path) for path in ELSEWHERE if await container.exists(path)
-    ]
-    names = [name for pattern in CONFIGURATIONS for name in await folder.glob(pattern)]
-    found += [(await folder.file(name).contents(), f"{place}/{name}") for name in names]
-    for text, path in found:
+    files = in_engine(folder)
+    names = [name for name in await files.glob("**/.cargo/*") if name.endswith(CONFIGURATIONS)]
+    texts = await each(names, files.read, AT_ONCE)
+    found = {f"{place}/{name}": text or "" for name, text in zip(names, texts, strict=True)}
+    if await container.exists(ELSEWHERE):
+        found[ELSEWHERE] = await container.file(ELSEWHERE).contents()
+    for path, text in found.items():
         if (changed := stable(text)) is not None:
             container = container.with_new_file(f"{STABLE}{path}", changed)
     return container
@@ -173,9 +176,9 @@ async def _load(directory: dagger.Directory) -> Answer:
     async def text(name: str) -> str:
         return await directory.file(name).contents()
 
-    units = [await text(name) for name in sorted(await directory.glob("units-*.json"))]
-    graphs = read(units, await text(METADATA), await text("Cargo.lock"))
-    return Answer(graphs, (await text("rustc.txt")).split()[1])
+    names = sorted(await directory.glob("units-*.json"))
+    *units, metadata, lock, rustc = await each([*names, METADATA, "Cargo.lock", "rustc.txt"], text, AT_ONCE)
+    return Answer(read(units, metadata, lock), rustc.split()[1])
 
 
 def read(units: Iterable[str], metadata: str, lock: str) -> tuple[Graph, ...]:
