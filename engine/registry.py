@@ -311,7 +311,7 @@ def privileged_port() -> int:
     raise BaseImageUnavailable(
         f"no port from {PRIVILEGED.start} to {PRIVILEGED.stop - 1} is free for the base images",
         where=HOST,
-        fix="Run as root, and stop a process that listens at one of these ports.",
+        fix="run as root, and stop a process that listens at one of these ports",
     )
 
 

@@ -42,6 +42,8 @@ CHECK_SECONDS = 3.0
 MISSED_CHECKS = 2
 """Number of failed checks in a row after which the engine is considered stopped."""
 
+UNENDED = "the engine did not end the session in order"
+
 EXIT_CODE = 128 + signal.SIGINT
 """The exit code of a program ended by Ctrl-C."""
 
@@ -66,6 +68,7 @@ class Watcher:
 
     Attributes:
         output: returns the output to show in a line of the engine's log; None for no output.
+        unended: the error of a session that the engine did not end in order; empty if it did.
     """
 
     def __init__(self, rows: Sequence[tuple[str, str]], shown: Painter) -> None:
@@ -73,6 +76,7 @@ class Watcher:
         self._painter = shown
         self._over = anyio.Event()
         self.output: Callable[[str], str | None] = lambda line: None
+        self.unended = ""
 
     def tell(self, event: Event) -> None:
         """Update the board with an event."""
@@ -238,7 +242,7 @@ async def watch(work: Callable[[], Awaitable[str]], rows: Sequence[tuple[str, st
 
     Raises:
         EngineUnreachable: there is no engine, or it stopped answering.
-        Interrupted: the command was interrupted, and nothing of it is running any more.
+        Interrupted: the command was interrupted; the message says whether the engine ended its session.
     """
     shown = painter(mode, sys.stderr)
     watcher = Watcher(rows, shown)
@@ -257,6 +261,8 @@ async def watch(work: Callable[[], Awaitable[str]], rows: Sequence[tuple[str, st
             async with _session(watcher, shown, mode):
                 with scope:
                     answer = await work()
+            if watcher.unended and not interrupted.signal:
+                shown.note(f"warning: the work is done, but {UNENDED}: {watcher.unended}")
             how = INTERRUPTED if interrupted.signal else DONE
             group.cancel_scope.cancel()
     except Exception:
@@ -266,8 +272,9 @@ async def watch(work: Callable[[], Awaitable[str]], rows: Sequence[tuple[str, st
     finally:
         watcher.tell(Ended(how))
     if interrupted.signal:
-        lines = ["interrupted; nothing is running any more", *model.kept(watcher.board)]
-        raise Interrupted("\n".join(lines), 128 + interrupted.signal)
+        end = f"{UNENDED}, and may still be working" if watcher.unended else "nothing is running any more"
+        lines = "\n".join([f"interrupted; {end}", *model.kept(watcher.board)])
+        raise Interrupted(lines, 128 + interrupted.signal)
     return answer
 
 
@@ -275,20 +282,20 @@ async def watch(work: Callable[[], Awaitable[str]], rows: Sequence[tuple[str, st
 async def _session(watcher: Watcher, shown: Painter, mode: Mode) -> AsyncIterator[None]:
     """Open an engine session; its log and what is printed meanwhile go where progress is shown."""
     if mode is Mode.RAW:
-        async with _connected(sys.stderr, shown.note):
+        async with _connected(sys.stderr, watcher):
             yield
         return
     os.environ.update([SHOWN_BY_DAGGER])
-    async with _log(watcher.read) as log, _connected(log, shown.note):
+    async with _log(watcher.read) as log, _connected(log, watcher):
         with _printed_to(shown):
             yield
 
 
 @contextlib.asynccontextmanager
-async def _connected(log: TextIO, note: Callable[[str], None]) -> AsyncIterator[None]:
+async def _connected(log: TextIO, watcher: Watcher) -> AsyncIterator[None]:
     """Open a session with the chosen engine, and end it.
 
-    If the engine does not end the session in order, that is a warning: the work has its outcome already.
+    If the engine does not end the session in order, that changes no outcome; it is kept in `unended`.
 
     Raises:
         EngineUnreachable: the session cannot be opened.
@@ -304,16 +311,13 @@ async def _connected(log: TextIO, note: Callable[[str], None]) -> AsyncIterator[
             "use the embedded one with --engine embedded",
             output=str(error),
         ) from None
-    finished = False
     try:
         yield
-        finished = True
     finally:
         try:
             await stack.aclose()
         except (dagger.SessionError, subprocess.TimeoutExpired) as error:
-            if finished:
-                note(f"warning: the work is done, but the engine did not end the session in order: {error}")
+            watcher.unended = str(error)
 
 
 def _tried(environ: Mapping[str, str]) -> str:

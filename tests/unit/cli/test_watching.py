@@ -269,6 +269,30 @@ async def test_a_session_that_the_engine_does_not_end_in_order(
     assert ("warning: the work is done, but the engine did not end" in capsys.readouterr().err) is not fails
 
 
+@pytest.mark.parametrize("ends", [False, True])
+async def test_an_interrupted_command_says_whether_its_session_ended(
+    monkeypatch: pytest.MonkeyPatch, capsys, ends: bool
+) -> None:
+    @contextlib.asynccontextmanager
+    async def connection(config):
+        yield
+        if not ends:
+            raise SessionError("exit status 1")
+
+    monkeypatch.setattr(watching.dagger, "connection", connection)
+
+    async def work() -> str:
+        os.kill(os.getpid(), signal.SIGINT)
+        await anyio.sleep_forever()
+        return ""
+
+    with pytest.raises(watching.Interrupted) as raised:
+        await watching.watch(work, ROWS, Mode.PLAIN)
+    assert ("nothing is running any more" in str(raised.value)) is ends
+    assert ("may still be working" in str(raised.value)) is not ends
+    assert "the work is done" not in capsys.readouterr().err
+
+
 async def test_an_engine_that_is_gone_ends_the_command(no_session, monkeypatch, tmp_path: Path) -> None:
     """Regression: after `kill -9` of the engine during a compile, the command waited without a message."""
     address = f"unix://{tmp_path}/s"
