@@ -16,6 +16,7 @@ import anyio
 import typer
 
 from pipeline.cli import failures, session, watching
+from pipeline.cli import source as source_files
 from pipeline.cli.changes import Changes
 from pipeline.cli.engine_log import ProgramLog
 from pipeline.cli.options import JSON
@@ -217,8 +218,9 @@ def repeated(**given: Any) -> None:
     """Run the command, with --watch after each change, also after an error that a change can mend."""
     if not given["watch"]:
         return _once(**given)
+    directory = source_files.find(given["source"]).directory
     while True:
-        changed = Changes(given["source"])
+        changed = Changes(directory)
         try:
             _once(**given, changed=changed)
         except Exception as error:

@@ -186,6 +186,13 @@ def test_what_cannot_work_is_refused_before_there_is_an_engine(run, words: list[
     assert "engine" not in done.stderr
 
 
+@pytest.mark.parametrize("watch", [[], ["--watch"]], ids=["once", "watch"])
+def test_a_directory_that_does_not_exist_is_named(run, tmp_path: Path, watch: list[str]) -> None:
+    done = run("run", str(tmp_path / "none"), *watch)
+    assert done.returncode == NotACargoProject.exit_code
+    assert "this directory does not exist" in done.stderr
+
+
 @pytest.mark.parametrize("address", ["there", "http://a:1", "tcp://"])
 def test_an_engine_address_without_a_known_scheme_is_refused(run, address: str) -> None:
     done = run("build", "--engine", address)
