@@ -7,6 +7,7 @@ from typing import Any
 
 import dagger
 import pytest
+from engine_directory import Directory
 
 from pipeline import releases
 from pipeline.build import plan
@@ -23,24 +24,9 @@ pytestmark = pytest.mark.anyio
 NIGHTLY = '[toolchain]\nchannel = "nightly"\n'
 
 
-class Source:
-    """A fake directory of the engine."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def file(self, name: str) -> SimpleNamespace:
-        async def contents() -> str:
-            return self.text
-
-        return SimpleNamespace(contents=contents)
-
-    async def exists(self, name: str) -> bool:
-        return name == "rust-toolchain.toml" and bool(self.text)
-
-
 def request(text: str = "", **more: Any) -> BuildRequest:
-    return BuildRequest(source=Source(text), targets=select(["linux/amd64"]), **more)  # type: ignore[arg-type]
+    source: Any = Directory({"rust-toolchain.toml": text} if text else {})
+    return BuildRequest(source=source, targets=select(["linux/amd64"]), **more)
 
 
 @pytest.fixture
