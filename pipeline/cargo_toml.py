@@ -11,10 +11,19 @@ from collections.abc import Mapping
 from typing import Any
 
 
+def parse(text: str) -> dict[str, Any]:
+    """Return the document; like cargo, without a byte order mark.
+
+    Raises:
+        tomllib.TOMLDecodeError: the text is not TOML.
+    """
+    return tomllib.loads(text.removeprefix("\ufeff"))
+
+
 def read(text: str) -> dict[str, Any]:
     """Return the document; {} if the text is not TOML."""
     try:
-        return tomllib.loads(text)
+        return parse(text)
     except (ValueError, RecursionError):  # numbers and nesting beyond Python's limits too
         return {}
 

@@ -239,7 +239,8 @@ state_mentioning() {
         fi
         { tr '\n' '\0' <"$state_tmp/dependencies" | xargs -0r grep -rlwFZ --include="*.rs" -e "$1" -- || :; } | state_encode |
             state_owners "$state_tmp/dependencies" | while IFS= read -r state_folder_of; do
-            awk '/^[ \t]*\[/ { here = /\[package\]/ }
+            awk 'NR == 1 { sub(/^\357\273\277/, "") }
+                /^[ \t]*\[/ { here = /\[package\]/ }
                 here && sub(/^[ \t]*name[ \t]*=[ \t]*./, "") { print substr($0, 1, match($0, /["\047]/) - 1); exit }' \
                 "$state_folder_of/Cargo.toml"
         done >"$state_tmp/mentioning"

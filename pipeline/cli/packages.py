@@ -160,6 +160,8 @@ def through_links(path: Path) -> list[Path]:
 
 
 _LITERAL = re.compile(rb'"([^"\n]*\.\.(?:/[^"\n]*)?)"')
+_QUOTED = re.compile(rb'"([^"/\n][^"\n]*)"')
+_MODULE = re.compile(rb"\bmod\s+(?:r#)?(\w+)\s*;")
 _UPWARD = re.compile(
     rb"\.parent\(\)|\.ancestors\(\)|\.pop\(\)|workspace_root|CARGO_WORKSPACE_DIR|show-toplevel|join\(\"\.\.\"\)"
 )
@@ -194,6 +196,26 @@ def beyond(package: PathPackage) -> tuple[set[Path], bool]:
             compiled_in = file == package.build_script or package.is_macro
             endless |= compiled_in and _UPWARD.search(text) is not None
     return {path for path in found if not path.is_relative_to(package.directory)}, endless
+
+
+def beside(file: Path, text: bytes) -> set[Path]:
+    """Return the files of modules, and those in quoted paths, beside code that is outside of its package.
+
+    Source: the Rust reference, "Module source filenames".
+    """
+    found = {file.parent / match[1].decode(errors="replace") for match in _QUOTED.finditer(text)}
+    for match in _MODULE.finditer(text):
+        name = match[1].decode(errors="replace")
+        for folder in (file.parent, file.with_suffix("")):
+            found |= {folder / f"{name}.rs", folder / name / "mod.rs"}
+    return {path for path in found if len(str(path)) < 4096 and _is_file(path)}
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that is too long, or has a null byte
+        return False
 
 
 def named_in(text: bytes, bases: Iterable[Path]) -> set[Path]:

@@ -420,7 +420,8 @@ def _reached(needed: Mapping[Path, packages.PathPackage], more: set[Path]) -> tu
             continue
         found.add(path)
         if path.suffix == ".rs":
-            ahead += packages.named_in(path.read_bytes(), [path.parent])
+            text = path.read_bytes()
+            ahead += packages.named_in(text, [path.parent]) | packages.beside(path, text)
         elif path.is_dir():
             ahead += packages.beyond(packages.PathPackage(path, {}))[0]
     return found, endless

@@ -24,7 +24,7 @@ import anyio
 
 from engine import binfmt, choice, config, lifecycle, prerequisites
 from engine.paths import Paths
-from pipeline import releases
+from pipeline import cargo_toml, releases
 from pipeline.concurrent import each
 from pipeline.errors import InvalidManifest, RustMultiarchError
 from pipeline.git import facts as git
@@ -256,7 +256,7 @@ def project(subject: CheckContext) -> CheckOutcome:
             State.FAIL, f"no Cargo.toml in {subject.source}", "name the directory that has it"
         )
     try:
-        document = tomllib.loads(manifest.read_text(errors="replace"))
+        document = cargo_toml.parse(manifest.read_text(errors="replace"))
     except tomllib.TOMLDecodeError as error:
         return CheckOutcome(State.FAIL, f"Cargo.toml cannot be read: {error}", "correct it")
     if not lock.is_file():

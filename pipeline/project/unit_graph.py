@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import enum
 import json
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -276,7 +275,7 @@ def _is_linked(unit: Mapping[str, Any], triple: str) -> bool:
 
 def read_checksums(lock: str) -> dict[tuple[str, str, str], str]:
     """Read the checksums of a Cargo.lock of any version, by name, version and source."""
-    document = tomllib.loads(lock)
+    document = cargo_toml.parse(lock)
     found = {
         (package["name"], package["version"], package.get("source", "")): package["checksum"]
         for package in document.get("package", ())

@@ -149,6 +149,37 @@ def test_a_file_that_the_code_names_outside_of_its_package(repo: Path, code: str
     assert "notes/other.md" not in include
 
 
+def test_a_target_outside_of_its_package_has_its_modules_and_files(repo: Path) -> None:
+    """Regression: `shared/main.rs` was uploaded alone, and its `mod` failed."""
+    (repo / "services/api/src/main.rs").unlink()
+    manifest = repo / "services/api/Cargo.toml"
+    manifest.write_text(f'{manifest.read_text()}[[bin]]\nname = "api"\npath = "../../common/main.rs"\n')
+    write(
+        repo / "common/main.rs", 'mod one;\npub(crate) mod r#two;\nconst T: &str = include_str!("text.md");'
+    )
+    needed = [
+        "common/one.rs",
+        "common/one/deep.rs",
+        "common/two/mod.rs",
+        "common/two/far.rs",
+        "common/text.md",
+    ]
+    for name in (*needed, "common/other.rs", "common/other.md"):
+        write(repo / name)
+    write(repo / "common/one.rs", "#[cfg(test)] mod deep ;")
+    write(repo / "common/two/mod.rs", "mod far; mod in_line { }")
+    include = set(upload(repo / "services/api").include)
+    assert {"common/main.rs", *needed} <= include
+    assert not include & {"common/other.rs", "common/other.md", "common"}
+
+
+def test_a_manifest_with_a_byte_order_mark(repo: Path) -> None:
+    """Regression: its package was not found, and src/main.rs was not uploaded; cargo reads it."""
+    for manifest in (repo / "Cargo.toml", repo / "services/api/Cargo.toml"):
+        manifest.write_bytes(b"\xef\xbb\xbf" + manifest.read_bytes().replace(b"\n", b"\r\n"))
+    assert {"services/api", "shared"} <= set(upload(repo / "services/api").include)
+
+
 def test_a_link_out_of_the_package_and_code_that_names_more_code(repo: Path) -> None:
     write(repo / "protos/a.proto")
     (repo / "services/api/protos").symlink_to("../../protos")
