@@ -49,7 +49,7 @@ def choose(project: Project, choice: Choice) -> tuple[Binary, ...]:
         raise BinaryNotChosen(
             "the project has several binaries: " + _listing(found),
             where="Cargo.toml",
-            fix=f"choose with --bin, for example --bin {found[0].name}, or set default-run",
+            fix=f"choose one, for example with {_option(found)}, or set default-run",
         )
     return (found[0],) if len(found) == 1 else (defaults[0],)
 
@@ -161,6 +161,12 @@ def named_one(found: Sequence[Binary], name: str) -> Binary:
         where="Cargo.toml",
         fix=("choose one of " + _listing(found)) if found else "choose a package that is not only a library",
     )
+
+
+def _option(binaries: Sequence[Binary]) -> str:
+    """Return the option that chooses the first binary: by its package if others have the same name."""
+    first, same = binaries[0], [each for each in binaries if each.name == binaries[0].name]
+    return f"--bin {first.name}" if len(same) == 1 else f"--package {first.package}"
 
 
 def _listing(binaries: Iterable[Binary]) -> str:

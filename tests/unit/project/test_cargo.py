@@ -74,6 +74,16 @@ def test_several_and_none_chosen_lists_them() -> None:
     with pytest.raises(errors.BinaryNotChosen) as raised:
         choose(ONE, TWO)
     assert "app, import (package tools), export (package tools)" in str(raised.value)
+    assert "--bin app" in raised.value.fix
+    assert choose(ONE, TWO, bins=("app",))[0].name == "app"
+
+
+def test_of_several_with_one_name_the_package_is_chosen() -> None:
+    """Regression: the advice was --bin, which two packages have."""
+    with pytest.raises(errors.BinaryNotChosen) as raised:
+        choose(ONE, {**ONE, "name": "other"})
+    assert "--package app" in raised.value.fix
+    assert choose(ONE, {**ONE, "name": "other"}, package="app")[0].package == "app"
 
 
 def test_every_binary_is_chosen_where_each_is_to_have_an_image() -> None:
