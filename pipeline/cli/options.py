@@ -14,6 +14,7 @@ from typing_extensions import Doc
 
 from pipeline.config.arguments import SOURCE, Arguments
 from pipeline.config.settings import NAMES, key
+from pipeline.errors import InvalidArgument
 from pipeline.progress.view import Mode
 from pipeline.targets import BY_PLATFORM
 
@@ -124,6 +125,32 @@ def project_parameters(without: frozenset[str] = frozenset()) -> list[inspect.Pa
 
 def _parameter(name: str, annotation: Any, default: object) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+VALUED = ("build_args", "runtime_env")
+"""Settings whose options may be only the name of a variable of this process, as in docker."""
+
+
+def with_variables(options: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return options with `NAME` replaced by `NAME=value` where docker does that.
+
+    Raises:
+        InvalidArgument: a variable is not set.
+    """
+
+    def valued(item: str, name: str) -> str:
+        if "=" in item or not item:
+            return item
+        if item not in environ:
+            raise InvalidArgument(
+                f"the variable {item} is not set",
+                where=flags(name)[0],
+                fix=f"set and export it, or write {item}=value",
+            )
+        return f"{item}={environ[item]}"
+
+    changed = {name: [valued(item, name) for item in options[name]] for name in VALUED if options.get(name)}
+    return {**options, **changed}
 
 
 def split(options: Mapping[str, Any], names: frozenset[str]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -185,7 +185,7 @@ def _chosen(
         names: the names of the constructor's arguments.
         usual: see `project_command`; so are `workspace` and `apart`.
     """
-    chosen, rest = options.split(given, names)
+    chosen, rest = options.split(options.with_variables(given, os.environ), names)
     opened, rest = options.split(rest, _ACCESS)
     access.check(**opened)
     here = source_files.find(chosen.pop("source"), chosen.pop("manifest_path"))

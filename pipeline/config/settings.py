@@ -124,6 +124,37 @@ PAIRS = frozenset({"build_args", "runtime_env", "labels"})
 """Lists of NAME=value, which may be tables in Cargo.toml."""
 
 
+PORTS = range(1, 1 << 16)
+
+
+@dataclass(frozen=True)
+class Form:
+    """The form of the items of some settings: a test, the message for an invalid item, and the fix."""
+
+    settings: frozenset[str]
+    valid: Callable[[Any], bool]
+    what: str
+    fix: str
+    error: type[InvalidSetting] = InvalidSetting
+
+
+FORMS = (
+    Form(PAIRS, lambda item: item.find("=") > 0, "{item} is not NAME=value", "write NAME=value"),
+    Form(
+        frozenset({"ports"}),
+        PORTS.__contains__,
+        "{item} is not a TCP port",
+        f"use a number from {PORTS[0]} to {PORTS[-1]}",
+    ),
+    Form(
+        frozenset({"volumes"}),
+        lambda item: posixpath.isabs(item) and posixpath.normpath(item) != posixpath.sep,
+        "{item} is not an absolute path below /",
+        "write the directory in the image, for example /var/lib/app",
+    ),
+)
+
+
 @dataclass(frozen=True)
 class Value:
     """A setting's value and its origin."""
@@ -145,10 +176,19 @@ class Merged:
 
 
 def merge(*layers: Layer) -> Merged:
-    """Merge layers of settings; later ones take precedence."""
+    """Merge layers of settings; later ones take precedence.
+
+    Raises:
+        InvalidSetting: an item of a list has not the form in `FORMS`.
+    """
     chosen: dict[str, Value] = {}
     for layer in layers:
         chosen |= layer
+    for name, value in chosen.items():
+        for form in [form for form in FORMS if name in form.settings]:
+            for item in value.value:
+                if not form.valid(item):
+                    raise form.error(form.what.format(item=repr(item)), where=value.origin, fix=form.fix)
     settings = Settings(**{name: each.value for name, each in chosen.items()})
     return Merged(settings, {name: chosen[name].origin if name in chosen else DEFAULT for name in NAMES})
 
@@ -244,10 +284,6 @@ def _parse(name: str, text: str, where: str) -> Any:
     if text.lstrip().startswith("["):
         return _typed(name, _json(text, where), where)
     return [_scalar(typing.get_args(kind)[0], item, where) for item in _items(name, text)]
-
-
-def _separator(name: str) -> str:
-    return "\n" if name in BY_LINE else ","
 
 
 def _items(name: str, text: str) -> list[str]:

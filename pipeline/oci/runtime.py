@@ -12,7 +12,7 @@ from pipeline.build.custom_containers import Supplied
 from pipeline.build.plan import Plan
 from pipeline.config.request import pairs
 from pipeline.config.settings import USER, Settings
-from pipeline.errors import BaseImageUnavailable, InvalidArgument
+from pipeline.errors import BaseImageUnavailable
 from pipeline.git import metadata
 from pipeline.git.context import BuildContext
 from pipeline.oci import accounts
@@ -230,7 +230,6 @@ async def setup(settings: Settings, plan: Plan, at: BuildContext | None, supplie
 
     Raises:
         BaseImageUnavailable: the engine cannot pull the base.
-        InvalidArgument: a label or variable is not NAME=value.
     """
     base = settings.runtime_base or default_base(settings.libc, plan.request.debian)
     targets = [target for target in plan.request.targets if not supplied.runtime(target)]
@@ -259,23 +258,7 @@ async def setup(settings: Settings, plan: Plan, at: BuildContext | None, supplie
         health=health(settings, has_shell=base != SCRATCH or bool(supplied.runtimes)),
         no_healthcheck=settings.no_healthcheck,
         stop_signal=stop_signal(settings.stop_signal),
-        volumes=volumes(settings.volumes),
+        volumes=tuple(map(posixpath.normpath, settings.volumes)),
         supplied=supplied,
         pinned=pinned,
     )
-
-
-def volumes(paths: Sequence[str]) -> tuple[str, ...]:
-    """Return the paths of volumes, normalized.
-
-    Raises:
-        InvalidArgument: a path is not absolute, or is the root.
-    """
-    for path in paths:
-        if not posixpath.isabs(path) or posixpath.normpath(path) == posixpath.sep:
-            raise InvalidArgument(
-                f"{path!r} is not an absolute path below /",
-                where="--volume",
-                fix="write the directory in the image, for example /var/lib/app",
-            )
-    return tuple(posixpath.normpath(path) for path in paths)

@@ -16,7 +16,7 @@ def to_environment(wanted: Settings) -> dict[str, str]:
 
 def _text(name: str, value: Any) -> str:
     if isinstance(value, list):
-        plain = settings._separator(name).join(map(str, value))
+        plain = ("\n" if name in settings.BY_LINE else ",").join(map(str, value))
         same = (
             plain
             and not plain.lstrip().startswith("[")

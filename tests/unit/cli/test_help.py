@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from engine.paths import Paths
 from pipeline import cli, errors
-from pipeline.cli import help
+from pipeline.cli import help, options
+from pipeline.errors import InvalidArgument
 
 COMMAND = typer.main.get_command(cli.app)
 PROJECT = ("build", "publish", "plan", "natives", "binary", "smoke", "test", "lint", "fmt")
@@ -106,3 +107,12 @@ def test_the_engines_log_is_printed_without_control_characters(tmp_path, monkeyp
     done = CliRunner().invoke(cli.app, ["engine", "logs"], prog_name="rust-multiarch")
     assert "\x1b" not in done.output and "\x07" not in done.output
     assert done.output.startswith("one ") and done.output.endswith(" two\n")
+
+
+def test_the_name_of_a_variable_alone_has_its_value_here_as_in_docker() -> None:
+    given = {"build_args": ["A", "B=2", "C="], "runtime_env": ["A"], "labels": ["A"], "ports": None}
+    found = options.with_variables(given, {"A": "1=1", "B": "other"})
+    assert found == {**given, "build_args": ["A=1=1", "B=2", "C="], "runtime_env": ["A=1=1"]}
+    with pytest.raises(InvalidArgument, match="the variable A is not set") as raised:
+        options.with_variables({"runtime_env": ["A"]}, {})
+    assert raised.value.where == "--env"

@@ -540,3 +540,26 @@ async def test_the_packages_of_a_workspace(virtual: OnDisk, project: OnDisk) -> 
 
 def test_every_setting_of_the_compile_exists() -> None:
     assert set(settings.COMPILED) <= set(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"build_args": ["A=1", "B"]}, "'B' is not NAME=value"),
+        ({"runtime_env": ["=1"]}, "'=1' is not NAME=value"),
+        ({"labels": [""]}, "'' is not NAME=value"),
+        ({"ports": [80, 99999]}, "99999 is not a TCP port"),
+        ({"ports": [0]}, "0 is not a TCP port"),
+        *(({"volumes": [path]}, "is not an absolute path below /") for path in ("data", "/", "", "/x/..")),
+    ],
+)
+def test_an_item_of_the_wrong_form_is_named_with_its_origin(values: dict, said: str) -> None:
+    """Regression: a port of 99999 was in the image, and NAME without a value failed after the fetch."""
+    with pytest.raises(InvalidSetting, match=said) as raised:
+        settings.merge(settings.given(values, lambda name: f"option {name}"))
+    assert raised.value.where == f"option {next(iter(values))}" and raised.value.fix
+
+
+def test_items_of_the_right_form() -> None:
+    values = {"labels": ["a="], "ports": [1, 65535], "volumes": ["/var/lib/app/"], "build_args": ["A==b"]}
+    assert vars(settings.merge(settings.given(values, str)).settings).items() >= values.items()

@@ -105,10 +105,3 @@ def test_an_unknown_user_is_refused(user: str, what: str) -> None:
 )
 def test_root_is_recognized_in_any_spelling(user: str, root: bool) -> None:
     assert accounts.is_root(user) is root
-
-
-def test_volumes_are_absolute_paths() -> None:
-    assert runtime.volumes(["/var/lib/app/", "/data"]) == ("/var/lib/app", "/data")
-    for path in ("data", "/", "", "/x/.."):
-        with pytest.raises(InvalidArgument, match="absolute path"):
-            runtime.volumes([path])
