@@ -1,11 +1,16 @@
-"""Run a function for each of several items, with a limit on concurrency."""
+"""Run functions with limits: on concurrency for several items, on time in a thread."""
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import Future
 from typing import TypeVar
 
 import anyio
+import anyio.from_thread
+import anyio.lowlevel
 
 from pipeline.errors import first
 
@@ -38,3 +43,32 @@ async def each(items: Iterable[T], do: Callable[[T], Awaitable[R]], at_once: int
     except BaseExceptionGroup as errors:
         raise first(errors) from None
     return [found[number] for number in sorted(found)]
+
+
+async def in_daemon(call: Callable[[], R], seconds: float) -> R:
+    """Run a function in a thread that neither a cancellation nor the end of the process waits for.
+
+    Args:
+        call: the function, which may block for ever.
+        seconds: the time after which the call is given up.
+
+    Raises:
+        TimeoutError: it took longer.
+        Exception: the error of the function.
+    """
+    result: Future[R] = Future()
+    finished = anyio.Event()
+    token = anyio.lowlevel.current_token()
+
+    def run() -> None:
+        try:
+            result.set_result(call())
+        except BaseException as error:
+            result.set_exception(error)
+        with contextlib.suppress(anyio.RunFinishedError):
+            anyio.from_thread.run_sync(finished.set, token=token)
+
+    threading.Thread(target=run, daemon=True).start()
+    with anyio.fail_after(seconds):
+        await finished.wait()
+    return result.result()

@@ -1,9 +1,13 @@
-"""Test concurrent calls: order of results, limit, errors."""
+"""Test concurrent calls: order of results, limits, errors."""
+
+import subprocess
+import sys
+import threading
 
 import anyio
 import pytest
 
-from pipeline.concurrent import each
+from pipeline.concurrent import each, in_daemon
 from pipeline.errors import SmokeFailed
 
 
@@ -57,3 +61,38 @@ def test_the_first_error_is_raised_and_cancels_other_calls() -> None:
     with pytest.raises(SmokeFailed, match="bad"):
         anyio.run(each, ["first", "bad"], one, 2)
     assert ended == ["first"]
+
+
+@pytest.mark.anyio
+async def test_a_call_that_is_given_up_ends_nothing() -> None:
+    release, ended = threading.Event(), threading.Event()
+
+    def call() -> None:
+        release.wait(10)
+        ended.set()
+
+    with pytest.raises(TimeoutError):
+        await in_daemon(call, 0.01)
+    release.set()
+    assert ended.wait(10)
+
+
+@pytest.mark.anyio
+async def test_a_call_returns_its_result_or_error() -> None:
+    assert await in_daemon(lambda: 1, 10) == 1
+    with pytest.raises(ZeroDivisionError):
+        await in_daemon(lambda: 1 // 0, 10)
+
+
+def test_the_end_of_the_process_does_not_wait_for_a_call() -> None:
+    program = """
+import anyio, threading
+from pipeline.concurrent import in_daemon
+try:
+    anyio.run(in_daemon, threading.Event().wait, 0.01)
+except TimeoutError:
+    print("given up")
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30)
+    assert done.stdout == "given up\n"
