@@ -1,7 +1,7 @@
-"""Renew the lock and the versions in `dependencies` of pyproject.toml: `make requirements`.
+"""Renew the lock, and the versions in pyproject.toml that repeat it: `make requirements`.
 
-Official Dagger engines read no lock of this form, so `dependencies` repeats the lock's versions. They would
-hold the lock back, so it is resolved from the names alone.
+Official Dagger engines read no lock of this form, so `dependencies` repeats the lock's versions, and so does
+the extra `keyless`, which pip installs. They would hold the lock back: it is resolved from the names alone.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ COMPILE = [
     *("--custom-compile-command", "make requirements"),
 ]
 
-_BLOCK = re.compile(r"(?<=\ndependencies = \[\n).*?(?=\n\])", re.DOTALL)
+_BLOCK = re.compile(r"(?<=\n)(?:dependencies|keyless) = \[\n.*?(?=\n\])", re.DOTALL)
 _EXACT = re.compile(r'"([\w.-]+)==[^"]+"')
 _LOCKED = re.compile(r"^([\w.-]+)==([^\s;\\]+)", re.MULTILINE)
 
@@ -42,19 +42,17 @@ def locked(lock: str) -> dict[str, str]:
 
 
 def without_versions(pyproject: str) -> str:
-    """Return pyproject.toml with the exact versions taken out of `dependencies`."""
+    """Return pyproject.toml with the exact versions taken out of `dependencies` and `keyless`."""
     return _in_dependencies(pyproject, lambda name: f'"{name}"')
 
 
 def with_versions(pyproject: str, versions: Mapping[str, str]) -> str:
-    """Return pyproject.toml with the exact versions in `dependencies` replaced by these."""
+    """Return pyproject.toml with the exact versions in `dependencies` and `keyless` replaced by these."""
     return _in_dependencies(pyproject, lambda name: f'"{name}=={versions[normal(name)]}"')
 
 
 def _in_dependencies(pyproject: str, requirement: Callable[[str], str]) -> str:
-    (block,) = _BLOCK.findall(pyproject)
-    changed = _EXACT.sub(lambda match: requirement(match[1]), block)
-    return _BLOCK.sub(lambda _: changed, pyproject)
+    return _BLOCK.sub(lambda block: _EXACT.sub(lambda one: requirement(one[1]), block[0]), pyproject)
 
 
 def with_digest(installer: str, requirements: bytes) -> str:

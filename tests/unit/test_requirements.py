@@ -22,6 +22,7 @@ from tools import requirements
 ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 DEPENDENCIES = PYPROJECT["project"]["dependencies"]
+KEYLESS = PYPROJECT["project"]["optional-dependencies"]["keyless"]
 DEVELOPMENT = PYPROJECT["dependency-groups"]["dev"]
 BUILD = PYPROJECT["build-system"]["requires"]
 LOCK = (ROOT / "requirements.txt").read_text()
@@ -84,7 +85,7 @@ def problems(
 
 @pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)
 def test_the_lock_has_every_requirement_of_every_locked_distribution(machine: dict[str, str]) -> None:
-    assert not list(problems([*DEPENDENCIES, *DEVELOPMENT, *BUILD], machine, locked()))
+    assert not list(problems([*DEPENDENCIES, *KEYLESS, *DEVELOPMENT, *BUILD], machine, locked()))
 
 
 @pytest.mark.parametrize(
@@ -161,8 +162,13 @@ def declared(texts: list[str]) -> set[str]:
     return {canonicalize_name(Requirement(text).name) for text in texts}
 
 
-def test_dependencies_are_all_that_the_package_imports() -> None:
-    assert imported("pipeline") == declared(DEPENDENCIES)
+def test_dependencies_and_an_extra_are_all_that_the_package_imports() -> None:
+    assert imported("pipeline") == declared(DEPENDENCIES) | declared(KEYLESS)
+
+
+def test_the_extra_has_the_locked_versions() -> None:
+    versions = requirements.locked(LOCK)
+    assert set(KEYLESS) == {f"{name}=={versions[name]}" for name in declared(KEYLESS)}
 
 
 def test_the_development_group_has_what_else_is_imported() -> None:
@@ -201,6 +207,11 @@ dependencies = [
     "dagger-io",
 ]
 
+[project.optional-dependencies]
+keyless = [
+    "Fine.Name==1.0",
+]
+
 [dependency-groups]
 dev = ["dagger-io==0.21.8"]
 """
@@ -208,7 +219,7 @@ dev = ["dagger-io==0.21.8"]
 
 def test_renewing_takes_the_versions_of_dependencies_out_and_puts_the_locks_in() -> None:
     loose = requirements.without_versions(PROJECT)
-    assert loose == PROJECT.replace("Fine.Name==1.0", "Fine.Name")
+    assert loose == PROJECT.replace("==1.0", "")
     lock = "fine-name==2.0.post1 ; python_version < '4' \\\n    --hash=sha256:0\ndagger-io==0.21.8 \\\n"
     assert requirements.locked(lock) == {"fine-name": "2.0.post1", "dagger-io": "0.21.8"}
     renewed = requirements.with_versions(PROJECT, requirements.locked(lock))
