@@ -468,6 +468,30 @@ class WrongKeyPassword(RustMultiarchError):
     exit_code = 75
 
 
+class KeylessUnavailable(RustMultiarchError):
+    """Keyless signing is requested, and the Python package that it needs is not installed."""
+
+    exit_code = 76
+
+
+class NoIdentityToken(RustMultiarchError):
+    """There is no identity token for keyless signing, or it cannot be used."""
+
+    exit_code = 77
+
+
+class SigstoreRefused(RustMultiarchError):
+    """A service of keyless signing refused the identity token or a signature; nothing was published."""
+
+    exit_code = 78
+
+
+class SigstoreUnreachable(RustMultiarchError):
+    """A service of keyless signing does not respond, or fails; nothing was published."""
+
+    exit_code = 79
+
+
 class MalformedYaml(RustMultiarchError):
     """A file with image references cannot be read as YAML."""
 

@@ -365,6 +365,9 @@ class RustMultiarch(Arguments):
         sign_password: Annotated[dagger.Secret | None, Doc("Password of the private key.")] = None,
         sbom_format: Annotated[str | None, arguments.SBOM_FORMAT] = None,
         legacy_signatures: Annotated[bool | None, arguments.LEGACY_SIGNATURES] = None,
+        sign_keyless: Annotated[bool | None, arguments.MERGE_KEYLESS] = None,
+        identity_token: Annotated[dagger.Secret | None, arguments.IDENTITY_TOKEN] = None,
+        sigstore_config: Annotated[dagger.File | None, arguments.SIGSTORE_CONFIG] = None,
     ) -> str:
         """Merge published images into an index without pulling layers; return its address with the digest."""
         asked = await requested(
@@ -383,6 +386,9 @@ class RustMultiarch(Arguments):
             as_json=as_json,
             sbom_format=sbom_format,
             legacy_signatures=legacy_signatures,
+            sign_keyless=sign_keyless,
+            identity_token=identity_token,
+            sigstore_config=sigstore_config,
         )
         check_trusted((await self.merged()).settings, "image")
         names: tuple[str, ...] = ()

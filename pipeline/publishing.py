@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from typing_extensions import Doc
 
-from pipeline.attestation import attest
+from pipeline.attestation import attest, keyless
 from pipeline.attestation.attest import AttachmentOptions
+from pipeline.attestation.keyless import KeylessOptions
 from pipeline.config import arguments
 from pipeline.printable import say
 from pipeline.registry.address import Destination, destinations, named, named_somehow, open_to_tags, tagged
@@ -43,7 +44,7 @@ class PublishRequest:
         clobber: whether a tag may be moved from another image.
         plain_http: hosts to use plain HTTP for.
         service: the service through which the first address's registry is reached.
-        attachments: the attachments to make, and the key to sign with.
+        attachments: the attachments to make, and what signs them.
         as_json: whether the result is a receipt as JSON, instead of the first address with the digest.
         by_digest: whether to push without tags.
     """
@@ -106,13 +107,17 @@ async def requested(
     by_digest: Annotated[bool | None, arguments.BY_DIGEST] = None,
     sbom_format: Annotated[str | None, arguments.SBOM_FORMAT] = None,
     legacy_signatures: Annotated[bool | None, arguments.LEGACY_SIGNATURES] = None,
+    sign_keyless: Annotated[bool | None, arguments.SIGN_KEYLESS] = None,
+    identity_token: Annotated[dagger.Secret | None, arguments.IDENTITY_TOKEN] = None,
+    sigstore_config: Annotated[dagger.File | None, arguments.SIGSTORE_CONFIG] = None,
 ) -> PublishRequest:
-    """Make the request from the flat arguments of a Dagger function; check the addresses and the key.
+    """Make the request from the flat arguments of a Dagger function; check the addresses and the signer.
 
     Raises:
         InvalidAddress: see `address.destinations`.
-        InvalidArgument: see `attest.sbom_format`.
-        UnusableKey, WrongKeyPassword: see `attest.signer`.
+        InvalidArgument, KeylessUnavailable: see `attest.sbom_format` and `keyless.check_options`.
+        UnusableKey, WrongKeyPassword, NoIdentityToken, SigstoreRefused, SigstoreUnreachable: see
+            `attest.signer`.
     """
     request = PublishRequest(
         addresses=(address, *(also or ())),
@@ -124,11 +129,22 @@ async def requested(
         by_digest=bool(by_digest),
     )
     request.destinations("bin")
+    keyless.check_options(
+        bool(sign_keyless),
+        key=sign_key is not None,
+        token=identity_token is not None,
+        config=sigstore_config is not None,
+        tags=bool(legacy_signatures),
+    )
+    without_key = None
+    if sign_keyless:
+        config = await sigstore_config.contents() if sigstore_config else None
+        without_key = KeylessOptions(identity_token, config)
     options = AttachmentOptions(
         sbom=attest.sbom_format(sbom_format or "cyclonedx") if sbom or sbom_format else "",
         provenance=bool(provenance),
         symbols=bool(symbols),
-        signer=await attest.signer(sign_key, sign_password),
+        signer=await attest.signer(sign_key, sign_password, without_key),
         tags=bool(legacy_signatures),
     )
     request = dataclasses.replace(request, attachments=options)

@@ -307,7 +307,7 @@ async def attachments(
             elif not (options.signer and kind == "signature"):
                 dropped.append(f"{kind} of {platforms.get(old, 'the index')} ({referrer.digest})")
     for subject in {one.digest: one for one in after}.values():
-        kept += attest.signatures(subject, name, [], options)
+        kept += await attest.signatures(subject, name, [], options)
     for each in dropped:
         say(f"not kept: {each}")
     return kept

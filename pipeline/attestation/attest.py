@@ -18,10 +18,12 @@ import anyio
 
 from pipeline import host_files
 from pipeline.abi import elf
+from pipeline.attestation import keyless as keyless_signing
 from pipeline.attestation import materials, provenance, referrers, sbom, signing
+from pipeline.attestation.keyless import KeylessOptions
 from pipeline.attestation.materials import Inputs, Material
 from pipeline.attestation.provenance import StatementSubject
-from pipeline.attestation.signing import Signer
+from pipeline.attestation.signing import BundleSigner, Signer
 from pipeline.build.plan import Plan
 from pipeline.config.settings import Settings
 from pipeline.errors import InvalidArgument, RustMultiarchError, UnusableKey
@@ -73,14 +75,14 @@ class AttachmentOptions:
         sbom: the format of a bill of materials for each platform; empty for none.
         provenance: SLSA provenance of the build.
         symbols: the debug symbols of each platform.
-        signer: the key to sign with; None for no signatures.
-        tags: write signatures also in the former form, at tags.
+        signer: the key or the identity to sign with; None for no signatures.
+        tags: write signatures also in the former form, at tags, which needs a key.
     """
 
     sbom: str = ""
     provenance: bool = False
     symbols: bool = False
-    signer: Signer | None = None
+    signer: BundleSigner | None = None
     tags: bool = False
 
 
@@ -95,12 +97,17 @@ class PlatformAttachments:
     replaced: bool = False
 
 
-async def signer(key: Secret | None, password: Secret | None = None) -> Signer | None:
-    """Load a signing key; None without one.
+async def signer(
+    key: Secret | None, password: Secret | None = None, keyless: KeylessOptions | None = None
+) -> BundleSigner | None:
+    """Load a signing key, or get a certificate for an identity token; None without both.
 
     Raises:
         UnusableKey, WrongKeyPassword: see `signing.load`.
+        InvalidArgument, NoIdentityToken, SigstoreRefused, SigstoreUnreachable: see `keyless.signer`.
     """
+    if keyless is not None:
+        return await keyless_signing.signer(keyless)
     if key is None:
         return None
     text = await _text(key, "the signing key", signing.OPTION)
@@ -203,8 +210,7 @@ async def attach(
     if options.provenance:
         own = [(part.base, part.container) for part in parts if not part.replaced]
         predicate = provenance.extended(predicate, await materials.examine(inputs, own))
-    # Hashing large symbols would block the event loop.
-    return await anyio.to_thread.run_sync(attachments, name, layout.root, variants, known, predicate, options)
+    return await attachments(name, layout.root, variants, known, predicate, options)
 
 
 async def examine(
@@ -262,7 +268,7 @@ async def _files(directory: dagger.Directory, names: Iterable[str], folder: Path
     return {file.name: file for file in host_files.regular(folder, names)}
 
 
-def attachments(
+async def attachments(
     name: str,
     root: Descriptor,
     variants: Mapping[str, Descriptor],
@@ -270,7 +276,7 @@ def attachments(
     predicate: Mapping[str, Any],
     options: AttachmentOptions,
 ) -> list[Artifact]:
-    """Combine all attachments of an image into artifacts.
+    """Combine all attachments of an image into artifacts, and sign them.
 
     Args:
         name: host and repository, used in statements and signatures.
@@ -279,7 +285,28 @@ def attachments(
         known: the result of `examine` for each platform.
         predicate: the result of `origin`.
         options: the attachments to make.
+
+    Raises:
+        NoIdentityToken, SigstoreRefused, SigstoreUnreachable: see `KeylessSigner.bundles`.
     """
+    # Hashing large symbols would block the event loop.
+    made, statements = await anyio.to_thread.run_sync(
+        _unsigned, name, root, variants, known, predicate, options
+    )
+    for descriptor in {one.digest: one for one in (root, *variants.values())}.values():
+        made += await signatures(descriptor, name, statements.get(descriptor.digest, []), options)
+    return made
+
+
+def _unsigned(
+    name: str,
+    root: Descriptor,
+    variants: Mapping[str, Descriptor],
+    known: Sequence[PlatformAttachments],
+    predicate: Mapping[str, Any],
+    options: AttachmentOptions,
+) -> tuple[list[Artifact], dict[str, list[bytes]]]:
+    """Return the attached documents, and the in-toto statements to sign by the digest of their subject."""
     made: list[Artifact] = []
     statements: dict[str, list[bytes]] = {}
     subjects = {descriptor.digest: descriptor for descriptor in (root, *variants.values())}
@@ -299,27 +326,29 @@ def attachments(
             statements.setdefault(manifest.digest, []).append(bill)
         if one.symbols:
             made.append(referrers.of_symbols(manifest, one.symbols, one.build_ids))
-    for digest, descriptor in subjects.items():
-        made += signatures(descriptor, name, statements.get(digest, []), options)
-    return made
+    return made, statements
 
 
-def signatures(
+async def signatures(
     subject: Descriptor, name: str, statements: Sequence[bytes], options: AttachmentOptions
 ) -> list[Artifact]:
-    """Sign an index or a manifest, and the statements about it; [] without a key.
+    """Sign an index or a manifest, and the statements about it; [] without a key or an identity.
 
     Args:
         subject: the index or manifest.
         name: host and repository, used in the former form of signatures.
         statements: in-toto statements.
-        options: the key, and the forms.
+        options: the key or the identity, and the forms.
+
+    Raises:
+        NoIdentityToken, SigstoreRefused, SigstoreUnreachable: see `KeylessSigner.bundles`.
     """
     if options.signer is None:
         return []
-    key = options.signer
-    made = [signing.signed(subject, key), *(signing.bundle(subject, each, key) for each in statements)]
-    if options.tags:
+    key, signed = options.signer, [signing.statement_of(subject), *statements]
+    bundles = await key.bundles(signed)
+    made = [signing.bundled(subject, *each) for each in zip(signed, bundles, strict=True)]
+    if options.tags and isinstance(key, Signer):
         made.append(signing.signature(subject, name, key))
         made += [signing.attestations(subject, statements, key)] if statements else []
     return made

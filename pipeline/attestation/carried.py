@@ -7,16 +7,14 @@ its provenance is that of its images, and its signature is made here.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.attestation import attest, provenance, referrers, sbom, signing
+from pipeline.attestation import attest, keyless, provenance, referrers, sbom, signing
 from pipeline.attestation.attest import AttachmentOptions
 from pipeline.attestation.provenance import StatementSubject
-from pipeline.attestation.signing import Signer
+from pipeline.attestation.signing import BundleSigner, Signer
 from pipeline.concurrent import each
 from pipeline.errors import NotMergeable, PublishError
 from pipeline.git.ci import Event
@@ -91,7 +89,7 @@ class Referrer:
 
 @dataclass(frozen=True)
 class Statement:
-    """An in-toto statement about an image; `signed` if the key's signature of it is valid."""
+    """An in-toto statement about an image; `signed` if it is signed by the key or the identity."""
 
     document: dict[str, Any]
     signed: bool = False
@@ -126,8 +124,8 @@ class PartReferrers:
         kinds = {one.kind for one in self.referrers}
         return signing.SIGNED in {one.kind for one in self.statements} or bool(kinds & LEGACY.keys())
 
-    def provenance(self, signer: Signer | None) -> dict[str, Any]:
-        """Return the provenance predicate; of signed statements if there is a key. {} without one."""
+    def provenance(self, signer: BundleSigner | None) -> dict[str, Any]:
+        """Return the provenance predicate; of signed statements if they must be. {} without one."""
         found = [one for one in self.statements if one.kind == provenance.PREDICATE_TYPE]
         usable = [one for one in found if one.signed or signer is None]
         predicate = usable[0].document.get("predicate") if usable else {}
@@ -141,7 +139,7 @@ async def attach(
 
     Args:
         merged: the index.
-        options: the attachments that each image must have, and the key that must have signed them.
+        options: the attachments that each image must have, and who must have signed them.
         name: host and repository, used in statements.
         event: the run that merges.
 
@@ -149,6 +147,7 @@ async def attach(
         NotMergeable: an image lacks an attachment, or one is about another image; or the images were built
             from different commits.
         PublishError: an attachment cannot be read.
+        NoIdentityToken, SigstoreRefused, SigstoreUnreachable: see `KeylessSigner.bundles`.
     """
 
     async def read(part: SourceImage) -> PartReferrers:
@@ -166,8 +165,9 @@ async def attach(
         statements = [provenance.statement(subjects, provenance.PREDICATE_TYPE, predicate)]
         made += [referrers.of_provenance(merged.root, statement) for statement in statements]
     if options.signer is None and any(part.is_signed for part in parts):
-        say("warning: the images are signed, and the index is not; pass --sign-key to sign it")
-    return [*made, *attest.signatures(merged.root, name, statements, options)]
+        options_of = f"{signing.OPTION} or {keyless.OPTION}"
+        say(f"warning: the images are signed, and the index is not; pass {options_of} to sign it")
+    return [*made, *await attest.signatures(merged.root, name, statements, options)]
 
 
 def carried(referrer: Referrer, part: SourceImage) -> Artifact:
@@ -189,7 +189,7 @@ def _refers(referrer: Referrer, part: SourceImage) -> bool:
     return isinstance(subject, dict) and subject.get("digest") == part.descriptor.digest
 
 
-async def _read(part: SourceImage, signer: Signer | None) -> PartReferrers:
+async def _read(part: SourceImage, signer: BundleSigner | None) -> PartReferrers:
     found: list[Referrer] = []
     for digest in dict.fromkeys(filter(None, (part.descriptor.digest, part.parent))):
         for descriptor in await part.repository.referrers(digest):
@@ -205,7 +205,7 @@ async def _read(part: SourceImage, signer: Signer | None) -> PartReferrers:
     return PartReferrers(part, tuple(found), tuple(one for one in statements if one.digests))
 
 
-def _statements(kind: str, content: bytes, layer: Descriptor, signer: Signer | None) -> list[Statement]:
+def _statements(kind: str, content: bytes, layer: Descriptor, signer: BundleSigner | None) -> list[Statement]:
     """Return the statement in a document, if there is one."""
     document = parsed(content)
     if kind == provenance.MEDIA_TYPE:
@@ -213,15 +213,18 @@ def _statements(kind: str, content: bytes, layer: Descriptor, signer: Signer | N
     if kind in BILLS:
         digest = sbom.described(document)
         return [_about(digest, kind)] if digest else []
+    # Only keys sign in the former form.
+    key = signer if isinstance(signer, Signer) else None
     if kind in LEGACY and layer.media_type == signing.PAYLOAD_TYPE:
-        return [_payload(document, content, layer, signer)]
-    envelope = document.get("dsseEnvelope") if kind == signing.BUNDLE else document
-    try:
-        payload = base64.b64decode(envelope["payload"], validate=True)  # type: ignore[index]
-        signatures = [str(one["sig"]) for one in envelope["signatures"]]  # type: ignore[index]
-    except (KeyError, TypeError, binascii.Error):
+        return [_payload(document, content, layer, key)]
+    if kind == signing.BUNDLE and signer is not None and (verified := signer.verified(content)) is not None:
+        return [Statement(parsed(verified), True)]
+    payload, signatures = signing.enclosed(
+        document.get("dsseEnvelope") if kind == signing.BUNDLE else document
+    )
+    if not payload:
         return []
-    signed = signer is not None and any(signer.signed(signing.encoding(payload), one) for one in signatures)
+    signed = key is not None and any(key.signed(signing.encoding(payload), one) for one in signatures)
     return [Statement(parsed(payload), signed)]
 
 
@@ -264,12 +267,12 @@ def _check(found: PartReferrers, options: AttachmentOptions) -> None:
             )
     if options.signer is not None:
         if not any(one.signed and one.kind == signing.SIGNED for one in found.statements):
-            raise lacks("is not signed with this key", signing.OPTION)
+            raise lacks(f"is not signed {options.signer.how}", options.signer.option)
         unsigned = [
             one for one in found.statements if one.kind == provenance.PREDICATE_TYPE and not one.signed
         ]
         if unsigned and not found.provenance(options.signer):
-            raise lacks("has provenance that is not signed with this key", signing.OPTION)
+            raise lacks(f"has provenance that is not signed {options.signer.how}", options.signer.option)
     if options.provenance and not found.provenance(options.signer):
         raise lacks("has no provenance", "--provenance")
     media_type = sbom.FORMATS[options.sbom].media_type if options.sbom else ""

@@ -21,10 +21,10 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.errors import UnusableKey, WrongKeyPassword
-from pipeline.oci.layout import Descriptor
+from pipeline.oci.layout import Descriptor, parsed
 from pipeline.registry.artifacts import Artifact, Layer, artifact
 
 if TYPE_CHECKING:
@@ -52,11 +52,65 @@ _MAKE_ONE = "make a key with `cosign generate-key-pair`, or `openssl genpkey` wi
 _MEMORY = 1 << 28  # memory limit for key derivation: twice the need of cosign's strongest parameters
 
 
+class BundleSigner(Protocol):
+    """What signs statements as Sigstore bundles: a key, or an identity token."""
+
+    @property
+    def option(self) -> str:
+        """Return the option that it comes from."""
+        ...
+
+    @property
+    def how(self) -> str:
+        """Return the end of a sentence about signed images."""
+        ...
+
+    async def bundles(self, statements: Sequence[bytes]) -> list[bytes]:
+        """Return a bundle of each in-toto statement."""
+        ...
+
+    def verified(self, content: bytes) -> bytes | None:
+        """Return the statement in a bundle that was signed in this way; None for other bundles."""
+        ...
+
+
 @dataclass(frozen=True, repr=False)
 class Signer:
     """An ECDSA P-256 key with SHA-256, as cosign makes them."""
 
     key: EllipticCurvePrivateKey
+
+    @property
+    def option(self) -> str:
+        """Return the option that the key comes from."""
+        return OPTION
+
+    @property
+    def how(self) -> str:
+        """Return the end of a sentence about signed images."""
+        return "with this key"
+
+    async def bundles(self, statements: Sequence[bytes]) -> list[bytes]:
+        """Return a bundle of each in-toto statement."""
+        return [self.bundle(one) for one in statements]
+
+    def bundle(self, statement: bytes) -> bytes:
+        """Return an in-toto statement in a Sigstore bundle."""
+        document = {
+            "mediaType": BUNDLE,
+            "verificationMaterial": {"publicKey": {"hint": self.hint}},
+            "dsseEnvelope": {
+                "payload": base64.b64encode(statement).decode(),
+                "payloadType": STATEMENT_TYPE,
+                "signatures": [{"sig": self.sign(encoding(statement))}],
+            },
+        }
+        return json.dumps(document, separators=(",", ":")).encode()
+
+    def verified(self, content: bytes) -> bytes | None:
+        """Return the statement in a bundle that this key signed; None for other bundles."""
+        payload, signatures = enclosed(parsed(content).get("dsseEnvelope"))
+        return payload if any(self.signed(encoding(payload), one) for one in signatures) else None
 
     def sign(self, content: bytes) -> str:
         """Return a deterministic signature of some bytes, in base64."""
@@ -208,32 +262,30 @@ def envelope(statement: bytes, signer: Signer) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode()
 
 
-def bundle(subject: Descriptor, statement: bytes, signer: Signer) -> Artifact:
-    """Sign a statement about an index or a manifest, as a Sigstore bundle.
+def enclosed(envelope: object) -> tuple[bytes, list[str]]:
+    """Return the payload of a DSSE envelope and its signatures; none if it is no envelope."""
+    try:
+        payload = base64.b64decode(envelope["payload"], validate=True)  # type: ignore[index]
+        return payload, [str(one["sig"]) for one in envelope["signatures"]]  # type: ignore[index]
+    except (KeyError, TypeError, binascii.Error):
+        return b"", []
+
+
+def bundled(subject: Descriptor, statement: bytes, bundle: bytes) -> Artifact:
+    """Attach a Sigstore bundle to an index or a manifest.
 
     Args:
         subject: the index or manifest.
-        statement: an in-toto statement.
-        signer: the key.
+        statement: the in-toto statement in the bundle.
+        bundle: the bundle.
     """
-    signature = signer.sign(encoding(statement))
-    document = {
-        "mediaType": BUNDLE,
-        "verificationMaterial": {"publicKey": {"hint": signer.hint}},
-        "dsseEnvelope": {
-            "payload": base64.b64encode(statement).decode(),
-            "payloadType": STATEMENT_TYPE,
-            "signatures": [{"sig": signature}],
-        },
-    }
     kind = json.loads(statement)["predicateType"]
-    layer = Layer(BUNDLE, json.dumps(document, separators=(",", ":")).encode())
     annotations = {BUNDLE_CONTENT: "dsse-envelope", BUNDLE_PREDICATE: kind}
-    return artifact(subject, BUNDLE, (layer,), annotations)
+    return artifact(subject, BUNDLE, (Layer(BUNDLE, bundle),), annotations)
 
 
-def signed(subject: Descriptor, signer: Signer) -> Artifact:
-    """Sign an index or a manifest, as a Sigstore bundle; the repository is not part of the signature."""
+def statement_of(subject: Descriptor) -> bytes:
+    """Return the statement that signs an index or a manifest; the repository is not part of it."""
     algorithm, _, value = subject.digest.partition(":")
     document = {
         "_type": "https://in-toto.io/Statement/v1",
@@ -241,7 +293,7 @@ def signed(subject: Descriptor, signer: Signer) -> Artifact:
         "predicateType": SIGNED,
         "predicate": {},
     }
-    return bundle(subject, json.dumps(document, separators=(",", ":")).encode(), signer)
+    return json.dumps(document, separators=(",", ":")).encode()
 
 
 def attestations(subject: Descriptor, statements: Sequence[bytes], signer: Signer) -> Artifact:

@@ -13,9 +13,10 @@ from typing import Annotated
 import anyio
 import typer
 
-from pipeline.cli import session
+from pipeline.cli import keyless, session
 from pipeline.cli import source as source_files
-from pipeline.cli.variables import unset
+from pipeline.cli.keyless import IdentityToken, SigstoreConfig
+from pipeline.cli.variables import FromEnvironment
 from pipeline.config import arguments, settings
 from pipeline.config.project_files import OnDisk
 from pipeline.config.request import check_trusted, pairs
@@ -31,32 +32,6 @@ Password = Annotated[str, typer.Option(help="Name of the environment variable wi
 SignPassword = Annotated[
     str, typer.Option(help="Name of the environment variable with the password of the private key.")
 ]
-
-
-@dataclass(frozen=True)
-class FromEnvironment:
-    """A secret in an environment variable, read on each use."""
-
-    name: str
-    option: str = "--password"
-
-    def check(self) -> None:
-        """Check that the variable is set.
-
-        Raises:
-            InvalidArgument: the variable is not set.
-        """
-        if self.name not in os.environ:
-            raise unset(self.name, self.option)
-
-    async def plaintext(self) -> str:
-        """Return the variable's value.
-
-        Raises:
-            InvalidArgument: the variable is not set.
-        """
-        self.check()
-        return os.environ[self.name]
 
 
 def check_passwords(password: str, sign_password: str) -> None:
@@ -110,6 +85,11 @@ def merge(
     legacy_signatures: Annotated[
         bool, typer.Option("--legacy-signatures", help=arguments.LEGACY_SIGNATURES.documentation)
     ] = False,
+    sign_keyless: Annotated[
+        bool, typer.Option("--sign-keyless", help=arguments.MERGE_KEYLESS.documentation)
+    ] = False,
+    identity_token: IdentityToken = "",
+    sigstore_config: SigstoreConfig = "",
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Merge published images of single platforms into one index."""
@@ -119,10 +99,13 @@ def merge(
     secret = FromEnvironment(password)
     if password:
         secret.check()
+    without_key = keyless.check(
+        sign_keyless, identity_token, sigstore_config, key=sign_key, legacy_signatures=legacy_signatures
+    )
     options = AttachmentOptions(
         sbom=attest.sbom_format(sbom_format or "cyclonedx") if sbom or sbom_format else "",
         provenance=provenance,
-        signer=anyio.run(attest.signer, *key(sign_key, sign_password)),
+        signer=anyio.run(attest.signer, *key(sign_key, sign_password), without_key),
         tags=legacy_signatures,
     )
     source, settled = asked()

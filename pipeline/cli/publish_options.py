@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from pipeline.attestation import attest
+from pipeline.cli import keyless
+from pipeline.cli.keyless import IdentityToken, SigstoreConfig
 from pipeline.cli.merge import SignPassword, check_passwords
 from pipeline.config import arguments
 from pipeline.publishing import PublishRequest, requested
@@ -46,23 +48,39 @@ class PublishOptions:
     legacy_signatures: Annotated[
         bool, typer.Option("--legacy-signatures", help=arguments.LEGACY_SIGNATURES.documentation)
     ] = False
+    sign_keyless: Annotated[
+        bool, typer.Option("--sign-keyless", help=arguments.SIGN_KEYLESS.documentation)
+    ] = False
+    identity_token: IdentityToken = ""
+    sigstore_config: SigstoreConfig = ""
 
     def check(self) -> None:
-        """Check that the variables of passwords are set; the engine would fail only after the build.
+        """Check what the engine would refuse only after the build: variables and the options of signatures.
 
         Raises:
-            InvalidArgument: a variable is not set, or the format of the SBOM does not exist.
+            InvalidArgument: a variable is not set, the format of the SBOM does not exist, or see
+                `keyless.check`.
+            KeylessUnavailable: see `keyless.check`.
         """
         if self.sbom_format:
             attest.sbom_format(self.sbom_format)
         check_passwords(self.password, self.sign_password)
+        keyless.check(
+            self.sign_keyless,
+            self.identity_token,
+            self.sigstore_config,
+            key=self.sign_key,
+            legacy_signatures=self.legacy_signatures,
+        )
 
     async def request(self, by_digest: bool = False) -> PublishRequest:
         """Make the request in an engine session; the signing key is a local file or a variable.
 
         Raises:
-            InvalidAddress, UnusableKey, WrongKeyPassword: see `publishing.requested`.
+            InvalidAddress, UnusableKey, WrongKeyPassword, NoIdentityToken, SigstoreRefused,
+                SigstoreUnreachable: see `publishing.requested`.
         """
+        token = keyless.variable(self.identity_token) if self.identity_token else ""
         first, *more = self.tag or [""]
         return await requested(
             first,
@@ -79,6 +97,9 @@ class PublishOptions:
             by_digest=by_digest,
             sbom_format=self.sbom_format or None,
             legacy_signatures=self.legacy_signatures,
+            sign_keyless=self.sign_keyless,
+            identity_token=dag.secret(f"env://{token}") if token else None,
+            sigstore_config=dag.host().file(self.sigstore_config) if self.sigstore_config else None,
         )
 
 

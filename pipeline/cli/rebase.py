@@ -10,8 +10,9 @@ import anyio
 import typer
 
 from engine.record import BaseImages
-from pipeline.cli import engine_address, merge, options, session
-from pipeline.cli.merge import FromEnvironment
+from pipeline.cli import engine_address, keyless, merge, options, session
+from pipeline.cli.keyless import IdentityToken, SigstoreConfig
+from pipeline.cli.variables import FromEnvironment
 from pipeline.config import arguments
 from pipeline.config.request import check_trusted
 from pipeline.errors import InvalidAddress
@@ -43,6 +44,11 @@ def rebase(
         typer.Option(help="Private key to sign the new image with: a file, or env://NAME for a variable."),
     ] = "",
     sign_password: merge.SignPassword = "",
+    sign_keyless: Annotated[
+        bool, typer.Option("--sign-keyless", help=arguments.SIGN_KEYLESS.documentation)
+    ] = False,
+    identity_token: IdentityToken = "",
+    sigstore_config: SigstoreConfig = "",
     json: options.JSON = False,
     engine: options.Engine = "",
     progress: options.Progress = Mode.AUTO,
@@ -53,10 +59,13 @@ def rebase(
     from pipeline.attestation.attest import AttachmentOptions
 
     merge.check_passwords(password, sign_password)
+    without_key = keyless.check(
+        sign_keyless, identity_token, sigstore_config, key=sign_key, legacy_signatures=False
+    )
     check_trusted(merge.asked()[1], "image")
     request = asked(image, tag or [], no_clobber, plain_http or [], json)
     request = request.with_login(username, FromEnvironment(password)) if password else request
-    signer = anyio.run(attest.signer, *merge.key(sign_key, sign_password))
+    signer = anyio.run(attest.signer, *merge.key(sign_key, sign_password), without_key)
     request = dataclasses.replace(request, attachments=AttachmentOptions(signer=signer))
     if engine:
         session.use(engine_address.parse(engine))

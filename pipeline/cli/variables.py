@@ -1,8 +1,10 @@
-"""Report environment variables that options name and that are not set."""
+"""Read the environment variables that options name, and report those that are not set."""
 
 from __future__ import annotations
 
+import os
 import re
+from dataclasses import dataclass
 
 from pipeline.errors import InvalidArgument
 
@@ -18,3 +20,29 @@ def unset(name: str, option: str) -> InvalidArgument:
         where=option,
         fix="set and export it, or pass the name of the variable that has the secret, not the secret",
     )
+
+
+@dataclass(frozen=True)
+class FromEnvironment:
+    """A secret in an environment variable, read on each use."""
+
+    name: str
+    option: str = "--password"
+
+    def check(self) -> None:
+        """Check that the variable is set.
+
+        Raises:
+            InvalidArgument: the variable is not set.
+        """
+        if self.name not in os.environ:
+            raise unset(self.name, self.option)
+
+    async def plaintext(self) -> str:
+        """Return the variable's value.
+
+        Raises:
+            InvalidArgument: the variable is not set.
+        """
+        self.check()
+        return os.environ[self.name]

@@ -37,6 +37,15 @@ MERGE_KEY = Doc(
     "Private key that the images must be signed with, to sign the index: a cosign key, or an EC key on P-256 "
     "in PEM."
 )
+SIGN_KEYLESS = Doc(
+    "Sign without a key, with the identity token of the CI system, by Fulcio and Rekor of Sigstore."
+)
+MERGE_KEYLESS = Doc(
+    "Sign the index without a key, with the identity token of the CI system; the images must have signatures "
+    "of the same identity."
+)
+IDENTITY_TOKEN = Doc("Identity token for keyless signing, if the one of the CI system cannot be read.")
+SIGSTORE_CONFIG = Doc("Client trust configuration of a private Sigstore; the public one by default.")
 LEGACY_SIGNATURES = Doc(
     "Write signatures also in the form of cosign 1 and 2, at the tags sha256-….sig and sha256-….att, besides "
     "the Sigstore bundles that cosign 3 reads."

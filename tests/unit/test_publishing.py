@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from pipeline.attestation import keyless
 from pipeline.attestation.attest import AttachmentOptions
+from pipeline.attestation.keyless import KeylessOptions
 from pipeline.cli.publish_options import PublishOptions
-from pipeline.errors import InvalidAddress
+from pipeline.errors import InvalidAddress, InvalidArgument
 from pipeline.publishing import PublishRequest, publishes, requested
 from pipeline.registry.address import Destination
 from pipeline.registry.receipt import Delivery, Receipt
@@ -44,6 +46,40 @@ SERVICE: Any = object()
 )
 async def test_each_argument_is_in_the_request(arguments: dict[str, Any], changes: dict[str, Any]) -> None:
     assert await requested(ADDRESS, **arguments) == replace(PLAIN, **changes)
+
+
+class File:
+    async def contents(self) -> str:
+        return "{}"
+
+
+async def test_signing_without_a_key_is_in_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    async def signer(options: KeylessOptions) -> object:
+        seen.append(options)
+        return SERVICE
+
+    monkeypatch.setattr(keyless, "signer", signer)
+    more: dict[str, Any] = {"identity_token": SECRET, "sigstore_config": File()}
+    for arguments in ({}, more):
+        request = await requested(ADDRESS, sign_keyless=True, **arguments)
+        assert request.attachments == AttachmentOptions(signer=SERVICE)
+    assert seen == [KeylessOptions(), KeylessOptions(SECRET, "{}")]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"sign_keyless": True, "sign_key": SECRET},
+        {"sign_keyless": True, "legacy_signatures": True},
+        {"identity_token": SECRET},
+        {"sigstore_config": File()},
+    ],
+)
+async def test_options_of_signatures_that_do_not_belong_together(arguments: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument):
+        await requested(ADDRESS, **arguments)
 
 
 async def test_the_options_of_the_command_line_give_the_same_request() -> None:

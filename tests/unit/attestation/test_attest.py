@@ -2,6 +2,7 @@ import base64
 import json
 from pathlib import Path
 
+import anyio
 from test_signing import KEY, pem
 
 from pipeline.attestation import attest, provenance, referrers, sbom, signing
@@ -27,7 +28,8 @@ def made(
 ) -> list[Artifact]:
     variants = VARIANTS if root is ROOT else {"linux/amd64": root}
     predicate = {"buildDefinition": {}}
-    return attest.attachments(
+    return anyio.run(
+        attest.attachments,
         "ghcr.io/me/app",
         root,
         variants,

@@ -127,6 +127,11 @@ def test_a_signer_does_not_show_its_key() -> None:
     assert "PrivateKey" not in repr(signing.load(pem()))
 
 
+def signed(signer: signing.Signer) -> Artifact:
+    statement = signing.statement_of(SUBJECT)
+    return signing.bundled(SUBJECT, statement, signer.bundle(statement))
+
+
 def only_layer(artifact: Artifact) -> tuple[dict, bytes]:
     (layer,) = json.loads(artifact.body)["layers"]
     return layer, artifact.blobs[-1][1]
@@ -156,7 +161,7 @@ def test_signatures_are_deterministic() -> None:
 
 def test_a_bundle_is_what_cosign_3_writes() -> None:
     signer = signing.load(pem())
-    made = signing.signed(SUBJECT, signer)
+    made = signed(signer)
     layer, content = only_layer(made)
     bundle, manifest = json.loads(content), json.loads(made.body)
     kind = "application/vnd.dev.sigstore.bundle.v0.3+json"
@@ -178,7 +183,7 @@ def test_a_bundle_is_what_cosign_3_writes() -> None:
     (signature,) = envelope["signatures"]
     assert signature.keys() == {"sig"}
     verify(signing.encoding(statement), signature["sig"])
-    assert made.tag == "" and made == signing.signed(SUBJECT, signer)
+    assert made.tag == "" and made == signed(signer)
 
 
 def test_a_signer_knows_its_signatures() -> None:
