@@ -1,4 +1,4 @@
-"""Build independent registries and clients of OCI images from Go modules."""
+"""Build independent registries, clients of OCI images and services of Sigstore from Go modules."""
 
 from __future__ import annotations
 
@@ -21,11 +21,14 @@ CLIENTS = {
     "cosign2": "github.com/sigstore/cosign/v2/cmd/cosign@v2.6.0",
     "crane": "github.com/google/go-containerregistry/cmd/crane@v0.20.6",
     "oras": "oras.land/oras/cmd/oras@v1.3.6",
+    "fulcio": "github.com/sigstore/fulcio@v1.8.8",
+    "rekor": "github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix@v2.3.0",
+    "tesseract": "github.com/transparency-dev/tesseract/cmd/tesseract/posix@v0.1.1",
 }
 
 
 def client(name: str) -> str:
-    """Return the path of a client."""
+    """Return the path of a program of `CLIENTS`."""
     module, _, version = CLIENTS[name].partition("@")
     return _built(module.rpartition("/")[2], version, ["go", "install", CLIENTS[name]], Path.home())
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import crates
 import pytest
+import sigstore_services
 from conftest import ROOT
 
 from pipeline import errors
@@ -105,8 +106,13 @@ def test_build_logs_its_summary(dagger_call, amd64) -> None:
         (("--platforms", "linux/mips", "build"), errors.UnsupportedPlatform, "linux/s390x"),
         (("--bin", "nope", "build"), errors.UnknownBinary, "nope"),
         (("publish", "--address", "A b"), errors.InvalidAddress, "A b"),
+        (
+            ("publish", "--address", "a.example/x:1", "--sign-keyless"),
+            errors.KeylessUnavailable,
+            "cosign sign",
+        ),
     ],
-    ids=["platform", "bin", "address"],
+    ids=["platform", "bin", "address", "keyless"],
 )
 def test_exit_codes_reach_the_shell(dagger_call, tiny: Path, words, error, says: str) -> None:
     done = dagger_call("call", "--source", str(tiny), *words, code=error.exit_code)
@@ -224,3 +230,25 @@ def test_compiled_state_that_goes_from_call_to_call(dagger_call, tmp_path: Path)
     assert (
         dagger_call(*project, "with-cache", "--archive", archive, "build", "name").stdout.strip() == "audited"
     )
+
+
+@pytest.mark.peers
+def test_a_copy_with_the_packages_of_keyless_signing(dagger_call, tmp_path: Path) -> None:
+    """Functions do not reach the services on this machine's loopback, so the first request is the last."""
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in names.stdout.split("\0"):
+        if name.startswith(("pipeline/", "dagger.json", "pyproject.toml", "README.md")):
+            (tmp_path / "module" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, tmp_path / "module" / name)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    more = "".join(f"    {json.dumps(one)},\n" for one in project["optional-dependencies"]["keyless"])
+    pyproject = tmp_path / "module/pyproject.toml"
+    text = pyproject.read_text().replace("\ndependencies = [\n", f"\ndependencies = [\n{more}")
+    pyproject.write_text(text)
+    (tmp_path / "trust.json").write_text(sigstore_services.Sigstore("http://127.0.0.1:9").trust)
+    (tmp_path / "token").write_text(sigstore_services.jwt())
+    module = ("call", "-m", str(tmp_path / "module"), "--source", str(crates.written(tmp_path, "copied")))
+    publish = ("publish", "--address", "a.example/x:1", "--sign-keyless")
+    given = ("--identity-token", f"file:{tmp_path}/token", "--sigstore-config", f"{tmp_path}/trust.json")
+    done = dagger_call(*module, *publish, *given, code=errors.SigstoreUnreachable.exit_code)
+    assert "http://127.0.0.1:9/api/v2/signingCert" in done.stderr

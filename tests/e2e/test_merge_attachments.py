@@ -87,7 +87,7 @@ async def published(
     known = [PlatformAttachments(platform, content, symbols)]
     root = layout.root
     of = Descriptor(root.media_type, about, root.size) if about else root
-    made = attest.attachments("x/app", of, {platform: of}, known, said or predicate(platform), options)
+    made = await attest.attachments("x/app", of, {platform: of}, known, said or predicate(platform), options)
     made = [redirected(one, root) if about else one for one in made]
     async with registries() as every:
         return await push(layout, destinations([address]), every, artifacts=made)

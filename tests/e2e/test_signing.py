@@ -108,7 +108,7 @@ async def pushed(layout: Layout, name: str, signer: Signer, form: str = "bundles
     artifacts = []
     for manifest in manifests:
         about = statements if manifest.digest == layout.root.digest else []
-        artifacts += attest.signatures(manifest, name, about, options)
+        artifacts += await attest.signatures(manifest, name, about, options)
     if form == "tags":  # alone, as an earlier version wrote it
         artifacts = [one for one in artifacts if one.tag]
     async with registries() as all_of_them:
@@ -196,7 +196,7 @@ async def test_a_bundle_is_the_one_that_cosign_writes(keys: Keys, layout: Layout
     done = cosign("sign", *sign, "--yes", "--bundle", "its.json", image, directory=keys.directory)
     assert done.returncode == 0, done.stderr
     its = json.loads((keys.directory / "its.json").read_text())
-    ours = json.loads(signing.signed(layout.root, keys.signer).blobs[-1][1])
+    ours = json.loads(keys.signer.bundle(signing.statement_of(layout.root)))
     statements = []
     for bundle in (its, ours):
         (signature,) = bundle["dsseEnvelope"]["signatures"]
