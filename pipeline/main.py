@@ -14,7 +14,7 @@ from dagger import Doc, Ignore, check, dag, function, object_type
 from pipeline import image, releases
 from pipeline.abi import verify as gate
 from pipeline.attestation import attest, carried
-from pipeline.build import checks
+from pipeline.build import checks, entries_directory
 from pipeline.build.compile import archive, compile
 from pipeline.build.compile import builder as native_builder
 from pipeline.build.custom_containers import Supplied, check_platform
@@ -622,6 +622,7 @@ class RustMultiarch(Arguments):
     def _request(self, settings: Settings, at: BuildContext | None) -> BuildRequest:
         requested = request.build_request(settings, self.source, self.access, context.time_of(settings, at))
         compile_cache.check(requested.compile_cache, (each.name for each in self.store_secrets))
+        compile_cache.check_directory(requested.compile_cache, entries_directory.current() is not None)
         requested = dataclasses.replace(
             requested,
             state=self.state,

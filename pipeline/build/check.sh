@@ -1,7 +1,7 @@
 #!/bin/bash
 # Run a cargo command on the sources, for the target of the plan or, without one, for this machine.
 #
-# check.sh SOURCE BUILD PLAN: as in compile.sh
+# check.sh SOURCE BUILD PLAN [OUTPUT]: as in compile.sh; OUTPUT gets what is said of the compile cache
 set -euo pipefail
 state_programs=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 # shellcheck source=pipeline/build/state.sh
@@ -36,5 +36,6 @@ while IFS= read -r state_line; do
 done < <(state_rows word)
 state_cache_open
 "${state_words[@]}"
-state_cache_close ""
+[ -z "${4:-}" ] || mkdir -p "$4"
+state_cache_close "${4:-}"
 state_finish

@@ -121,7 +121,9 @@ async def _run(
         local = packages.read(described, toolchain.SOURCE)
         written = plan_file.checking(plan, local, command, target)
         checking = build.with_plan(compile_cache.mounted(container, plan.request), written, plan.request)
-        return await checking.with_exec(scripts.command("check.sh", *build.PLACES)).combined_output()
+        folder = (build.OUTPUT,) if compile_cache.outside(plan.request) else ()
+        ran = checking.with_exec(scripts.command("check.sh", *build.PLACES, *folder))
+        output = await ran.combined_output()
     except dagger.ExecError as error:
         output = printed(error)
         is_projects = otherwise.pattern and re.search(otherwise.pattern, output)
@@ -129,3 +131,6 @@ async def _run(
         raise diagnostics.explain(
             output, shlex.join(command), otherwise=otherwise, suggest=natives.suggest, rows=rows
         ) from error
+    if folder:
+        await compile_cache.kept(ran.directory(build.OUTPUT), plan)
+    return output

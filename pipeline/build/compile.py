@@ -177,7 +177,7 @@ async def compile(plan: Plan) -> dagger.Directory:
     output = dag.directory()
     for leg in legs(await compile_cache.prepared(plan)):
         made = await (await _compile(leg)).directory(OUTPUT).sync()
-        output = output.with_directory("/", await compile_cache.reported(made))
+        output = output.with_directory("/", await compile_cache.reported(made, leg))
     return output
 
 

@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass, replace
 
 from pipeline import cargo_toml
+from pipeline.build import entries_directory
 from pipeline.build.plan import Plan
 from pipeline.config import compile_cache
 from pipeline.config.request import BuildRequest
@@ -23,8 +24,9 @@ DIRECTORY = "/compile-cache"
 SIZE = "10G"
 """The size of the volume above which sccache removes the crates that were not used for the longest time."""
 
-STATISTICS, WARNINGS = "compile-cache.json", "compile-cache.txt"
-"""The files in the output of compile.sh with the numbers of sccache, and with why it is not used."""
+STATISTICS, WARNINGS, USED = "compile-cache.json", "compile-cache.txt", "compile-cache.used"
+"""The files in the output of compile.sh with the numbers of sccache, with why it is not used, and with the
+paths of the entries that the build used or made."""
 
 PREFIX = "RUST_MULTIARCH_STORE_"
 """The start of variables with credentials of the store, which compile.sh hides from cargo."""
@@ -49,6 +51,12 @@ def used(request: BuildRequest) -> bool:
 def store(request: BuildRequest) -> compile_cache.SharedStore | None:
     """Return the store behind the volume; None for an untrusted build, which could write to it."""
     return None if request.compile_cache is None or request.untrusted else request.compile_cache.store
+
+
+def outside(request: BuildRequest) -> entries_directory.Outside | None:
+    """Return the directory that the volume starts from, and that gets what a build adds; None without one."""
+    named = request.compile_cache is not None and request.compile_cache.directory
+    return entries_directory.current() if named else None
 
 
 def crates(request: BuildRequest) -> tuple[str, ...]:
@@ -81,6 +89,8 @@ def rows(request: BuildRequest) -> list[tuple[str, ...]]:
     if request.build_secrets:
         # A crate that contains a secret must not be where others can read it.
         variables |= dict.fromkeys(modes, "READ_ONLY")
+    if outside(request):
+        found.append(("used", DIRECTORY))
     found += [("cached", start) for start in crates(request)]
     return [*found, *(("store", name, value) for name, value in variables.items())]
 
@@ -90,6 +100,10 @@ def _credentials(request: BuildRequest) -> list[tuple[str, dagger.Secret]]:
     behind = store(request)
     known = compile_cache.KINDS[behind.kind].credentials if behind else {}
     return [(known[each.name], each.value) for each in request.store_secrets if each.name in known]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [""])[0]
 
 
 async def prepared(plan: Plan) -> Plan:
@@ -102,10 +116,20 @@ async def prepared(plan: Plan) -> Plan:
     try:
         await sccache.installed().sync()
     except dagger.QueryError as error:
-        said = (str(error).strip().splitlines() or [""])[0]
+        said = _first_line(error)
         say(f"warning: dependencies are compiled without a cache, since sccache cannot be installed: {said}")
         return replace(plan, request=replace(request, compile_cache=None))
+    if directory := outside(request):
+        try:
+            entries = await directory.read()
+            await entries_directory.taken(_with_volume(plan), DIRECTORY, entries).sync()
+        except dagger.QueryError as error:
+            say(f"warning: the directory of compiled dependencies is not used: {_first_line(error)}")
     return plan
+
+
+def _with_volume(plan: Plan) -> dagger.Container:
+    return plan.native.with_mounted_cache(DIRECTORY, dag.cache_volume(volume(plan.request.untrusted)))
 
 
 def mounted(container: dagger.Container, request: BuildRequest) -> dagger.Container:
@@ -155,9 +179,9 @@ def read(text: str) -> Statistics:
     return Statistics(count("cache_hits"), count("cache_misses"))
 
 
-async def reported(output: dagger.Directory) -> dagger.Directory:
-    """Print what the cache had, and why it was not used; return the output without that."""
-    names = [name for name in await output.entries() if name in (STATISTICS, WARNINGS)]
+async def reported(output: dagger.Directory, plan: Plan) -> dagger.Directory:
+    """Print what the cache had and why it was not used, keep new entries; return the rest of the output."""
+    names = [name for name in await output.entries() if name in (STATISTICS, WARNINGS, USED)]
     if WARNINGS in names:
         say((await output.file(WARNINGS).contents()).strip())
     if STATISTICS in names:
@@ -165,4 +189,13 @@ async def reported(output: dagger.Directory) -> dagger.Directory:
             found = read(await output.file(STATISTICS).contents())
             if found.hits + found.misses:
                 say(found.as_text())
+    await kept(output, plan)
     return output.without_files(names) if names else output
+
+
+async def kept(output: dagger.Directory, plan: Plan) -> None:
+    """Keep what a build or check added in the directory of the command line, if it has one."""
+    directory = outside(plan.request)
+    if directory and USED in await output.entries():
+        entries, listed = await directory.read(), output.file(USED)
+        await directory.keep(entries_directory.given(_with_volume(plan), DIRECTORY, entries, listed))

@@ -9,6 +9,7 @@
 #   store       a variable of sccache's server, and its value
 #   remote      the address of the store that others share, for messages
 #   credential  a variable of sccache's server; its value is in the variable RUST_MULTIARCH_STORE_<name>
+#   used        the volume, if the entries that the build uses or makes are to be listed
 #
 # The server is started by the first crate that needs it; see cached_rustc.sh. Below $state_build/cache:
 #   rustc  the wrapper, always at the same path, since cargo asks rustc again when it changes
@@ -52,7 +53,8 @@ state_cache_open() {
     export RUSTC_WRAPPER=$state_build/cache/rustc
 }
 
-# state_cache_close [FOLDER]: stop the server; write to a folder what the cache had, as JSON, and the warnings.
+# state_cache_close [FOLDER]: stop the server; write to a folder what the cache had, as JSON, the warnings, and the list
+# of entries.
 state_cache_close() {
     [ -n "${state_sccache:-}" ] || return 0
     local state_numbers=${1:+$1/compile-cache.json}
@@ -66,6 +68,17 @@ state_cache_close() {
         timeout 30 "$state_sccache" --show-stats --stats-format json >"${state_numbers:-/dev/null}" 2>/dev/null || :
         timeout 30 "$state_sccache" --stop-server >/dev/null 2>&1 || :
         unset SCCACHE_SERVER_UDS
+        [ -z "${1:-}" ] || state_cache_used "$1/compile-cache.used"
     fi
     state_sccache=
+}
+
+# state_cache_used FILE: list the entries that were used or made, in this build or in another one at the same time:
+# sccache sets the time stamp of both.
+state_cache_used() {
+    local state_volume
+    state_volume=$(state_rows used)
+    [ -n "$state_volume" ] || return 0
+    find "$state_volume" -regextype posix-extended -type f -newer "$state_tmp/cache/names" \
+        -regex '.*/([0-9a-f])/([0-9a-f])/\1\2[0-9a-f]+' -printf '%P\n' | LC_ALL=C sort >"$1"
 }

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.cli.variables import unset
-from pipeline.config.compile_cache import credential
+from pipeline.config import compile_cache
+from pipeline.config.compile_cache import CompileCache, credential
 from pipeline.config.credentials import registry_index
 from pipeline.config.request import pairs
 from pipeline.errors import InvalidArgument
@@ -107,6 +108,28 @@ def store_credentials(items: Sequence[str] | None) -> tuple[tuple[str, str], ...
     return tuple((credential(name), variable) for name, variable in secrets(items, "compile-cache-secret"))
 
 
+def with_runners(
+    items: Sequence[str] | None, cache: CompileCache | None, environ: Mapping[str, str]
+) -> list[str]:
+    """Add the credentials of a store that a CI system's runner has in its environment.
+
+    Args:
+        items: the credentials that the user names, which take precedence.
+        cache: the cache with the store.
+        environ: the environment.
+
+    Raises:
+        InvalidArgument: see `store_credentials`.
+    """
+    named = {name for name, _ in store_credentials(items)}
+    found = [
+        f"{name}=env:{variable}"
+        for name, variable in compile_cache.of_runner(cache).items()
+        if name not in named and environ.get(variable)
+    ]
+    return [*(items or ()), *found]
+
+
 def secrets(items: Sequence[str] | None, option: str = "build-secret") -> tuple[tuple[str, str], ...]:
     """Return the names of secrets, each with the local variable that has its value.
 
@@ -142,7 +165,9 @@ def grant(
     for name, variable in secrets(build_secrets):
         module = module.with_build_secret(name, dag.secret(f"env://{variable}"))
     for name, variable in store_credentials(store_secrets):
-        module = module.with_compile_cache_secret(name, dag.secret(f"env://{variable}"))
+        # A runner's token is another one in each job, which must not run the compile again.
+        key = f"rust-multiarch-{variable}" if variable in compile_cache.RUNNERS else None
+        module = module.with_compile_cache_secret(name, dag.secret(f"env://{variable}", cache_key=key))
     for name, index, variable in registries(registry_tokens):
         module = module.with_registry_token(name, dag.secret(f"env://{variable}"), index)
     for host, variable in pairs("git-token", list(git_tokens or ())):

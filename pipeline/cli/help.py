@@ -56,7 +56,7 @@ VALUES: Mapping[str, str] = {
     "password": "VARIABLE", "sign_password": "VARIABLE", "build_args": "NAME[=VALUE]", "labels": "NAME=VALUE",
     "runtime_env": "NAME[=VALUE]", "registry_tokens": "NAME=VARIABLE", "git_tokens": "HOST=VARIABLE",
     "build_secrets": "NAME=env:VARIABLE", "store_secrets": "NAME=env:VARIABLE",
-    "compile_cache": "engine|off|ADDRESS", "ports": "PORT", "engine": "ADDRESS", "package": "NAME",
+    "compile_cache": "engine|off|gha|ADDRESS|DIR", "ports": "PORT", "engine": "ADDRESS", "package": "NAME",
     "bin": "NAME", "features": "NAMES", "cargo_profile": "NAME", "libc": "gnu|musl", "runtime_base": "IMAGE",
     "image": "IMAGE", "runtime_packages": "NAME", "target_packages": "NAME", "builder_packages": "NAME",
     "plain_http": "HOST", "health_interval": "TIME", "health_timeout": "TIME", "health_start_period": "TIME",

@@ -23,8 +23,10 @@ from engine import choice, config
 from engine.config import RUNNER
 from engine.paths import Paths
 from engine.record import BaseImages
-from pipeline.cli import access, engine_address, fresh, options, watching
+from pipeline.build import entries_directory
+from pipeline.cli import access, compiled_directory, engine_address, fresh, options, watching
 from pipeline.cli import source as source_files
+from pipeline.cli.compiled_directory import CompiledDirectory
 from pipeline.cli.source import Here, Upload
 from pipeline.config import compile_cache, request, settings
 from pipeline.config.project_files import OnDisk
@@ -119,7 +121,7 @@ def project_command(
             upload = project.upload(whole, every_package)
             with _made(project, upload) as made:
                 module = functools.partial(_module, project, upload, made)
-                work = functools.partial(_over_project, run, module, rest)
+                work = functools.partial(_over_project, run, module, rest, project.compiled)
                 answer(images, work, rows if by_platform else [(run.__name__, "")], progress, show)
 
         try:
@@ -150,6 +152,7 @@ class _Chosen:
         files: the directories of files for images, by setting.
         ignored: upload also files that git ignores.
         whole: upload the whole repository.
+        compiled: the directory of compiled dependencies; None without one.
     """
 
     here: Here
@@ -160,6 +163,7 @@ class _Chosen:
     files: Mapping[str, Path]
     ignored: bool
     whole: bool
+    compiled: CompiledDirectory | None = None
 
     def upload(self, whole: bool, every_package: bool) -> Upload:
         """Choose the files to upload, and print its warnings; see `source.upload`."""
@@ -202,11 +206,14 @@ def _chosen(
     merged = anyio.run(settings_of, here.workspace, outright)
     targets = select(merged.settings.platforms)
     kept = compile_cache.parse(merged.settings.compile_cache)
-    compile_cache.check(kept, (name for name, _ in access.store_credentials(opened["store_secrets"])))
+    secrets = access.with_runners(opened["store_secrets"], kept, os.environ)
+    compile_cache.check(kept, (name for name, _ in access.store_credentials(secrets)))
+    opened = {**opened, "store_secrets": secrets}
     files = _files(here.workspace, merged)
     if apart:
         files |= anyio.run(_members_files, here.workspace, outright)
-    return _Chosen(here, outright, merged.settings, targets, opened, files, ignored, whole), rest
+    compiled = compiled_directory.of(kept, merged.settings.untrusted)
+    return _Chosen(here, outright, merged.settings, targets, opened, files, ignored, whole, compiled), rest
 
 
 def _files(workspace: Path, merged: Merged) -> dict[str, Path]:
@@ -265,9 +272,13 @@ async def settings_of(workspace: Path, outright: Layer) -> Merged:
 
 
 async def _over_project(
-    run: Run, module: Callable[[], Awaitable[RustMultiarch]], rest: Mapping[str, Any]
+    run: Run,
+    module: Callable[[], Awaitable[RustMultiarch]],
+    rest: Mapping[str, Any],
+    compiled: CompiledDirectory | None,
 ) -> str:
-    return await run(await module(), **rest)
+    with entries_directory.using(compiled) if compiled else contextlib.nullcontext():
+        return await run(await module(), **rest)
 
 
 def _lists(upload: Upload) -> Iterator[tuple[str, bytes]]:

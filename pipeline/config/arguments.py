@@ -194,7 +194,8 @@ class Arguments:
         str | None,
         Doc(
             "Cache of compiled dependencies: engine (the default), which the engine's projects share; the "
-            "address of a store that engines share, redis://…, s3://… or webdavs://…; or off."
+            "address of a store that engines share, redis://…, s3://… or webdavs://…; gha, the cache of "
+            "GitHub Actions; a directory, on the command line; or off."
         ),
     ] = None
     untrusted: Annotated[

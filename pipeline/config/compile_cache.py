@@ -1,6 +1,7 @@
 """Parse the store of compiled dependencies: the engine's, or one that engines and runners share.
 
-Source: sccache 0.16, docs/Redis.md, docs/S3.md, docs/Webdav.md and docs/MultiLevel.md.
+Source: sccache 0.16, docs/Redis.md, docs/S3.md, docs/Webdav.md, docs/GHA.md and docs/MultiLevel.md, and the
+service `ghac` of opendal, which reads the variables of GitHub Actions.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from pipeline.errors import InvalidArgument
 
-OFF, ENGINE = "off", "engine"
+OFF, ENGINE, GHA = "off", "engine", "gha"
 OPTION = "--compile-cache"
 EXAMPLES = "redis://host:6379/0, s3://bucket/prefix?region=eu-central-1 or webdavs://host/path"
+DIRECTORIES = "./directory or /absolute/directory"
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,16 @@ class SharedStore:
 
 @dataclass(frozen=True)
 class CompileCache:
-    """The cache of compiled dependencies: a volume of the engine, with an optional store behind it."""
+    """The cache of compiled dependencies: a volume of the engine, with an optional store behind it.
+
+    Attributes:
+        store: the store behind it.
+        directory: a directory on the machine of the command line that is copied to the volume before a build,
+            and gets what the build added to it.
+    """
 
     store: SharedStore | None = None
+    directory: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,7 @@ class StoreKind:
         variables: returns sccache's variables for an address, without credentials.
         user: sccache's variable for the user name; empty if an address has none.
         credentials: sccache's variable of each credential.
+        of_runner: the variable in which a CI system's runner has each credential, all of which are needed.
     """
 
     level: str
@@ -55,6 +65,7 @@ class StoreKind:
     variables: Callable[[SplitResult], dict[str, str]]
     user: str = ""
     credentials: Mapping[str, str] = field(default_factory=dict)
+    of_runner: Mapping[str, str] = field(default_factory=dict)
 
 
 def _place(address: SplitResult) -> str:
@@ -84,6 +95,11 @@ def _webdav(address: SplitResult) -> dict[str, str]:
     return {"SCCACHE_WEBDAV_ENDPOINT": f"{scheme}://{_place(address)}{address.path}"}
 
 
+def _gha(_: SplitResult) -> dict[str, str]:
+    # The first service was switched off in 2025; opendal uses the second one only with this variable.
+    return {"SCCACHE_GHA_ENABLED": "on", "ACTIONS_CACHE_SERVICE_V2": "on"}
+
+
 _REDIS = StoreKind(
     "redis",
     "SCCACHE_REDIS_RW_MODE",
@@ -98,6 +114,7 @@ _WEBDAV = StoreKind(
     "SCCACHE_WEBDAV_USERNAME",
     {"password": "SCCACHE_WEBDAV_PASSWORD", "token": "SCCACHE_WEBDAV_TOKEN"},
 )
+_RUNNER = {"url": "ACTIONS_RESULTS_URL", "token": "ACTIONS_RUNTIME_TOKEN"}
 
 KINDS: Mapping[str, StoreKind] = {
     "redis": _REDIS,
@@ -114,8 +131,12 @@ KINDS: Mapping[str, StoreKind] = {
             "session-token": "AWS_SESSION_TOKEN",
         },
     ),
+    GHA: StoreKind("gha", "SCCACHE_GHA_RW_MODE", _gha, credentials=_RUNNER, of_runner=_RUNNER),
 }
-"""The kinds of stores, by scheme of the address."""
+"""The kinds of stores, by scheme of the address; `gha` has no address."""
+
+RUNNERS = frozenset(variable for kind in KINDS.values() for variable in kind.of_runner.values())
+"""The variables of runners with credentials, whose values are others in each job."""
 
 CREDENTIALS = tuple(dict.fromkeys(name for kind in KINDS.values() for name in kind.credentials))
 """The names of all credentials."""
@@ -125,23 +146,34 @@ def parse(text: str) -> CompileCache | None:
     """Parse the setting; None if there is no cache.
 
     Raises:
-        InvalidArgument: it is neither a word nor the address of a store, or the address has a password.
+        InvalidArgument: it is neither a word, a directory nor the address of a store, or the address has a
+            password.
     """
     if text in ("", ENGINE):
         return CompileCache()
     if text == OFF:
         return None
+    if text == GHA:
+        return CompileCache(SharedStore(GHA, GHA, tuple(_gha(urlsplit(text)).items())))
+    if "/" in text and "://" not in text:
+        return CompileCache(directory=text)
+    return CompileCache(_store(text))
+
+
+def _store(text: str) -> SharedStore:
+    """Parse the address of a store."""
     try:
         address = urlsplit(text)
         _ = address.port  # it is checked when it is read
-        valid, password = address.scheme in KINDS and bool(_place(address)), address.password
+        valid = address.scheme in KINDS and address.scheme != GHA and bool(_place(address))
+        password = address.password
     except ValueError:
         valid, password = False, None
     if not valid:
         raise InvalidArgument(
             f"{_without_secrets(text)!r} is not a store of compiled dependencies",
             where=OPTION,
-            fix=f"use {ENGINE}, {OFF}, or an address: {EXAMPLES}",
+            fix=f"use {ENGINE}, {OFF}, {GHA}, a directory ({DIRECTORIES}), or an address: {EXAMPLES}",
         )
     if password is not None:
         # The message does not quote it.
@@ -160,7 +192,7 @@ def parse(text: str) -> CompileCache | None:
                 fix=f"write it like {EXAMPLES}",
             )
         variables[kind.user] = address.username
-    return CompileCache(SharedStore(address.scheme, text, tuple(variables.items())))
+    return SharedStore(address.scheme, text, tuple(variables.items()))
 
 
 def _without_secrets(text: str) -> str:
@@ -186,11 +218,12 @@ def check(cache: CompileCache | None, credentials: Iterable[str]) -> None:
     """Check that credentials are those of the store.
 
     Raises:
-        InvalidArgument: there is no store, or it has no such credential.
+        InvalidArgument: there is no store, it has no such credential, or it lacks one.
     """
     store = cache.store if cache else None
     known = tuple(KINDS[store.kind].credentials) if store else ()
-    for name in credentials:
+    given = tuple(credentials)
+    for name in given:
         if name not in known:
             raise InvalidArgument(
                 f"{store.address if store else 'the cache of compiled dependencies'} has no {name}",
@@ -199,3 +232,36 @@ def check(cache: CompileCache | None, credentials: Iterable[str]) -> None:
                 if known
                 else f"leave it out, or pass {OPTION} with an address",
             )
+    lacking = {name: variable for name, variable in of_runner(cache).items() if name not in given}
+    if lacking:
+        raise InvalidArgument(
+            f"the cache of GitHub Actions needs {' and '.join(lacking.values())}",
+            where=f"{OPTION} {GHA}",
+            fix="on GitHub, use the action with `compile-cache: gha`, or hand them to the step (docs/ci.md): "
+            "GitHub gives them to actions only; in Dagger, pass them by with-compile-cache-secret as "
+            f"{' and '.join(lacking)}; elsewhere, use another store",
+        )
+
+
+def check_directory(cache: CompileCache | None, given: bool) -> None:
+    """Check that a directory is used by the command line, which hands it over.
+
+    Args:
+        cache: the cache.
+        given: the directory was handed over.
+
+    Raises:
+        InvalidArgument: it was not.
+    """
+    if cache and cache.directory and not given:
+        raise InvalidArgument(
+            f"{cache.directory} is a directory of a machine, which functions of the module cannot write to",
+            where=OPTION,
+            fix=f"use the command `rust-multiarch`, or an address: {EXAMPLES}; export-cache and with-cache "
+            "carry compiled state in a file",
+        )
+
+
+def of_runner(cache: CompileCache | None) -> Mapping[str, str]:
+    """Return the variables of a CI system's runner that have the credentials of the store, by credential."""
+    return KINDS[cache.store.kind].of_runner if cache and cache.store else {}

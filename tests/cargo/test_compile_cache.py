@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import select
 import shutil
 import socket
+import socketserver
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import actions_cache
 import cargo_driver as driver
 import pytest
+from actions_cache import Service
 from cargo_driver import Volume
 
 from engine import prerequisites
 from engine.log import to_stderr
 from pipeline.build import compile_cache as cache
+from pipeline.build import entries_directory
+from pipeline.cli import compiled_directory
 from pipeline.config import compile_cache
 from pipeline.config.compile_cache import CompileCache
 from pipeline.config.credentials import BuildSecret
@@ -53,9 +60,8 @@ LINKS = """
 use std::{env, fs, path::Path, process::Command};
 fn main() {
     println!("cargo:rerun-if-env-changed=NUMBER");
-    if let Ok(port) = env::var("STOP_REDIS") {
-        let words = ["-p", &port, "-a", "s3cret", "shutdown", "nosave"];
-        let _ = Command::new("redis-cli").args(words).status();
+    if let Ok(words) = env::var("TO_REDIS") {
+        let _ = Command::new("redis-cli").args(words.split(' ')).status();
     }
     let out = env::var("OUT_DIR").unwrap();
     let out = Path::new(&out);
@@ -235,8 +241,12 @@ class Redis:
     def kept(self) -> CompileCache | None:
         return compile_cache.parse(f"redis://127.0.0.1:{self.port}/1")
 
+    def words(self, request: str) -> str:
+        """Return the arguments of redis-cli for a request."""
+        return f"-n 1 -p {self.port} -a s3cret --no-auth-warning {request}"
+
     def ask(self, *words: str) -> str:
-        command = ["redis-cli", "-n", "1", "-p", str(self.port), "-a", "s3cret", "--no-auth-warning", *words]
+        command = ["redis-cli", *self.words("").split(), *words]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
@@ -258,6 +268,12 @@ def redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]:
             time.sleep(0.1)
         yield made
         server.terminate()
+
+
+def warnings(engine: Engine) -> list[str]:
+    """Return the warnings of the last build."""
+    path = engine.volume.output / cache.WARNINGS
+    return path.read_text().splitlines() if path.exists() else []
 
 
 PASSWORD = (BuildSecret("password", driver.UNSET),)
@@ -290,11 +306,77 @@ def test_a_store_that_ends_during_a_build(engine: Engine, redis: Redis) -> None:
         first,
         compile_cache=redis.kept,
         store_secrets=PASSWORD,
-        variables={"STOP_REDIS": str(redis.port)},
+        variables={"TO_REDIS": redis.words("shutdown nosave")},
     )
     assert said == "first: none, none none none, 1"
     with pytest.raises(subprocess.CalledProcessError):
         redis.ask("ping")
+
+
+def test_a_store_that_has_other_crates_under_its_keys_is_not_believed(engine: Engine, redis: Redis) -> None:
+    """sccache takes what is there: another crate is no error of it, and cargo does not find the files."""
+    first = engine.project("first")
+    shared = {"compile_cache": redis.kept, "store_secrets": PASSWORD}
+    engine.build(first, **shared)
+    keys = [key for key in redis.ask("keys", "*").split() if "check" not in key]
+    assert len(keys) >= 3
+    for number, key in enumerate(keys):
+        redis.ask("rename", key, f"moved{number}")
+    for number in range(len(keys)):
+        redis.ask("rename", f"moved{number}", keys[number - 1])
+    engine.move()
+    assert engine.build(first, **shared)[0] == "first: none, none none none, 1"
+
+
+def test_a_store_that_is_full(engine: Engine, redis: Redis) -> None:
+    redis.ask("config", "set", "maxmemory-policy", "noeviction")
+    redis.ask("config", "set", "maxmemory", "1")
+    first = engine.project("first")
+    shared = {"compile_cache": redis.kept, "store_secrets": PASSWORD}
+    assert engine.build(first, **shared) == ("first: none, none none none, 1", cache.Statistics(0, 3))
+    (line,) = warnings(engine)
+    assert line.startswith(WARNING) and " cannot be written to, so new crates are not kept: OOM" in line
+    redis.ask("config", "set", "maxmemory", "0")
+    engine.build(first, **shared)
+    redis.ask("config", "set", "maxmemory", "1")
+    engine.move()
+    assert engine.build(first, **shared)[1] == cache.Statistics(3, 0), "what it has is still read"
+
+
+@contextlib.contextmanager
+def slowed(port: int, seconds: float) -> Iterator[int]:
+    """Pass connections on to a port, and each answer after some seconds; yield the port to connect to."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection(("127.0.0.1", port)) as store:
+                sides = {self.request: store, store: self.request}
+                while True:
+                    for side in select.select(list(sides), [], [])[0]:
+                        data = side.recv(1 << 16)
+                        if not data:
+                            return
+                        time.sleep(seconds if side is store else 0)
+                        with contextlib.suppress(OSError):
+                            sides[side].sendall(data)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def test_a_store_that_is_slow(engine: Engine, redis: Redis) -> None:
+    first, second = engine.project("first"), engine.project("second")
+    with slowed(redis.port, 0.2) as port:
+        shared = {"compile_cache": dataclasses.replace(redis, port=port).kept, "store_secrets": PASSWORD}
+        assert engine.build(first, **shared)[0] == "first: none, none none none, 1"
+        engine.move()
+        said, statistics = engine.build(second, **shared)
+        assert said == "second: none, none none none, 1"
+        assert statistics is not None and statistics.hits + statistics.misses == 3
+    assert warnings(engine) == []
 
 
 @pytest.mark.parametrize("secrets", [(), PASSWORD], ids=["no password", "nothing there"])
@@ -310,3 +392,205 @@ def test_a_store_that_cannot_be_used_is_one_warning(
     assert statistics == cache.Statistics(0, 3), "the engine's own volume is used"
     (line,) = (engine.volume.output / cache.WARNINGS).read_text().splitlines()
     assert line.startswith(WARNING) and " is not used: " in line
+
+
+GHA = {
+    "compile_cache": compile_cache.parse("gha"),
+    "store_secrets": (BuildSecret("url", driver.UNSET), BuildSecret("token", driver.UNSET)),
+}
+
+
+@pytest.fixture
+def actions(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    """Run the cache of GitHub Actions, with the variables of a runner."""
+    with actions_cache.served() as service:
+        monkeypatch.setitem(driver.ENVIRONMENT, f"{cache.PREFIX}ACTIONS_RESULTS_URL", service.address)
+        monkeypatch.setitem(driver.ENVIRONMENT, f"{cache.PREFIX}ACTIONS_RUNTIME_TOKEN", actions_cache.TOKEN)
+        yield service
+
+
+def test_runners_share_the_cache_of_github_actions(engine: Engine, actions: Service) -> None:
+    first, second = engine.project("first"), engine.project("second")
+    assert engine.build(first, **GHA)[1] == cache.Statistics(0, 3)
+    assert len(actions.finished()) == 4, "with the empty crate that tries the server"
+    engine.move()
+    assert engine.build(second, **GHA) == ("second: none, none none none, 1", cache.Statistics(3, 0))
+    assert warnings(engine) == []
+    # What the store had is now in the engine's own volume.
+    actions.calls.clear()
+    assert engine.build(first)[1] == cache.Statistics(3, 0) and actions.calls == []
+
+
+def test_a_build_with_secrets_only_reads_the_cache_of_github_actions(
+    engine: Engine, actions: Service
+) -> None:
+    first = engine.project("first")
+    engine.build(first, **GHA, build_secrets=(BuildSecret("TOKEN", driver.UNSET),))
+    assert actions.finished() == []
+    engine.build(first, **GHA)
+    engine.move()
+    engine.build(engine.project("second"), **GHA, build_secrets=(BuildSecret("TOKEN", driver.UNSET),))
+    statistics = cache.read((engine.volume.output / cache.STATISTICS).read_text())
+    assert statistics == cache.Statistics(3, 0)
+
+
+def test_the_cache_of_github_actions_over_its_limit_of_uploads(engine: Engine, actions: Service) -> None:
+    """GitHub takes 200 entries a minute of a repository."""
+    first = engine.project("first")
+    actions.uploads = 2  # sccache's own check of the store is one of them
+    assert engine.build(first, **GHA) == ("first: none, none none none, 1", cache.Statistics(0, 3))
+    assert warnings(engine) == [] and len(actions.finished()) < 4
+    engine.move()
+    actions.uploads = 1_000
+    said, statistics = engine.build(first, **GHA)
+    assert said == "first: none, none none none, 1"
+    assert statistics is not None and 0 < statistics.misses <= 3
+    assert len(actions.finished()) == 4
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 500, 503])
+def test_a_cache_of_github_actions_that_refuses(engine: Engine, actions: Service, status: int) -> None:
+    actions.refusal = status
+    said, statistics = engine.build(engine.project("first"), **GHA)
+    assert (said, statistics) == ("first: none, none none none, 1", cache.Statistics(0, 3))
+    assert len(warnings(engine)) <= 1
+    assert not any(actions_cache.TOKEN in line for line in warnings(engine))
+
+
+def test_a_cache_of_github_actions_with_another_token(
+    engine: Engine, actions: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(driver.ENVIRONMENT, f"{cache.PREFIX}ACTIONS_RUNTIME_TOKEN", "expired")
+    said, statistics = engine.build(engine.project("first"), **GHA)
+    assert (said, statistics) == ("first: none, none none none, 1", cache.Statistics(0, 3))
+    assert actions.entries == {}
+
+
+def test_a_cache_of_github_actions_that_lies(engine: Engine, actions: Service) -> None:
+    first = engine.project("first")
+    engine.build(first, **GHA)
+    engine.move()
+    actions.damaged = True
+    assert engine.build(first, **GHA)[0] == "first: none, none none none, 1"
+
+
+DIRECTORY = {"compile_cache": compile_cache.parse("./kept")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """A directory that a CI system keeps, and the steps around a build that copy from and to it."""
+
+    engine: Engine
+
+    @property
+    def folder(self) -> Path:
+        return self.engine.folder / "kept"
+
+    def run(self, program: str, *arguments: Path | str) -> None:
+        """Run a program as the steps in the engine do."""
+        volume = self.engine.folder / "compile-cache"
+        volume.mkdir(exist_ok=True)
+        command = ["bash", str(driver.HERE / program), *map(str, arguments)]
+        command = [str(volume) if word == "VOLUME" else word for word in command]
+        subprocess.run(command, check=True)
+
+    def build(self, source: Path, **changes: Any) -> tuple[str, cache.Statistics | None, Path]:
+        """Build; return the same as `Engine.build`, and what is given back."""
+        self.folder.mkdir(exist_ok=True)
+        self.run("take_entries.sh", self.folder, "VOLUME")
+        with entries_directory.using(driver.UNSET):
+            found = self.engine.build(source, **{**DIRECTORY, **changes})
+        used, given = self.engine.volume.output / cache.USED, self.engine.folder / "given"
+        subprocess.run(["rm", "-rf", str(given)], check=True)
+        limit = str(entries_directory.LIMIT)
+        self.run("give_entries.sh", used, "VOLUME", self.folder, given, limit)
+        return *found, given
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Return the files below a directory, with their content."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def kept(engine: Engine) -> Kept:
+    return Kept(engine)
+
+
+def test_a_directory_carries_dependencies_to_another_engine(engine: Engine, kept: Kept) -> None:
+    first, second = engine.project("first"), engine.project("second")
+    said, statistics, given = kept.build(first)
+    assert (said, statistics) == ("first: none, none none none, 1", cache.Statistics(0, 3))
+    assert len(files(given / "entries")) >= 3
+    compiled_directory.add(kept.folder, given)
+    engine.move()
+    said, statistics, given = kept.build(second)
+    assert (said, statistics) == ("second: none, none none none, 1", cache.Statistics(3, 0))
+    assert files(given / "entries") == {}, "nothing is new"
+    assert set((given / "used").read_text().split()) >= files(kept.folder).keys() - {".gitignore"}
+
+
+def test_a_directory_gets_only_what_a_build_added(engine: Engine, kept: Kept) -> None:
+    first = engine.project("first")
+    compiled_directory.add(kept.folder, kept.build(first)[2])
+    before = files(kept.folder)
+    engine.move()
+    said, statistics, given = kept.build(engine.project("second"), variables={"STAMP": "1"})
+    assert statistics == cache.Statistics(2, 1) and said == "second: none, none 1 1, 1"
+    added = files(given / "entries")
+    assert len(added) == 1 and not added.keys() & before.keys()
+    compiled_directory.add(kept.folder, given)
+    assert files(kept.folder) == before | added
+
+
+@pytest.mark.parametrize("damage", [b"", b"nonsense", b"half"], ids=["empty", "nonsense", "half"])
+def test_a_damaged_entry_is_compiled_again_and_replaced(engine: Engine, kept: Kept, damage: bytes) -> None:
+    first = engine.project("first")
+    compiled_directory.add(kept.folder, kept.build(first)[2])
+    right = files(kept.folder)
+    for name, content in right.items():
+        (kept.folder / name).write_bytes(content[: len(content) // 2] if damage == b"half" else damage)
+    engine.move()
+    said, _, given = kept.build(first)
+    assert said == "first: none, none none none, 1"
+    compiled_directory.add(kept.folder, given)
+    engine.move()
+    assert kept.build(first)[1] == cache.Statistics(3, 0)
+
+
+def test_links_and_other_files_of_a_directory_are_ignored(engine: Engine, kept: Kept, tmp_path: Path) -> None:
+    first = engine.project("first")
+    compiled_directory.add(kept.folder, kept.build(first)[2])
+    name = next(iter(files(kept.folder)))
+    (kept.folder / name).unlink()
+    (kept.folder / name).symlink_to("/etc/hostname")
+    (kept.folder / "README").write_text("mine")
+    (kept.folder / name[:4] / "0000").write_text("another name")
+    engine.move()
+    assert kept.build(first)[0] == "first: none, none none none, 1"
+    there = files(tmp_path / "compile-cache")
+    assert "README" not in there and f"{name[:4]}0000" not in there
+
+
+def test_an_entry_that_another_build_has_is_kept(engine: Engine, kept: Kept) -> None:
+    first = engine.project("first")
+    compiled_directory.add(kept.folder, kept.build(first)[2])
+    for name in files(kept.folder):
+        (kept.folder / name).write_bytes(b"nonsense")
+    assert kept.build(first)[1] == cache.Statistics(3, 0), "the volume's own are used"
+
+
+def test_a_directory_gets_at_most_its_limit(engine: Engine, kept: Kept, tmp_path: Path) -> None:
+    kept.build(engine.project("first"))
+    used = engine.volume.output / cache.USED
+    sizes = [len(content) for content in files(tmp_path / "given/entries").values()]
+    limit = sum(sizes) - 1
+    kept.run("give_entries.sh", used, "VOLUME", kept.folder, tmp_path / "less", str(limit))
+    less = [len(content) for content in files(tmp_path / "less/entries").values()]
+    assert 0 < sum(less) <= limit
+
+
+def test_without_a_directory_no_list_is_written(engine: Engine) -> None:
+    engine.build(engine.project("first"))
+    assert not (engine.volume.output / cache.USED).exists()

@@ -10,6 +10,7 @@ import pytest
 from dagger._exceptions import QueryErrorValue
 
 from pipeline.build import compile_cache as cache
+from pipeline.build import entries_directory
 from pipeline.config import compile_cache
 from pipeline.config.compile_cache import CompileCache
 from pipeline.config.credentials import Access, BuildSecret, GitToken
@@ -80,6 +81,39 @@ def test_a_build_with_secrets_only_reads() -> None:
 def test_with_credentials_only_public_crates_are_in_it(access: Access) -> None:
     assert cache.crates(PLAIN) == ("/cargo/registry/src/", "/cargo/git/checkouts/")
     assert cache.crates(replace(PLAIN, access=access)) == ("/cargo/registry/src/index.crates.io-",)
+
+
+GHA = replace(
+    PLAIN,
+    compile_cache=compile_cache.parse("gha"),
+    store_secrets=(BuildSecret("url", SECRET), BuildSecret("token", SECRET)),
+)
+
+
+def test_the_cache_of_github_actions_is_behind_the_volume() -> None:
+    found = stores(GHA)
+    assert found["SCCACHE_MULTILEVEL_CHAIN"] == "disk,gha"
+    assert found["SCCACHE_GHA_ENABLED"] == found["ACTIONS_CACHE_SERVICE_V2"] == "on"
+    assert "SCCACHE_GHA_RW_MODE" not in found
+    rows = cache.rows(GHA)
+    assert ("remote", "gha") in rows
+    assert [row[1] for row in rows if row[0] == "credential"] == [
+        "ACTIONS_RESULTS_URL",
+        "ACTIONS_RUNTIME_TOKEN",
+    ]
+    assert stores(replace(GHA, build_secrets=(BuildSecret("TOKEN", SECRET),)))["SCCACHE_GHA_RW_MODE"] == (
+        "READ_ONLY"
+    )
+    assert stores(replace(GHA, untrusted=True)) == stores(PLAIN)
+
+
+def test_a_directory_changes_only_the_list_of_entries() -> None:
+    """The compile is the same one as without it, so the directory's content does not run it again."""
+    directory = replace(PLAIN, compile_cache=compile_cache.parse("./cache"))
+    with entries_directory.using(SECRET):
+        assert stores(directory) == stores(PLAIN)
+        assert set(cache.rows(directory)) - set(cache.rows(PLAIN)) == {("used", "/compile-cache")}
+    assert cache.rows(directory) == cache.rows(PLAIN), "a function of the module has no directory"
 
 
 def test_numbers_of_sccache() -> None:

@@ -1,6 +1,9 @@
+from typing import Any
+
 import pytest
 
 from pipeline.cli import access
+from pipeline.config import compile_cache
 from pipeline.errors import InvalidArgument
 from pipeline.main import RustMultiarch
 
@@ -80,3 +83,41 @@ def test_credentials_of_a_store_are_granted_by_name() -> None:
         with pytest.raises(InvalidArgument) as raised:
             access.check(None, None, False, {"A": "1"}, store_secrets=given)
         assert raised.value.where == where and "s3cret" not in raised.value.message()
+
+
+RUNNER = {"ACTIONS_RESULTS_URL": "https://results.example/", "ACTIONS_RUNTIME_TOKEN": "s3cret"}
+
+
+@pytest.mark.parametrize(
+    ("given", "environ", "found"),
+    [
+        (None, RUNNER, ["url=env:ACTIONS_RESULTS_URL", "token=env:ACTIONS_RUNTIME_TOKEN"]),
+        (["token=env:A"], RUNNER, ["token=env:A", "url=env:ACTIONS_RESULTS_URL"]),
+        (None, {**RUNNER, "ACTIONS_RUNTIME_TOKEN": ""}, ["url=env:ACTIONS_RESULTS_URL"]),
+        (None, {}, []),
+    ],
+)
+def test_the_credentials_of_a_runner_are_added(given, environ, found) -> None:
+    assert access.with_runners(given, compile_cache.parse("gha"), environ) == found
+
+
+@pytest.mark.parametrize("setting", ["engine", "off", "redis://cache.example", "./cache"])
+def test_the_credentials_of_a_runner_are_only_for_its_store(setting: str) -> None:
+    assert access.with_runners(["token=env:A"], compile_cache.parse(setting), RUNNER) == ["token=env:A"]
+
+
+def test_another_token_of_a_runner_is_the_same_secret_to_the_engine() -> None:
+    """Regression: each job has another token, and compiled everything again."""
+    module = RustMultiarch(source=None)  # type: ignore[arg-type]
+    given = access.with_runners(["password=env:A"], compile_cache.parse("gha"), RUNNER)
+    granted = access.grant(module, None, None, False, store_secrets=given)
+
+    def sent(secret: Any) -> dict[str, Any]:
+        (selection,) = secret._ctx.selections
+        return dict(selection.args)
+
+    found = {each.name: sent(each.value) for each in granted.store_secrets}
+    assert found["token"]["uri"] == "env://ACTIONS_RUNTIME_TOKEN"
+    assert found["token"]["cacheKey"] == "rust-multiarch-ACTIONS_RUNTIME_TOKEN"
+    assert "s3cret" not in str(found)
+    assert not found["password"].get("cacheKey")

@@ -61,12 +61,60 @@ def test_addresses(address: str, variables: dict[str, str]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["on", "redis:", "redis://", "http://cache.example", "/var/cache", "redis://a:b:c", "s3://me@bucket"],
+    [
+        "on",
+        "cache",
+        "redis:",
+        "redis://",
+        "http://cache.example",
+        "gha://cache.example",
+        "redis://a:b:c",
+        "s3://me@bucket",
+    ],
 )
 def test_what_is_no_store_is_an_error(text: str) -> None:
     with pytest.raises(InvalidArgument) as raised:
         compile_cache.parse(text)
     assert raised.value.where == "--compile-cache" and "redis://" in raised.value.fix
+
+
+@pytest.mark.parametrize("text", ["./cache", "/var/cache", "a/b", ".rust-multiarch/compiled", "../x"])
+def test_text_with_a_slash_is_a_directory(text: str) -> None:
+    assert compile_cache.parse(text) == CompileCache(directory=text)
+
+
+def test_the_cache_of_github_actions_has_no_address() -> None:
+    parsed = compile_cache.parse("gha")
+    assert parsed is not None and parsed.store is not None
+    assert dict(parsed.store.variables) == {"SCCACHE_GHA_ENABLED": "on", "ACTIONS_CACHE_SERVICE_V2": "on"}
+
+
+@pytest.mark.parametrize(
+    ("given", "lacking"),
+    [
+        ([], "ACTIONS_RESULTS_URL and ACTIONS_RUNTIME_TOKEN"),
+        (["url"], "ACTIONS_RUNTIME_TOKEN"),
+        (["token"], "ACTIONS_RESULTS_URL"),
+    ],
+)
+def test_the_cache_of_github_actions_needs_what_its_runner_has(given: list[str], lacking: str) -> None:
+    kept = compile_cache.parse("gha")
+    compile_cache.check(kept, ["token", "url"])
+    with pytest.raises(InvalidArgument) as raised:
+        compile_cache.check(kept, given)
+    assert raised.value.what == f"the cache of GitHub Actions needs {lacking}"
+    assert raised.value.where == "--compile-cache gha"
+    for next_step in ("`compile-cache: gha`", "docs/ci.md", "with-compile-cache-secret", "another store"):
+        assert next_step in raised.value.fix
+
+
+def test_a_directory_is_for_the_command_line() -> None:
+    kept = compile_cache.parse("./cache")
+    compile_cache.check_directory(kept, given=True)
+    for other in (None, CompileCache(), compile_cache.parse("gha")):
+        compile_cache.check_directory(other, given=False)
+    with pytest.raises(InvalidArgument, match=r"\./cache is a directory of a machine"):
+        compile_cache.check_directory(kept, given=False)
 
 
 def test_a_password_in_the_address_is_an_error_that_does_not_quote_it() -> None:
@@ -97,7 +145,8 @@ def test_a_project_cannot_choose_the_store() -> None:
     """Its pull request would get the credentials of another store."""
     where = "Cargo.toml [package.metadata.rust-multiarch]"
     assert settings.from_table({"compile-cache": "off"}, where)["compile_cache"].value == "off"
-    with pytest.raises(InvalidSetting, match="RUST_MULTIARCH_COMPILE_CACHE"):
-        settings.from_table({"compile-cache": "redis://cache.example"}, where)
-    given = settings.from_environment({"RUST_MULTIARCH_COMPILE_CACHE": "redis://cache.example"})
-    assert given["compile_cache"].value == "redis://cache.example"
+    for given in ("redis://cache.example", "gha", "./cache"):
+        with pytest.raises(InvalidSetting, match="RUST_MULTIARCH_COMPILE_CACHE"):
+            settings.from_table({"compile-cache": given}, where)
+    outright = settings.from_environment({"RUST_MULTIARCH_COMPILE_CACHE": "redis://cache.example"})
+    assert outright["compile_cache"].value == "redis://cache.example"
