@@ -53,6 +53,7 @@ server() {
     dpkg-query --show '*-dev' >"$cache/packages" 2>/dev/null || :
     while IFS= read -r -d '' variable; do variables+=("$variable"); done < <(cat "$cache/store" "$cache/credentials")
     if launch "${variables[@]}"; then
+        unwritable
         echo on >"$cache/state"
     elif [ -s "$cache/remote" ] && refused "at $(cat "$cache/remote")" &&
         # The last of two variables with a name counts.
@@ -71,13 +72,22 @@ refused() {
     )" >>"$cache/warnings"
 }
 
+# Keep a warning if the store cannot be written to, for example when it is full: sccache then writes nothing at all.
+unwritable() {
+    [ -s "$cache/remote" ] && grep -q '^storage write check failed' "$cache/log" 2>/dev/null || return 0
+    echo "warning: the compile cache at $(cat "$cache/remote") cannot be written to, so new crates are not kept: $(
+        sed -n '/^Source:/ { n; s/^ *//; p }' "$cache/log" | head -n 1
+    )" >>"$cache/warnings"
+}
+
 # launch VARIABLE...: start the server, and try it.
 launch() {
     local name passed=()
     for name in {http,https,all,no}_proxy {HTTP,HTTPS,ALL,NO}_PROXY SSL_CERT_FILE SSL_CERT_DIR; do
         [ -z "${!name:-}" ] || passed+=("$name=${!name}")
     done
-    passed+=(PATH="$PATH" HOME=/nonexistent SCCACHE_SERVER_UDS="$cache/socket" SCCACHE_IDLE_TIMEOUT=0)
+    passed+=(PATH="$PATH" HOME=/nonexistent SCCACHE_SERVER_UDS="$cache/socket" SCCACHE_IDLE_TIMEOUT=0
+        SCCACHE_LOG=sccache=warn SCCACHE_ERROR_LOG="$cache/log")
     (cd / && env -i "${passed[@]}" "$@" timeout 20 "$program" --start-server) \
         >"$cache/said" 2>&1 </dev/null 9>&- || return 1
     probe && return
