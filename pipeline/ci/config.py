@@ -62,6 +62,7 @@ class CiSystem:
         dollar: escaped form of a `$` for the shell in the system's files.
         hosted: jobs start on an empty machine, so compiled state is kept in the registry.
         below: what follows the image's address in that of the repository with compiled state.
+        compiled: shell expression of a directory that the system keeps, for compiled dependencies.
         logins: credentials by registry host, for systems whose file lists them; "" is any other host.
     """
 
@@ -77,6 +78,7 @@ class CiSystem:
     dollar: str = "$"
     hosted: bool = False
     below: str = "-buildcache"
+    compiled: str = ""
     logins: Mapping[str, LoginExpressions] = field(default_factory=dict)
 
     def login(self, image: str) -> LoginExpressions | None:
@@ -111,12 +113,12 @@ SYSTEMS: tuple[CiSystem, ...] = (
             "for another registry than the project's own: set REGISTRY_USER and REGISTRY_TOKEN in Settings, "
             "CI/CD, Variables, and remove them from the file"),
            # A project's registry has only repositories below the project's.
-           hosted=True, below="/buildcache"),
+           hosted=True, below="/buildcache", compiled="$CI_PROJECT_DIR/.rust-multiarch/compiled"),
     CiSystem("circleci", ".circleci/config.yml", "circleci.yml", "circle-ci",
            "$HOME/.rust-multiarch",
            {"linux/amd64": "medium", "linux/arm64": "arm.medium"},
            ("add a context named registry with REGISTRY_USER and REGISTRY_TOKEN: Organization Settings, "
-            "Contexts",), hosted=True),
+            "Contexts",), hosted=True, compiled="$HOME/.rust-multiarch-compiled"),
     CiSystem("jenkins", "Jenkinsfile", "Jenkinsfile", "jdp",
            "$HOME/.rust-multiarch", _OWN_RUNNERS,
            ("label the agents with Docker `docker`",
@@ -126,7 +128,7 @@ SYSTEMS: tuple[CiSystem, ...] = (
     CiSystem("azure", "azure-pipelines.yml", "azure.yml", "azure-pipelines",
            "$PIPELINE_WORKSPACE/rust-multiarch", _OWN_RUNNERS,
            ("set the secret variables REGISTRY_USER and REGISTRY_TOKEN: Edit the pipeline, Variables",),
-           hosted=True),
+           hosted=True, compiled="$PIPELINE_WORKSPACE/compiled"),
     CiSystem("buildkite", ".buildkite/pipeline.yml", "buildkite.yml", "buildkite",
            "$HOME/.rust-multiarch", _OWN_RUNNERS,
            ("use agents with Docker",
@@ -242,9 +244,10 @@ def commands(row: CiSystem, options: Options) -> dict[str, str]:
     one = '--tag-rules "type=sha,suffix=-$SLUG"'
 
     def state(of: str, *flags: str) -> list[str]:
-        """Return flags for compiled state in the registry if the system's machines keep none."""
+        """Return flags for compiled dependencies and compiled state, if the system's machines keep none."""
         place = f'"type=registry,ref=$IMAGE{row.below}:state{of}"'
-        return [f"{flag} {place}" for flag in flags if row.hosted]
+        dependencies = [f'--compile-cache "{row.compiled}"'] if row.compiled else []
+        return [*dependencies, *(f"{flag} {place}" for flag in flags if row.hosted)]
 
     # Pull requests read without credentials: those from forks get no secrets.
     read, kept = ("--cache-from",), ("--cache-from", "--cache-to")

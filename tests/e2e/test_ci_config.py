@@ -114,10 +114,14 @@ def shell(line: str, cwd: Path, **more: str) -> str:
 
 
 def lines(options: ci_config.Options, verb: str) -> list[str]:
-    """Return the distinct command lines with a verb in the systems' files, as passed to the shell."""
+    """Return the distinct command lines with a verb in the systems' files, as passed to the shell.
+
+    The directory for compiled dependencies is `$COMPILED` instead of each system's own one.
+    """
     found: dict[str, None] = {}
     for row in ci_config.SYSTEMS:
         text = re.sub(r" *\\\n *", " ", text_of(row.name, options))
+        text = text.replace(f'--compile-cache "{row.compiled}"', '--compile-cache "$COMPILED"')
         for match in re.finditer(rf"rust-multiarch {verb}\b[^>\n]*", text):
             found[match[0].replace("$$", "$").strip()] = None
     return list(found)
@@ -152,16 +156,18 @@ def manifests_of(index: dict) -> dict[str, str]:
     return dict(zip(platforms_of(index), [entry["digest"] for entry in index["manifests"]], strict=True))
 
 
-def test_the_command_lines_of_one_runner(project: Path, private_registry) -> None:
+def test_the_command_lines_of_one_runner(project: Path, private_registry, tmp_path_factory) -> None:
     builds, publishes = lines(MODES[0], "build"), lines(MODES[0], "publish")
     # Compiled state is kept nowhere, beside the image or, on GitLab, below it; Jenkins has its own variables.
     assert (len(builds), len(publishes)) == (3, 4)
     for line in builds:
-        report = shell(line, project, IMAGE=f"{private_registry.address}/ci/single")
+        compiled = tmp_path_factory.mktemp("compiled") / "new"
+        report = shell(line, project, IMAGE=f"{private_registry.address}/ci/single", COMPILED=str(compiled))
+        assert compiled.exists() == ("--compile-cache" in line)
         assert [row.split()[0] for row in report.splitlines()] == ["PLATFORM", *DEFAULT_PLATFORMS]
     for number, line in enumerate(publishes):
         image = f"{private_registry.address}/ci/single{number}"
-        address = shell(line, project, IMAGE=image, **LOGIN)
+        address = shell(line, project, IMAGE=image, **LOGIN, COMPILED=str(compiled))
         assert re.fullmatch(rf"{image}:1\.2\.3@sha256:[0-9a-f]{{64}}", address)
         for tag in ("1.2.3", "1.2", "1", "latest"):
             assert platforms_of(index_of(image, tag)) == list(DEFAULT_PLATFORMS)
@@ -172,7 +178,11 @@ def test_the_command_lines_of_one_runner(project: Path, private_registry) -> Non
 def test_the_command_lines_of_a_matrix(project: Path, private_registry, tmp_path_factory) -> None:
     builds, publishes, merges = (lines(MODES[1], verb) for verb in ("build", "publish", "merge"))
     assert (len(builds), len(publishes), len(merges)) == (3, 4, 2)
-    legs = [{"PLATFORM": platform, "SLUG": platform.replace("/", "-")} for platform in DEFAULT_PLATFORMS]
+    compiled = str(tmp_path_factory.mktemp("compiled"))
+    legs = [
+        {"PLATFORM": platform, "SLUG": platform.replace("/", "-"), "COMPILED": compiled}
+        for platform in DEFAULT_PLATFORMS
+    ]
     for leg in legs:
         image = f"{private_registry.address}/ci/matrix"
         assert all(leg["PLATFORM"] in shell(build, project, IMAGE=image, **leg) for build in builds)
@@ -270,6 +280,7 @@ def test_the_action_builds_without_pushing(action, project: Path, engine) -> Non
         ({"push": "true", "tags": "localhost:1/no spaces"}, errors.InvalidAddress),
         ({"push": "true"}, errors.InvalidArgument),
         ({"cache-from": "type=gha"}, errors.InvalidArgument),
+        ({"compile-cache": "gha"}, errors.InvalidArgument),
         ({"cache-to": "type=gha,mode=max"}, errors.InvalidArgument),
     ],
     ids=lambda value: "" if isinstance(value, dict) else value.__name__,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -64,6 +66,7 @@ def run(tmp_path: Path, **inputs: str) -> tuple[list[str], list[str]]:
         ({"cache_from": "Dir/A.tar\nb"}, "--cache-from Dir/A.tar --cache-from b"),
         ({"package": "api", "bin": "a,b", "features": "x\ny"},
          "--package api --bin a --bin b --features x --features y"),
+        ({"compile_cache": "gha"}, "--compile-cache gha"),
         ({"push": "true", "tags": "ghcr.io/Me/App:V1"}, "--push --tag ghcr.io/me/app:V1"),
         ({"push": "true", "tags": "a/b:1", "sbom": "true", "provenance": "mode=max"},
          "--push --sbom --provenance --tag a/b:1"),
@@ -83,6 +86,44 @@ def test_values_of_secrets_are_on_no_command_line(tmp_path: Path) -> None:
     assert " ".join(arguments) == (
         "build . --build-secret API=env:ACTION_SECRET_1 --build-secret OTHER=env:ACTION_SECRET_2 --json"
     )
+
+
+RUNNER = next(step for step in ACTION["runs"]["steps"] if step.get("id") == "runner")
+CALLED = """
+const said = []
+const core = {
+  setSecret: (value) => said.push(['secret', value]),
+  setOutput: (name, value) => said.push([name, value]),
+}
+new Function('core', 'process', process.argv[1])(core, { env: JSON.parse(process.argv[2]) })
+console.log(JSON.stringify(said))
+"""
+"""A program that runs the script of actions/github-script with some variables, and prints what that gives."""
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        (
+            {"ACTIONS_RESULTS_URL": "https://results.example/", "ACTIONS_RUNTIME_TOKEN": "s3cret"},
+            [["secret", "s3cret"], ["url", "https://results.example/"], ["token", "s3cret"]],
+        ),
+        ({}, [["url", ""], ["token", ""]]),
+    ],
+)
+def test_the_cache_of_github_is_for_the_build_step_alone(
+    variables: dict[str, str], said: list[object]
+) -> None:
+    if not shutil.which("node"):
+        pytest.skip("the script is JavaScript, and node is not here")
+    assert RUNNER["if"] == "(inputs.compile-cache || env.RUST_MULTIARCH_COMPILE_CACHE) == 'gha'"
+    assert re.fullmatch(r"actions/github-script@[0-9a-f]{40}", RUNNER["uses"])
+    command = ["node", "-e", CALLED, RUNNER["with"]["script"], json.dumps(variables)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert json.loads(done.stdout) == said
+    for variable, output in (("ACTIONS_RESULTS_URL", "url"), ("ACTIONS_RUNTIME_TOKEN", "token")):
+        assert SCRIPT["env"][variable] == f"${{{{ steps.runner.outputs.{output} || env.{variable} }}}}"
+    assert "exportVariable" not in RUNNER["with"]["script"], "later steps of the job would have the token"
 
 
 def test_every_input_reaches_the_script() -> None:

@@ -236,6 +236,7 @@ def test_github_uses_the_action_with_inputs_that_it_has(options) -> None:
         assert step["with"].keys() <= inputs.keys()
     build, publish = (step["with"] for step in steps)
     assert "push" not in build and "cache-to" not in build
+    assert build["compile-cache"] == publish["compile-cache"] == "gha"
     assert publish["push"] is True and publish["tags"] == "${{ env.IMAGE }}"
 
 
@@ -485,3 +486,46 @@ def test_compiled_state_is_in_a_repository_of_its_own(row, options) -> None:
     below = "/buildcache" if row.name == "gitlab" else "-buildcache"
     assert {place for place, _ in places} <= {below}
     assert {tag == "state" for _, tag in places} <= {not options.matrix}
+
+
+COMPILED = {
+    "github": "compile-cache: gha",
+    "gitlab": '--compile-cache "$CI_PROJECT_DIR/.rust-multiarch/compiled"',
+    "circleci": '--compile-cache "$HOME/.rust-multiarch-compiled"',
+    "azure": '--compile-cache "$PIPELINE_WORKSPACE/compiled"',
+    # Their machines keep the engine, and its volume.
+    "jenkins": "",
+    "buildkite": "",
+    "forgejo": "",
+}
+
+
+@pytest.mark.parametrize("options", [OPTIONS, MATRIX], ids=["single", "matrix"])
+@pytest.mark.parametrize("row", ci_config.SYSTEMS, ids=lambda row: row.name)
+def test_builds_and_publishes_use_the_store_that_the_system_has(row, options) -> None:
+    text, wanted = text_of(row, options), COMPILED[row.name]
+    assert text.count("compile-cache") == (2 if wanted else 0)
+    assert not wanted or text.count(wanted) == 2
+
+
+@pytest.mark.parametrize("options", [OPTIONS, MATRIX], ids=["single", "matrix"])
+def test_the_directory_is_one_that_the_system_keeps(options) -> None:
+    gitlab = yaml(text_of(ci_config.system("gitlab"), options))
+    assert gitlab["default"]["cache"]["paths"] == [".rust-multiarch"]
+    azure = yaml(text_of(ci_config.system("azure"), options))["jobs"][0]["steps"]
+    kept = {step["inputs"]["path"]: step["inputs"] for step in azure if step.get("task") == "Cache@2"}
+    compiled = kept["$(Pipeline.Workspace)/compiled"]
+    leg = "$(slug)" if options.matrix else "$(Agent.OSArchitecture)"
+    assert compiled["restoreKeys"] == f'"rust-multiarch compiled" | "{leg}"'
+    assert compiled["key"] == f"{compiled['restoreKeys']} | Cargo.lock"
+    circleci = yaml(text_of(ci_config.system("circleci"), options))
+    saved = circleci["commands"]["save-compiled"]["steps"][0]["save_cache"]
+    first, second = circleci["commands"]["restore-compiled"]["steps"][0]["restore_cache"]["keys"]
+    assert saved["paths"] == ["~/.rust-multiarch-compiled"]
+    assert saved["key"] == first and first.startswith(second)
+    for name in ("build", "publish"):
+        steps = circleci["jobs"][name]["steps"]
+        names = [step if isinstance(step, str) else next(iter(step)) for step in steps]
+        assert names[:5] == ["checkout", "install", "restore-compiled", "run", "save-compiled"]
+        for step in (steps[2], steps[4]) if options.matrix else ():
+            assert next(iter(step.values())) == {"slug": "<< parameters.slug >>"}
