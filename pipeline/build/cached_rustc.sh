@@ -55,6 +55,8 @@ server() {
     if launch "${variables[@]}"; then
         unwritable
         echo on >"$cache/state"
+        # Redirections of a function would keep copies of the lock and of cargo's pipes open.
+        [ ! -s "$cache/remote" ] || (exec </dev/null >/dev/null 2>&1 9>&- && watch "${variables[@]}") &
     elif [ -s "$cache/remote" ] && refused "at $(cat "$cache/remote")" &&
         # The last of two variables with a name counts.
         launch "${variables[@]}" SCCACHE_MULTILEVEL_CHAIN=disk; then
@@ -67,9 +69,9 @@ server() {
 
 # refused NAME: keep a warning, which state_cache_close prints; cargo would repeat it in later builds.
 refused() {
-    echo "warning: the compile cache $1 is not used: $(
-        grep -v '^sccache: Starting' "$cache/said" | tail -n 3 | paste -s -d ' '
-    )" >>"$cache/warnings"
+    local said
+    said=$(grep -v '^sccache: Starting' "$cache/said" | tail -n 3 | paste -s -d ' ')
+    echo "warning: the compile cache $1 is not used: ${said:-it does not answer}" >>"$cache/warnings"
 }
 
 # Keep a warning if the store cannot be written to, for example when it is full: sccache then writes nothing at all.
@@ -78,6 +80,56 @@ unwritable() {
     echo "warning: the compile cache at $(cat "$cache/remote") cannot be written to, so new crates are not kept: $(
         sed -n '/^Source:/ { n; s/^ *//; p }' "$cache/log" | head -n 1
     )" >>"$cache/warnings"
+}
+
+# Find the processes of this build: sets `server` and `clients`.
+processes() {
+    local process
+    server='' clients=()
+    for process in /proc/[0-9]*; do
+        [ "$process/exe" -ef "$program" ] || continue
+        grep -qzxF "SCCACHE_SERVER_UDS=$cache/socket" "$process/environ" 2>/dev/null || continue
+        if grep -qzxF SCCACHE_IDLE_TIMEOUT=0 "$process/environ" 2>/dev/null; then
+            server=${process#/proc/}
+        else
+            clients+=("${process#/proc/}")
+        fi
+    done
+}
+
+# End the server, which may wait for the store.
+end() {
+    local server clients
+    processes
+    [ -z "$server" ] || kill -KILL "$server"
+    rm -f "$cache/socket"
+}
+
+# watch VARIABLE...: start the server without the store if that stops answering during the build: sccache would wait
+# for it with each crate, a minute or longer. A crate waits for the store if it neither ends nor is compiled.
+watch() {
+    local server clients client
+    local -A waits=() before=()
+    while sleep 5; do
+        processes
+        [ -n "$server" ] || return 0
+        before=()
+        for client in "${!waits[@]}"; do before[$client]=${waits[$client]}; done
+        waits=()
+        [ -z "$(cat "/proc/$server/task/"*/children 2>/dev/null)" ] || continue
+        for client in "${clients[@]}"; do
+            waits[$client]=$((${before[$client]:-0} + 1))
+            if [ "${waits[$client]}" -ge 5 ]; then
+                echo off >"$cache/state"
+                echo "warning: the compile cache at $(cat "$cache/remote") does not answer," \
+                    "and is no longer used in this build" >>"$cache/warnings"
+                # The waiting crates are then compiled without a cache.
+                end
+                launch "$@" SCCACHE_MULTILEVEL_CHAIN=disk && echo on >"$cache/state"
+                return 0
+            fi
+        done
+    done
 }
 
 # launch VARIABLE...: start the server, and try it.
@@ -91,7 +143,7 @@ launch() {
     (cd / && env -i "${passed[@]}" "$@" timeout 20 "$program" --start-server) \
         >"$cache/said" 2>&1 </dev/null 9>&- || return 1
     probe && return
-    SCCACHE_SERVER_UDS=$cache/socket timeout 30 "$program" --stop-server >/dev/null 2>&1 9>&-
+    end
     return 1
 }
 
@@ -99,7 +151,7 @@ launch() {
 probe() (
     mkdir -p "$folder/probe" && cd "$folder/probe" && : >lib.rs || exit 1
     export SCCACHE_SERVER_UDS=$cache/socket
-    "$program" "$rustc" --crate-name probe --crate-type lib lib.rs --emit=dep-info,metadata,link \
+    timeout 30 "$program" "$rustc" --crate-name probe --crate-type lib lib.rs --emit=dep-info,metadata,link \
         -C extra-filename=-1 --out-dir "$folder/probe" >"$cache/said" 2>&1 9>&- &&
         "$program" --zero-stats >/dev/null 2>&1 9>&-
 )

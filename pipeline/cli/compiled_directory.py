@@ -30,7 +30,7 @@ from pipeline.printable import say
 from pipeline.sdk import dag, dagger
 
 ENTRY = re.compile(r"([0-9a-f])/([0-9a-f])/\1\2[0-9a-f]+")
-LAYOUT = "[0-9a-f]/[0-9a-f]/*"
+LAYOUT = "?/?/*"
 UNFINISHED = ".rust-multiarch-"
 """The start of the names of directories that a killed run leaves behind."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import select
 import shutil
 import socket
@@ -344,8 +345,12 @@ def test_a_store_that_is_full(engine: Engine, redis: Redis) -> None:
 
 
 @contextlib.contextmanager
-def slowed(port: int, seconds: float) -> Iterator[int]:
-    """Pass connections on to a port, and each answer after some seconds; yield the port to connect to."""
+def slowed(port: int, seconds: float, writes: float = math.inf) -> Iterator[int]:
+    """Pass connections on to a port, and each answer after some seconds; yield the port to connect to.
+
+    After a number of writes, nothing is passed on.
+    """
+    seen = [0]
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -356,6 +361,9 @@ def slowed(port: int, seconds: float) -> Iterator[int]:
                         data = side.recv(1 << 16)
                         if not data:
                             return
+                        seen[0] += data.count(b"\r\nSET\r\n") if side is self.request else 0
+                        if seen[0] > writes:
+                            continue
                         time.sleep(seconds if side is store else 0)
                         with contextlib.suppress(OSError):
                             sides[side].sendall(data)
@@ -377,6 +385,26 @@ def test_a_store_that_is_slow(engine: Engine, redis: Redis) -> None:
         assert said == "second: none, none none none, 1"
         assert statistics is not None and statistics.hits + statistics.misses == 3
     assert warnings(engine) == []
+
+
+@pytest.mark.parametrize(
+    ("writes", "warning"),
+    [
+        (0, "is not used: sccache: error: Timed out waiting for server startup"),
+        (1, "is not used: it does not answer"),
+        (2, "does not answer, and is no longer used in this build"),
+    ],
+)
+def test_a_store_that_stops_answering(engine: Engine, redis: Redis, writes: int, warning: str) -> None:
+    """Regression: sccache waited a minute and more for each crate."""
+    first = engine.project("first")
+    started = time.monotonic()
+    with slowed(redis.port, 0, writes) as port:
+        shared = {"compile_cache": dataclasses.replace(redis, port=port).kept, "store_secrets": PASSWORD}
+        assert engine.build(first, **shared)[0] == "first: none, none none none, 1"
+    assert time.monotonic() - started < 120
+    (line,) = warnings(engine)
+    assert line.startswith(WARNING) and warning in line
 
 
 @pytest.mark.parametrize("secrets", [(), PASSWORD], ids=["no password", "nothing there"])
