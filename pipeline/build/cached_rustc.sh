@@ -55,8 +55,8 @@ server() {
     if launch "${variables[@]}"; then
         unwritable
         echo on >"$cache/state"
-        # Redirections of a function would keep copies of the lock and of cargo's pipes open.
-        [ ! -s "$cache/remote" ] || (exec </dev/null >/dev/null 2>&1 9>&- && watch "${variables[@]}") &
+        # A shell in between, or redirections of a function, would keep the lock and cargo's pipes open.
+        if [ -s "$cache/remote" ]; then (exec </dev/null >/dev/null 2>&1 9>&- && watch "${variables[@]}") & fi
     elif [ -s "$cache/remote" ] && refused "at $(cat "$cache/remote")" &&
         # The last of two variables with a name counts.
         launch "${variables[@]}" SCCACHE_MULTILEVEL_CHAIN=disk; then
@@ -150,6 +150,8 @@ launch() {
 # Compile an empty crate. Its path is always the same, and so is its key.
 probe() (
     mkdir -p "$folder/probe" && cd "$folder/probe" && : >lib.rs || exit 1
+    # Variables of the crate that started the server would be in the key.
+    unset "${!CARGO_@}"
     export SCCACHE_SERVER_UDS=$cache/socket
     timeout 30 "$program" "$rustc" --crate-name probe --crate-type lib lib.rs --emit=dep-info,metadata,link \
         -C extra-filename=-1 --out-dir "$folder/probe" >"$cache/said" 2>&1 9>&- &&
