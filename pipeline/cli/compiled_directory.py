@@ -56,7 +56,8 @@ class CompiledDirectory:
             try:
                 await run_sync(make, self.path)
                 async with _alone(self.path):
-                    self.taken = await dag.host().directory(str(self.path), include=[LAYOUT]).sync()
+                    content = dag.host().directory(str(self.path), include=[LAYOUT], no_cache=True)
+                    self.taken = await content.sync()
             except (OSError, dagger.QueryError) as error:
                 say(f"warning: the compiled dependencies in {self.path} are not used: {error}")
         return self.taken

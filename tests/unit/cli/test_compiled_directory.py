@@ -1,7 +1,7 @@
 """Test the directory of compiled dependencies: what a build adds to it, and what is removed."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -202,7 +202,7 @@ class Engine:
     def __init__(self, error: Exception | None = None) -> None:
         self.error, self.reads = error, 0
 
-    def directory(self, *place: str, include: Sequence[str] = ()) -> "Engine | str":
+    def directory(self, *place: str, **options: object) -> "Engine | str":
         """Return an empty directory, or one of the machine."""
         return self if place else "empty"
 
