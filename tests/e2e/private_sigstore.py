@@ -19,7 +19,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -39,6 +38,7 @@ from sigstore_services import (
     trusted_root,
     usage,
 )
+from small_server import Answer, serving
 
 from engine import registry
 
@@ -98,9 +98,9 @@ def running(directory: Path) -> Iterator[PrivateSigstore]:
     programs = {name: gotools.client(name) for name in ("fulcio", "rekor", "tesseract")}
     with ExitStack() as stack:
         key = rsa.generate_private_key(65537, 2048)
-        issuer = stack.enter_context(_serving(lambda url: _issuer(key, url)))
+        issuer = stack.enter_context(serving(lambda url: _issuer(key, url)))
         stamping, chain = _timestamps(directory)
-        stamps = stack.enter_context(_serving(lambda _: stamping))
+        stamps = stack.enter_context(serving(lambda _: stamping))
         fulcio, ct, rekor = (registry.address_of(registry.free_port()) for _ in range(3))
         stack.enter_context(
             _program(directory, "fulcio", _fulcio(programs["fulcio"], directory, fulcio, ct, issuer))
@@ -210,41 +210,6 @@ def _fetched(url: str) -> bytes:
         except (urllib.error.URLError, OSError):
             assert time.monotonic() < end, f"{url} does not answer"
             time.sleep(0.2)
-
-
-Answer = Callable[[str, Mapping[str, str], bytes], tuple[int, bytes]]
-"""Returns status and content for a path, headers and a body."""
-
-
-@contextmanager
-def _serving(answer_of: Callable[[str], Answer]) -> Iterator[str]:
-    """Run a small server; yield its address."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            status, content = answer(self.path, self.headers, body)
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_POST = do_GET  # noqa: N815
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    url = f"http://127.0.0.1:{server.server_port}"
-    answer = answer_of(url)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield url
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def _issuer(key: rsa.RSAPrivateKey, url: str) -> Answer:
