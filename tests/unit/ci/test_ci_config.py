@@ -236,7 +236,7 @@ def test_github_uses_the_action_with_inputs_that_it_has(options) -> None:
         assert step["with"].keys() <= inputs.keys()
     build, publish = (step["with"] for step in steps)
     assert "push" not in build and "cache-to" not in build
-    assert build["compile-cache"] == publish["compile-cache"] == "gha"
+    assert build["compile-cache"] == publish["compile-cache"] == "${{ runner.temp }}/compiled"
     assert publish["push"] is True and publish["tags"] == "${{ env.IMAGE }}"
 
 
@@ -489,7 +489,7 @@ def test_compiled_state_is_in_a_repository_of_its_own(row, options) -> None:
 
 
 COMPILED = {
-    "github": "compile-cache: gha",
+    "github": "compile-cache: ${{ runner.temp }}/compiled",
     "gitlab": '--compile-cache "$CI_PROJECT_DIR/.rust-multiarch/compiled"',
     "circleci": '--compile-cache "$HOME/.rust-multiarch-compiled"',
     "azure": '--compile-cache "$PIPELINE_WORKSPACE/compiled"',
@@ -510,6 +510,17 @@ def test_builds_and_publishes_use_the_store_that_the_system_has(row, options) ->
 
 @pytest.mark.parametrize("options", [OPTIONS, MATRIX], ids=["single", "matrix"])
 def test_the_directory_is_one_that_the_system_keeps(options) -> None:
+    github = yaml(text_of(ci_config.system("github"), options))["jobs"]
+    leg = "${{ matrix.slug }}-" if options.matrix else ""
+    for job in ("build", "publish"):
+        steps = [step for step in github[job]["steps"] if "uses" in step]
+        place = next(n for n, step in enumerate(steps) if step["uses"].startswith("actions/cache@"))
+        assert steps[place]["with"] == {
+            "path": "${{ runner.temp }}/compiled",
+            "key": f"compiled-{leg}${{{{ hashFiles('**/Cargo.lock') }}}}",
+            "restore-keys": f"compiled-{leg}",
+        }
+        assert steps[place + 1]["with"]["compile-cache"] == steps[place]["with"]["path"]
     gitlab = yaml(text_of(ci_config.system("gitlab"), options))
     assert gitlab["default"]["cache"]["paths"] == [".rust-multiarch"]
     azure = yaml(text_of(ci_config.system("azure"), options))["jobs"][0]["steps"]
