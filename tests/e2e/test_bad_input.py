@@ -113,9 +113,9 @@ async def test_a_build_script_that_runs_the_targets_binary(session) -> None:
 
 
 async def test_options_that_are_not_pairs(session) -> None:
-    await fails(errors.InvalidArgument, build_args=["NOVALUE"])
-    await fails(errors.InvalidArgument, labels=["=x"])
-    await fails(errors.InvalidArgument, runtime_env=[""])
+    await fails(errors.InvalidSetting, build_args=["NOVALUE"])
+    await fails(errors.InvalidSetting, labels=["=x"])
+    await fails(errors.InvalidSetting, runtime_env=[""])
 
 
 async def test_a_runtime_that_does_not_exist(session) -> None:
