@@ -208,13 +208,14 @@ def beside(file: Path, text: bytes) -> set[Path]:
         name = match[1].decode(errors="replace")
         for folder in (file.parent, file.with_suffix("")):
             found |= {folder / f"{name}.rs", folder / name / "mod.rs"}
-    return {path for path in found if len(str(path)) < 4096 and _is_file(path)}
+    return {path for path in found if exists(path) and path.is_file()}
 
 
-def _is_file(path: Path) -> bool:
+def exists(path: Path) -> bool:
+    """Return True if a path exists; a name may be too long for this system, or have a null byte."""
     try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that is too long, or has a null byte
+        return path.exists()
+    except (OSError, ValueError):
         return False
 
 
@@ -227,6 +228,6 @@ def named_in(text: bytes, bases: Iterable[Path]) -> set[Path]:
             for base in bases:
                 path = _joined(base, spelled)
                 # A parent directory itself is not needed completely; only the files in it that are named.
-                if len(spelled) < 4096 and not base.is_relative_to(path) and path.exists():
+                if len(spelled) < 4096 and not base.is_relative_to(path) and exists(path):
                     found.add(path)
     return found

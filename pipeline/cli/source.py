@@ -340,7 +340,7 @@ def _configured(here: Here) -> set[Path]:
             if file.is_file():
                 document = cargo_toml.read(file.read_text(errors="replace"))
                 named = [base / text for text in _texts(document) for base in (folder, file.parent)]
-                found |= {Path(os.path.normpath(path)) for path in named if _exists(path)}
+                found |= {Path(os.path.normpath(path)) for path in named if packages.exists(path)}
     return {path for path in found if path not in (here.directory, *here.directory.parents)}
 
 
@@ -349,13 +349,6 @@ def _texts(value: Any) -> Iterable[str]:
         return [value] if value and len(value) < 4096 and "\0" not in value else []
     values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return [text for each in values for text in _texts(each)]
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:
-        return False
 
 
 def _inside(here: Here) -> list[Path]:

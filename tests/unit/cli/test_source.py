@@ -173,6 +173,13 @@ def test_a_target_outside_of_its_package_has_its_modules_and_files(repo: Path) -
     assert not include & {"common/other.rs", "common/other.md", "common"}
 
 
+def test_a_quoted_name_that_is_too_long_is_no_path(repo: Path) -> None:
+    """Regression: the name of such a file is an error of the system, which ended the command."""
+    write(repo / "common/a.rs", f'const T: &str = "{"b" * 300}";')
+    write(repo / "services/api/src/x.rs", f'#[path = "../../../common/a.rs"] mod a; f("../{"c" * 300}");')
+    assert "common/a.rs" in upload(repo / "services/api").include
+
+
 def test_a_manifest_with_a_byte_order_mark(repo: Path) -> None:
     """Regression: its package was not found, and src/main.rs was not uploaded; cargo reads it."""
     for manifest in (repo / "Cargo.toml", repo / "services/api/Cargo.toml"):
