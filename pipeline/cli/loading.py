@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -12,56 +11,77 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from engine import choice
 from pipeline.errors import InvalidArgument, RustMultiarchError
-from pipeline.targets import BY_MACHINE
+from pipeline.targets import BY_MACHINE, select
 
 if TYPE_CHECKING:
-    from pipeline.image import Image, Variant
-
-TOOLS = ("docker", "podman")
+    from pipeline.image import Image
 
 
-def tool(option: str = "--load", instead: str = "replace --load by --output image.tar") -> str:
-    """Return the program to load images with.
+def check(
+    platforms: Sequence[str],
+    option: str = "--load",
+    instead: str = "replace --load by --output image.tar",
+) -> None:
+    """Check before a build that its image can be loaded.
 
     Args:
+        platforms: the platforms of the build.
         option: the option that loads, for messages.
         instead: what to do without a program, for messages.
 
     Raises:
-        InvalidArgument: neither docker nor podman is installed.
+        InvalidArgument: see `tool` and `loaded_platform`.
     """
-    found = next(filter(shutil.which, TOOLS), None)
+    tool(option, instead)
+    loaded_platform([target.platform for target in select(platforms)], option)
+
+
+def tool(option: str = "--load", instead: str = "replace --load by --output image.tar") -> str:
+    """Return the program to load images with: the first of docker and podman that works.
+
+    Raises:
+        InvalidArgument: neither docker nor podman works.
+    """
+    found = choice.container_tool()
     if not found:
+        tools = " or ".join(f"`{name} info`" for name in choice.CONTAINER_TOOLS)
         raise InvalidArgument(
-            "neither docker nor podman is on the PATH",
+            f"neither docker nor podman works: {tools} fails",
             where=option,
-            fix=f"install one of them, or {instead}",
+            fix=f"install or start one of them, or {instead}",
         )
     return found
 
 
-def chosen(image: Image, option: str = "--load") -> Variant:
-    """Return the variant to load: the one for this machine, else the only one.
+def loaded_platform(platforms: Sequence[str], option: str = "--load") -> str:
+    """Return the platform to load: this machine's, else the only one.
 
     Raises:
-        InvalidArgument: there are several variants, none of them for this machine.
+        InvalidArgument: there are several platforms, none of them this machine's.
     """
     row = BY_MACHINE.get(platform.machine())
     here = row.platform if row else ""
-    for variant in image.variants:
-        if variant.platform == here or len(image.variants) == 1:
-            return variant
+    if here in platforms:
+        return here
+    if len(platforms) == 1:
+        return platforms[0]
     raise InvalidArgument(
         f"the image has no variant for this machine's platform ({here or platform.machine()})",
-        where="--load",
+        where=option,
         fix="choose a platform to load with --platform",
     )
 
 
+def chosen(image: Image, option: str = "--load") -> str:
+    """Return the platform of an image to load; see `loaded_platform`."""
+    return loaded_platform([variant.platform for variant in image.variants], option)
+
+
 async def write(image: Image, tags: Sequence[str], path: str) -> None:
     """Write this machine's variant as a Docker archive with its tags."""
-    archive = await image.docker_archive(chosen(image).platform, list(tags))
+    archive = await image.docker_archive(chosen(image), list(tags))
     await archive.export(path)
 
 

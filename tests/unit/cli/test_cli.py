@@ -367,8 +367,8 @@ def image(*platforms: str) -> SimpleNamespace:
 
 def test_this_machines_variant_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading.platform, "machine", lambda: "aarch64")
-    assert loading.chosen(image("linux/amd64", "linux/arm64")).platform == "linux/arm64"  # type: ignore[arg-type]
-    assert loading.chosen(image("linux/s390x")).platform == "linux/s390x"  # type: ignore[arg-type]
+    assert loading.chosen(image("linux/amd64", "linux/arm64")) == "linux/arm64"  # type: ignore[arg-type]
+    assert loading.chosen(image("linux/s390x")) == "linux/s390x"  # type: ignore[arg-type]
     with pytest.raises(InvalidArgument, match="linux/arm64"):
         loading.chosen(image("linux/amd64", "linux/386"))  # type: ignore[arg-type]
 
@@ -389,7 +389,7 @@ def test_a_machines_own_variant_by_the_name_uname_has(
     monkeypatch: pytest.MonkeyPatch, machine: str, platform: str
 ) -> None:
     monkeypatch.setattr(loading.platform, "machine", lambda: machine)
-    assert loading.chosen(image(*BY_PLATFORM)).platform == platform  # type: ignore[arg-type]
+    assert loading.chosen(image(*BY_PLATFORM)) == platform  # type: ignore[arg-type]
 
 
 def test_every_platform_is_some_machines() -> None:
@@ -400,6 +400,30 @@ def test_nothing_to_load_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InvalidArgument, match="neither docker nor podman"):
         loading.tool()
+
+
+def test_a_tool_whose_daemon_does_not_run_is_not_chosen(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    program(tmp_path, "docker", "[ $1 != info ]")
+    with pytest.raises(InvalidArgument, match="neither docker nor podman") as error:
+        loading.check(["linux/amd64"], "--local", "publish it")
+    assert (error.value.where, error.value.fix) == ("--local", "install or start one of them, or publish it")
+    program(tmp_path, "podman", "")
+    loading.check(["linux/amd64"])
+    assert loading.tool() == "podman"
+
+
+def test_the_platform_to_load_is_checked_before_the_build(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(loading.platform, "machine", lambda: "aarch64")
+    program(tmp_path, "docker", "")
+    with pytest.raises(InvalidArgument, match="linux/arm64") as error:
+        loading.check(["linux/amd64", "linux/386"], "--local")
+    assert error.value.where == "--local"
 
 
 def program(folder: Path, name: str, script: str) -> None:
