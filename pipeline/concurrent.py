@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import anyio.from_thread
@@ -43,6 +43,17 @@ async def each(items: Iterable[T], do: Callable[[T], Awaitable[R]], at_once: int
     except BaseExceptionGroup as errors:
         raise first(errors) from None
     return [found[number] for number in sorted(found)]
+
+
+async def together(one: Callable[[], Awaitable[T]], other: Callable[[], Awaitable[R]]) -> tuple[T, R]:
+    """Call two functions at the same time and return both results.
+
+    Raises:
+        Exception: the first error, not in a group; the other call is cancelled.
+    """
+    calls: list[Callable[[], Awaitable[Any]]] = [one, other]
+    left, right = await each(calls, lambda call: call(), len(calls))
+    return left, right
 
 
 async def in_daemon(call: Callable[[], R], seconds: float) -> R:

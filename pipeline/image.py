@@ -20,7 +20,7 @@ from pipeline.attestation.materials import Inputs, Material
 from pipeline.build import compile as build
 from pipeline.build import custom_containers
 from pipeline.build.plan import Plan
-from pipeline.concurrent import each
+from pipeline.concurrent import each, together
 from pipeline.config import arguments
 from pipeline.config.request import untrusted
 from pipeline.errors import UnsupportedPlatform
@@ -430,8 +430,8 @@ async def assemble(
     output: dagger.Directory,
     terms: normalize.Terms,
     tags: Sequence[str] = (),
-    origin: str = "",
     known: Mapping[str, RegistryBase] | None = None,
+    export: bool = True,
 ) -> Image:
     """Assemble the image of a plan, and check every program against its runtime.
 
@@ -441,8 +441,8 @@ async def assemble(
         output: the output of `build.compile`.
         terms: the time and annotations of the image.
         tags: the tags for addresses without a tag.
-        origin: see `attest.origin`.
         known: the bases that are in a registry, by platform.
+        export: export the images for `Image.layout` and pushes while the programs are checked.
 
     Raises:
         VerificationError: a program does not match the root filesystem of its image.
@@ -457,9 +457,13 @@ async def assemble(
     await _warn_of_root(variants)
     events.enter("verifying")
     subjects = [gate.VerifyRequest(v.container, parse(v.platform), v.demand) for v in variants]
-    verified = await gate.verify(subjects)
+    exported = [_tarball(variant.container) for variant in variants if export]
+    verified, _ = await together(
+        functools.partial(gate.verify, subjects),
+        functools.partial(each, exported, lambda tarball: tarball.sync(), AT_ONCE),
+    )
     made = Image(name=names[0], variants=variants, tags=list(tags))
-    made.verified, made.terms, made.origin = gate.as_json(verified), terms.as_json(), origin
+    made.verified, made.terms = gate.as_json(verified), terms.as_json()
     return made
 
 

@@ -20,6 +20,7 @@ from pipeline.build.compile import builder as native_builder
 from pipeline.build.custom_containers import Supplied, check_platform
 from pipeline.build.plan import IGNORED, Plan, plan
 from pipeline.build.reproduce import twice
+from pipeline.concurrent import each, together
 from pipeline.config import arguments, caller, compile_cache, request
 from pipeline.config.arguments import Arguments
 from pipeline.config.compile_cache import CREDENTIALS, credential
@@ -80,6 +81,9 @@ from pipeline.registry.merge import MergedIndex
 from pipeline.registry.publish import join
 from pipeline.registry.receipt import Receipt
 from pipeline.targets import Libc, parse, select
+
+AT_ONCE = 4
+"""Number of images assembled in parallel."""
 
 
 @object_type
@@ -282,8 +286,8 @@ class RustMultiarch(Arguments):
     async def images(self) -> list[Image]:
         """Compile every platform once and assemble a separate image for each binary."""
         built = await self._build(apart=True)
-        for each in built:
-            say(await each.table())
+        for made in built:
+            say(await made.table())
         return built
 
     async def images_of(self, binaries: Sequence[str]) -> list[Image]:
@@ -567,10 +571,10 @@ class RustMultiarch(Arguments):
                 output = await compile(planned)
         except BaseExceptionGroup as errors:
             raise first(errors) from None
-        built = []
-        for part, own, setup, of, (names, unnamed) in zip(
-            parts, each_of, setups, known, named_by, strict=True
-        ):
+
+        async def built(number: int) -> Image:
+            part, own, setup, of = parts[number], each_of[number], setups[number], known[number]
+            tags, unnamed = named_by[number]
             manifests = {
                 target.platform: setup.described(
                     target, bases[target.platform].digest if target.platform in bases else ""
@@ -585,12 +589,21 @@ class RustMultiarch(Arguments):
                 always_index=own.index,
                 layers=setup.layers([binary.name for binary in part.binaries]),
             )
-            origin = await attest.origin(part, output, of, own, await image.bases(part, setup))
-            made = await image.assemble(part, setup, output, terms, names, origin, bases)
+
+            async def origin() -> str:
+                return await attest.origin(part, output, of, own, await image.bases(part, setup))
+
+            async def assembled() -> Image:
+                export = not self.development
+                return await image.assemble(part, setup, output, terms, tags, bases, export)
+
+            made, of_build = await together(assembled, origin)
+            made.origin = of_build
             made.unnamed, made.untrusted = unnamed, settings.untrusted
             made.inputs = image.inputs(part, self.state, self.files)
-            built.append(made)
-        return built
+            return made
+
+        return await each(range(len(parts)), built, AT_ONCE)
 
     async def _setup(self, settings: Settings, plan: Plan, at: BuildContext | None) -> runtime.Runtime:
         """Return the settings of the final image, with the caller's files."""

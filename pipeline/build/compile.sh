@@ -47,6 +47,28 @@ build_all() {
     )
 }
 
+# Collect all programs, as many at a time as there are processors, and list them in the plan's order.
+collect_all() {
+    local triple tools debian program state_started=()
+    while IFS=$'\t' read -r triple tools debian; do
+        mkdir -p "$state_output/$triple" "$state_output/symbols/$triple" "$state_output/programs" "$state_tmp/listed/$triple"
+        while IFS= read -r program; do
+            if [ ${#state_started[@]} -eq "$(nproc)" ]; then
+                wait "${state_started[0]}"
+                state_started=("${state_started[@]:1}")
+            fi
+            collect "$triple" "$tools" "$debian" "$program" &
+            state_started+=($!)
+        done < <(state_rows binary)
+    done < <(state_rows target)
+    for program in "${state_started[@]}"; do
+        wait "$program"
+    done
+    while IFS=$'\t' read -r triple _; do
+        state_rows binary | sed "s,^,$state_tmp/listed/$triple/," | xargs -d '\n' cat >"$state_output/programs/$triple"
+    done < <(state_rows target)
+}
+
 # collect TRIPLE TOOLS DEBIAN PROGRAM
 collect() {
     local triple=$1 tools=$2 debian=$3 name=$4 folder=$state_output/$1 symbols=$state_output/symbols/$1
@@ -61,7 +83,6 @@ collect() {
     while IFS= read -r state_line; do
         sections+=(--add-section ".dep-v0=$state_line/$triple/$name")
     done < <(state_rows sections)
-    mkdir -p "$folder" "$symbols" "$state_output/programs"
     cd "$symbols" || exit
     "$tools-objcopy" --only-keep-debug "$built" "$name.debug"
     "$tools-objcopy" --strip-all "${sections[@]}" --add-gnu-debuglink="$name.debug" "$built" "$folder/$name"
@@ -77,7 +98,7 @@ collect() {
         "$tools-readelf" --dynamic "$folder/$name" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' |
             awk 'FILENAME == "-" { wanted[$1] = 1; next } wanted[$1] && !seen[$1]++ { print $2 }' - "$libraries" |
             sort -u
-    } | paste -s -d ' ' >>"$state_output/programs/$triple"
+    } | paste -s -d ' ' >"$state_tmp/listed/$triple/$name"
 }
 
 state_open "$1" "$2" "$3"
@@ -97,8 +118,4 @@ build_all
 mkdir -p "$state_output"
 state_cache_close "$state_output"
 state_finish
-while IFS=$'\t' read -r triple tools debian; do
-    while IFS= read -r program; do
-        collect "$triple" "$tools" "$debian" "$program"
-    done < <(state_rows binary)
-done < <(state_rows target)
+collect_all

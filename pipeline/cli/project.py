@@ -19,6 +19,7 @@ from pipeline.cli import caching, loading, output, session, watching
 from pipeline.cli.caching import CacheOptions
 from pipeline.cli.options import JSON, Progress, platform_names
 from pipeline.cli.publish_options import PublishOptions, Tags
+from pipeline.concurrent import each
 from pipeline.config import arguments
 from pipeline.config.project_files import OnDisk
 from pipeline.config.request import check_trusted
@@ -40,6 +41,9 @@ from pipeline.targets import parse, select
 if TYPE_CHECKING:
     from pipeline.image import Image
     from pipeline.main import RustMultiarch
+
+IMAGES_AT_ONCE = 4
+"""Number of images normalized in parallel."""
 
 NO_PUSH, NO_CACHE = PublishOptions(), CacheOptions()
 
@@ -110,7 +114,7 @@ def check_build(
     """Check the options of `build` before an engine is started.
 
     Raises:
-        InvalidArgument: a Dockerfile is given, a push has no address, docker is missing for a load, an
+        InvalidArgument: a Dockerfile is given, a push has no address, docker does not work for a load, an
             address, output or cache location is invalid, or the variable of a password is not set.
     """
     if file:
@@ -122,7 +126,7 @@ def check_build(
     if "push" in kinds:
         check_publish(settings, source=source, tag=to.tag)
     if "load" in kinds:
-        loading.tool()
+        loading.check(settings.platforms)
 
 
 def check_publish(
@@ -184,13 +188,19 @@ async def images(
     request = await to.request() if push else None
     documents: list[dict[str, Any]] = []
     printed: list[str] = []
-    for image in await module.images():
-        document: dict[str, Any] = {"name": image.name, "variants": await image.rows()}
+    made = await module.images()
+    for image, rows in zip(made, await rows_of(made), strict=True):
+        document: dict[str, Any] = {"name": image.name, "variants": rows}
         if request is not None:
             document["published"] = json_module.loads(await _push(image, request))
         printed.append(_reference(document["published"]) if request is not None else image.name)
         documents.append(document)
     return _json({"images": documents}) if json else "\n".join(printed)
+
+
+async def rows_of(images: Sequence[Image]) -> list[list[ImageRow]]:
+    """Normalize several images at the same time, and return the rows of each."""
+    return await each(images, lambda image: image.rows(), IMAGES_AT_ONCE)
 
 
 def check_images(settings: Settings, *, source: Path, to: PublishOptions, push: bool, **_: object) -> None:

@@ -17,7 +17,7 @@ from pipeline import host_files
 from pipeline.cli import loading, manifests, session
 from pipeline.cli.manifests import PARTS, SCHEME, Reference, YamlFile, part
 from pipeline.cli.options import JSON
-from pipeline.cli.project import check_publish
+from pipeline.cli.project import check_publish, rows_of
 from pipeline.cli.publish_options import PublishOptions
 from pipeline.config.project_files import OnDisk
 from pipeline.config.settings import Member, Settings, members
@@ -223,8 +223,8 @@ def prepare(
     """Check files, references and addresses; return the arguments of `resolve`.
 
     Raises:
-        InvalidArgument: a file or the repository is missing, images would get the same address, or docker is
-            missing for `--local`.
+        InvalidArgument: a file or the repository is missing, images would get the same address, or see
+            `loading.check`.
         MalformedYaml, NoReference: see `read`.
         UnknownBinary, BinaryNotChosen, NoBinary: see `binaries`.
         InvalidAddress and others: see `check_publish`.
@@ -243,7 +243,7 @@ def prepare(
     addresses = options.addresses(to.tag)
     to.check()
     if options.local:
-        loading.tool("--local", "publish the images with --repository")
+        loading.check(settings.platforms, "--local", "publish the images with --repository")
     else:
         _check_addresses(addresses, len(set(chosen.values())))
         alone = dataclasses.replace(settings, bin=[], package="")
@@ -293,7 +293,9 @@ async def resolve(module: RustMultiarch, *, asked: Resolution) -> str:
     # Made before the build, so that the key is checked first.
     request = None if asked.options.local else await publish.request(asked.options.by_digest)
     images: list[dict[str, Any]] = []
-    for image in await module.images_of(list(dict.fromkeys(asked.binaries.values()))):
+    made = await module.images_of(list(dict.fromkeys(asked.binaries.values())))
+    await rows_of(made)  # faster than one after the other
+    for image in made:
         document: dict[str, Any] = {"name": image.name}
         if request is None:
             document["reference"] = await _loaded(image, asked.addresses)
@@ -303,8 +305,10 @@ async def resolve(module: RustMultiarch, *, asked: Resolution) -> str:
             document["reference"] = f"{receipt.deliveries[0].repository}@{receipt.digest}"
             document["published"] = json_module.loads(receipt.as_json())
         images.append(document)
-    made = {document["name"]: document["reference"] for document in images}
-    addresses = {one.name: part(made[asked.binaries[one.program]], one.part) for one in asked.references}
+    references = {document["name"]: document["reference"] for document in images}
+    addresses = {
+        one.name: part(references[asked.binaries[one.program]], one.part) for one in asked.references
+    }
     text = manifests.stream(asked.files, addresses)
     if asked.options.output:
         with host_files.replacing(Path(asked.options.output)) as path:
@@ -316,7 +320,7 @@ async def resolve(module: RustMultiarch, *, asked: Resolution) -> str:
 
 async def _loaded(image: Image, addresses: Sequence[str]) -> str:
     """Load an image with its digest as a tag, so that another image has another name."""
-    platform = loading.chosen(image, "--local").platform
+    platform = loading.chosen(image, "--local")
     digest = next(row.digest for row in await image.rows() if row.platform == platform)
     address = named(addresses[0] if addresses else f"{LOCAL}/{BINARY}", image.name)
     return await loading.load(image, [f"{untagged(address)}:{digest.removeprefix('sha256:')}"])

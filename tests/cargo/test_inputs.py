@@ -346,6 +346,24 @@ def test_programs_are_collected(volume: Volume, source: Path) -> None:
     assert (volume.output / "symbols" / driver.triple() / "app.debug").stat().st_mtime == 0
 
 
+def test_several_programs_are_listed_in_the_plans_order(volume: Volume, source: Path) -> None:
+    names = [f"bin-{number}" for number in (5, 3, 1, 4, 2)]
+    project = write(source, {**TWO, **{f"app/src/bin/{name}.rs": "fn main() {}\n" for name in names}})
+    build(volume, project, binaries=["app", *names], arguments=["--bins"])
+    folder = volume.output / driver.triple()
+    listed = (volume.output / "programs" / driver.triple()).read_text().splitlines()
+    assert listed == [f"{name} {(folder / name).stat().st_size}" for name in ["app", *names]]
+
+
+@pytest.mark.parametrize("place", [0, -1])
+def test_a_program_that_cargo_did_not_build_is_an_error(volume: Volume, source: Path, place: int) -> None:
+    names = ["app", "bin-1", "bin-2", "bin-3"]
+    project = write(source, {**TWO, **{f"app/src/bin/{name}.rs": "fn main() {}\n" for name in names[1:]}})
+    names.insert(place % 5, "missing")
+    done = volume.build(project, driver.plan(binaries=names, arguments=["--bins"]))
+    assert done.status == 1 and f"cargo built no program missing for {driver.triple()}" in done.stderr
+
+
 def test_packages_of_libraries_are_those_that_the_program_links(volume: Volume, source: Path) -> None:
     names = volume.folder / "libraries" / driver.target().debian
     names.parent.mkdir()
