@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import importlib
 import inspect
 import os
 import posixpath
@@ -24,7 +25,7 @@ from engine.config import RUNNER
 from engine.paths import Paths
 from engine.record import BaseImages
 from pipeline.build import entries_directory
-from pipeline.cli import access, compiled_directory, engine_address, fresh, options, watching
+from pipeline.cli import access, compiled_directory, engine_address, engine_process, fresh, options, watching
 from pipeline.cli import source as source_files
 from pipeline.cli.compiled_directory import CompiledDirectory
 from pipeline.cli.source import Here, Upload
@@ -401,7 +402,10 @@ def answer(
     """
     os.environ.update(choice.choose(say, images).environment)
     try:
-        result = anyio.run(watching.watch, work, rows, progress)
+        with engine_process.started(os.environ, raw=progress is Mode.RAW) as process:
+            # Imported while the process starts.
+            importlib.import_module("pipeline.main")
+            result = anyio.run(watching.watch, work, rows, progress, process)
     except watching.Interrupted as interrupted:
         say(str(interrupted))
         raise typer.Exit(interrupted.exit_code) from None

@@ -16,10 +16,17 @@ from pathlib import Path
 from typing import TextIO
 
 import anyio
+import anyio.to_thread
 from anyio.abc import TaskStatus
 
 from engine.config import CLI, RUNNER
 from pipeline.cli import engine_address, engine_log
+from pipeline.cli.engine_process import (
+    SHOWN_BY_DAGGER,
+    EngineProcess,
+    EngineProcessFailed,
+    in_environment,
+)
 from pipeline.errors import EngineUnreachable
 from pipeline.progress import events, model
 from pipeline.progress.events import Ended, Event
@@ -32,9 +39,6 @@ REMEMBERED = 200
 
 GRACE_SECONDS = 20.0
 """Time limit for a session to end after Ctrl-C; usually less than a second."""
-
-SHOWN_BY_DAGGER = ("DAGGER_PROGRESS", "plain")
-"""The format of the engine's log for `engine_log.parse`, which overrides the user's setting."""
 
 CHECK_SECONDS = 3.0
 """Time between checks of the engine's address, since Dagger waits for an engine that was killed."""
@@ -145,17 +149,22 @@ class _Notes(io.TextIOBase):
 
 
 @contextlib.asynccontextmanager
-async def _log(read: Callable[[str], None]) -> AsyncIterator[TextIO]:
-    """Open a file for the engine's log, and read its lines as they are written, until the end."""
+async def _log(read: Callable[[str], None], process: EngineProcess | None) -> AsyncIterator[TextIO]:
+    """Open a file for the engine's log, and read its lines as they are written, until the end.
+
+    The log of a process that was started before is read too.
+    """
     reading, writing = os.pipe()
-    os.set_blocking(reading, False)
     async with anyio.create_task_group() as group:
         group.start_soon(_lines, reading, read)
+        if process and process.log:
+            group.start_soon(_lines, os.dup(process.log.fileno()), read)
         with os.fdopen(writing, "w") as log:
             yield log
 
 
 async def _lines(descriptor: int, read: Callable[[str], None]) -> None:
+    os.set_blocking(descriptor, False)
     rest = b""
     try:
         while True:
@@ -232,13 +241,19 @@ def _leave(exit_code: int = EXIT_CODE) -> None:  # pragma: no cover - it ends th
     os._exit(exit_code)
 
 
-async def watch(work: Callable[[], Awaitable[str]], rows: Sequence[tuple[str, str]], mode: Mode) -> str:
+async def watch(
+    work: Callable[[], Awaitable[str]],
+    rows: Sequence[tuple[str, str]],
+    mode: Mode,
+    process: EngineProcess | None = None,
+) -> str:
     """Return the result of some work in an engine session.
 
     Args:
         work: run in the session.
         rows: name and triple of each line of the board.
         mode: the display of progress.
+        process: the process that holds the session; None to let the SDK start it.
 
     Raises:
         EngineUnreachable: there is no engine, or it stopped answering.
@@ -258,7 +273,7 @@ async def watch(work: Callable[[], Awaitable[str]], rows: Sequence[tuple[str, st
             if address := os.environ.get(RUNNER):
                 group.start_soon(_end_when_gone, address)
             # Only the work is cancelled: the session is always closed in order, which stops what runs in it.
-            async with _session(watcher, shown, mode):
+            async with _session(watcher, shown, mode, process):
                 with scope:
                     answer = await work()
             if watcher.unended and not interrupted.signal:
@@ -279,20 +294,22 @@ async def watch(work: Callable[[], Awaitable[str]], rows: Sequence[tuple[str, st
 
 
 @contextlib.asynccontextmanager
-async def _session(watcher: Watcher, shown: Painter, mode: Mode) -> AsyncIterator[None]:
+async def _session(
+    watcher: Watcher, shown: Painter, mode: Mode, process: EngineProcess | None
+) -> AsyncIterator[None]:
     """Open an engine session; its log and what is printed meanwhile go where progress is shown."""
     if mode is Mode.RAW:
-        async with _connected(sys.stderr, watcher):
+        async with _connected(sys.stderr, watcher, process):
             yield
         return
-    os.environ.update([SHOWN_BY_DAGGER])
-    async with _log(watcher.read) as log, _connected(log, watcher):
+    os.environ.update(SHOWN_BY_DAGGER)
+    async with _log(watcher.read, process) as log, _connected(log, watcher, process):
         with _printed_to(shown):
             yield
 
 
 @contextlib.asynccontextmanager
-async def _connected(log: TextIO, watcher: Watcher) -> AsyncIterator[None]:
+async def _connected(log: TextIO, watcher: Watcher, process: EngineProcess | None) -> AsyncIterator[None]:
     """Open a session with the chosen engine, and end it.
 
     If the engine does not end the session in order, that changes no outcome; it is kept in `unended`.
@@ -302,8 +319,17 @@ async def _connected(log: TextIO, watcher: Watcher) -> AsyncIterator[None]:
     """
     stack = contextlib.AsyncExitStack()
     try:
-        await stack.enter_async_context(dagger.connection(dagger.Config(log_output=log)))
-    except (dagger.ProvisionError, dagger.ClientConnectionError) as error:
+        opened: dict[str, str] = {}
+        if process:
+            opened = await anyio.to_thread.run_sync(process.variables)
+            stack.push_async_callback(anyio.to_thread.run_sync, process.end)
+        with in_environment(opened):
+            await stack.enter_async_context(dagger.connection(dagger.Config(log_output=log)))
+    except BaseException as error:
+        if process:
+            process.kill()
+        if not isinstance(error, dagger.ProvisionError | dagger.ClientConnectionError | EngineProcessFailed):
+            raise
         raise EngineUnreachable(
             "a session with the engine cannot be opened; tried " + _tried(os.environ),
             where=os.environ.get(RUNNER) or "the engine that Dagger starts with docker or podman",
@@ -316,7 +342,7 @@ async def _connected(log: TextIO, watcher: Watcher) -> AsyncIterator[None]:
     finally:
         try:
             await stack.aclose()
-        except (dagger.SessionError, subprocess.TimeoutExpired) as error:
+        except (dagger.SessionError, subprocess.TimeoutExpired, EngineProcessFailed) as error:
             watcher.unended = str(error)
 
 
