@@ -58,7 +58,7 @@ class Choice:
         settings = (
             f'{profile}.inherits="{self.profile}"',
             f"{profile}.incremental=true",
-            f"{profile}.lto=false",
+            f'{profile}.lto="off"',  # `false` is thin LTO between the parts of a crate
         )
         arguments = [word for setting in settings for word in ("--config", setting)]
         return replace(self, profile=DEVELOPMENT, arguments=(*self.arguments, *arguments))

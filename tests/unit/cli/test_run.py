@@ -41,7 +41,7 @@ def test_programs_are_compiled_incrementally_in_a_profile_of_their_own() -> None
         "a=1",
         f'profile.{DEVELOPMENT}.inherits="fast"',
         f"profile.{DEVELOPMENT}.incremental=true",
-        f"profile.{DEVELOPMENT}.lto=false",
+        f'profile.{DEVELOPMENT}.lto="off"',
     )
 
 
