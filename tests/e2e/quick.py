@@ -31,6 +31,9 @@ LATER = {
         "test_an_untrusted_build_reaches_no_trusted_one": "tests/hostile/test_trust.py has the volumes",
         "test_an_image_is_the_same_with_and_without_it": "tests/cargo compares programs",
         "test_reproduce_compiles_everything": "tests/unit has the builds without the cache",
+        "test_the_command_line_keeps_a_directory": "test_runners_share_a_directory has the engine's part",
+        "test_runners_share_the_cache_of_github_actions": "tests/cargo has the real sccache with it",
+        "test_the_command_line_takes_the_runners_token": "tests/unit/cli has the token",
     },
     "test_caller.py": {
         "test_another_module_without_a_source": "loads two modules; test_bindings.py has a consumer",
