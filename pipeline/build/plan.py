@@ -29,7 +29,7 @@ from pipeline.errors import (
     UnsupportedLibc,
     printed,
 )
-from pipeline.native import preflight
+from pipeline.native import configuration, preflight
 from pipeline.native.natives import Needs
 from pipeline.printable import say
 from pipeline.progress import events
@@ -85,6 +85,8 @@ class Plan:
     """Warnings about the choice of Rust."""
     lock: str = field(default="", repr=False)
     """Cargo.lock."""
+    wrappers: tuple[tuple[str, str], ...] = ()
+    """Wrappers of rustc that are scripts of the project: the variable that overrides each, and its path."""
 
     @property
     def image(self) -> str:
@@ -134,7 +136,8 @@ async def _plan(request: BuildRequest, compiler: _Compiler) -> Plan:
     fetched = await _fetch(read, native, location, lock, configured)
     written = await _build_scripts(request, project)
     resolving = toolchain.with_fetched(_with_project(native, read), fetched)
-    needs = await _examine(read, resolving, compiler, binaries, lock, configured, written)
+    configurations = [configured, *map(cargo_toml.read, request.choice.configurations)]
+    needs = await _examine(read, resolving, compiler, binaries, lock, configurations, written)
     said = [*compiler.warnings, *(warning for each in needs for warning in each.warnings)]
     for warning in dict.fromkeys(said):
         say(f"warning: {warning}")
@@ -152,6 +155,11 @@ async def _plan(request: BuildRequest, compiler: _Compiler) -> Plan:
         compiler.pinned,
         compiler.warnings,
         lock,
+        tuple(
+            (variable, program)
+            for variable, program in configuration.wrappers(configurations).items()
+            if configuration.in_project(program)
+        ),
     )
 
 
@@ -410,7 +418,7 @@ async def _examine(
     compiler: _Compiler,
     binaries: Sequence[Binary],
     lock: str,
-    configured: Mapping[str, Any],
+    configurations: Sequence[Mapping[str, Any]],
     written: Mapping[str, str],
 ) -> tuple[Needs, ...]:
     """Return the needs of the native dependencies, and check that every crate supports this Rust.
@@ -428,7 +436,7 @@ async def _examine(
             request.targets,
             request.libc,
             request.glibc,
-            [configured, *map(cargo_toml.read, request.choice.configurations)],
+            configurations,
             written,
             request.git_metadata,
             request.choice.everywhere,

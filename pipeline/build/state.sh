@@ -68,6 +68,21 @@ state_libraries() {
     echo "$state_there" >"$state_file"
 }
 
+# Remove all results of another wrapper of rustc: cargo does not compile anything again for one.
+state_wrappers() {
+    local state_there state_program state_file=$state_target/.wrappers
+    state_there=$({
+        printf '%s\n' "${RUSTC:-}" "${RUSTC_WRAPPER:-}" "${RUSTC_WORKSPACE_WRAPPER:-}"
+        state_rows wrapper
+        state_rows wrapper | cut -f2 | while IFS= read -r state_program; do
+            cut -f1,4 "$state_tmp/manifest" | grep -aF "${state_program#./}"$'\t' || :
+        done
+    } | sha256sum)
+    [ "$(cat "$state_file" 2>/dev/null)" = "$state_there" ] || rm -rf "$state_target"
+    mkdir -p "$state_target"
+    echo "$state_there" >"$state_file"
+}
+
 # One line for each file name: line breaks and tabs in it become bytes that names cannot have.
 state_encode() {
     LC_ALL=C tr '\n\t\003\0' '\016\017\t\n'
@@ -474,6 +489,7 @@ state_enter() {
             BEGIN { while ((getline folder <stale) > 0) gone[folder] }
             $2 in gone { print $1 }' "$state_tmp/every"
     } | state_sort | state_drop
+    state_wrappers
     state_synchronize
     state_record
     state_expose

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ import typer
 from typing_extensions import Doc
 
 from pipeline.config.arguments import SOURCE, Arguments
-from pipeline.config.settings import NAMES, key
+from pipeline.config.settings import NAMES, Settings, key
 from pipeline.errors import InvalidArgument
 from pipeline.progress.view import Mode
 from pipeline.targets import BY_PLATFORM
@@ -151,6 +152,19 @@ def with_variables(options: Mapping[str, Any], environ: Mapping[str, str]) -> di
 
     changed = {name: [valued(item, name) for item in options[name]] for name in VALUED if options.get(name)}
     return {**options, **changed}
+
+
+def not_passed(environ: Mapping[str, str], settings: Settings) -> list[str]:
+    """Return the variables here that would change what cargo compiles and that the build does not see.
+
+    Source: the cargo book, "Environment Variables". CARGO_BUILD_TARGET and RUSTUP_TOOLCHAIN are left out: the
+    platforms and the project choose targets and Rust.
+    """
+    profile = re.sub(r"\W", "_", settings.cargo_profile).upper()
+    flags = r"(CARGO_ENCODED_|CARGO_BUILD_|CARGO_TARGET_\w+_)?RUSTFLAGS|RUSTC_BOOTSTRAP"
+    compiled = re.compile(rf"{flags}|CARGO_PROFILE_{profile}_\w+")
+    passed = {item.partition("=")[0] for item in settings.build_args}
+    return sorted(name for name in environ if compiled.fullmatch(name) and name not in passed)
 
 
 def split(options: Mapping[str, Any], names: frozenset[str]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -206,6 +206,8 @@ def _chosen(
     }
     merged = anyio.run(settings_of, here.workspace, outright)
     targets = select(merged.settings.platforms)
+    for name in options.not_passed(os.environ, merged.settings):
+        say(f"warning: the build does not see {name} of this environment; --build-arg {name} passes it")
     kept = compile_cache.parse(merged.settings.compile_cache)
     secrets = access.with_runners(opened["store_secrets"], kept, os.environ)
     compile_cache.check(kept, (name for name, _ in access.store_credentials(secrets)))

@@ -19,7 +19,7 @@ from pipeline.config import private, workspace
 from pipeline.config.project_files import OnDisk
 from pipeline.config.settings import Settings
 from pipeline.config.workspace import CONFIGURATIONS, LOCK, MANIFEST, TOOLCHAINS, Location
-from pipeline.errors import LockMissing, NotACargoProject, NotAGitRepository
+from pipeline.errors import InvalidManifest, LockMissing, NotACargoProject, NotAGitRepository
 from pipeline.git import command, minimal
 from pipeline.git import files as git_files
 from pipeline.git.facts import listed
@@ -144,7 +144,7 @@ def upload(
 
     Raises:
         NotACargoProject: there is no manifest.
-        LockMissing: the lock file exists, and git ignores it.
+        InvalidManifest, LockMissing: git ignores a manifest that is needed, or the lock file.
         NotAGitRepository: git cannot read the repository.
     """
     packages.read.cache_clear()
@@ -165,7 +165,8 @@ def upload(
     if here.top is None:
         found = _listed(here, root, places, include)
     listing = found or Listing()
-    _check_lock(here, root, listing, include_ignored)
+    if not include_ignored:
+        _check_ignored(here, root, listing, needed)
     missing = _missing(listing, include)
     left = {*missing, *listing.modules}
     return Upload(
@@ -457,17 +458,34 @@ def escaped(path: str) -> str:
     return text.replace("[!]", r"\!")
 
 
-def _check_lock(here: Here, root: Path, found: Listing, include_ignored: bool) -> None:
-    lock = here.workspace / LOCK
-    path = _relative(lock, root)
-    names = tuple(f"{up}/" for up in _parents(path))
-    ignored = path in found.ignored or any(up in found.ignored for up in names)
-    if lock.is_file() and ignored and not include_ignored:
+def _check_ignored(here: Here, root: Path, found: Listing, needed: Iterable[Path]) -> None:
+    """Check that git does not ignore the lock file or a manifest that cargo needs.
+
+    Raises:
+        InvalidManifest, LockMissing: it does.
+    """
+    what = "is in .gitignore, so a clean checkout does not have it"
+    for folder in dict.fromkeys([here.directory, here.workspace, *needed]):
+        if _is_ignored(folder / MANIFEST, root, found):
+            raise InvalidManifest(
+                f"the package {what}",
+                where=str(folder / MANIFEST),
+                fix="remove it from .gitignore and commit it, or pass --include-ignored",
+            )
+    if _is_ignored(here.workspace / LOCK, root, found):
         raise LockMissing(
-            "Cargo.lock is in .gitignore, so a clean checkout does not have it",
-            where=str(lock),
+            f"Cargo.lock {what}",
+            where=str(here.workspace / LOCK),
             fix="remove Cargo.lock from .gitignore and commit it, or pass --include-ignored",
         )
+
+
+def _is_ignored(file: Path, root: Path, found: Listing) -> bool:
+    """Return True for an existing file below a root that git ignores, itself or with its directory."""
+    if not file.is_file() or not file.is_relative_to(root):
+        return False
+    path = _relative(file, root)
+    return any(name in found.ignored for name in (path, *(f"{up}/" for up in _parents(path))))
 
 
 def _parents(path: str) -> list[str]:

@@ -54,6 +54,13 @@ FLAGS = (
 )  # fmt: skip
 
 
+CACHES = frozenset({"sccache", "ccache", "cachepot"})
+"""Wrappers of rustc that do not change its result."""
+
+WRAPPERS = {"rustc-wrapper": "RUSTC_WRAPPER", "rustc-workspace-wrapper": "RUSTC_WORKSPACE_WRAPPER"}
+"""Keys of `[build]`, and the variables that take precedence over them."""
+
+
 @dataclass(frozen=True)
 class Compiler:
     """The properties of a target, from the builder's rustc.
@@ -136,6 +143,57 @@ def flags(
     return Given(tuple(found))
 
 
+def wrappers(documents: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the wrappers of rustc that may change its result, by the variable that takes precedence.
+
+    Args:
+        documents: cargo's configurations, in increasing precedence.
+    """
+    found: dict[str, str] = {}
+    for document in documents:
+        table = cargo_toml.table(document, "build")
+        found |= {
+            variable: table[key] for key, variable in WRAPPERS.items() if isinstance(table.get(key), str)
+        }
+    return {
+        variable: program
+        for variable, program in found.items()
+        if program.rpartition("/")[2] not in ("", *CACHES)
+    }
+
+
+def in_project(program: str) -> bool:
+    """Return True for a path below the directory of the configuration: cargo looks for names on the PATH."""
+    return "/" in program and not program.startswith("/")
+
+
+def unused(
+    documents: Sequence[Mapping[str, Any]],
+    triple: str,
+    compiler: Compiler = Compiler(),
+    environment: Mapping[str, str] | None = None,
+) -> list[str]:
+    """Return a warning for each program that may change the result and that the builder does not run.
+
+    Those are wrappers of rustc that are not in the project, and linkers that are.
+
+    Args:
+        documents: see `flags`, as for the others.
+    """
+    found = {name: program for name, program in wrappers(documents).items() if not in_project(program)}
+    for document in documents:
+        for name, table in cargo_toml.table(document, "target").items():
+            of_target = name == triple or (name.startswith("cfg(") and cfg.holds(name, compiler.cfgs))
+            linker = table.get("linker") if of_target and isinstance(table, dict) else None
+            if isinstance(linker, str) and in_project(linker):
+                found[f"CARGO_TARGET_{triple.upper().replace('-', '_')}_LINKER"] = linker
+    return [
+        f"{program} is not run; where the builder has it, use --build-arg {variable}={program}"
+        for variable, program in found.items()
+        if variable not in (environment or {})
+    ]
+
+
 def _words(value: object) -> list[str]:
     """Return flags from one string or a list."""
     if isinstance(value, str):
@@ -175,7 +233,11 @@ def added(
             *(Problem(given.place, "", platform, what, fix) for what, fix in foreign),
             *_problems(rows, given.place, platform),
         ),
-        warnings=(*needs.warnings, *(f"{given.place}: {row.warning}" for row in rows if row.warning)),
+        warnings=(
+            *needs.warnings,
+            *(f"{given.place}: {row.warning}" for row in rows if row.warning),
+            *(f"{PLACE}: {warning}" for warning in unused(documents, triple, compiler, environment)),
+        ),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import subprocess
 from collections.abc import Mapping
@@ -11,6 +12,9 @@ import cargo_driver as driver
 import pytest
 from cargo_driver import Done, Volume
 from cargo_project import manifest
+
+from pipeline.build.plan import Plan
+from pipeline.project.metadata import Binary
 
 LOCK = 'version = 4\n\n[[package]]\nname = "app"\nversion = "0.1.0"\n'
 LOCK_TWO = (
@@ -33,6 +37,10 @@ TWO: Mapping[str, str] = {
     "core/Cargo.toml": manifest("core-lib"),
     "core/src/lib.rs": 'pub fn said() -> &\'static str { "core" }\n',
 }
+
+SAYS = (
+    """pub fn said() -> &'static str { if cfg!(one) { "one" } else if cfg!(two) { "two" } else { "none" } }"""
+)
 
 
 def write(folder: Path, files: Mapping[str, str]) -> Path:
@@ -330,6 +338,43 @@ def test_checks_run_for_this_machine(volume: Volume, source: Path) -> None:
     assert said.stdout == "target\n"
 
 
+@pytest.mark.parametrize("given", ["", "RUSTC_WRAPPER"])
+def test_a_wrapper_that_is_a_script_of_the_project_is_run(
+    volume: Volume, source: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    """The builder sets the variable to nothing; one of the user's takes precedence."""
+    monkeypatch.setitem(driver.ENVIRONMENT, "RUSTC_WRAPPER", "")
+    files = {
+        **TWO,
+        ".cargo/config.toml": '[build]\nrustc-wrapper = "tools/wrap.sh"\n',
+        "app/src/main.rs": 'fn main() { println!("{}", cfg!(wrapped)) }\n',
+        "tools/wrap.sh": '#!/bin/sh\nexec "$@" --cfg wrapped\n',
+        "tools/other.sh": '#!/bin/sh\nexec "$@"\n',
+    }
+    for path in write(source, files).glob("tools/*"):
+        path.chmod(0o755)
+    variables = {given: str(source / "tools/other.sh")} if given else {}
+    wrappers = [("RUSTC_WRAPPER", "tools/wrap.sh")]
+    build(volume, source, variables=variables, wrappers=wrappers)
+    assert volume.prints() == ("false\n" if given else "true\n")
+    assert not compiled(build(volume, source, variables=variables, wrappers=wrappers))
+    build(volume, source, variables=variables)
+    assert volume.prints() == "false\n"
+
+
+def test_everything_is_compiled_again_for_another_wrapper(
+    volume: Volume, source: Path, tmp_path: Path
+) -> None:
+    """Regression: cargo takes what another wrapper compiled as fresh."""
+    write(source, {**TWO, "core/src/lib.rs": SAYS})
+    for word in ("one", "two"):
+        wrapper = tmp_path / f"{word}.sh"
+        wrapper.write_text(f'#!/bin/sh\nexec "$@" --cfg {word}\n')
+        wrapper.chmod(0o755)
+        build(volume, source, variables={"RUSTC_WRAPPER": str(wrapper)})
+        assert volume.prints() == f"{word}\n"
+
+
 def test_programs_are_collected(volume: Volume, source: Path) -> None:
     files = {**TWO, "app/src/bin/second.rs": "fn main() {}\n"}
     build(volume, write(source, files), binaries=["app"], arguments=["--bins"])
@@ -346,10 +391,16 @@ def test_programs_are_collected(volume: Volume, source: Path) -> None:
     assert (volume.output / "symbols" / driver.triple() / "app.debug").stat().st_mtime == 0
 
 
+def of_app(*names: str) -> Plan:
+    """Return a plan for programs of the package `app`; cargo builds all of them."""
+    programs = tuple(Binary("app", name, "0.1.0") for name in names)
+    return dataclasses.replace(driver.plan(arguments=["--bins"]), binaries=programs)
+
+
 def test_several_programs_are_listed_in_the_plans_order(volume: Volume, source: Path) -> None:
     names = [f"bin-{number}" for number in (5, 3, 1, 4, 2)]
     project = write(source, {**TWO, **{f"app/src/bin/{name}.rs": "fn main() {}\n" for name in names}})
-    build(volume, project, binaries=["app", *names], arguments=["--bins"])
+    volume.build(project, of_app("app", *names)).check()
     folder = volume.output / driver.triple()
     listed = (volume.output / "programs" / driver.triple()).read_text().splitlines()
     assert listed == [f"{name} {(folder / name).stat().st_size}" for name in ["app", *names]]
@@ -360,7 +411,7 @@ def test_a_program_that_cargo_did_not_build_is_an_error(volume: Volume, source: 
     names = ["app", "bin-1", "bin-2", "bin-3"]
     project = write(source, {**TWO, **{f"app/src/bin/{name}.rs": "fn main() {}\n" for name in names[1:]}})
     names.insert(place % 5, "missing")
-    done = volume.build(project, driver.plan(binaries=names, arguments=["--bins"]))
+    done = volume.build(project, of_app(*names))
     assert done.status == 1 and f"cargo built no program missing for {driver.triple()}" in done.stderr
 
 

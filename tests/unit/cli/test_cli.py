@@ -207,6 +207,14 @@ def test_the_engine_that_is_named_is_used_and_is_not_there(run, words: list[str]
     assert f"no engine responds at {NOWHERE}" in done.stderr
 
 
+@pytest.mark.parametrize("passed", [True, False])
+def test_flags_of_the_environment_that_the_build_does_not_see(run, passed: bool) -> None:
+    words = ["--build-arg", "RUSTFLAGS"] if passed else []
+    done = run("build", SAMPLE, "--engine", NOWHERE, *words, RUSTFLAGS="-g")
+    assert ("warning: the build does not see RUSTFLAGS of this environment" in done.stderr) is not passed
+    assert ("--build-arg RUSTFLAGS passes it" in done.stderr) is not passed
+
+
 @pytest.fixture
 def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Name an engine that does not answer, so that a command fails there."""

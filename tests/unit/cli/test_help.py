@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from engine.paths import Paths
 from pipeline import cli, errors
 from pipeline.cli import help, options
+from pipeline.config.settings import Settings
 from pipeline.errors import InvalidArgument
 
 COMMAND = typer.main.get_command(cli.app)
@@ -107,6 +108,21 @@ def test_the_engines_log_is_printed_without_control_characters(tmp_path, monkeyp
     done = CliRunner().invoke(cli.app, ["engine", "logs"], prog_name="rust-multiarch")
     assert "\x1b" not in done.output and "\x07" not in done.output
     assert done.output.startswith("one ") and done.output.endswith(" two\n")
+
+
+def test_variables_of_cargo_that_are_not_passed() -> None:
+    """Regression: RUSTFLAGS of the environment, which cargo would use, had no effect and no warning."""
+    environ = {
+        **dict.fromkeys(["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_X_RUSTFLAGS"], "-g"),
+        **dict.fromkeys(["CARGO_PROFILE_MY_OWN_LTO", "CARGO_PROFILE_RELEASE_LTO", "RUSTC_BOOTSTRAP"], "1"),
+        **dict.fromkeys(["CARGO_HOME", "CARGO_BUILD_TARGET", "RUSTUP_TOOLCHAIN", "RUSTFLAGS_OLD"], "x"),
+    }
+    settings = Settings(cargo_profile="my-own", build_args=["RUSTFLAGS=-g", "CARGO_TARGET_X_RUSTFLAGS="])
+    assert options.not_passed(environ, settings) == [
+        "CARGO_ENCODED_RUSTFLAGS",
+        "CARGO_PROFILE_MY_OWN_LTO",
+        "RUSTC_BOOTSTRAP",
+    ]
 
 
 def test_the_name_of_a_variable_alone_has_its_value_here_as_in_docker() -> None:

@@ -245,6 +245,37 @@ def test_a_lock_file_that_git_ignores(repo: Path) -> None:
     upload(repo / "services/api")
 
 
+@pytest.mark.parametrize(
+    ("ignored", "manifest"),
+    [
+        ("shared\n", "shared/Cargo.toml"),
+        ("*\n", "services/api/Cargo.toml"),
+        ("/Cargo.*\n", "Cargo.toml"),
+        ("services/web\n", ""),
+    ],
+    ids=["a dependency", "the package", "the workspace", "another package"],
+)
+def test_a_package_that_git_ignores(repo: Path, ignored: str, manifest: str) -> None:
+    """Regression: cargo did not find it in the engine, and the advice was to pass another directory."""
+    git(repo, "rm", "--quiet", "-r", "--cached", ".")
+    write(repo / ".gitignore", ignored)
+    if not manifest:
+        upload(repo / "services/api")
+        return
+    with pytest.raises(errors.InvalidManifest, match=r"the package is in \.gitignore") as raised:
+        upload(repo / "services/api")
+    assert raised.value.where == str(repo / manifest) and "--include-ignored" in raised.value.fix
+    upload(repo / "services/api", include_ignored=True)
+
+
+def test_a_repository_in_the_repository_that_is_ignored(repo: Path) -> None:
+    git(repo, "rm", "--quiet", "-r", "--cached", "shared")
+    repository(repo / "shared")
+    write(repo / ".gitignore", "shared/\n")
+    with pytest.raises(errors.InvalidManifest, match="the package is in"):
+        upload(repo / "services/api")
+
+
 def test_what_is_left_out(repo: Path) -> None:
     write(repo / ".gitignore", "*.tmp\n")
     write(repo / "shared/a.tmp")

@@ -74,6 +74,50 @@ def test_the_processor_of_the_builder_is_a_warning() -> None:
     assert added("target-cpu=native").warnings[0].startswith(".cargo/config.toml: target-cpu=native")
 
 
+LINKER = "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER"
+
+
+@pytest.mark.parametrize(
+    ("text", "unused"),
+    [
+        ('[build]\nrustc-workspace-wrapper = "lint-driver"', "RUSTC_WORKSPACE_WRAPPER=lint-driver"),
+        ('[build]\nrustc-wrapper = "/opt/wrap"', "RUSTC_WRAPPER=/opt/wrap"),
+        ('[build]\nrustc-wrapper = "tools/wrap.sh"', ""),
+        ('[build]\nrustc-wrapper = "sccache"', ""),
+        ('[build]\nrustc-wrapper = "/usr/local/bin/sccache"', ""),
+        ('[target.aarch64-unknown-linux-gnu]\nlinker = "tools/ld.sh"', f"{LINKER}=tools/ld.sh"),
+        ('[target."cfg(unix)"]\nlinker = "tools/ld.sh"', f"{LINKER}=tools/ld.sh"),
+        ('[target]\naarch64-unknown-linux-gnu = "tools/ld.sh"', ""),
+        ('[target.x86_64-unknown-linux-gnu]\nlinker = "tools/ld.sh"', ""),
+        ('[target.aarch64-unknown-linux-gnu]\nlinker = "aarch64-linux-gnu-gcc"', ""),
+        ('[target.aarch64-unknown-linux-gnu]\nlinker = "/usr/bin/clang"', ""),
+    ],
+)
+def test_programs_of_the_project_that_are_not_run(text: str, unused: str) -> None:
+    document = cargo_toml.read(text)
+    found = configuration.added(Needs(), [document], ARM64, "linux/arm64", OF_LINUX).warnings
+    assert [warning.split()[-1] for warning in found] == ([unused] if unused else [])
+    passed = {unused.partition("=")[0]: "other"}
+    assert configuration.unused([document], ARM64, OF_LINUX, passed) == []
+
+
+@pytest.mark.parametrize(
+    ("texts", "found"),
+    [
+        (['[build]\nrustc-wrapper = "tools/wrap.sh"'], {"RUSTC_WRAPPER": "tools/wrap.sh"}),
+        (['[build]\nrustc-wrapper = "a/b"', '[build]\nrustc-wrapper = "sccache"'], {}),
+        (['[build]\nrustc-wrapper = "a/b"', '[build]\nrustc-wrapper = ""'], {}),
+        (["[build]\nrustc-wrapper = 1", "build = 2"], {}),
+        (
+            ['[build]\nrustc-wrapper = "a/b"\nrustc-workspace-wrapper = "w"'],
+            {"RUSTC_WRAPPER": "a/b", "RUSTC_WORKSPACE_WRAPPER": "w"},
+        ),
+    ],
+)
+def test_wrappers_of_rustc(texts: list[str], found: dict[str, str]) -> None:
+    assert configuration.wrappers(list(map(cargo_toml.read, texts))) == found
+
+
 def test_every_row_says_why() -> None:
     for row in configuration.FLAGS:
         assert row.why
