@@ -90,9 +90,13 @@ def _container_tool(environ: Mapping[str, str]) -> Choice | None:
     return Choice(tool, f"`{tool} info` works", _client(environ)) if tool else None
 
 
-def container_tool() -> str | None:
-    """Return the first of docker and podman that works; None if neither does."""
-    found = (tool for tool in CONTAINER_TOOLS if shutil.which(tool) and _answers([tool, "info"]))
+def container_tool(command: str = "info") -> str | None:
+    """Return the first of docker and podman that works; None if neither does.
+
+    Args:
+        command: the command to try; `version` fails without docker's daemon too, and needs less of podman.
+    """
+    found = (tool for tool in CONTAINER_TOOLS if shutil.which(tool) and _answers([tool, command]))
     return next(found, None)
 
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pipeline.image import Image
 
 
+_TRIED = "version"
+
+
 def check(
     platforms: Sequence[str],
     option: str = "--load",
@@ -44,9 +47,9 @@ def tool(option: str = "--load", instead: str = "replace --load by --output imag
     Raises:
         InvalidArgument: neither docker nor podman works.
     """
-    found = choice.container_tool()
+    found = choice.container_tool(_TRIED)
     if not found:
-        tools = " or ".join(f"`{name} info`" for name in choice.CONTAINER_TOOLS)
+        tools = " or ".join(f"`{name} {_TRIED}`" for name in choice.CONTAINER_TOOLS)
         raise InvalidArgument(
             f"neither docker nor podman works: {tools} fails",
             where=option,

@@ -414,7 +414,7 @@ def test_a_tool_whose_daemon_does_not_run_is_not_chosen(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    program(tmp_path, "docker", "[ $1 != info ]")
+    program(tmp_path, "docker", "[ $1 != version ]")
     with pytest.raises(InvalidArgument, match="neither docker nor podman") as error:
         loading.check(["linux/amd64"], "--local", "publish it")
     assert (error.value.where, error.value.fix) == ("--local", "install or start one of them, or publish it")
