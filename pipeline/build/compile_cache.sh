@@ -28,14 +28,14 @@ state_cache_credentials() {
 }
 
 state_cache_open() {
-    local state_wrapper state_wrappers
-    state_sccache=$(state_rows sccache) state_wrappers=$(state_rows wrapper | cut -f1)
+    local state_variable state_programs_of
+    state_sccache=$(state_rows sccache) state_programs_of=$(state_rows program | cut -f1)
     # The builder sets these variables to nothing, so that cargo does not look for the project's sccache.
-    for state_wrapper in $state_wrappers; do
-        [ -n "${!state_wrapper:-}" ] || unset "$state_wrapper"
+    for state_variable in $state_programs_of; do
+        [ -n "${!state_variable:-}" ] || unset "$state_variable"
     done
     # A wrapper of the user is not replaced, and a script in place of rustc adds arguments that sccache cannot see.
-    if [ -z "$state_sccache" ] || [ -n "$state_wrappers${RUSTC_WRAPPER:-}${RUSTC:-}" ]; then
+    if [ -z "$state_sccache" ] || [ -n "$state_programs_of${RUSTC_WRAPPER:-}${RUSTC:-}" ]; then
         state_sccache=
         return 0
     fi

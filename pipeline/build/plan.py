@@ -85,8 +85,8 @@ class Plan:
     """Warnings about the choice of Rust."""
     lock: str = field(default="", repr=False)
     """Cargo.lock."""
-    wrappers: tuple[tuple[str, str], ...] = ()
-    """Wrappers of rustc that are scripts of the project: the variable that overrides each, and its path."""
+    programs: tuple[tuple[str, str], ...] = ()
+    """The compiler and wrappers that are scripts of the project, by the variable that overrides each."""
 
     @property
     def image(self) -> str:
@@ -128,15 +128,20 @@ async def _plan(request: BuildRequest, compiler: _Compiler) -> Plan:
     location = await workspace.find(files, request.directory)
     lock = await _read_lock(files, location)
     native = compiler.container
-    project, read = await _described(request, native)
+    configured = workspace.merged(await workspace.texts(files, request.directory, workspace.CONFIGURATIONS))
+    configurations = [configured, *map(cargo_toml.read, request.choice.configurations)]
+    compiling = tuple(
+        (variable, program)
+        for variable, program in configuration.programs(configurations).items()
+        if configuration.in_project(program)
+    )
+    project, read = await _described(request, native, [program for _, program in compiling])
     choose = selection.named if request.tests else selection.choose
     binaries = choose(project, request.choice)
     events.enter("fetching dependencies")
-    configured = workspace.merged(await workspace.texts(files, request.directory, workspace.CONFIGURATIONS))
     fetched = await _fetch(read, native, location, lock, configured)
     written = await _build_scripts(request, project)
     resolving = toolchain.with_fetched(_with_project(native, read), fetched)
-    configurations = [configured, *map(cargo_toml.read, request.choice.configurations)]
     needs = await _examine(read, resolving, compiler, binaries, lock, configurations, written)
     said = [*compiler.warnings, *(warning for each in needs for warning in each.warnings)]
     for warning in dict.fromkeys(said):
@@ -155,11 +160,7 @@ async def _plan(request: BuildRequest, compiler: _Compiler) -> Plan:
         compiler.pinned,
         compiler.warnings,
         lock,
-        tuple(
-            (variable, program)
-            for variable, program in configuration.wrappers(configurations).items()
-            if configuration.in_project(program)
-        ),
+        compiling,
     )
 
 
@@ -327,9 +328,11 @@ async def _pinned(request: BuildRequest) -> Toolchain:
     return channel.read(found[0][1], posixpath.basename(found[0][0])) if found else DEFAULT
 
 
-async def _described(request: BuildRequest, native: dagger.Container) -> tuple[Project, BuildRequest]:
-    """Return the project, and the request with the skeleton as its source."""
-    reduced = replace(request, source=await skeleton(request.source, native))
+async def _described(
+    request: BuildRequest, native: dagger.Container, started: Sequence[str]
+) -> tuple[Project, BuildRequest]:
+    """Return the project, and the request with the skeleton as its source; see `skeleton`."""
+    reduced = replace(request, source=await skeleton(request.source, native, started))
     try:
         return await _describe(reduced, native), reduced
     except InvalidManifest:

@@ -8,7 +8,7 @@ Each line has a kind and its fields, separated by tabs.
     argument   an additional argument of cargo
     absent     the list of the repository's files that were not uploaded
     digests    the list of the uploaded files' digests on the user's machine
-    wrapper    a variable that would override a wrapper of rustc in the project, and that wrapper
+    program    a compiler or wrapper that is a script of the project: the variable that overrides it, its path
     linker     a variable of cargo, and the linker it is set to if that exists
     target     triple, prefix of its binutils, architecture of its Debian packages
     binary     a program to collect
@@ -71,7 +71,7 @@ def _common(plan: Plan, packages: Iterable[Local]) -> list[tuple[str, ...]]:
         *(("argument", escaped(argument)) for argument in choice.arguments),
         *([("absent", ABSENT)] if plan.request.absent is not None else []),
         *([("digests", DIGESTS)] if plan.request.digests is not None else []),
-        *(("wrapper", *wrapper) for wrapper in plan.wrappers),
+        *(("program", *program) for program in plan.programs),
         *(("linker", toolchain.linker(target.gnu), f"{target.tools}-gcc") for target in TARGETS),
     ]
 

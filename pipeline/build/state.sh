@@ -68,13 +68,13 @@ state_libraries() {
     echo "$state_there" >"$state_file"
 }
 
-# Remove all results of another wrapper of rustc: cargo does not compile anything again for one.
-state_wrappers() {
-    local state_there state_program state_file=$state_target/.wrappers
+# Remove all results of another compiler or wrapper by a script: cargo does not compile anything again for one.
+state_compilers() {
+    local state_there state_program state_file=$state_target/.compilers
     state_there=$({
         printf '%s\n' "${RUSTC:-}" "${RUSTC_WRAPPER:-}" "${RUSTC_WORKSPACE_WRAPPER:-}"
-        state_rows wrapper
-        state_rows wrapper | cut -f2 | while IFS= read -r state_program; do
+        state_rows program
+        state_rows program | cut -f2 | while IFS= read -r state_program; do
             cut -f1,4 "$state_tmp/manifest" | grep -aF "${state_program#./}"$'\t' || :
         done
     } | sha256sum)
@@ -489,7 +489,7 @@ state_enter() {
             BEGIN { while ((getline folder <stale) > 0) gone[folder] }
             $2 in gone { print $1 }' "$state_tmp/every"
     } | state_sort | state_drop
-    state_wrappers
+    state_compilers
     state_synchronize
     state_record
     state_expose

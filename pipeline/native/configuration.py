@@ -57,8 +57,12 @@ FLAGS = (
 CACHES = frozenset({"sccache", "ccache", "cachepot"})
 """Wrappers of rustc that do not change its result."""
 
-WRAPPERS = {"rustc-wrapper": "RUSTC_WRAPPER", "rustc-workspace-wrapper": "RUSTC_WORKSPACE_WRAPPER"}
-"""Keys of `[build]`, and the variables that take precedence over them."""
+PROGRAMS = {
+    "rustc": "RUSTC",
+    "rustc-wrapper": "RUSTC_WRAPPER",
+    "rustc-workspace-wrapper": "RUSTC_WORKSPACE_WRAPPER",
+}
+"""Keys of `[build]` for the programs that compile, and the variables that take precedence over them."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +147,8 @@ def flags(
     return Given(tuple(found))
 
 
-def wrappers(documents: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return the wrappers of rustc that may change its result, by the variable that takes precedence.
+def programs(documents: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the project's compiler and wrappers, except caches, by the variable that takes precedence.
 
     Args:
         documents: cargo's configurations, in increasing precedence.
@@ -153,7 +157,7 @@ def wrappers(documents: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     for document in documents:
         table = cargo_toml.table(document, "build")
         found |= {
-            variable: table[key] for key, variable in WRAPPERS.items() if isinstance(table.get(key), str)
+            variable: table[key] for key, variable in PROGRAMS.items() if isinstance(table.get(key), str)
         }
     return {
         variable: program
@@ -175,12 +179,16 @@ def unused(
 ) -> list[str]:
     """Return a warning for each program that may change the result and that the builder does not run.
 
-    Those are wrappers of rustc that are not in the project, and linkers that are.
+    Those are wrappers of rustc that are not in the project, and linkers that are. A compiler is always run.
 
     Args:
         documents: see `flags`, as for the others.
     """
-    found = {name: program for name, program in wrappers(documents).items() if not in_project(program)}
+    found = {
+        variable: program
+        for variable, program in programs(documents).items()
+        if variable != "RUSTC" and not in_project(program)
+    }
     for document in documents:
         for name, table in cargo_toml.table(document, "target").items():
             of_target = name == triple or (name.startswith("cfg(") and cfg.holds(name, compiler.cfgs))

@@ -7,7 +7,9 @@ stay valid.
 
 from __future__ import annotations
 
+import posixpath
 import re
+from collections.abc import Sequence
 
 from pipeline import programs
 from pipeline.config.project_files import EVERYTHING, in_engine
@@ -32,6 +34,7 @@ _TOP, _NAMES = "/skeleton", "/code"
 
 
 _PLAIN = re.compile(r"(?!\.git/)(?:[\w. +@-]+/)*[\w +@-]+")
+_NAMED = re.compile(r"[\w. +@/-]+")
 
 
 def _may_link(name: str) -> bool:
@@ -42,7 +45,9 @@ def _may_link(name: str) -> bool:
     return bool(_PLAIN.fullmatch(name))
 
 
-async def skeleton(source: dagger.Directory, image: dagger.Container) -> dagger.Directory:
+async def skeleton(
+    source: dagger.Directory, image: dagger.Container, started: Sequence[str] = ()
+) -> dagger.Directory:
     """Return the skeleton of a project.
 
     Files with a line break in their names are left out. If cargo does not accept a skeleton, use the complete
@@ -52,10 +57,13 @@ async def skeleton(source: dagger.Directory, image: dagger.Container) -> dagger.
         source: the project.
         image: a container with a shell and Debian's coreutils and findutils; no code of the project runs in
         it.
+        started: paths of programs of the project that its configuration names, which cargo starts.
     """
     there = await in_engine(source).glob(EVERYTHING)
     names = [name for name in there if name.endswith(CODE)]
-    read = [*READ, *filter(_may_link, there)]
+    ends = tuple(posixpath.join("/", posixpath.normpath(program)) for program in started)
+    named = [name for name in there if _NAMED.fullmatch(name) and f"/{name}".endswith(ends)]
+    read = [*READ, *filter(_may_link, there), *named]
     made = image.with_directory(_TOP, source.filter(include=read))
     listed = made.with_new_file(_NAMES, "".join(f"{name}\n" for name in sorted(names)))
     return listed.with_exec(programs.command("project/skeleton.sh", _TOP, _NAMES)).directory(_TOP)

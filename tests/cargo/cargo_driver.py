@@ -50,7 +50,7 @@ def plan(
     state: Any = None,
     absent: Any = None,
     digests: Any = None,
-    wrappers: Sequence[tuple[str, str]] = (),
+    programs: Sequence[tuple[str, str]] = (),
 ) -> Plan:
     choice = Choice(profile=profile, arguments=tuple(arguments))
     found = tuple(Binary(name, name, "0.1.0") for name in binaries)
@@ -65,7 +65,7 @@ def plan(
     )
     commands = planning.build_commands(request, found, (Needs(),))
     return Plan(
-        request, "1", UNSET, UNSET, UNSET, Project(()), found, commands, (Needs(),), wrappers=wrappers
+        request, "1", UNSET, UNSET, UNSET, Project(()), found, commands, (Needs(),), programs=tuple(programs)
     )
 
 

@@ -6,6 +6,10 @@ import pytest
 from cargo_driver import Volume
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "later: takes half a minute; `make test` leaves it out")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seeds", default="1", help="seeds of random edits, with spaces between")
     parser.addoption("--steps", default=30, type=int, help="edits for each seed")

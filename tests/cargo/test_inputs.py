@@ -354,10 +354,10 @@ def test_a_wrapper_that_is_a_script_of_the_project_is_run(
     for path in write(source, files).glob("tools/*"):
         path.chmod(0o755)
     variables = {given: str(source / "tools/other.sh")} if given else {}
-    wrappers = [("RUSTC_WRAPPER", "tools/wrap.sh")]
-    build(volume, source, variables=variables, wrappers=wrappers)
+    programs = [("RUSTC_WRAPPER", "tools/wrap.sh")]
+    build(volume, source, variables=variables, programs=programs)
     assert volume.prints() == ("false\n" if given else "true\n")
-    assert not compiled(build(volume, source, variables=variables, wrappers=wrappers))
+    assert not compiled(build(volume, source, variables=variables, programs=programs))
     build(volume, source, variables=variables)
     assert volume.prints() == "false\n"
 

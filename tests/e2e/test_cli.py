@@ -160,6 +160,16 @@ def test_binary_writes_programs_and_makes_no_image(project: Path, tmp_path: Path
     assert "debian:trixie-slim" not in done.stderr
 
 
+def test_another_value_of_a_build_secret_is_another_program(projects: list[Path], tmp_path: Path) -> None:
+    """The value is in no key of the engine's cache, at least not as it is."""
+    words = ["--platform", "linux/amd64", "--build-secret", "GIT_COMMIT_SHA=env:TOKEN", "--output", tmp_path]
+    for value in ("first", "second", "first"):
+        done = run("binary", *words, "--json", cwd=projects[0], TOKEN=value)
+        program = json.loads(done.stdout)["binaries"][0]["path"]
+        said = subprocess.run([program], capture_output=True, text=True, check=True).stdout
+        assert f"commit={value}" in said
+
+
 def test_build_writes_an_archive_and_a_layout(project: Path, tmp_path: Path) -> None:
     outputs = [
         "--output",

@@ -46,6 +46,21 @@ async def test_option(session, options: dict, line: str) -> None:
     assert line in (await run(crates.hello(), **options)).splitlines()
 
 
+async def test_a_compiler_and_a_wrapper_that_are_scripts_of_the_project(session) -> None:
+    """Regression: the wrapper was ignored, and the compiler was not found by the plan."""
+    script = '#!/bin/sh\nexec %s "$@" --cfg %s\n'
+    source = (
+        crates.hello()
+        .with_new_file(
+            ".cargo/config.toml", '[build]\nrustc = "tools/rustc.sh"\nrustc-wrapper = "./tools/w.sh"\n'
+        )
+        .with_new_file("tools/rustc.sh", script % ("rustc", "one"), permissions=0o755)
+        .with_new_file("tools/w.sh", '#!/bin/sh\nexec "$@" --cfg two\n', permissions=0o755)
+        .with_new_file("src/main.rs", 'fn main() { println!("{} {}", cfg!(one), cfg!(two)) }')
+    )
+    assert await run(source) == "true true\n"
+
+
 async def test_a_build_secret_reaches_the_compile_alone(session) -> None:
     module = RustMultiarch(source=crates.hello(), platforms=[AMD64])
     secret = dag.set_secret("build-secret", "c4nary")

@@ -34,6 +34,8 @@ def test_what_a_compile_is_told() -> None:
     below = replace(planned, request=replace(request, directory="services/api/"))
     assert rows(plan_file.compiling(below, PACKAGES), "place") == [["services/api"]]
     assert ["CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc"] in rows(text, "linker")
+    scripts = replace(planned, programs=(("RUSTC_WRAPPER", "tools/wrap.sh"),))
+    assert rows(plan_file.compiling(scripts, PACKAGES), "program") == [["RUSTC_WRAPPER", "tools/wrap.sh"]]
     (words,) = [[word for (word,) in rows(text, "word")]]
     assert words == list(planned.commands[0])
     assert text.count("\ncommand\n") == len(planned.commands) == 1

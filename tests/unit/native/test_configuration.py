@@ -83,6 +83,7 @@ LINKER = "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER"
         ('[build]\nrustc-workspace-wrapper = "lint-driver"', "RUSTC_WORKSPACE_WRAPPER=lint-driver"),
         ('[build]\nrustc-wrapper = "/opt/wrap"', "RUSTC_WRAPPER=/opt/wrap"),
         ('[build]\nrustc-wrapper = "tools/wrap.sh"', ""),
+        ('[build]\nrustc = "/opt/rustc"', ""),
         ('[build]\nrustc-wrapper = "sccache"', ""),
         ('[build]\nrustc-wrapper = "/usr/local/bin/sccache"', ""),
         ('[target.aarch64-unknown-linux-gnu]\nlinker = "tools/ld.sh"', f"{LINKER}=tools/ld.sh"),
@@ -108,14 +109,15 @@ def test_programs_of_the_project_that_are_not_run(text: str, unused: str) -> Non
         (['[build]\nrustc-wrapper = "a/b"', '[build]\nrustc-wrapper = "sccache"'], {}),
         (['[build]\nrustc-wrapper = "a/b"', '[build]\nrustc-wrapper = ""'], {}),
         (["[build]\nrustc-wrapper = 1", "build = 2"], {}),
+        (['[build]\nrustc = "tools/rustc.sh"'], {"RUSTC": "tools/rustc.sh"}),
         (
             ['[build]\nrustc-wrapper = "a/b"\nrustc-workspace-wrapper = "w"'],
             {"RUSTC_WRAPPER": "a/b", "RUSTC_WORKSPACE_WRAPPER": "w"},
         ),
     ],
 )
-def test_wrappers_of_rustc(texts: list[str], found: dict[str, str]) -> None:
-    assert configuration.wrappers(list(map(cargo_toml.read, texts))) == found
+def test_programs_that_compile(texts: list[str], found: dict[str, str]) -> None:
+    assert configuration.programs(list(map(cargo_toml.read, texts))) == found
 
 
 def test_every_row_says_why() -> None:
