@@ -159,8 +159,13 @@ def _over(
     return measure
 
 
-def _over_floor(result: Result, subject: str, peer: str) -> Spread | None:
-    return ratio(result, Case("cold", subject, BOTH), peer, FLOOR)
+def _over_floor(platforms: tuple[str, ...] = BOTH) -> Callable[[Result, str, str], Spread | None]:
+    """Return the measure "this project over plain cargo" of a cold build."""
+
+    def measure(result: Result, subject: str, peer: str) -> Spread | None:
+        return ratio(result, Case("cold", subject, platforms), peer, FLOOR)
+
+    return measure
 
 
 def _line_over_floor(result: Result, subject: str, peer: str) -> Spread | None:
@@ -197,7 +202,16 @@ BARS = (
         ("services",),
         floor=True,
     ),
-    Bar("cold, ours over plain cargo", 1.10, False, _over_floor),
+    Bar("second project, plain cargo over ours", 2.5, True, _over("project", FLOOR), ("service",)),
+    Bar(
+        "second project, one platform, plain cargo over ours",
+        2.5,
+        True,
+        _over("project", FLOOR, AMD64),
+        ("service",),
+    ),
+    Bar("cold, ours over plain cargo", 1.08, False, _over_floor()),
+    Bar("cold, one platform, ours over plain cargo", 1.08, False, _over_floor(AMD64)),
     Bar("one line, ours less an empty session over plain cargo", 1.25, False, _line_over_floor),
     Bar("nothing changed, seconds beyond an empty session", 3.0, False, beyond_session),
     Bar(

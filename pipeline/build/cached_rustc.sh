@@ -8,9 +8,9 @@
 #
 #   - the names of the standard library's files, which have hashes, and variables of rustc
 #   - static libraries in the directories that build scripts add, and Debian's packages for those of the system
-#   - for macros, which may read anything: the variables that dependencies mention, those of the build script, and the
+#   - for crates whose files are listed without rustc, and for macros, which may read anything: the variables that dependencies mention, those of the build script, and the
 #     files that it made
-folder=$(dirname "$0")
+folder=${0%/*}
 read -r cache <"$folder/open" 2>/dev/null || exec "$@"
 words=" $* "
 
@@ -30,11 +30,13 @@ allowed() {
 
 # Start the server once; it is off if it cannot be started, or cannot run this compiler.
 start() {
-    exec 9>"$cache/lock"
-    flock 9
-    [ -e "$cache/state" ] || server
-    exec 9>&-
-    [ "$(cat "$cache/state")" = on ]
+    if [ ! -s "$cache/state" ]; then
+        exec 9>"$cache/lock"
+        flock 9
+        [ -e "$cache/state" ] || server
+        exec 9>&-
+    fi
+    [ "$(<"$cache/state")" = on ]
 }
 
 server() {
@@ -153,15 +155,17 @@ probe() (
     # Variables of the crate that started the server would be in the key.
     unset "${!CARGO_@}"
     export SCCACHE_SERVER_UDS=$cache/socket
-    timeout 30 "$program" "$rustc" --crate-name probe --crate-type lib lib.rs --emit=dep-info,metadata,link \
+    timeout 30 "$program" "$folder/compiler" --crate-name probe --crate-type lib lib.rs --emit=dep-info,metadata,link \
         -C extra-filename=-1 --out-dir "$folder/probe" >"$cache/said" 2>&1 9>&- &&
         "$program" --zero-stats >/dev/null 2>&1 9>&-
 )
 
 # Print the variables of this build that the code of dependencies mentions, once for all crates.
 mentioned() {
-    exec 9>"$cache/lock"
-    flock 9
+    if [ ! -e "$cache/mentioned" ]; then
+        exec 9>"$cache/lock"
+        flock 9
+    fi
     if [ ! -e "$cache/mentioned" ]; then
         cut -d = -f1 "$cache/environment" | grep -E '^[A-Za-z_][A-Za-z0-9_]*$' | LC_ALL=C sort -u >"$cache/candidates"
         while IFS= read -r start; do
@@ -182,6 +186,22 @@ own_variables() {
         BEGIN { while ((getline name <names) > 0) known[name] }
         { name = $0; sub(/=.*/, "", name) }
         !(name in known) && name !~ /^(CARGO_|RUSTC_WRAPPER$|_$|SHLVL$)/'
+}
+
+# Code that names a file by an absolute path, or by a variable other than those of its package.
+outside='include(_str|_bytes)?\s*!\s*[({\[]\s*(concat\s*!\s*[({\[]\s*)?'
+outside+='(r?#*"/|env\s*!\s*[({\[]\s*"(?!(OUT_DIR|CARGO_MANIFEST_DIR)"))|#\s*\[\s*path\s*=\s*r?#*"/'
+
+# Print yes if all files that the crate reads are in its directory and in OUT_DIR: it is a package of a registry, which
+# is published alone, without macros, without such code, and its build script sets no variable, which could name another
+# file. The variables here are set by cargo and rustup.
+listed() {
+    case $PWD/ in */registry/src/*) ;; *) return ;; esac
+    case $words in *" --extern "*.so" "*) return ;; esac
+    grep -rzqsP --include='*.rs' -e "$outside" .
+    [ $? = 1 ] || return
+    grep -qvE \
+        '^(OUT_DIR|CARGO|LD_LIBRARY_PATH|RUSTUP_[A-Z_]+|RUST_RECURSION_COUNT|SSL_CERT_(DIR|FILE))=' <<<"$own" || echo yes
 }
 
 # Print all else that the result depends on; fail if that is too much to say.
@@ -207,10 +227,15 @@ beyond() {
             *) cat "$cache/packages" ;;
         esac
     done
+    if [ -n "$listed" ]; then
+        mentioned
+        echo "$own"
+        [ -z "${OUT_DIR:-}" ] || find "$OUT_DIR" -type f -printf '%P\n' | LC_ALL=C sort
+    fi
     case $words in
         *" --extern "*.so" "*)
             mentioned
-            own_variables
+            echo "$own"
             if [ -n "${OUT_DIR:-}" ]; then
                 [ "$(find "$OUT_DIR" -type f | head -n 65 | wc -l)" -le 64 ] || return 1
                 find "$OUT_DIR" -type f -print0 | LC_ALL=C sort -z | xargs -0r sha256sum --
@@ -223,10 +248,11 @@ beyond() {
 if ! allowed || ! start || ! grep -qxF -e "$1" "$cache/compilers"; then
     exec "$@"
 fi
+own=$(own_variables) listed=$(listed)
 key=$(set -o pipefail && beyond "$@" | sha256sum) || exec "$@"
 # rustc links no dependency, and a build for other platforms has other linkers.
 for variable in "${!CARGO_TARGET_@}"; do
     [[ $variable != *_LINKER ]] || unset "$variable"
 done
 CARGO_RUST_MULTIARCH_KEY=${key%% *} SCCACHE_SERVER_UDS=$cache/socket SCCACHE_IGNORE_SERVER_IO_ERROR=1 \
-    exec "$(cat "$cache/program")" "$(cat "$cache/rustc")" "${@:2}"
+    RUST_MULTIARCH_LISTED=$listed exec "$(<"$cache/program")" "$folder/compiler" "${@:2}"

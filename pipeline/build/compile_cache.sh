@@ -12,8 +12,9 @@
 #   used        the volume, if the entries that the build uses or makes are to be listed
 #
 # The server is started by the first crate that needs it; see cached_rustc.sh. Below $state_build/cache:
-#   rustc  the wrapper, always at the same path, since cargo asks rustc again when it changes
-#   open   the directory of this build's files, for the wrapper
+#   rustc     the wrapper, always at the same path, since cargo asks rustc again when it changes
+#   compiler  what sccache runs instead of rustc
+#   open      the directory of this build's files, for the wrapper
 
 # state_cache_credentials: move the credentials of the store from the environment to a file of this build.
 # shellcheck disable=SC2154 # state_tmp, state_build and state_programs are set before
@@ -54,6 +55,7 @@ state_cache_open() {
     if ! cmp -s "$state_programs/cached_rustc.sh" "$state_build/cache/rustc"; then
         install -m 755 "$state_programs/cached_rustc.sh" "$state_build/cache/rustc"
     fi
+    install -m 755 "$state_programs/sccache_rustc.sh" "$state_build/cache/compiler"
     echo "$state_tmp/cache" >"$state_build/cache/open"
     export RUSTC_WRAPPER=$state_build/cache/rustc
 }

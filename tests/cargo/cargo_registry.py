@@ -42,9 +42,13 @@ class Registry:
 
     def add(self, name: str, code: str) -> str:
         """Add version 0.1.0 of a crate, and return its checksum."""
+        return self.add_files(name, {"Cargo.toml": manifest(name), "src/lib.rs": code})
+
+    def add_files(self, name: str, files: Mapping[str, str], needs: Sequence[str] = ()) -> str:
+        """Add version 0.1.0 of a crate that needs other crates of the registry, and return its checksum."""
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w:gz") as tar:
-            for path, text in {"Cargo.toml": manifest(name), "src/lib.rs": code}.items():
+            for path, text in files.items():
                 info = tarfile.TarInfo(f"{name}-0.1.0/{path}")
                 info.size, info.mtime = len(text), TIME
                 tar.addfile(info, io.BytesIO(text.encode()))
@@ -53,7 +57,11 @@ class Registry:
         entry = {
             "name": name,
             "vers": "0.1.0",
-            "deps": [],
+            "deps": [
+                {"name": need, "req": "^0.1", "features": [], "optional": False, "default_features": True}
+                | {"target": None, "kind": "normal"}
+                for need in needs
+            ],
             "cksum": checksum,
             "features": {},
             "yanked": False,

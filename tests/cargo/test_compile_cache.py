@@ -22,6 +22,7 @@ import cargo_driver as driver
 import pytest
 from actions_cache import Service
 from cargo_driver import Volume
+from cargo_registry import served
 
 from engine import prerequisites
 from engine.log import to_stderr
@@ -111,6 +112,7 @@ class Engine:
 
     folder: Path
     volume: Volume
+    index: str = ""
 
     def move(self) -> None:
         """Go on with another engine, whose volumes are empty."""
@@ -120,7 +122,12 @@ class Engine:
         """Make a project with the dependencies, and fetch them."""
         source = self.folder / "projects" / name / "source"
         (source / "src").mkdir(parents=True)
-        rows = [f'{each} = {{ git = "file://{self.folder}/crates" }}' for each in CRATES if each != "macros"]
+        place = f'{{ git = "file://{self.folder}/crates" }}'
+        if self.index:
+            place = '"0.1"'
+            (source / ".cargo").mkdir()
+            (source / ".cargo/config.toml").write_text(REPLACED.format(self.index))
+        rows = [f"{each} = {place}" for each in CRATES if each != "macros"]
         manifest = MANIFEST.format("app") + "[dependencies]\n" + "\n".join(rows) + "\n"
         (source / "Cargo.toml").write_text(manifest)
         (source / "src/main.rs").write_text(MAIN.format(name))
@@ -143,9 +150,30 @@ class Engine:
         ) if statistics.exists() else None
 
 
+REPLACED = """[source.crates-io]
+replace-with = "served"
+
+[source.served]
+registry = "{}"
+"""
+
+
 @pytest.fixture
-def engine(tmp_path: Path, program: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+def engine(
+    request: pytest.FixtureRequest, tmp_path: Path, program: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Engine]:
+    """Make an engine, and crates in a git repository or, with the parameter `registry`, in a registry."""
     monkeypatch.setitem(driver.ENVIRONMENT, "CARGO_HOME", str(tmp_path / "home"))
+    made = Engine(tmp_path, Volume(tmp_path / "volume", program))
+    if getattr(request, "param", "git") == "registry":
+        with served() as registry:
+            registry.configure()
+            for name, files in CRATES.items():
+                packed = {"Cargo.toml": MANIFEST.format(name), **files}
+                packed["Cargo.toml"] = packed["Cargo.toml"].replace('{ path = "../macros" }', '"0.1"')
+                registry.add_files(name, packed, ["macros"] if name == "expanded" else [])
+            yield dataclasses.replace(made, index=registry.index)
+        return
     for name, files in CRATES.items():
         for path, text in {"Cargo.toml": MANIFEST.format(name), **files}.items():
             (tmp_path / "crates" / name / path).parent.mkdir(parents=True, exist_ok=True)
@@ -153,9 +181,13 @@ def engine(tmp_path: Path, program: Path, monkeypatch: pytest.MonkeyPatch) -> En
     for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "crates"]):
         identity = ["-c", "user.name=a", "-c", "user.email=a@a.example"]
         subprocess.run(["git", *identity, *words], cwd=tmp_path / "crates", check=True)
-    return Engine(tmp_path, Volume(tmp_path / "volume", program))
+    yield made
 
 
+PLACES = pytest.mark.parametrize("engine", ["git", "registry"], indirect=True)
+
+
+@PLACES
 def test_two_projects_share_their_dependencies(engine: Engine) -> None:
     first, second = engine.project("first"), engine.project("second")
     assert engine.build(first) == ("first: none, none none none, 1", cache.Statistics(0, 3))
@@ -179,6 +211,7 @@ def test_it_is_not_started_if_nothing_is_compiled(engine: Engine) -> None:
     ],
     ids=str,
 )
+@pytest.mark.parametrize("engine", ["git"], indirect=True)
 def test_what_a_crate_reads_is_in_its_key(
     engine: Engine, variables: dict[str, str], said: str, misses: int
 ) -> None:
@@ -189,6 +222,96 @@ def test_what_a_crate_reads_is_in_its_key(
     assert statistics is not None and statistics.misses == misses
 
 
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"TRACKED": "1"}, "1, none none none, 1"),
+        ({"UNTRACKED": "1"}, "none, 1 none none, 1"),
+        ({"STAMP": "1"}, "none, none 1 1, 1"),
+        ({"NUMBER": "2"}, "none, none none none, 2"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("engine", ["registry"], indirect=True)
+def test_what_a_crate_of_a_registry_may_read_is_in_its_key(
+    engine: Engine, variables: dict[str, str], said: str
+) -> None:
+    """Without rustc's list of what a crate reads, a variable that any dependency mentions is in every key."""
+    first, second = engine.project("first"), engine.project("second")
+    engine.build(first)
+    assert engine.build(second, variables={"NOBODY_READS": "1"})[1] == cache.Statistics(3, 0)
+    found, statistics = engine.build(second, variables=variables)
+    assert found == f"second: {said}" and statistics is not None and statistics.misses > 0
+
+
+WRITES = """
+fn main() {
+    println!("cargo:rerun-if-env-changed=WRITTEN");
+    let written = std::env::var("WRITTEN").unwrap_or("none".into());
+    let out = std::env::var("OUT_DIR").unwrap();
+    std::fs::create_dir_all(format!("{out}/a folder")).unwrap();
+    std::fs::write(format!("{out}/a folder/it.rs"), format!("const WRITTEN: &str = {written:?};")).unwrap();
+}
+"""
+READS = """
+include!(concat!(env!("OUT_DIR"), "/a folder/it.rs"));
+pub fn said() -> String { format!("{WRITTEN} {}", include_str!("a file.txt")) }
+"""
+
+
+@pytest.fixture
+def reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make one crate, which reads a file of its build script and one of its package."""
+    made = {"build.rs": WRITES, "src/lib.rs": READS, "src/a file.txt": "data"}
+    monkeypatch.setattr(sys.modules[__name__], "CRATES", {"reader": made})
+    monkeypatch.setattr(
+        sys.modules[__name__], "MAIN", 'fn main() {{ println!("{}: {{}}", reader::said()); }}\n'
+    )
+
+
+@pytest.mark.parametrize("engine", ["registry"], indirect=True)
+def test_files_that_a_crate_of_a_registry_reads_are_in_its_key(reader: None, engine: Engine) -> None:
+    first, second = engine.project("first"), engine.project("second")
+    assert engine.build(first) == ("first: none data", cache.Statistics(0, 1))
+    assert engine.build(second) == ("second: none data", cache.Statistics(1, 0))
+    found = engine.build(second, variables={"WRITTEN": "other"})
+    assert found == ("second: other data", cache.Statistics(0, 1))
+    (file,) = (engine.folder / "home/registry/src").glob("*/reader-0.1.0/src/a file.txt")
+    file.write_text("another version")
+    assert engine.build(second) == ("second: none another version", cache.Statistics(0, 1))
+
+
+@pytest.fixture(
+    params=[
+        'include_str!("{}")',
+        'include_str! [ r#"{}"# ]',
+        'include_str!(concat!(\n    "{}", ""))',
+        'include_str!(concat!(env!("FOLDER"), "/outside.txt"))',
+    ]
+)
+def outside(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Make one crate, which reads a file that is in no package; return that file."""
+    file = tmp_path / "outside.txt"
+    code = request.param.replace("{}", str(file))
+    made = {"src/lib.rs": f"pub fn said() -> &'static str {{ {code} }}"}
+    monkeypatch.setattr(sys.modules[__name__], "CRATES", {"reader": made})
+    monkeypatch.setattr(
+        sys.modules[__name__], "MAIN", 'fn main() {{ println!("{}: {{}}", reader::said()); }}\n'
+    )
+    return file
+
+
+@pytest.mark.parametrize("engine", ["registry"], indirect=True)
+def test_files_elsewhere_that_a_crate_of_a_registry_reads_are_in_its_key(
+    outside: Path, engine: Engine
+) -> None:
+    for text in ("one", "two"):
+        outside.write_text(text)
+        found = engine.build(engine.project(text), variables={"FOLDER": str(outside.parent)})
+        assert found == (f"{text}: {text}", cache.Statistics(0, 1))
+
+
+@PLACES
 def test_programs_are_the_same_with_and_without_it(engine: Engine) -> None:
     first = engine.project("first")
     programs = []

@@ -43,7 +43,7 @@ def test_goals_show_their_margin() -> None:
     rows = {row[0]: row for row in render.bars([result(sample("ours", 100), sample("harder", 100))])}
     row = rows["both platforms cold, hand-written Dockerfile over ours"]
     assert row == [row[0], "sample_app", "at least 1.25", "1.00", "missed, 0.80 of the goal", "", "short"]
-    assert rows["cold, ours over plain cargo"][2:] == ["at most 1.1", "", "open", "", ""]
+    assert rows["cold, ours over plain cargo"][2:] == ["at most 1.08", "", "open", "", ""]
 
 
 def test_a_goal_is_open_only_without_numbers_in_any_run() -> None:
