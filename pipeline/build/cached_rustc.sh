@@ -160,24 +160,31 @@ probe() (
         "$program" --zero-stats >/dev/null 2>&1 9>&-
 )
 
-# Print the variables of this build that the code of dependencies mentions, once for all crates.
-mentioned() {
-    if [ ! -e "$cache/mentioned" ]; then
-        exec 9>"$cache/lock"
-        flock 9
-    fi
+# Code that includes a file by an absolute path, or by a variable other than those of its package.
+outside='include(_str|_bytes)?\s*!\s*[({\[]\s*(concat\s*!\s*[({\[]\s*)?'
+outside+='(r?#*"/|env\s*!\s*[({\[]\s*"(?!(OUT_DIR|CARGO_MANIFEST_DIR)"))|#\s*\[\s*path\s*=\s*r?#*"/'
+
+# Look through the code of all dependencies, once for all crates. Below $cache:
+#   mentioned  the variables of this build that it mentions
+#   macros     files with such code that define macros, by which other crates may include files
+search() {
+    [ ! -e "$cache/mentioned" ] || return 0
+    exec 9>"$cache/lock"
+    flock 9
     if [ ! -e "$cache/mentioned" ]; then
         cut -d = -f1 "$cache/environment" | grep -E '^[A-Za-z_][A-Za-z0-9_]*$' | LC_ALL=C sort -u >"$cache/candidates"
         while IFS= read -r start; do
             # A prefix of a path: the directories that start with it.
             compgen -G "$start*" || :
-        done <"$cache/crates" | tr '\n' '\0' |
-            xargs -0r grep -rhowF --include='*.rs' -f "$cache/candidates" -- 2>/dev/null | LC_ALL=C sort -u |
+        done <"$cache/crates" | tr '\n' '\0' >"$cache/folders"
+        xargs -0r grep -rlzP --null --include='*.rs' -e "$outside" -- <"$cache/folders" 2>/dev/null |
+            xargs -0r grep -lF 'macro_rules!' -- >"$cache/macros"
+        xargs -0r grep -rhowF --include='*.rs' -f "$cache/candidates" -- <"$cache/folders" 2>/dev/null |
+            LC_ALL=C sort -u |
             LC_ALL=C join -t = - <(LC_ALL=C sort -t = -k 1,1 "$cache/environment") >"$cache/mentioned.new"
         mv "$cache/mentioned.new" "$cache/mentioned"
     fi
     exec 9>&-
-    cat "$cache/mentioned"
 }
 
 # Print the variables that cargo sets for this crate only, except those in sccache's key.
@@ -188,16 +195,13 @@ own_variables() {
         !(name in known) && name !~ /^(CARGO_|RUSTC_WRAPPER$|_$|SHLVL$)/'
 }
 
-# Code that names a file by an absolute path, or by a variable other than those of its package.
-outside='include(_str|_bytes)?\s*!\s*[({\[]\s*(concat\s*!\s*[({\[]\s*)?'
-outside+='(r?#*"/|env\s*!\s*[({\[]\s*"(?!(OUT_DIR|CARGO_MANIFEST_DIR)"))|#\s*\[\s*path\s*=\s*r?#*"/'
-
 # Print yes if all files that the crate reads are in its directory and in OUT_DIR: it is a package of a registry, which
-# is published alone, without macros, without such code, and its build script sets no variable, which could name another
-# file. The variables here are set by cargo and rustup.
+# is published alone, without procedural macros, no code includes other files, and its build script sets no variable, which
+# could name another file. The variables here are set by cargo and rustup.
 listed() {
     case $PWD/ in */registry/src/*) ;; *) return ;; esac
     case $words in *" --extern "*.so" "*) return ;; esac
+    [ ! -s "$cache/macros" ] || return
     grep -rzqsP --include='*.rs' -e "$outside" .
     [ $? = 1 ] || return
     grep -qvE \
@@ -228,13 +232,13 @@ beyond() {
         esac
     done
     if [ -n "$listed" ]; then
-        mentioned
+        cat "$cache/mentioned"
         echo "$own"
         [ -z "${OUT_DIR:-}" ] || find "$OUT_DIR" -type f -printf '%P\n' | LC_ALL=C sort
     fi
     case $words in
         *" --extern "*.so" "*)
-            mentioned
+            cat "$cache/mentioned"
             echo "$own"
             if [ -n "${OUT_DIR:-}" ]; then
                 [ "$(find "$OUT_DIR" -type f | head -n 65 | wc -l)" -le 64 ] || return 1
@@ -248,6 +252,7 @@ beyond() {
 if ! allowed || ! start || ! grep -qxF -e "$1" "$cache/compilers"; then
     exec "$@"
 fi
+search
 own=$(own_variables) listed=$(listed)
 key=$(set -o pipefail && beyond "$@" | sha256sum) || exec "$@"
 # rustc links no dependency, and a build for other platforms has other linkers.

@@ -127,7 +127,7 @@ class Engine:
             place = '"0.1"'
             (source / ".cargo").mkdir()
             (source / ".cargo/config.toml").write_text(REPLACED.format(self.index))
-        rows = [f"{each} = {place}" for each in CRATES if each != "macros"]
+        rows = [f"{each} = {place}" for each in CRATES if each not in ("macros", "maker")]
         manifest = MANIFEST.format("app") + "[dependencies]\n" + "\n".join(rows) + "\n"
         (source / "Cargo.toml").write_text(manifest)
         (source / "src/main.rs").write_text(MAIN.format(name))
@@ -171,7 +171,8 @@ def engine(
             for name, files in CRATES.items():
                 packed = {"Cargo.toml": MANIFEST.format(name), **files}
                 packed["Cargo.toml"] = packed["Cargo.toml"].replace('{ path = "../macros" }', '"0.1"')
-                registry.add_files(name, packed, ["macros"] if name == "expanded" else [])
+                needs = [each for each in CRATES if f'{each} = "0.1"' in packed["Cargo.toml"]]
+                registry.add_files(name, packed, needs)
             yield dataclasses.replace(made, index=registry.index)
         return
     for name, files in CRATES.items():
@@ -281,20 +282,30 @@ def test_files_that_a_crate_of_a_registry_reads_are_in_its_key(reader: None, eng
     assert engine.build(second) == ("second: none another version", cache.Statistics(0, 1))
 
 
+INCLUDED = """
+#[macro_export]
+macro_rules! included { () => { include_str!(concat!(env!("FOLDER"), "/outside.txt")) } }
+"""
+
+
 @pytest.fixture(
     params=[
         'include_str!("{}")',
         'include_str! [ r#"{}"# ]',
         'include_str!(concat!(\n    "{}", ""))',
         'include_str!(concat!(env!("FOLDER"), "/outside.txt"))',
+        "maker::included!()",
     ]
 )
 def outside(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Make one crate, which reads a file that is in no package; return that file."""
     file = tmp_path / "outside.txt"
     code = request.param.replace("{}", str(file))
-    made = {"src/lib.rs": f"pub fn said() -> &'static str {{ {code} }}"}
-    monkeypatch.setattr(sys.modules[__name__], "CRATES", {"reader": made})
+    made = {"reader": {"src/lib.rs": f"pub fn said() -> &'static str {{ {code} }}"}}
+    if "maker" in code:
+        made["reader"]["Cargo.toml"] = MANIFEST.format("reader") + '[dependencies]\nmaker = "0.1"\n'
+        made["maker"] = {"src/lib.rs": INCLUDED}
+    monkeypatch.setattr(sys.modules[__name__], "CRATES", made)
     monkeypatch.setattr(
         sys.modules[__name__], "MAIN", 'fn main() {{ println!("{}: {{}}", reader::said()); }}\n'
     )
@@ -307,8 +318,8 @@ def test_files_elsewhere_that_a_crate_of_a_registry_reads_are_in_its_key(
 ) -> None:
     for text in ("one", "two"):
         outside.write_text(text)
-        found = engine.build(engine.project(text), variables={"FOLDER": str(outside.parent)})
-        assert found == (f"{text}: {text}", cache.Statistics(0, 1))
+        said, statistics = engine.build(engine.project(text), variables={"FOLDER": str(outside.parent)})
+        assert said == f"{text}: {text}" and statistics is not None and statistics.misses > 0
 
 
 @PLACES
