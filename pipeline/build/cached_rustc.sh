@@ -8,8 +8,8 @@
 #
 #   - the names of the standard library's files, which have hashes, and variables of rustc
 #   - static libraries in the directories that build scripts add, and Debian's packages for those of the system
-#   - for crates whose files are listed without rustc, and for macros, which may read anything: the variables that dependencies mention, those of the build script, and the
-#     files that it made
+#   - for macros, which may read anything, and for crates whose files are listed without rustc (sccache_rustc.sh): the
+#     variables that dependencies mention, those of the build script, and the files that it made
 folder=${0%/*}
 read -r cache <"$folder/open" 2>/dev/null || exec "$@"
 words=" $* "
