@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
 
 _TRIED = "version"
+_INSTEAD = "replace --load by --output image.tar"
 
 
 def check(
     platforms: Sequence[str],
     option: str = "--load",
-    instead: str = "replace --load by --output image.tar",
+    instead: str = _INSTEAD,
 ) -> None:
     """Check before a build that its image can be loaded.
 
@@ -41,7 +42,7 @@ def check(
     loaded_platform([target.platform for target in select(platforms)], option)
 
 
-def tool(option: str = "--load", instead: str = "replace --load by --output image.tar") -> str:
+def tool(option: str = "--load", instead: str = _INSTEAD) -> str:
     """Return the program to load images with: the first of docker and podman that works.
 
     Raises:

@@ -14,6 +14,7 @@ from typing import Any
 from pipeline import cargo_toml
 from pipeline.native import cfg
 from pipeline.native.natives import Needs, Problem, Reason
+from pipeline.toolchain import builder as toolchain
 
 PLACE = ".cargo/config.toml"
 
@@ -133,11 +134,7 @@ def flags(
         "CARGO_BUILD_RUSTFLAGS",
     )
     found = [
-        word
-        for document in documents
-        for name in cargo_toml.table(document, "target")
-        if name == triple or (name.startswith("cfg(") and cfg.holds(name, compiler.cfgs))
-        for word in _words(cargo_toml.table(document, "target", name).get("rustflags"))
+        word for table in _of_target(documents, triple, compiler) for word in _words(table.get("rustflags"))
     ]
     found += environment.get(of_target, "").split()
     if not found:
@@ -189,16 +186,25 @@ def unused(
         for variable, program in programs(documents).items()
         if variable != "RUSTC" and not in_project(program)
     }
-    for document in documents:
-        for name, table in cargo_toml.table(document, "target").items():
-            of_target = name == triple or (name.startswith("cfg(") and cfg.holds(name, compiler.cfgs))
-            linker = table.get("linker") if of_target and isinstance(table, dict) else None
-            if isinstance(linker, str) and in_project(linker):
-                found[f"CARGO_TARGET_{triple.upper().replace('-', '_')}_LINKER"] = linker
+    for table in _of_target(documents, triple, compiler):
+        if isinstance(linker := table.get("linker"), str) and in_project(linker):
+            found[toolchain.linker(triple)] = linker
     return [
         f"{program} is not run; where the builder has it, use --build-arg {variable}={program}"
         for variable, program in found.items()
         if variable not in (environment or {})
+    ]
+
+
+def _of_target(
+    documents: Sequence[Mapping[str, Any]], triple: str, compiler: Compiler
+) -> list[Mapping[str, Any]]:
+    """Return all tables of `[target]` that apply to a triple, in increasing precedence."""
+    return [
+        cargo_toml.table(document, "target", name)
+        for document in documents
+        for name in cargo_toml.table(document, "target")
+        if name == triple or (name.startswith("cfg(") and cfg.holds(name, compiler.cfgs))
     ]
 
 

@@ -260,14 +260,18 @@ pub fn said() -> String { format!("{WRITTEN} {}", include_str!("a file.txt")) }
 """
 
 
+def only_reader(monkeypatch: pytest.MonkeyPatch, crates: Mapping[str, Mapping[str, str]]) -> None:
+    """Make these crates instead of the usual ones, and a program that prints what `reader` says."""
+    monkeypatch.setattr(sys.modules[__name__], "CRATES", crates)
+    main = 'fn main() {{ println!("{}: {{}}", reader::said()); }}\n'
+    monkeypatch.setattr(sys.modules[__name__], "MAIN", main)
+
+
 @pytest.fixture
 def reader(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make one crate, which reads a file of its build script and one of its package."""
     made = {"build.rs": WRITES, "src/lib.rs": READS, "src/a file.txt": "data"}
-    monkeypatch.setattr(sys.modules[__name__], "CRATES", {"reader": made})
-    monkeypatch.setattr(
-        sys.modules[__name__], "MAIN", 'fn main() {{ println!("{}: {{}}", reader::said()); }}\n'
-    )
+    only_reader(monkeypatch, {"reader": made})
 
 
 @pytest.mark.parametrize("engine", ["registry"], indirect=True)
@@ -305,10 +309,7 @@ def outside(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp
     if "maker" in code:
         made["reader"]["Cargo.toml"] = MANIFEST.format("reader") + '[dependencies]\nmaker = "0.1"\n'
         made["maker"] = {"src/lib.rs": INCLUDED}
-    monkeypatch.setattr(sys.modules[__name__], "CRATES", made)
-    monkeypatch.setattr(
-        sys.modules[__name__], "MAIN", 'fn main() {{ println!("{}: {{}}", reader::said()); }}\n'
-    )
+    only_reader(monkeypatch, made)
     return file
 
 
