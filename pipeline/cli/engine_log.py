@@ -10,8 +10,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-import anyio
-
 from pipeline.progress.events import CrateReady, Event, Working
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -22,7 +20,7 @@ _OUTPUT = re.compile(r"(?P<step>\d+)\s+: [┆ ]*\[[^]]*\] \| (?P<text>.*)")
 # `13  : ┆ Container.asService DONE [2.6s]`.
 _PROGRAM = re.compile(
     r"(?P<step>\d+)\s+: [┆ ]*(?:Container\.asService|Host\.tunnel|(?:Container\.)?withExec)"
-    r"(?:[( ].*?)??(?: (?:DONE|CANCELED|(?P<failed>ERROR)) \[.*)?"
+    r"(?:[( ].*?)??(?: (?:DONE|CANCELED|ERROR) \[.*)?"
 )
 _COMPILING = re.compile(r"\s+Compiling (?P<crate>\S+ v\S+)")
 _CARGO = re.compile(r"\s+(?:Compiling|Downloading|Downloaded|Updating|Finished|Checking|Running) ")
@@ -60,12 +58,9 @@ class ProgramLog:
     """A program of an image in the engine's log, from its start.
 
     Attributes:
-        failed: set when the program has failed. Its end without an error is not known: the same words are in
-            the log when a step ends that its program outlives.
         steps: the numbers of the steps that have its output.
     """
 
-    failed: anyio.Event = field(default_factory=anyio.Event)
     steps: set[str] = field(default_factory=set)
 
     def read(self, line: str) -> str | None:
@@ -76,6 +71,4 @@ class ProgramLog:
             return output["text"] if output["step"] in self.steps else None
         if found := _PROGRAM.fullmatch(text):
             self.steps.add(found["step"])
-            if found["failed"]:
-                self.failed.set()
         return None

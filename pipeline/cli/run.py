@@ -7,6 +7,7 @@ import functools
 import inspect
 import json as json_module
 import platform
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 STARTED = "RUST_MULTIARCH_STARTED"
 """A variable of the started container that differs each time: the time in nanoseconds."""
+
+# The engine's message for the end of a program with ports; without a reason it did not fail.
+_ENDED = re.compile(r"bound service \S+ \(.*\) exited(?:: (?P<reason>.*?))?(?: \[traceparent:.*)?")
 
 GRACE_SECONDS = 2
 """Time in which a program ends after SIGTERM before it is killed."""
@@ -94,42 +98,48 @@ async def run(
     """Build for this machine and start the image; with --watch, again after each change.
 
     Programs are compiled incrementally and without LTO, in the cargo profile `rust-multiarch-run`, and are
-    not published. The program's output goes to standard error, like the progress. A program with ports runs
-    until it fails or is interrupted; if it ends without an error, that is not noticed.
+    not published. The program's output goes to standard error, like the progress.
     """
     module.development = True
     image = await module.assembled()
     (variant,) = image.variants
-    program = ProgramLog()
     addresses = [f"http://127.0.0.1:{outer}" for outer in ports.values()]
     # The engine keeps the result of an earlier start, and sends the output of a service to its first session.
     container = variant.container.with_env_variable(STARTED, str(time.time_ns()))
     events.enter("starting", variant.platform)
-    watching.show_output(program.read)
-    async with _listening(container, ports) as started:
+    watching.show_output(ProgramLog().read)
+    async with _listening(container, ports) as service:
         events.enter(model.RUNNING, variant.platform)
         say(" ".join(["running", *addresses]))
-        await _until(changed, _failure(program) if started else _finished(container))
+        if service:
+            waiting = image.inputs.native or await module.builder()
+            await _until(changed, _ended(waiting.with_service_binding("program", service)))
+        else:
+            await _until(changed, _finished(container))
     return json_module.dumps({"platform": variant.platform, "addresses": addresses}) if json else ""
 
 
 @contextlib.asynccontextmanager
-async def _listening(container: dagger.Container, ports: Mapping[int, int]) -> AsyncIterator[bool]:
+async def _listening(
+    container: dagger.Container, ports: Mapping[int, int]
+) -> AsyncIterator[dagger.Service | None]:
     """Start an image with its ports on this machine, and stop it at the end; do nothing without ports.
+
+    The result is the image's service; None without ports.
 
     Raises:
         SmokeFailed: the program ended before it listened.
         InvalidArgument: a port of this machine is in use.
     """
     if not ports:
-        yield False
+        yield None
         return
     for port in ports:
         container = container.with_exposed_port(port)
     forwarded = [dagger.PortForward(backend=inner, frontend=outer) for inner, outer in ports.items()]
-    tunnel = dag.host().tunnel(container.as_service(use_entrypoint=True), ports=forwarded)
+    service = container.as_service(use_entrypoint=True)
     try:
-        started = await tunnel.start()
+        started = await dag.host().tunnel(service, ports=forwarded).start()
     except dagger.ExecError as error:
         raise _failed(error, f" before it listened on {_listed(ports)}") from error
     except dagger.QueryError as error:
@@ -141,7 +151,7 @@ async def _listening(container: dagger.Container, ports: Mapping[int, int]) -> A
             fix="end the program that uses it, or choose another: --publish 8081:8080",
         ) from error
     try:
-        yield True
+        yield service
     finally:
         await _stop(started)
 
@@ -155,14 +165,25 @@ async def _stop(service: dagger.Service) -> None:
         await service.stop(kill=True)
 
 
-async def _failure(program: ProgramLog) -> None:
-    """Wait until a program with ports fails; its end without an error is not known.
+async def _ended(waiting: dagger.Container) -> None:
+    """Wait until a program with ports ends.
+
+    Args:
+        waiting: a container with `sleep`, to which the program is bound; the engine ends a command when a
+            service that is bound to it ends.
 
     Raises:
-        SmokeFailed: always.
+        SmokeFailed: the program failed.
     """
-    await program.failed.wait()
-    raise SmokeFailed("the program failed", where="the entrypoint", fix="see its output above")
+    try:
+        await waiting.with_exec(["sleep", "infinity"]).sync()
+    except dagger.QueryError as error:
+        if (ended := _ENDED.fullmatch(str(error))) is None:
+            raise
+        if ended["reason"]:
+            raise SmokeFailed(
+                f"the program failed: {ended['reason']}", where="the entrypoint", fix="see its output above"
+            ) from error
 
 
 async def _finished(container: dagger.Container) -> None:

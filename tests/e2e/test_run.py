@@ -29,8 +29,11 @@ fn main() {
         let mut stream = stream.unwrap();
         let mut request = [0; 512];
         let _ = stream.read(&mut request);
-        if request.starts_with(b"GET /end") {
+        if request.starts_with(b"GET /fail") {
             std::process::exit(3);
+        }
+        if request.starts_with(b"GET /end") {
+            return;
         }
         let body = "ANSWER";
         let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
@@ -109,12 +112,20 @@ def test_the_image_answers_on_this_machine_until_ctrl_c(project: Path) -> None:
     assert "rust-multiarch-run" not in (project / "Cargo.toml").read_text()
 
 
-def test_a_program_that_fails_ends_the_command(project: Path) -> None:
+@pytest.mark.parametrize("shown", [[], ["--progress", "raw"]], ids=["plain", "raw"])
+def test_a_program_that_fails_ends_the_command(project: Path, shown: list[str]) -> None:
+    with started(project, *shown) as running:
+        running.answers("one")
+        running.get("/fail")
+        assert running.process.wait(60) == SmokeFailed.exit_code
+    assert "the program failed: exit code: 3" in running.log.read_text()
+
+
+def test_a_program_that_ends_ends_the_command(project: Path) -> None:
     with started(project) as running:
         running.answers("one")
         running.get("/end")
-        assert running.process.wait(60) == SmokeFailed.exit_code
-    assert "the program failed" in running.log.read_text()
+        assert running.process.wait(60) == 0
 
 
 def test_a_program_that_listens_elsewhere_ends_the_command(project: Path) -> None:
@@ -133,8 +144,8 @@ def test_it_is_built_and_started_again_after_each_change(project: Path) -> None:
         running.says("CompileError")
         answer(project, "three")
         running.answers("three")
-        # The program ends, and a new file is a change too.
-        running.get("/end")
+        # The program fails, and a new file is a change too.
+        running.get("/fail")
         running.says("the program ended: waiting for a change")
         (project / "new").touch()
         running.answers("three")
