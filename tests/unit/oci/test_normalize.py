@@ -6,12 +6,13 @@ import subprocess
 import tarfile
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from pipeline.oci import normalize
 from pipeline.oci.base import RegistryBase
-from pipeline.oci.normalize import Terms
+from pipeline.oci.normalize import ImageReader, LayoutWriter, Terms
 
 EPOCH = 1_700_000_000
 
@@ -504,6 +505,26 @@ def test_a_hard_link_is_checked_by_its_file(tmp_path: Path) -> None:
     terms = Terms(EPOCH, programs={"linux/amd64": {"/bin/app": CHECKED, "/app": CHECKED}})
     (tmp_path / "terms.json").write_text(terms.as_json())
     normalize.main(["image", str(tmp_path / "out"), str(tmp_path / "terms.json"), str(image)])
+
+
+def test_a_layer_with_many_programs_is_read_once(tmp_path: Path) -> None:
+    programs = {f"/bin/{number}": f"program {number}".encode() for number in range(9)}
+    upper = layer(
+        *(member(path[1:]) for path in programs), contents={path[1:]: text for path, text in programs.items()}
+    )
+    layout = LayoutWriter(tmp_path)
+    layers = [layout.add(normalize.LAYER, gzip.compress(content)) for content in (PROGRAM, BASE, upper)]
+    opened: list[str] = []
+
+    class Counted(ImageReader):
+        def open(self, digest: str) -> IO[bytes]:
+            opened.append(digest)
+            return super().open(digest)
+
+    image = Counted(lambda name: (tmp_path / name).open("rb"))
+    found = normalize.program_digests(image, layers, [*programs, "/app", "/absent"])
+    assert found == {**{path: digest(text) for path, text in programs.items()}, "/app": CHECKED}
+    assert opened == [each["digest"] for each in reversed(layers)]
 
 
 def test_volumes_are_added_to_those_of_the_base() -> None:
