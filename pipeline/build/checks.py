@@ -31,7 +31,7 @@ def test_command(plan: Plan, triple: str = "") -> list[str]:
     """Return the `cargo test` command for the chosen packages, for the build platform or a triple."""
     choice = plan.request.choice
     packages = selection.chosen_package(plan.project, choice, plan.lock)
-    packages = packages or selection.package_arguments(plan.binaries, plan.lock)
+    packages = packages or selection.packages_of(plan.binaries, plan.lock)
     command = [
         "cargo",
         "test",

@@ -75,6 +75,24 @@ def root_above(directory: Path) -> Path | None:
     return next((each for each in (directory, *directory.parents) if "workspace" in (read(each) or {})), None)
 
 
+def documents(package: PathPackage) -> set[Path]:
+    """Return the readme and the license file that a package's manifest names, also by its workspace.
+
+    Code includes them by the variables `CARGO_PKG_README` and `CARGO_PKG_LICENSE_FILE`.
+    """
+    root = root_above(package.directory)
+    shared = cargo_toml.table(read(root) or {}, "workspace", "package") if root else {}
+    own = cargo_toml.table(package.manifest, "package")
+    found = set()
+    for name in ("readme", "license-file"):
+        value, place = own.get(name), package.directory
+        if cargo_toml.table(own, name).get("workspace") is True and root is not None:
+            value, place = shared.get(name), root
+        if isinstance(value, str):
+            found.add(_joined(place, value))
+    return {path for path in found if exists(path) and path.is_file()}
+
+
 def neighbours(package: PathPackage) -> list[Path]:
     """Return the directories of a package's path dependencies, with inherited ones."""
     root = root_above(package.directory)
@@ -182,9 +200,10 @@ def beyond(package: PathPackage) -> tuple[set[Path], bool]:
     """Return the paths outside a package's directory in its code, and True if it may read any path above.
 
     Text in quotes with `..` in it is a path if there is such a file (`include_str!`, `#[path]`, build
-    scripts). A build script or a macro that looks in the directories above could read anything there.
+    scripts), and so are the documents in the manifest. A build script or a macro that looks in the
+    directories above could read anything there.
     """
-    found: set[Path] = set()
+    found = documents(package)
     endless = False
     for entry in _read_by_cargo(package.directory):
         file = Path(entry.path)

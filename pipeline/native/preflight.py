@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -42,6 +42,7 @@ class Examined:
 async def examine(
     container: dagger.Container,
     commands: Sequence[Sequence[str]],
+    roots: Collection[tuple[str, str]] | None,
     targets: Sequence[Target],
     libc: Libc,
     glibc: str,
@@ -56,6 +57,7 @@ async def examine(
     Args:
         container: a container with cargo, the source and the dependencies.
         commands: `tree.command` for each target.
+        roots: see `tree.read`.
         targets: the targets of the build.
         libc: the C library of all targets.
         glibc: oldest glibc the programs run on; empty means the distribution's.
@@ -78,7 +80,7 @@ async def examine(
     crates: set[tuple[str, str]] = set()
     for answer, target in zip(answers, targets, strict=True):
         text, *printed = answer.split(f"{_PART}\n")
-        built = tree.read(text)
+        built = tree.read(text, roots)
         crates |= {(crate.name, crate.version) for crate in built}
         needs = natives.needs(built, target, libc, toolchain.compilers(target, libc, glibc))
         asking = [] if git_metadata else git_users.warnings(built, scripts)

@@ -152,6 +152,44 @@ SAMPLES: Mapping[str, Sample] = {
         }
     ),
     **{
+        f"features that another default member enables, {words or 'by default'}": Sample(
+            {
+                "Cargo.toml": '[workspace]\nmembers = ["app", "more", "far"]\n'
+                'default-members = ["app", "more"]\nresolver = "2"\n',
+                **app('[dependencies]\nlib = { path = "../lib", features = ["one"] }\n', "lib::said()"),
+                **library(
+                    "more", "more", rest='[dependencies]\nlib = { path = "../lib", features = ["two"] }\n'
+                ),
+                "far/Cargo.toml": manifest("far", '[dependencies]\nlib = { path = "../lib" }\n'),
+                "far/src/main.rs": PRINTS % "lib::said()",
+                **library("lib", "lib", WHICH, FEATURES),
+            },
+            place="",
+            chosen=chosen,
+            words=words,
+            program=program,
+        )
+        for chosen, words, program in (
+            ({}, (), "app"),
+            ({"bin": ["app"]}, ("--bin", "app"), "app"),
+            ({"package": "app"}, ("--package", "app"), "app"),
+            ({"bin": ["far"]}, ("--package", "far", "--bin", "far"), "far"),
+        )
+    },
+    "the readme and the license of the workspace": Sample(
+        {
+            "Cargo.toml": '[workspace]\nmembers = ["app"]\n[workspace.package]\nreadme = "docs/ABOUT.md"\n',
+            "app/Cargo.toml": manifest("app").replace(
+                "edition", 'readme.workspace = true\nlicense-file = "../COPYING"\nedition'
+            ),
+            "app/src/main.rs": PRINTS
+            % 'concat!(include_str!(concat!("../", env!("CARGO_PKG_README"))), '
+            'include_str!(concat!("../", env!("CARGO_PKG_LICENSE_FILE"))))',
+            "docs/ABOUT.md": "about",
+            "COPYING": "license",
+        },
+    ),
+    **{
         f"features of build dependencies, resolver {number}": Sample(
             {
                 "Cargo.toml": f'[workspace]\nmembers = ["app"]\nresolver = "{number}"\n',
@@ -352,10 +390,13 @@ def test_a_build_is_that_of_a_clean_clone(tmp_path: Path, name: str) -> None:
     part = uploaded(found, tmp_path / "part")
     described = cargo(part / found.directory, "metadata", "--no-deps", "--offline", "--format-version", "1")
     choice = Choice(
-        package=sample.chosen.get("package", here.package), features=tuple(sample.chosen.get("features", ()))
+        package=sample.chosen.get("package", here.package),
+        bins=tuple(sample.chosen.get("bin", ())),
+        features=tuple(sample.chosen.get("features", ())),
     )
     lock = (part / here.workspace.relative_to(found.root) / "Cargo.lock").read_text()
-    binaries = selection.choose(metadata.read_metadata(described), choice)
+    project = metadata.read_metadata(described)
+    binaries = selection.choose(project, choice)
     assert [binary.name for binary in binaries] == [sample.program]
     built = driver.plan(
         [sample.program],
@@ -363,7 +404,7 @@ def test_a_build_is_that_of_a_clean_clone(tmp_path: Path, name: str) -> None:
         digests=absent.digests(found.root, found.sent, found.others),
     )
     request = replace(built.request, choice=choice)
-    commands = planning.build_commands(request, binaries, (Needs(),), lock)
+    commands = planning.build_commands(request, project, binaries, (Needs(),), lock)
     volume = Volume(tmp_path)
     volume.build(part, replace(built, request=request, commands=commands), place=found.directory).check()
     assert volume.prints(sample.program) == said

@@ -85,6 +85,35 @@ def test_several_roots_in_one_tree() -> None:
     }  # fmt: skip
 
 
+MEMBERS = """\
+gui v0.1.0 (/x)|
+|-- common v0.2.0 (/y)|extra
+|   |-- libc v0.2.191|default
+|   `-- tool v1.0.0|
+|       `-- libz-sys v1.1.0|
+`-- gtk-sys v0.18.0|
+
+app v0.1.0 (/z)|
+|-- common v0.2.0 (/y)|extra (*)
+`-- gtk-sys v0.19.0|
+[build-dependencies]
+`-- tool v1.0.0| (*)
+"""
+
+
+def test_the_crates_of_one_member_with_the_features_that_others_enable() -> None:
+    """cargo prints all default members, and what a crate depends on only once."""
+    crates = {(c.name, c.version, c.host): c for c in tree.read(MEMBERS, {("app", "0.1.0")})}
+    assert set(crates) == {
+        ("app", "0.1.0", False), ("common", "0.2.0", False), ("libc", "0.2.191", False),
+        ("tool", "1.0.0", False), ("libz-sys", "1.1.0", False), ("gtk-sys", "0.19.0", False),
+        ("tool", "1.0.0", True), ("libz-sys", "1.1.0", True),
+    }  # fmt: skip
+    assert crates["common", "0.2.0", False].features == {"extra"}
+    assert crates["common", "0.2.0", False].users == {("app", False)}
+    assert len(tree.read(MEMBERS)) == 10
+
+
 def test_an_empty_tree_needs_nothing() -> None:
     assert needs(tree.read(""), ARM64) == natives.Needs()
 
