@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import cargo_driver as driver
+import pytest
 from cargo_driver import Volume
 from cargo_project import Project
 
@@ -30,6 +31,7 @@ def killing(folder: Path, after: int) -> str:
     return f"{tools}:{os.environ['PATH']}"
 
 
+@pytest.mark.later
 def test_killed_at_every_program(tmp_path: Path) -> None:
     volume, source, first, second = Volume(tmp_path), tmp_path / "source", Project(), Project()
     second.files["base/data.txt"] = second.files["base/schema.txt"] = "other"

@@ -5,6 +5,13 @@ files of the changed features.
 """
 
 LATER = {
+    "test_publish.py": {
+        "test_a_shallow_clone_matters_where_git_is_to_name_the_image": "tests/unit/git has shallow clones",
+    },
+    "test_checks.py": {
+        "test_checks_need_no_binary": "tests/unit/project has the choice of binaries",
+        "test_a_builder_that_cannot_be_prepared_is_not_a_failed_check": "test_options.py has such packages",
+    },
     "test_access.py": {
         "test_a_git_dependency_over_ssh": "test_a_git_dependency_with_a_token fetches from git too",
     },
@@ -20,18 +27,21 @@ LATER = {
         "test_a_key_is_tried_before_anything_is_built": "compiles cosign for a key of it",
     },
     "test_caching.py": {
+        "test_a_project_without_a_clock_is_reproducible": "one with a clock is found",
         "test_a_build_starts_from_an_archive_and_ships_what_the_sources_say": "tests/cargo has archives",
         "test_a_platform_more_or_less_compiles_nothing_again": "tests/cargo has the rules of the state",
-        "test_the_module_hands_an_archive_on": "test_cli.py has compiled state as a file",
+        "test_the_module_hands_an_archive_on": "test_dagger_call.py has state from call to call",
         "test_the_state_is_one_volume_for_whoever_looks_at_it": "tests/cargo has the state's rules",
         "test_a_file_that_only_a_macro_looks_for_is_in_the_program": "tests/cargo has it without engine",
         "test_a_link_to_another_file_is_another_program": "tests/cargo has links, without an engine",
     },
     "test_compile_cache.py": {
+        "test_two_projects_share_their_dependencies": "tests/cargo has it, with the builder's scripts",
+        "test_runners_share_a_directory": "tests/cargo has directories that carry entries",
         "test_an_untrusted_build_reaches_no_trusted_one": "tests/hostile/test_trust.py has the volumes",
         "test_an_image_is_the_same_with_and_without_it": "tests/cargo compares programs",
         "test_reproduce_compiles_everything": "tests/unit has the builds without the cache",
-        "test_the_command_line_keeps_a_directory": "test_runners_share_a_directory has the engine's part",
+        "test_the_command_line_keeps_a_directory": "tests/cargo has directories that carry entries",
         "test_runners_share_the_cache_of_github_actions": "tests/cargo has the real sccache with it",
         "test_the_command_line_takes_the_runners_token": "tests/unit/cli has the token",
     },
@@ -48,6 +58,10 @@ LATER = {
         "*": "public reports, 5 to 30 s each; their kinds are in tests/cargo, tests/unit and other files",
     },
     "test_cli.py": {
+        "test_build_loads_this_machines_variant": "installs podman; tests/unit/cli has the command",
+        "test_compiled_state_comes_and_goes_as_a_file": "test_dagger_call.py has such state",
+        "test_another_value_of_a_build_secret_is_another_program": "tests/cargo has variables",
+        "test_a_members_directory_means_its_workspace": "tests/cargo/test_clone.py builds members",
         "test_without_a_terminal_there_are_lines_without_control_characters": "tests/unit has the display",
         "test_smoke_verify_and_checks_as_json": "test_checks.py has the same as text",
         "test_on_a_terminal_every_platform_has_a_line_that_stays_in_its_place": "tests/unit has the display",
@@ -63,6 +77,7 @@ LATER = {
         ),
     },
     "test_composition.py": {
+        "test_as_a_toolchain": "loads one more module",
         "test_a_runtime_of_ones_own_for_each_platform": "a changed variant is tested",
         "test_a_builder_of_ones_own": "test_checks.py has a custom builder",
         "test_a_builder_that_cannot_build": "tests/unit/build has the check",
@@ -80,6 +95,7 @@ LATER = {
         "test_what_a_module_sees[pip]": "uv is what official engines use",
     },
     "test_dagger_call.py": {
+        "test_exit_codes_reach_the_shell[keyless]": "the platform's does; tests/unit has the errors",
         "test_the_checks_of_the_project": "test_checks.py has the checks",
         "test_the_image_as_files": "test_cli.py writes archives and layouts",
         "test_a_compile_error_is_shown_whole": "test_cli.py has compile errors",
@@ -109,6 +125,8 @@ LATER = {
         "test_an_unknown_crates_library_is_suggested_and_the_suggestion_works": "tests/unit/native has it",
     },
     "test_options.py": {
+        "test_a_runtime_base_with_layers_in_zstd": "tests/unit/oci has such layers",
+        "test_an_image_for_each_binary_there_is": "an image for each of some binaries is tested",
         "test_a_configuration_for_the_authors_machine_does_not_get_in_the_way": "tests/unit has the rows",
         "test_users_of_files_and_of_other_bases": "builds five images; a name and numbers are tested",
     },
@@ -123,7 +141,7 @@ LATER = {
     },
     "test_resolve.py": {
         "test_files_and_addresses_and_output": "a manifest of three services is tested",
-        "test_local_images_are_loaded_and_named_by_digest": "installs podman, as test_cli.py does",
+        "test_local_images_are_loaded_and_named_by_digest": "installs podman",
         "test_references_to_two_workspaces": "two builds; tests/unit/cli has --partial",
         "test_a_failed_push_writes_nothing": "a build; test_publish.py has failed pushes",
     },
@@ -134,11 +152,13 @@ LATER = {
         "test_the_environment_is_made_with[newest]": "the oldest pip is the one that differs",
     },
     "test_skeleton.py": {
+        "test_after_a_change_of_code_cargo_is_not_asked_again_what_it_builds": "tests/unit has the skeleton",
         "test_targets_through_symbolic_links_are_there": "test_cases.py has the report",
         "test_a_member_behind_a_symbolic_link_is_found_all_the_same": "test_cases.py has links too",
         "test_a_module_called_target_is_source_and_what_cargo_wrote_is_not": "tests/unit/cli has the files",
     },
     "test_run.py": {
+        "test_a_program_that_fails_ends_the_command[raw]": "the same with progress in lines stays",
         "test_a_program_without_ports_runs_to_its_end_each_time[7]": "the same with exit code 0 stays",
         "test_a_port_in_use_is_named": "starts a second program beside the first",
     },
