@@ -141,7 +141,7 @@ LATER = {
     },
     "test_resolve.py": {
         "test_files_and_addresses_and_output": "a manifest of three services is tested",
-        "test_local_images_are_loaded_and_named_by_digest": "installs podman",
+        "test_local_images_are_loaded_and_named_by_digest": "installs podman, as --load needs it",
         "test_references_to_two_workspaces": "two builds; tests/unit/cli has --partial",
         "test_a_failed_push_writes_nothing": "a build; test_publish.py has failed pushes",
     },
