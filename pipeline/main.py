@@ -151,6 +151,7 @@ class RustMultiarch(Arguments):
             source = source.with_directory("/", more)
         module = cls(source=source, **{**given, "manifest_path": manifest})
         if not chosen:
+            await caller.check(source, manifest)
             module.origins = {"manifest_path": f"the caller's {manifest}"}
         return module
 

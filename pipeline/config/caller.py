@@ -37,3 +37,17 @@ def source(workspace: dagger.Workspace, manifest: str, exclude: Sequence[str]) -
     """
     output = [posixpath.join(folder, "target") for folder in upward(posixpath.dirname(manifest))]
     return workspace.directory("/", exclude=[*exclude, *output], gitignore=True)
+
+
+async def check(source: dagger.Directory, manifest: str) -> None:
+    """Check that the files of a workspace include the Cargo.toml that was found in it.
+
+    Raises:
+        NotACargoProject: git ignores it.
+    """
+    if not await source.exists(manifest):
+        raise NotACargoProject(
+            f"git ignores {manifest}, and only files that it does not ignore are taken from a workspace",
+            where="the caller's workspace",
+            fix="pass the project as a directory: --source path/to/project",
+        )

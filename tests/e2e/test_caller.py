@@ -156,6 +156,14 @@ def test_no_project_is_an_error_and_never_our_sample(call: Call, tmp_path: Path)
     assert "--source path/to/project" in done.stderr
 
 
+def test_a_project_that_git_ignores_is_named(call: Call, checkout: Path) -> None:
+    (checkout / ".gitignore").write_text("rust\n")
+    done = call("natives", cwd=checkout / "rust", code=errors.NotACargoProject.exit_code)
+    assert "git ignores rust/Cargo.toml" in done.stderr
+    words = ("--source", ".", "--bin", "hello", "natives", "--as-json")
+    assert json.loads(call(*words, cwd=checkout / "rust").stdout)["natives"]
+
+
 def test_a_call_in_this_repository_finds_the_sample(call: Call) -> None:
     assert "sample-app" in call(*SOURCE, ".", "file", "--path", "Cargo.toml", "contents", cwd=ROOT).stdout
 
