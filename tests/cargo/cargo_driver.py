@@ -146,9 +146,12 @@ class Volume:
             place.write_bytes(content or b"")  # type: ignore[arg-type]
             text = text.replace(path, str(place))
         written.write_text(text)
+        # A killed build leaves its temporary files.
+        temporary = self.folder / "temporary"
+        temporary.mkdir(exist_ok=True)
         process = subprocess.Popen(
             ["bash", str(HERE / name), str(source), str(self.state), str(written), str(self.output)],
-            env={**ENVIRONMENT, "PATH": tools, **dict(built.request.build_args)},
+            env={**ENVIRONMENT, "PATH": tools, "TMPDIR": str(temporary), **dict(built.request.build_args)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
