@@ -18,6 +18,7 @@ from bench.result import Result
 from bench.run import SAMPLE_SECONDS, Runner
 from bench.scenarios import (
     CALL,
+    DIRECTORY,
     EASY,
     FLOOR,
     HARDER,
@@ -92,6 +93,7 @@ def _peers(
         OURS: Ours(place, env, engine),
         SESSION: Ours(place, env, engine, SESSION, "nothing"),
         PUBLISH: Ours(place, env, engine, PUBLISH, "publish"),
+        DIRECTORY: Ours(place, env, engine, DIRECTORY, kept=place.work / "kept"),
         CALL: DaggerCall(place, env, engine),
         ZIGBUILD: Zigbuild(place, tools),
         FLOOR: Cargo(place, tools),
@@ -125,7 +127,7 @@ def _prepare(rows: Sequence[Row], peers: Mapping[str, Peer]) -> None:
     """Prepare toolchain layers and base images of every set of platforms, for every peer that needs them."""
     needed = {(peer, platforms): None for row in rows for peer in row.peers for platforms in _sets(row)}
     for name, platforms in needed:
-        if name in (SESSION, CALL, PUBLISH) and (OURS, platforms) in needed:
+        if name in (SESSION, CALL, PUBLISH, DIRECTORY) and (OURS, platforms) in needed:
             continue  # the same engine with the same toolchain
         to_stderr(f"preparing {name} for {', '.join(platforms)}")
         peers[name].prepare(platforms)

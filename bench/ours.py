@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from dagger import dag  # noqa: E402
 
 from pipeline import RustMultiarch, releases  # noqa: E402
 from pipeline.build import compile as build  # noqa: E402
-from pipeline.build import compile_cache, plan  # noqa: E402
+from pipeline.build import compile_cache, entries_directory, plan  # noqa: E402
+from pipeline.cli.compiled_directory import CompiledDirectory  # noqa: E402
 from pipeline.targets import select  # noqa: E402
 from pipeline.toolchain import builder as toolchain  # noqa: E402
 
@@ -44,9 +46,12 @@ class Phases:
 
 
 def project(request: Mapping[str, Any]) -> RustMultiarch:
-    """Return the module's object for a request's `source`, `platforms` and `bins`."""
+    """Return the module's object for a request's `source`, `platforms`, `bins` and `kept`."""
     source = dag.host().directory(request["source"], exclude=plan.IGNORED, gitignore=True)
-    return RustMultiarch(source=source, platforms=request["platforms"], bin=request["bins"])
+    kept = request.get("kept") or None
+    return RustMultiarch(
+        source=source, platforms=request["platforms"], bin=request["bins"], compile_cache=kept
+    )
 
 
 async def build_image(request: Mapping[str, Any], phases: Phases) -> None:
@@ -129,7 +134,9 @@ async def run(request: Mapping[str, Any], phases: Phases) -> None:
     """Run a request in a new session."""
     async with dagger.connection(dagger.Config(log_output=sys.stderr)):
         phases.end("connect")
-        await DOES[request["do"]](request, phases)
+        kept = request.get("kept")
+        with entries_directory.using(CompiledDirectory(Path(kept))) if kept else nullcontext():
+            await DOES[request["do"]](request, phases)
     phases.end("close")
 
 

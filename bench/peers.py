@@ -32,6 +32,8 @@ class Peer(Protocol):
     name: str
     files: Mapping[str, str]
     """Additional files for a subject, by path."""
+    kept: Path | None
+    """A directory that its builds fill, and that other machines get."""
 
     def prepare(self, platforms: Sequence[str]) -> None:
         """Prepare toolchain and base images for some platforms; not measured."""
@@ -58,6 +60,7 @@ class Ours:
     daemon: int
     name: str = OURS
     do: str = "build"
+    kept: Path | None = None
     files: Mapping[str, str] = field(default_factory=dict)
 
     def prepare(self, platforms: Sequence[str]) -> None:
@@ -86,7 +89,9 @@ class Ours:
         return self.place.engine.state
 
     def _project(self, copy: Copy, platforms: Sequence[str]) -> dict[str, object]:
-        return {"source": str(copy.directory), "platforms": list(platforms), "bins": list(copy.subject.bins)}
+        kept = str(self.kept) if self.kept else ""
+        bins = list(copy.subject.bins)
+        return {"source": str(copy.directory), "platforms": list(platforms), "bins": bins, "kept": kept}
 
     def _argv(self, request: Mapping[str, object]) -> list[str]:
         return [sys.executable, "-m", "bench.ours", json.dumps(request)]
@@ -138,6 +143,7 @@ class Dockerfile:
     single: str
     workspace: str
     files: Mapping[str, str] = field(default_factory=lambda: {"scripts/target.sh": TARGET_SCRIPT})
+    kept: Path | None = None
 
     def prepare(self, platforms: Sequence[str]) -> None:
         """Build an empty program, which prepares every layer that does not depend on the source."""
@@ -206,6 +212,7 @@ class Cargo:
     name: str = FLOOR
     verb: str = "build"
     files: Mapping[str, str] = field(default_factory=dict)
+    kept: Path | None = None
 
     def prepare(self, platforms: Sequence[str]) -> None:
         """Do nothing: the toolbox has everything."""

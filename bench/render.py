@@ -12,6 +12,7 @@ from bench.result import OK, Result
 from bench.scenarios import (
     BY_NAME,
     CALL,
+    DIRECTORY,
     EASY,
     FLOOR,
     HARDER,
@@ -26,6 +27,7 @@ from bench.scenarios import (
 TITLES = {
     OURS: "rust-multiarch",
     CALL: "rust-multiarch by `dagger call`",
+    DIRECTORY: "rust-multiarch with a kept directory",
     SESSION: "empty engine session",
     PUBLISH: "rust-multiarch, with a push",
     EASY: "Dockerfile under QEMU",
@@ -48,7 +50,8 @@ def times(result: Result) -> list[list[str]]:
     rows = []
     for case in result.cases():
         for peer in result.peers(case):
-            over = "" if peer in (OURS, SESSION) else str(ratio(result, case, peer, OURS) or "")
+            own = DIRECTORY if DIRECTORY in result.peers(case) else OURS
+            over = "" if peer in (OURS, SESSION, DIRECTORY) else str(ratio(result, case, peer, own) or "")
             rows.append(
                 [title(case), TITLES[peer], _walls(result, case, peer), over, *_resources(result, case, peer)]
             )
@@ -118,7 +121,10 @@ def parts(result: Result) -> list[list[str]]:
     rows = []
     for case in result.cases():
         samples = [
-            s for peer in (OURS, SESSION) for s in result.of(case, peer) if s.outcome == OK and s.phases
+            s
+            for peer in (OURS, SESSION, DIRECTORY)
+            for s in result.of(case, peer)
+            if s.outcome == OK and s.phases
         ]
         for peer in dict.fromkeys(sample.peer for sample in samples):
             mine = [sample.phases for sample in samples if sample.peer == peer]

@@ -135,7 +135,8 @@ class Runner:
         copy.renew(peer.files)
         if scenario.start not in (Start.BUILT, Start.OTHER_PROJECT):
             peer.forget(copy, platforms)
-        if scenario.start is Start.NOTHING:
+        nothing_kept = scenario.start is Start.OTHER_RUNNER and peer.kept is None
+        if scenario.start is Start.NOTHING or nothing_kept:
             return
         copy.change(Change.EVERYTHING, self._nonce())
         wanted = platforms[:1] if scenario.start is Start.FIRST_PLATFORM else platforms
@@ -145,6 +146,8 @@ class Runner:
         self._built[turn.peer, turn.case.subject] = wanted
         if scenario.start is Start.OTHER_PROJECT:
             peer.leave(copy, platforms)
+        if scenario.start is Start.OTHER_RUNNER:
+            peer.forget(copy, platforms)
 
     def _measure(
         self, turn: Turn, peer: Peer, copy: Copy, platforms: tuple[str, ...], seconds: float

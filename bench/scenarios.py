@@ -23,6 +23,9 @@ class Start(enum.Enum):
     OTHER_PROJECT = "other"
     """A build of another project with the same dependencies, for the same platforms."""
 
+    OTHER_RUNNER = "runner"
+    """A build on another machine, of which only what a CI system keeps between jobs is there."""
+
     FIRST_PLATFORM = "first"
     """A build of the first platform only."""
 
@@ -63,6 +66,7 @@ SCENARIOS = (
     Scenario("same", "nothing changed", Start.BUILT, Change.NONE, 5),
     Scenario("bump", "dependency bumped", Start.BUILT, Change.DEPENDENCY, 60),
     Scenario("project", "second project", Start.OTHER_PROJECT, Change.EVERYTHING, 150),
+    Scenario("runner", "new runner", Start.OTHER_RUNNER, Change.EVERYTHING, 100),
     Scenario("second", "second platform added", Start.FIRST_PLATFORM, Change.NONE, 100),
 )
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
@@ -116,7 +120,7 @@ class Turn:
 
 
 OURS, EASY, HARDER, MOUNTS, ZIGBUILD, FLOOR = "ours", "easy", "harder", "harder-mounts", "zigbuild", "cargo"
-SESSION, CALL, PUBLISH = "session", "dagger-call", "publish"
+SESSION, CALL, PUBLISH, DIRECTORY = "session", "dagger-call", "publish", "directory"
 
 ALL = (OURS, HARDER, MOUNTS, ZIGBUILD, FLOOR)
 
@@ -128,6 +132,12 @@ def _rows(
         Row(Case(name, subject, tuple(platforms)), tuple(peers), rounds) for name in scenarios.split()
     )
 
+
+RUNNER = (
+    *_rows("service", "runner", AMD64, (DIRECTORY, FLOOR), 3),
+    *_rows("service", "runner", BOTH, (DIRECTORY, FLOOR), 3),
+)
+"""A new machine with the directory of compiled dependencies of another one; cargo starts from nothing."""
 
 SHORT = (
     *_rows("service", "cold", BOTH, (OURS, FLOOR, HARDER), 1),
@@ -154,6 +164,7 @@ TRIAL = (
 
 FULL = (
     *PROJECT,
+    *RUNNER,
     *_rows("sample_app", "cold", BOTH, ALL, 3),
     *_rows("sample_app", "same", BOTH, (*ALL, SESSION, CALL), 5),
     *_rows("hello", "same", BOTH, (OURS, SESSION, CALL, PUBLISH), 5),
@@ -232,6 +243,7 @@ PLANS = {
     "sample_app": SAMPLE_APP,
     "workspace": WORKSPACE,
     "project": PROJECT,
+    "runner": RUNNER,
     "registry": REGISTRY,
     "platforms": NUMBERS,
     "peers": OTHERS,
