@@ -116,8 +116,8 @@ KNOWN_MESSAGES: tuple[KnownMessage, ...] = (
             "pass an ssh agent socket or a token for its host or registry", frozenset({Phase.FETCH})),
     KnownMessage(r"unable to update (?P<name>/\S+)\n\nCaused by:\n +failed to read `\S+Cargo\.toml`",
             InvalidManifest, "a path dependency is not in the source: {name}",
-            "pass a directory that has it too as the source, and choose the package with --package; a git "
-            "submodule has to be checked out", BEFORE),
+            "pass a directory that has both as the source, and name the project in it with --manifest-path; "
+            "a git submodule has to be checked out", BEFORE),
     KnownMessage(r"failed to find a workspace root",
             InvalidManifest, "the source is a member of a workspace, whose root is not in it",
             "pass the workspace's root as the source, and choose the member with --package", BEFORE),

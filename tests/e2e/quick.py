@@ -52,6 +52,7 @@ LATER = {
         "test_the_same_file_is_no_change_of_the_checkout_that_is_passed": "test_git.py has its facts",
         "test_a_worktree_says_what_it_lacks": "tests/unit/git has it in all its kinds",
         "test_the_member_that_is_called_in_is_built": "a subdirectory of a workspace is tested",
+        "test_a_dependency_beside_the_repository_and_the_advice_for_it": "tests/unit/project has the message",
         "test_a_project_that_git_ignores_is_named": "a missing project is tested",
         "test_an_explicit_source_wins": "test_dagger_call.py passes a source in every test",
     },

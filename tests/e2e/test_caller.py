@@ -164,6 +164,27 @@ def test_a_project_that_git_ignores_is_named(call: Call, checkout: Path) -> None
     assert json.loads(call(*words, cwd=checkout / "rust").stdout)["natives"]
 
 
+def test_a_dependency_beside_the_repository_and_the_advice_for_it(call: Call, tmp_path: Path) -> None:
+    files = {"lib/Cargo.toml": MANIFEST.format(name="lib"), "lib/src/lib.rs": ""}
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(text)
+    entry = '\n[[package]]\nname = "lib"\nversion = "0.1.0"\n'
+    lock = LOCK.format(name="app") + 'dependencies = [\n "lib",\n]\n' + entry
+    app = write(
+        tmp_path / "app",
+        {
+            "Cargo.toml": MANIFEST.format(name="app") + '[dependencies]\nlib = { path = "../lib" }\n',
+            "Cargo.lock": lock,
+            "src/main.rs": MAIN,
+        },
+    )
+    done = call("natives", cwd=app, code=errors.InvalidManifest.exit_code)
+    assert "pass a directory that has both as the source" in done.stderr
+    words = ("--source", "..", "--manifest-path", "app/Cargo.toml", "natives", "--as-json")
+    assert json.loads(call(*words, cwd=app).stdout)["natives"]
+
+
 def test_a_call_in_this_repository_finds_the_sample(call: Call) -> None:
     assert "sample-app" in call(*SOURCE, ".", "file", "--path", "Cargo.toml", "contents", cwd=ROOT).stdout
 

@@ -81,7 +81,7 @@ SAID: list[tuple[Phase, str, type[errors.RustMultiarchError], str, str]] = [
      errors.MissingCredentials, "private dependency", "token"),
     (Phase.FETCH, "error: no token found for `private`, please run `cargo login`",
      errors.MissingCredentials, "private dependency", "token"),
-    (Phase.DESCRIBE, PATH, errors.InvalidManifest, "a path dependency is not in the source: /common", "--package"),
+    (Phase.DESCRIBE, PATH, errors.InvalidManifest, "a path dependency is not in the source: /common", "--manifest-path"),
     (Phase.DESCRIBE, ROOT, errors.InvalidManifest, "member of a workspace, whose root is not in it", "root"),
     (Phase.DESCRIBE, "  this version of Cargo is older than the `2027` edition, and only supports `2015` editions.",
      errors.RustTooOld, "edition 2027", "--rust-version"),
