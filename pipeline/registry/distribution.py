@@ -31,6 +31,8 @@ from pipeline.registry.transport import Registry
 
 ACCEPT = {"Accept": ", ".join((INDEX, MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST))}
 OR_NOT = frozenset({200, 404})
+UNANSWERED = 3
+"""The number of failures of a registry to say whether it has a blob after which the blob is uploaded."""
 NO_SUCH_API = frozenset({400, 404, 405, 406, 501})
 """Response statuses of registries without the referrers API."""
 
@@ -108,21 +110,36 @@ class Repository:
         """Upload a blob unless it is there; return `present`, `mounted` or `uploaded`.
 
         After a dropped connection, check whether the blob arrived, and upload it again if not. (A registry
-        discards the bytes of an incomplete upload: measured on docker-registry 2.8.2.)
+        discards the bytes of an incomplete upload: measured on docker-registry 2.8.2.) If the registry only
+        fails to say whether it has the blob, upload it. (docker-registry 2.8.2 answers 500 until then if it
+        was killed while it stored the blob.)
 
         Args:
             blob: its descriptor; the registry checks the digest.
             content: opens its bytes, from the start each time it is called.
             mount_from: a repository of the same registry that may have it.
         """
-        return await self.registry.persist(lambda: self._upload_once(blob, content, mount_from))
+        unanswered = 0
+
+        async def attempt() -> str:
+            nonlocal unanswered
+            try:
+                if await self._has(blob):
+                    return "present"
+            except TransientError:
+                unanswered += 1
+                if unanswered < UNANSWERED:
+                    raise
+            return await self._upload_once(blob, content, mount_from)
+
+        return await self.registry.persist(attempt)
+
+    async def _has(self, blob: Descriptor) -> bool:
+        path = f"{self.path}/blobs/{blob.digest}"
+        seen = await self.registry.send_once("HEAD", path, scope=self.scope, accept=OR_NOT)
+        return seen.status_code == 200
 
     async def _upload_once(self, blob: Descriptor, content: Open, mount_from: str) -> str:
-        seen = await self.registry.send_once(
-            "HEAD", f"{self.path}/blobs/{blob.digest}", scope=self.scope, accept=OR_NOT
-        )
-        if seen.status_code == 200:
-            return "present"
         scope = self.scope
         begun = await self._mount(blob, mount_from) if mount_from else None
         if begun is None:

@@ -94,6 +94,17 @@ async def test_a_registry_that_is_killed_and_started_again(
         assert await unlucky.push(image, made.address, "1") == whole(made.address, "1")
 
 
+async def test_a_registry_that_was_killed_while_it_stored_a_blob(tmp_path: Path) -> None:
+    """Regression: it answered 500 to each question for the blob, and the push failed each time."""
+    image = unlucky.image(tmp_path / "image", os.urandom(2000))
+    with registry.throwaway(directory=tmp_path) as made:
+        await unlucky.push(image, made.address, "1")
+        (link, *_) = tmp_path.glob("registry-*/storage/docker/registry/v2/repositories/**/_layers/*/*/link")
+        link.write_text("")
+        pushed = await unlucky.push(image, made.address, "2")
+        assert pushed == whole(made.address, "2") and link.read_text().startswith("sha256:")
+
+
 async def test_two_pushes_to_one_tag(host: str, tmp_path: Path) -> None:
     images = [unlucky.image(tmp_path / name, name.encode() * 1000) for name in ("one", "two")]
     pushed: list[str] = []
