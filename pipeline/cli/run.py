@@ -36,7 +36,7 @@ STARTED = "RUST_MULTIARCH_STARTED"
 """A variable of the started container that differs each time: the time in nanoseconds."""
 
 # The engine's message for the end of a program with ports; without a reason it did not fail.
-_ENDED = re.compile(r"bound service \S+ \(.*\) exited(?:: (?P<reason>.*?))?(?: \[traceparent:.*)?")
+_ENDED = re.compile(r"bound service \S+ \(.*\) exited(?:: (?P<reason>.*?))?(?: \[traceparent:.*)?", re.DOTALL)
 
 GRACE_SECONDS = 2
 """Time in which a program ends after SIGTERM before it is killed."""

@@ -114,6 +114,12 @@ def test_the_crates_of_one_member_with_the_features_that_others_enable() -> None
     assert len(tree.read(MEMBERS)) == 10
 
 
+def test_a_tree_that_leaves_out_what_it_refers_to() -> None:
+    text = "r v1.0.0|\n`-- x v1.0.0|\n    `-- y v1.0.0|std (*)\n[build-dependencies]\n`-- x v1.0.0| (*)\n"
+    crates = {(c.name, c.host): c.features for c in tree.read(text)}
+    assert crates["y", True] == crates["y", False] == {"std"}
+
+
 def test_an_empty_tree_needs_nothing() -> None:
     assert needs(tree.read(""), ARM64) == natives.Needs()
 
