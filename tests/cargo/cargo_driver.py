@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -95,6 +98,11 @@ class Volume:
     def output(self) -> Path:
         return self.folder / "output"
 
+    @property
+    def temporary(self) -> Path:
+        """Return the directory of temporary files: always the same, and short for the socket of a cache."""
+        return Path(tempfile.gettempdir(), hashlib.sha256(bytes(self.folder)).hexdigest()[:16])
+
     def build(
         self,
         source: Path,
@@ -146,8 +154,7 @@ class Volume:
             place.write_bytes(content or b"")  # type: ignore[arg-type]
             text = text.replace(path, str(place))
         written.write_text(text)
-        # A killed build leaves its temporary files.
-        temporary = self.folder / "temporary"
+        temporary = self.temporary
         temporary.mkdir(exist_ok=True)
         process = subprocess.Popen(
             ["bash", str(HERE / name), str(source), str(self.state), str(written), str(self.output)],
@@ -162,6 +169,8 @@ class Volume:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
         stdout, stderr = process.communicate()
+        # A killed build leaves its files.
+        shutil.rmtree(temporary, ignore_errors=True)
         return Done(process.returncode, stdout, stderr)
 
     def prints(self, program: str = "app") -> str:
