@@ -232,7 +232,7 @@ def legs(plan: Plan) -> list[Plan]:
     parts = []
     for target, needs in zip(request.targets, plan.needs, strict=True):
         own = replace(request, targets=(target,), build_platform=target.platform, strategy=Strategy.CROSS)
-        commands = build_commands(own, plan.project, plan.binaries, (needs,), plan.lock)
+        commands = build_commands(own, plan.binaries, (needs,), plan.lock)
         parts.append(replace(plan, request=own, commands=commands, needs=(needs,)))
     return parts
 

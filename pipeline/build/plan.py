@@ -142,11 +142,11 @@ async def _plan(request: BuildRequest, compiler: _Compiler) -> Plan:
     fetched = await _fetch(read, native, location, lock, configured)
     written = await _build_scripts(request, project)
     resolving = toolchain.with_fetched(_with_project(native, read), fetched)
-    needs = await _examine(read, resolving, compiler, project, binaries, lock, configurations, written)
+    needs = await _examine(read, resolving, compiler, binaries, lock, configurations, written)
     said = [*compiler.warnings, *(warning for each in needs for warning in each.warnings)]
     for warning in dict.fromkeys(said):
         say(f"warning: {warning}")
-    commands = build_commands(request, project, binaries, needs, lock)
+    commands = build_commands(request, binaries, needs, lock)
     return Plan(
         request,
         compiler.rust,
@@ -278,16 +278,12 @@ async def _not_followed(request: BuildRequest, rust: str) -> tuple[str, ...]:
 
 
 def build_commands(
-    request: BuildRequest,
-    project: Project,
-    binaries: Sequence[Binary],
-    needs: Sequence[Needs],
-    lock: str = "",
+    request: BuildRequest, binaries: Sequence[Binary], needs: Sequence[Needs], lock: str = ""
 ) -> tuple[tuple[str, ...], ...]:
     """Return one `cargo build` for all targets, or one per group of targets with the same `Needs.common`."""
 
     def command(triples: Sequence[str]) -> tuple[str, ...]:
-        words = selection.build_command(project, request.choice, binaries, triples, lock)
+        words = selection.build_command(request.choice, binaries, triples, lock)
         return metadata.relocated(words, toolchain.SOURCE, toolchain.WORK)
 
     if preflight.agree(needs):
@@ -423,7 +419,6 @@ async def _examine(
     request: BuildRequest,
     container: dagger.Container,
     compiler: _Compiler,
-    project: Project,
     binaries: Sequence[Binary],
     lock: str,
     configurations: Sequence[Mapping[str, Any]],
@@ -435,9 +430,7 @@ async def _examine(
         _Needed: a crate requires a newer Rust.
     """
     packages = (
-        ["--workspace"]
-        if request.tests
-        else selection.package_arguments(project, request.choice, binaries, lock)
+        ["--workspace"] if request.tests else selection.package_arguments(request.choice, binaries, lock)
     )
     roots = None if request.tests else frozenset((b.package, b.version) for b in binaries)
     chosen = [*packages, *selection.feature_arguments(request.choice), *request.choice.everywhere]

@@ -75,13 +75,18 @@ def root_above(directory: Path) -> Path | None:
     return next((each for each in (directory, *directory.parents) if "workspace" in (read(each) or {})), None)
 
 
+def _shared(package: PathPackage, table: str) -> tuple[Path | None, Mapping[str, Any]]:
+    """Return the workspace of a package, and a table of it that its members may inherit from."""
+    root = root_above(package.directory)
+    return root, cargo_toml.table(read(root) or {}, "workspace", table) if root else {}
+
+
 def documents(package: PathPackage) -> set[Path]:
     """Return the readme and the license file that a package's manifest names, also by its workspace.
 
     Code includes them by the variables `CARGO_PKG_README` and `CARGO_PKG_LICENSE_FILE`.
     """
-    root = root_above(package.directory)
-    shared = cargo_toml.table(read(root) or {}, "workspace", "package") if root else {}
+    root, shared = _shared(package, "package")
     own = cargo_toml.table(package.manifest, "package")
     found = set()
     for name in ("readme", "license-file"):
@@ -95,8 +100,7 @@ def documents(package: PathPackage) -> set[Path]:
 
 def neighbours(package: PathPackage) -> list[Path]:
     """Return the directories of a package's path dependencies, with inherited ones."""
-    root = root_above(package.directory)
-    shared = cargo_toml.table(read(root) or {}, "workspace", "dependencies") if root else {}
+    root, shared = _shared(package, "dependencies")
     found = []
     for name, entry in _entries(package.manifest):
         place = package.directory

@@ -55,12 +55,14 @@ class Binary:
         name: its name.
         version: the package's version.
         directory: the directory of the package's manifest.
+        is_default: the package is a default member of the workspace.
     """
 
     package: str
     name: str
     version: str
     directory: str = ""
+    is_default: bool = field(default=False, compare=False)
 
 
 def crates_of(project: Project, package: str) -> tuple[str, ...]:

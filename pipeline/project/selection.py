@@ -88,7 +88,7 @@ def _lacking(package: Package, choice: Choice) -> dict[Binary, list[str]]:
     asked += [] if choice.no_default_features else ["default"]
     on = enabled(package.features, asked)
     return {
-        Binary(package.name, name, package.version, package.directory): [
+        Binary(package.name, name, package.version, package.directory, package.is_default): [
             each for each in required if each not in on
         ]
         for name, required in package.bins.items()
@@ -182,9 +182,7 @@ def feature_arguments(choice: Choice) -> list[str]:
     return chosen + (["--features", ",".join(choice.features)] if choice.features else [])
 
 
-def package_arguments(
-    project: Project, choice: Choice, binaries: Sequence[Binary], lock: str = ""
-) -> list[str]:
+def package_arguments(choice: Choice, binaries: Sequence[Binary], lock: str = "") -> list[str]:
     """Return the `--package` options of `cargo build` for some binaries, as a person would pass them.
 
     There are none if no package is chosen and cargo selects the default members itself: it joins the features
@@ -192,14 +190,12 @@ def package_arguments(
     (the cargo book, "Package selection" and "Feature unification").
 
     Args:
-        project: the workspace.
         choice: the options of the build.
         binaries: the chosen binaries.
         lock: the lock file, to find ambiguous names.
     """
-    defaults = {(p.name, p.version, p.directory) for p in project.packages if p.is_default}
-    of_binaries = {(b.package, b.version, b.directory) for b in binaries}
-    return [] if not choice.package and of_binaries <= defaults else packages_of(binaries, lock)
+    selected = not choice.package and all(binary.is_default for binary in binaries)
+    return [] if selected else packages_of(binaries, lock)
 
 
 def packages_of(binaries: Sequence[Binary], lock: str = "") -> list[str]:
@@ -224,7 +220,7 @@ def chosen_package(project: Project, choice: Choice, lock: str = "") -> list[str
 
 
 def build_command(
-    project: Project, choice: Choice, binaries: Sequence[Binary], triples: Sequence[str], lock: str = ""
+    choice: Choice, binaries: Sequence[Binary], triples: Sequence[str], lock: str = ""
 ) -> list[str]:
     """Return the `cargo build` command for all binaries and triples.
 
@@ -232,14 +228,13 @@ def build_command(
     all targets.
 
     Args:
-        project: the workspace.
         choice: the options of the build.
         binaries: the binaries to build.
         triples: the targets' triples.
         lock: the lock file.
     """
     command = ["cargo", "build", "--locked", "--profile", choice.profile]
-    command += package_arguments(project, choice, binaries, lock)
+    command += package_arguments(choice, binaries, lock)
     command += [argument for binary in binaries for argument in ("--bin", binary.name)]
     command += feature_arguments(choice)
     command += [argument for triple in triples for argument in ("--target", triple)]

@@ -123,15 +123,13 @@ class _Printed:
                     ahead.append(dependency)
                 users.setdefault(dependency, set()).add((user, host))
         return tuple(
-            TreeCrate(name, version, frozenset(self._features(name, version, host)), host, frozenset(of))
-            for (name, version, host), of in sorted(users.items(), key=lambda item: item[0])
+            TreeCrate(
+                *key[:2], frozenset(self.features[self._as_printed(key)]), key[2], frozenset(users[key])
+            )
+            for key in sorted(users)
         )
 
-    def _features(self, name: str, version: str, host: bool) -> set[str]:
-        key = self._as_printed((name, version, host))
-        return self.features[key if key in self.features else (name, version, not key[2])]
-
     def _as_printed(self, key: _Key) -> _Key:
-        """Return a crate for the platform with which its dependencies were printed."""
-        other = *key[:2], not key[2]
-        return other if key not in self.whole and other in self.whole else key
+        """Return a crate for the platform with which it was printed, if possible with its dependencies."""
+        both = key, (*key[:2], not key[2])
+        return next(one for printed in (self.whole, self.features) for one in both if one in printed)

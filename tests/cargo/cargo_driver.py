@@ -66,7 +66,7 @@ def plan(
         absent=absent,
         digests=digests,
     )
-    commands = planning.build_commands(request, Project(()), found, (Needs(),))
+    commands = planning.build_commands(request, found, (Needs(),))
     return Plan(
         request, "1", UNSET, UNSET, UNSET, Project(()), found, commands, (Needs(),), programs=tuple(programs)
     )

@@ -395,8 +395,7 @@ def test_a_build_is_that_of_a_clean_clone(tmp_path: Path, name: str) -> None:
         features=tuple(sample.chosen.get("features", ())),
     )
     lock = (part / here.workspace.relative_to(found.root) / "Cargo.lock").read_text()
-    project = metadata.read_metadata(described)
-    binaries = selection.choose(project, choice)
+    binaries = selection.choose(metadata.read_metadata(described), choice)
     assert [binary.name for binary in binaries] == [sample.program]
     built = driver.plan(
         [sample.program],
@@ -404,7 +403,7 @@ def test_a_build_is_that_of_a_clean_clone(tmp_path: Path, name: str) -> None:
         digests=absent.digests(found.root, found.sent, found.others),
     )
     request = replace(built.request, choice=choice)
-    commands = planning.build_commands(request, project, binaries, (Needs(),), lock)
+    commands = planning.build_commands(request, binaries, (Needs(),), lock)
     volume = Volume(tmp_path)
     volume.build(part, replace(built, request=request, commands=commands), place=found.directory).check()
     assert volume.prints(sample.program) == said

@@ -30,7 +30,7 @@ def plan(project: Project = PROJECT, rust: str = "1.96", libc: Libc = Libc.GNU, 
     )
     needs = (Needs(), Needs())
     native = skeleton = fetched = SimpleNamespace()
-    commands = planning.build_commands(request, PROJECT, BINARIES, needs)
+    commands = planning.build_commands(request, BINARIES, needs)
     return Plan(request, rust, native, skeleton, fetched, project, BINARIES, commands, needs)
 
 
@@ -146,7 +146,7 @@ def test_triples_follow_the_libc() -> None:
 
 def commands(*common: dict[str, str]) -> list[str]:
     request = plan().request
-    found = planning.build_commands(request, PROJECT, BINARIES, [Needs(common=one) for one in common])
+    found = planning.build_commands(request, BINARIES, [Needs(common=one) for one in common])
     return [" ".join(command) for command in found]
 
 

@@ -8,7 +8,6 @@ from pipeline.config.request import Choice
 from pipeline.project import selection
 from pipeline.project.metadata import (
     Binary,
-    Package,
     Project,
     crates_of,
     read_metadata,
@@ -201,17 +200,14 @@ def test_older_cargo_has_no_default_members() -> None:
     assert read_metadata(json.dumps(document)).packages[0].is_default
 
 
-BINARIES = (Binary("app", "app", "1"), Binary("app", "two", "1"))
-MEMBERS = Project(
-    (
-        Package("app", "1", {"app": (), "two": ()}, {}, None, True),
-        Package("tool", "1", {"tool": ()}, {}, None, False),
-    )
+BINARIES = (
+    Binary("app", "app", "1", is_default=True),
+    Binary("app", "two", "1", is_default=True),
 )
 
 
 def test_build_command() -> None:
-    command = selection.build_command(MEMBERS, Choice(package="app"), BINARIES, ["t1", "t2"])
+    command = selection.build_command(Choice(package="app"), BINARIES, ["t1", "t2"])
     assert " ".join(command) == (
         "cargo build --locked --profile release --package app --bin app --bin two --target t1 --target t2"
     )
@@ -225,12 +221,13 @@ def test_build_command() -> None:
         (Choice(package="app"), BINARIES, ["--package", "app"]),
         (Choice(bins=("tool",)), [Binary("tool", "tool", "1")], ["--package", "tool"]),
         (Choice(), [Binary("app", "app", "2")], ["--package", "app"]),
+        (Choice(), [BINARIES[0], Binary("far", "far", "1")], ["--package", "app", "--package", "far"]),
     ],
 )
 def test_cargo_selects_the_default_members_unless_a_package_is_chosen(
     choice: Choice, binaries: Sequence[Binary], expected: list[str]
 ) -> None:
-    assert selection.package_arguments(MEMBERS, choice, binaries) == expected
+    assert selection.package_arguments(choice, binaries) == expected
 
 
 @pytest.mark.parametrize(
@@ -244,7 +241,7 @@ def test_cargo_selects_the_default_members_unless_a_package_is_chosen(
     ],
 )
 def test_every_choice_reaches_the_command(choice: Choice, words: str) -> None:
-    assert words in " ".join(selection.build_command(MEMBERS, choice, BINARIES, ["t"]))
+    assert words in " ".join(selection.build_command(choice, BINARIES, ["t"]))
 
 
 LOCKED = """version = 4
@@ -279,9 +276,7 @@ version = "0.1.0"
 def test_a_package_is_named_so_that_cargo_finds_one(name: str, version: str, named: str) -> None:
     """Regression: for a command `hex` that uses the library `hex`, the name alone is ambiguous."""
     assert specification(name, version, "/source/my twin", LOCKED) == named
-    command = selection.build_command(
-        MEMBERS, Choice(), [Binary(name, name, version, "/source/my twin")], [], LOCKED
-    )
+    command = selection.build_command(Choice(), [Binary(name, name, version, "/source/my twin")], [], LOCKED)
     assert command[command.index("--package") + 1] == named
 
 
