@@ -13,5 +13,7 @@ def __getattr__(name: str) -> Any:
     if name != "RustMultiarch":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from pipeline.main import RustMultiarch
+    from pipeline.sdk import share_converters
 
+    share_converters()
     return RustMultiarch

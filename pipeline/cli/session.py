@@ -24,6 +24,7 @@ from engine import choice, config
 from engine.config import RUNNER
 from engine.paths import Paths
 from engine.record import BaseImages
+from pipeline import sdk
 from pipeline.build import entries_directory
 from pipeline.cli import access, compiled_directory, engine_address, engine_process, fresh, options, watching
 from pipeline.cli import source as source_files
@@ -406,6 +407,7 @@ def answer(
     try:
         with engine_process.started(os.environ, raw=progress is Mode.RAW) as process:
             # Imported while the process starts.
+            sdk.prepare()
             importlib.import_module("pipeline.main")
             result = anyio.run(watching.watch, work, rows, progress, process)
     except watching.Interrupted as interrupted:
