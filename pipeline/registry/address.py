@@ -80,11 +80,17 @@ def parse_address(address: str) -> Address:
         if (lower := lowered(address)) != address and _ADDRESS.fullmatch(lower):
             raise InvalidAddress(
                 f"{address!r} has capitals in it, and repository names are lowercase",
-                where="address",
+                where=address,
                 fix=f"write {lower}",
             )
+        if _ADDRESS.fullmatch(bare := address.partition("://")[2]):
+            raise InvalidAddress(
+                f"{address!r} is a URL; the address of an image has no scheme",
+                where=address,
+                fix=f"write {bare}",
+            )
         raise InvalidAddress(
-            f"{address!r} is not an image address: {_fault(address)}", where="address", fix=_EXAMPLE
+            f"{address!r} is not an image address: {_fault(address)}", where=address, fix=_EXAMPLE
         )
     host = match["host"] or ""
     if host.startswith("[") and not _is_ipv6(host[1:].partition("]")[0]):

@@ -44,7 +44,7 @@ def test_parse_address(text: str, address: Address) -> None:
         ("localhost:" + "9" * 5000 + "/x", "is not a port"),
         ("ghcr.io/me/app:", "character 15 (':')"),
         ("ghcr.io/me/app:v 1", "character 17 (' ')"),
-        ("https://ghcr.io/me", "character 7 ('/')"),
+        ("https://ghcr.io/me@x", "character 7 ('/')"),
     ],
 )
 def test_an_invalid_address_names_the_character(text: str, fault: str) -> None:
@@ -66,8 +66,15 @@ def test_capitals_are_named_with_the_address_to_write(text: str, lower: str) -> 
     """`ghcr.io/${{ github.repository }}` has capitals for many owners."""
     with pytest.raises(InvalidAddress, match="repository names are lowercase") as raised:
         parse_address(text)
-    assert raised.value.fix == f"write {lower}"
+    assert (raised.value.where, raised.value.fix) == (text, f"write {lower}")
     assert parse_address(lower)
+
+
+@pytest.mark.parametrize("scheme", ["http://", "https://", "docker://", "oci://"])
+def test_a_url_is_named_with_the_address_to_write(scheme: str) -> None:
+    with pytest.raises(InvalidAddress, match="is a URL; the address of an image has no scheme") as raised:
+        parse_address(f"{scheme}localhost:5000/me/app:1")
+    assert raised.value.fix == "write localhost:5000/me/app:1"
 
 
 @pytest.mark.parametrize(
