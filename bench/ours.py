@@ -16,6 +16,11 @@ from typing import Any
 
 STARTED = time.monotonic()
 
+from pipeline import sdk  # noqa: E402
+
+# As the command line does.
+sdk.prepare()
+
 import anyio  # noqa: E402
 import dagger  # noqa: E402
 from dagger import dag  # noqa: E402
