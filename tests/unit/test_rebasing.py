@@ -5,12 +5,17 @@ import io
 import tarfile
 from pathlib import Path
 
+import layouts
 import pytest
+import strict_registry
 
 from pipeline import rebasing
 from pipeline.cli.rebase import asked
 from pipeline.errors import InvalidAddress, NotRebasable
+from pipeline.oci.layout import Layout
 from pipeline.oci.rebase import PublishedPlatform
+from pipeline.registry import dial, pushing
+from pipeline.registry.address import Destination, parse_source
 
 
 def written(path: Path, *members: tuple[tarfile.TarInfo, bytes]) -> Path:
@@ -118,3 +123,17 @@ def test_the_images_own_tag_is_the_default_address(
 def test_an_image_without_a_tag_needs_an_address(name: str) -> None:
     with pytest.raises(InvalidAddress, match="no tag"):
         asked(name, [], False, [], False)
+
+
+@pytest.mark.anyio
+async def test_a_tag_is_read_once(tmp_path: Path) -> None:
+    """It may be moved while its image is read."""
+    with strict_registry.running() as registry:
+        async with dial.registries() as registries:
+            to = Destination(registry.address, "me/app", ("1",))
+            layout = await Layout.open(layouts.sample(tmp_path))
+            await pushing.push(layout, [to], registries)
+            registry.seen.clear()
+            found = await rebasing.read(parse_source(f"{registry.address}/me/app:1"), registries)
+    assert found.platforms == list(layouts.PLATFORMS)
+    assert registry.lines("manifests/1$") == ["GET /v2/me/app/manifests/1"]
