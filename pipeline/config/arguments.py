@@ -136,7 +136,8 @@ class Arguments:
     runtime_env: Annotated[list[str] | None, Doc("Environment of the program, each NAME=value.")] = None
     labels: Annotated[list[str] | None, Doc("Labels of the image, each NAME=value.")] = None
     volumes: Annotated[
-        list[str] | None, Doc("Directories of the image that are volumes, for example /var/lib/app.")
+        list[str] | None,
+        Doc("Directories of the image that are volumes, created for its user, for example /var/lib/app."),
     ] = None
     files_from: Annotated[
         str | None,

@@ -30,6 +30,9 @@ SUPPLIED = "the supplied runtime"
 
 PROGRAMS = "/usr/local/bin"
 
+ROOT = "0:0"
+"""The owner of all files but volumes."""
+
 
 @dataclass(frozen=True)
 class Runtime:
@@ -72,6 +75,11 @@ class Runtime:
     pinned: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def directories(self) -> tuple[str, ...]:
+        """Return the directories that the image must have."""
+        return tuple(dict.fromkeys((*self.volumes, *filter(None, [self.workdir]))))
+
+    @property
     def config(self) -> dict[str, Any]:
         """Return fields of the image's config that the engine cannot set."""
         signal = {"StopSignal": self.stop_signal} if self.stop_signal else {}
@@ -84,7 +92,8 @@ class Runtime:
     def layers(self, programs: Sequence[str]) -> tuple[str, ...]:
         """Return what makes each layer above the base, for the history; see `assemble`."""
         files = ("the project's files",) if self.files is not None else ()
-        return ("certificates, accounts and libraries", *files, f"programs {', '.join(programs)}")
+        own = ("volumes and working directory",) if self.directories else ()
+        return ("certificates, accounts and libraries", *files, *own, f"programs {', '.join(programs)}")
 
     def reference(self, target: Target) -> str:
         """Return the full name of a platform's base with its digest; "" without an image."""
@@ -136,12 +145,31 @@ async def assemble(
     folder = dag.directory()
     for name, program in programs.items():
         folder = folder.with_file(f"{PROGRAMS}/{name}", program, permissions=0o755)
-    container = base.with_directory("/", system, owner="0:0")
+    container = base.with_directory("/", system, owner=ROOT)
     if runtime.files is not None:
-        container = container.with_directory("/", runtime.files, owner="0:0")
-    container = container.with_directory("/", folder, owner="0:0")
-    container = container.with_user(await _numeric(runtime.user or await base.user(), container))
+        container = container.with_directory("/", runtime.files, owner=ROOT)
+    user = await _numeric(runtime.user or await base.user(), container)
+    if runtime.directories:
+        container = await _with_directories(container, runtime, user or ROOT)
+    container = container.with_directory("/", folder, owner=ROOT).with_user(user)
     return _configured(container, runtime, next(iter(programs)))
+
+
+async def _with_directories(container: dagger.Container, runtime: Runtime, owner: str) -> dagger.Container:
+    """Add a layer with the volumes, owned by the image's user, and the working directory, owned by root.
+
+    Docker and Podman give a new volume the owner of its directory in the image. Without one it is root's, and
+    the user could not write to it. A directory of the project's files gets the owner; one of the base keeps
+    its own. A working directory that the image lacks cannot be made on a read-only root filesystem.
+    """
+    made = container
+    for path in runtime.directories:
+        of = owner if path in runtime.volumes else ROOT
+        if path in runtime.volumes and runtime.files is not None and await runtime.files.exists(path):
+            made = made.with_directory(path, runtime.files.directory(path), owner=of)
+        elif not await container.exists(path):
+            made = made.with_directory(path, dag.directory(), owner=of)
+    return container.with_directory("/", container.rootfs().diff(made.rootfs()))
 
 
 async def _numeric(user: str, container: dagger.Container) -> str:

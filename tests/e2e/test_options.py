@@ -9,6 +9,7 @@ from dagger import dag
 
 from pipeline import RustMultiarch, errors
 from pipeline.config.settings import USER
+from pipeline.image import Image
 from pipeline.releases import DEFAULT, PYTHON, RUST
 
 pytestmark = pytest.mark.anyio
@@ -105,6 +106,7 @@ async def test_workdir_entrypoint_and_files(session) -> None:
     ).build()
     container = image.variants[0].container
     assert await container.workdir() == "/srv/data"
+    assert await container.exists("/srv/data"), "it cannot be made on a read-only root filesystem"
     assert await container.with_exec(["pwd"]).stdout() == "/srv/data\n"
     assert await container.file("/etc/motd").contents() == "hi\n"
     printed = await container.with_exec([], use_entrypoint=True).stdout()
@@ -182,16 +184,63 @@ async def test_users_of_files_and_of_other_bases(session) -> None:
     assert await user_of(libc="musl", user="app") == "10001"
 
 
-async def test_the_health_check_and_the_stop_signal(session) -> None:
-    options = {"health_cmd": '["/usr/local/bin/hello"]', "health_interval": "7s", "stop_signal": "INT"}
-    module = RustMultiarch(source=crates.hello(), platforms=[AMD64], **options)
-    layout = await (await module.build()).layout()
+async def config_of(image: Image) -> dict:
+    """Return the config of an image with one platform."""
+    layout = await image.layout()
 
     async def document(digest: str) -> dict:
         return json.loads(await layout.file(f"blobs/{digest.replace(':', '/')}").contents())
 
     (top,) = json.loads(await layout.file("index.json").contents())["manifests"]
-    config = await document((await document(top["digest"]))["config"]["digest"])
+    return await document((await document(top["digest"]))["config"]["digest"])
+
+
+VOLUMES = {
+    "/var/lib/app": "10001:10001",
+    "/srv/data/db": "10001:10001",
+    "/seeded": "10001:10001",
+    "/seeded/one.txt": "10001:10001",
+    "/run/app": "10001:10001",
+    "/var/mail": "0:8",
+    "/var/lib": "0:0",
+    "/srv": "0:0",
+}
+"""Paths of an image and their owners; /var/run is a link to /run."""
+
+
+async def test_volumes_belong_to_the_user_of_the_image(session) -> None:
+    """Regression: there was no directory, and docker gave the volume to root."""
+    volumes = ["/var/lib/app", "/srv/data/db", "/seeded", "/var/run/app", "/var/mail"]
+    options = {"volumes": volumes, "files": crates.directory({"seeded/one.txt": "1"})}
+    image = await RustMultiarch(source=crates.hello(), platforms=[AMD64], **options).build()
+    container = image.variants[0].container
+    assert (await container.with_exec(["stat", "-c", "%u:%g", *VOLUMES]).stdout()).split() == [
+        *VOLUMES.values()
+    ]
+    assert await container.with_exec(["stat", "-c", "%F", "/var/run"]).stdout() == "symbolic link\n"
+    await container.with_exec(["touch", *(f"{path}/new" for path in volumes[:-1])]).sync()
+    config = await config_of(image)
+    assert config["config"]["Volumes"] == {path: {} for path in volumes}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"libc": "musl", "volumes": ["/data"]}, {"volumes": ["/tmp"]}, {"working_directory": "/srv/app"}],
+    ids=["an empty base", "an existing directory", "a working directory"],
+)
+async def test_the_history_says_what_is_in_each_layer(session, options: dict) -> None:
+    image = await RustMultiarch(source=crates.hello(), platforms=[AMD64], **options).build()
+    config = await config_of(image)
+    made = [step["created_by"] for step in config["history"] if not step.get("empty_layer")]
+    own = ["volumes and working directory", "programs hello"]
+    assert made[-2:] == [f"rust-multiarch: {what}" for what in own]
+    assert len(made) == len(config["rootfs"]["diff_ids"])
+
+
+async def test_the_health_check_and_the_stop_signal(session) -> None:
+    options = {"health_cmd": '["/usr/local/bin/hello"]', "health_interval": "7s", "stop_signal": "INT"}
+    module = RustMultiarch(source=crates.hello(), platforms=[AMD64], **options)
+    config = await config_of(await module.build())
     assert config["config"]["StopSignal"] == "SIGINT"
     assert config["config"]["Healthcheck"]["Test"] == ["CMD", "/usr/local/bin/hello"]
     assert config["config"]["Healthcheck"]["Interval"] == 7_000_000_000
