@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -133,18 +133,41 @@ def _parsed(stream: IO[bytes], name: str) -> Elf:
         ) from error
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """The segments and sections of a file, made once: pyelftools makes all to find those of a type."""
+
+    file: Any
+    segments: Sequence[Any]
+    sections: Sequence[Any]
+
+    @classmethod
+    def of(cls, file: Any) -> _Parts:
+        """Make the parts of a file."""
+        return cls(file, tuple(file.iter_segments()), tuple(file.iter_sections()))
+
+    def segments_of(self, kind: str) -> list[Any]:
+        """Return the segments of a type."""
+        return [segment for segment in self.segments if segment["p_type"] == kind]
+
+    def sections_of(self, kind: str) -> list[Any]:
+        """Return the sections of a type."""
+        return [section for section in self.sections if section["sh_type"] == kind]
+
+
 def _read(file: Any) -> Elf:
-    dynamic = _dynamic(file)
-    required, provided = _versions_needed(file), _versions_defined(file)
+    parts = _Parts.of(file)
+    dynamic = _dynamic(parts)
+    required, provided = _versions_needed(parts), _versions_defined(parts)
     if "DT_VERNEED" in dynamic and not required:
         raise ValueError("its section headers are stripped, so the symbol versions it needs cannot be read")
-    symbols = _Symbols(file, {**provided, **{index: need.version for index, need in required.items()}})
+    symbols = _Symbols(parts, {**provided, **{index: need.version for index, need in required.items()}})
     return Elf(
         machine=file["e_machine"],
         bits=file.elfclass,
         little_endian=file.little_endian,
         kind=file["e_type"],
-        interpreter=next((s.get_interp_name() for s in file.iter_segments("PT_INTERP")), None),
+        interpreter=next((s.get_interp_name() for s in parts.segments_of("PT_INTERP")), None),
         soname="".join(dynamic.get("DT_SONAME", [])),
         needed=tuple(dynamic.get("DT_NEEDED", [])),
         rpath=_directories(dynamic.get("DT_RPATH", [])),
@@ -156,15 +179,15 @@ def _read(file: Any) -> Elf:
         imports=frozenset(symbols.imports),
         defines=tuple(provided.values()),
         exports=frozenset(symbols.exports),
-        build_id=_build_id(file),
+        build_id=_build_id(parts),
     )
 
 
-def _dynamic(file: Any) -> dict[str, list[str]]:
+def _dynamic(parts: _Parts) -> dict[str, list[str]]:
     """Return the tags of the dynamic section; tags that name a string have it as their value."""
     texts = {"DT_NEEDED": "needed", "DT_SONAME": "soname", "DT_RPATH": "rpath", "DT_RUNPATH": "runpath"}
     found: dict[str, list[str]] = {}
-    for segment in file.iter_segments("PT_DYNAMIC"):
+    for segment in parts.segments_of("PT_DYNAMIC"):
         for tag in segment.iter_tags():
             name = tag.entry.d_tag
             found.setdefault(name, []).append(getattr(tag, texts[name]) if name in texts else "")
@@ -175,32 +198,32 @@ def _directories(paths: list[str]) -> tuple[str, ...]:
     return tuple(part for path in paths for part in path.split(":") if part)
 
 
-def _versions_needed(file: Any) -> dict[int, Need]:
+def _versions_needed(parts: _Parts) -> dict[int, Need]:
     """Return required versions by their index in `.gnu.version`."""
     found = {}
-    for library, version in _version_records(file, "SHT_GNU_verneed"):
+    for library, version in _version_records(parts, "SHT_GNU_verneed"):
         weak = bool(version["vna_flags"] & _VERSION_WEAK)
         found[version["vna_other"] & _INDEX] = Need(library.name, version.name, (), weak)
     return found
 
 
-def _versions_defined(file: Any) -> dict[int, str]:
+def _versions_defined(parts: _Parts) -> dict[int, str]:
     """Return defined versions by index, without the base version, which is the file's name."""
     found: dict[int, str] = {}
-    for definition, name in _version_records(file, "SHT_GNU_verdef"):
+    for definition, name in _version_records(parts, "SHT_GNU_verdef"):
         if not definition["vd_flags"] & _VERSION_BASE:
             # The first name is the version itself; the others are the versions it inherits.
             found.setdefault(definition["vd_ndx"] & _INDEX, name.name)
     return found
 
 
-def _version_records(file: Any, kind: str) -> Iterator[tuple[Any, Any]]:
+def _version_records(parts: _Parts, kind: str) -> Iterator[tuple[Any, Any]]:
     """Yield each record of a version section with each of its auxiliary records.
 
     A limit on the count keeps a damaged file from causing billions of iterations.
     """
-    for section in file.iter_sections(kind):
-        room = min(section["sh_size"], file.stream_len) // _SMALLEST_RECORD
+    for section in parts.sections_of(kind):
+        room = min(section["sh_size"], parts.file.stream_len) // _SMALLEST_RECORD
         for record, auxiliaries in section.iter_versions():
             room -= 1
             for auxiliary in auxiliaries:
@@ -223,14 +246,14 @@ class _Symbols:
         exports: defined symbols, as in `Elf.exports`.
     """
 
-    def __init__(self, file: Any, versions: dict[int, str]) -> None:
+    def __init__(self, parts: _Parts, versions: dict[int, str]) -> None:
         self.wanted: dict[int, list[str]] = {}
         self.imports: set[str] = set()
         self.exports: set[str] = set()
-        for table in file.iter_sections("SHT_DYNSYM"):
+        for table in parts.sections_of("SHT_DYNSYM"):
             names = table.stringtable.data()
-            indexes = _version_indexes(file, table.num_symbols())
-            entries = _entries(table.data(), file.elfclass, file.little_endian)
+            indexes = _version_indexes(parts, table.num_symbols())
+            entries = _entries(table.data(), parts.file.elfclass, parts.file.little_endian)
             for (offset, binding, section), index in zip(entries, indexes, strict=False):
                 name = names[offset : names.index(b"\0", offset)].decode()
                 versioned = f"{name}@{versions[index]}" if index in versions else name
@@ -242,9 +265,9 @@ class _Symbols:
                     self.exports.update((name, versioned))
 
 
-def _version_indexes(file: Any, count: int) -> tuple[int, ...]:
-    order = "<" if file.little_endian else ">"
-    for section in file.iter_sections("SHT_GNU_versym"):
+def _version_indexes(parts: _Parts, count: int) -> tuple[int, ...]:
+    order = "<" if parts.file.little_endian else ">"
+    for section in parts.sections_of("SHT_GNU_versym"):
         return tuple(index & _INDEX for index in struct.unpack(f"{order}{count}H", section.data()))
     return (1,) * count
 
@@ -260,8 +283,8 @@ def _entries(data: bytes, bits: int, little_endian: bool) -> Iterator[tuple[int,
             yield name, info >> 4, section
 
 
-def _build_id(file: Any) -> str:
-    for segment in file.iter_segments("PT_NOTE"):
+def _build_id(parts: _Parts) -> str:
+    for segment in parts.segments_of("PT_NOTE"):
         for note in segment.iter_notes():
             if note["n_type"] == "NT_GNU_BUILD_ID":
                 return str(note["n_desc"])
