@@ -509,17 +509,22 @@ def normalize_index(
 
     A single image gets no index by default, since some services for one platform do not accept an index.
     """
-    images = list(images)
-    # Most time is spent on hashing and compressing, which release Python's global lock.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        normalized = list(pool.map(lambda pair: normalize(pair[0], pair[1], terms, layout), images))
-    entries = []
-    for (manifest, described), (_, base) in zip(normalized, images, strict=True):
+
+    def checked(pair: tuple[ImageReader, ImageReader | KnownBase | None]) -> tuple[Document, Document, str]:
+        (image, base), below = pair, 0
+        manifest, described = normalize(image, base, terms, layout)
         name = "/".join(described[key] for key in ("os", "architecture", "variant") if key in described)
-        # The digest of a base in a registry proves the programs in it.
-        below = len(base.layers) if isinstance(base, KnownBase) else 0
+        if isinstance(base, KnownBase):
+            below = len(base.layers)  # the digest of a base in a registry proves the programs in it
         programs = terms.programs.get(name, {})
         check_programs(layout, manifest["layers"][below:], programs, name, in_base=below > 0)
+        return manifest, described, name
+
+    # Most time is spent on hashing and compressing, which release Python's global lock.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        normalized = list(pool.map(checked, images))
+    entries = []
+    for manifest, described, name in normalized:
         if annotations := terms.manifests.get(name):
             manifest["annotations"] = dict(sorted(annotations.items()))
         entries.append(layout.add_json(MANIFEST, manifest) | {"platform": described})
