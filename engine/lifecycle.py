@@ -81,7 +81,7 @@ def start(
     log: Log = to_stderr,
     *,
     paths: Paths | None = None,
-    registry_port: int = registry.PORT,
+    registry_port: int | None = None,
 ) -> Status:
     """Start the engine with these base images, or adapt the running one.
 
@@ -102,8 +102,9 @@ def start(
     prerequisites.install(log, stand_ins=mirror)
     with _locked(paths, log):
         old = Record.read(paths.record)
-        wanted = _plan(paths, old, images, registry_port, mirror=mirror)
-        if old and old.registry_port != registry_port:
+        port = registry.publishing_port(cache=paths.root) if registry_port is None else registry_port
+        wanted = _plan(paths, old, images, port, mirror=mirror)
+        if old and old.registry_port != port:
             registry.stop(old.registry_port, cache=paths.root)
         if not supervisor.running(paths):
             # Before any change to this machine, since stop undoes what is recorded.

@@ -18,7 +18,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,15 +69,29 @@ def stand_ins_port(*, cache: Path | None = None) -> int:
     Raises:
         BaseImageUnavailable: no port is free.
     """
+    return _kept_port(_home(cache), "stand-ins", privileged_port)
+
+
+def publishing_port(*, cache: Path | None = None) -> int:
+    """Return the port of the registry to publish to: the last one, else 5000, else a free one."""
     home = _home(cache)
-    kept = home / "stand-ins.port"
+    return _kept_port(home, "publishing", lambda: PORT if _usable(home, PORT) else free_port())
+
+
+def _kept_port(home: Path, name: str, choose: Callable[[], int]) -> int:
+    """Return the port in a file; choose another one if the file is missing, or a program uses the port."""
+    kept = home / f"{name}.port"
     with suppress(OSError, ValueError):
         port = int(kept.read_text())
-        if find([str(_config_path(home, port))]) or not _listening(port):
+        if _usable(home, port):
             return port
-    port = privileged_port()
+    port = choose()
     kept.write_text(str(port))
     return port
+
+
+def _usable(home: Path, port: int) -> bool:
+    return bool(find([str(_config_path(home, port))])) or not _listening(port)
 
 
 def ensure_stand_ins(*, cache: Path | None = None) -> str:
@@ -113,7 +127,7 @@ def _ensure(port: int, settings: Mapping[str, Any], cache: Path | None) -> str:
             raise BaseImageUnavailable(
                 f"port {port} is in use by {_listener(port)}, which is not this project's registry",
                 where=address_of(port),
-                fix="Stop that process, or choose another port for the registry.",
+                fix="stop that process, and run the command again",
             )
         config.write_text(json.dumps(settings, indent=1))
         _start(config, port, home / f"{port}.log")

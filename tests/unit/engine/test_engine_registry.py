@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import shutil
+import socket
 import stat
 import subprocess
 import sys
@@ -151,3 +152,27 @@ def test_an_interrupted_store_leaves_the_old_image(
     assert listed(port) == [served.digest]
     assert oci.store(storage, NAME, TAG, [two]) == (served is one)
     assert listed(port) == [two.digest]
+
+
+def test_another_program_at_the_port_is_left_alone(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: many machines have a registry at port 5000, and no command had the choice of the advice."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        monkeypatch.setattr(registry, "PORT", taken)
+        port = registry.publishing_port(cache=cache)
+        assert port != taken
+        registry.ensure(port, cache=cache)
+        try:
+            assert ask(port, "GET", "")[0] == 200
+            assert registry.publishing_port(cache=cache) == port, "it is running"
+        finally:
+            registry.stop(port, cache=cache)
+    assert registry.publishing_port(cache=cache) == port, "images were published at this address"
+
+
+def test_the_port_of_the_registry_to_publish_to(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = registry.free_port()
+    monkeypatch.setattr(registry, "PORT", free)
+    assert registry.publishing_port(cache=cache) == free
+    with socket.create_server(("127.0.0.1", free)):
+        assert registry.publishing_port(cache=cache) != free, "another program took it"
