@@ -59,6 +59,7 @@ def run(options: argparse.Namespace) -> None:
         stack.enter_context(exclusive(place.root / "lock", to_stderr, "waiting for another run to end"))
         lifecycle.start(BaseImages(platforms), to_stderr, paths=place.engine, registry_port=REGISTRY_PORT)
         stack.callback(lifecycle.stop, to_stderr, paths=place.engine)
+        lifecycle.publishing_registry(paths=place.engine, port=REGISTRY_PORT)
         stack.callback(toolbox.close)
         if not config.hub_reachable():
             images.trust(place)

@@ -120,6 +120,18 @@ def start(
     return status(paths=paths)
 
 
+def publishing_registry(log: Log = to_stderr, *, paths: Paths | None = None, port: int | None = None) -> str:
+    """Start the registry to publish to, also if the engine reaches Docker Hub, and return its address.
+
+    Raises:
+        PrerequisitesMissing: docker-registry is missing and cannot be installed automatically.
+        BaseImageUnavailable: see `registry.ensure`.
+    """
+    prerequisites.install(log, stand_ins=True)
+    root = (paths or Paths.default()).root
+    return registry.ensure(registry.publishing_port(cache=root) if port is None else port, cache=root)
+
+
 def _plan(
     paths: Paths,
     old: Record | None,

@@ -48,12 +48,12 @@ class Throwaway:
     certificate: Path | None = None
 
 
-def address_of(port: int = PORT) -> str:
+def address_of(port: int) -> str:
     """Return the registry's name in image references."""
     return f"{HOST}:{port}"
 
 
-def storage(port: int = PORT, *, cache: Path | None = None) -> Path:
+def storage(port: int, *, cache: Path | None = None) -> Path:
     """Return the storage of the registry to publish to."""
     return _home(cache) / str(port)
 
@@ -106,7 +106,7 @@ def ensure_stand_ins(*, cache: Path | None = None) -> str:
     return _ensure(port, settings, cache)
 
 
-def ensure(port: int = PORT, *, cache: Path | None = None) -> str:
+def ensure(port: int, *, cache: Path | None = None) -> str:
     """Start the registry to publish to, unless it is running, and return its address.
 
     Raises:
@@ -134,14 +134,14 @@ def _ensure(port: int, settings: Mapping[str, Any], cache: Path | None) -> str:
     return address_of(port)
 
 
-def stop(port: int = PORT, *, cache: Path | None = None) -> bool:
+def stop(port: int, *, cache: Path | None = None) -> bool:
     """Stop the registry of this cache directory and keep its images; return False if it was not running."""
     home = _home(cache)
     with exclusive(home / "lock"):
         return _end(_config_path(home, port))
 
 
-def running(port: int = PORT, *, cache: Path | None = None) -> bool:
+def running(port: int, *, cache: Path | None = None) -> bool:
     """Return True if the registry of this cache directory runs and responds."""
     return bool(find([str(_config_path(_home(cache), port))])) and _answers(port)
 

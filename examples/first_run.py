@@ -19,8 +19,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from engine import build, choice, prerequisites, registry
-from engine.log import to_stderr
+from engine import build, choice, lifecycle, registry
 from engine.record import BaseImages
 from pipeline.errors import EngineError, RustMultiarchError
 
@@ -121,12 +120,6 @@ def variant_words(platform: str, place: str) -> list[str]:
     return ["container", "--platform", platform, *source]
 
 
-def local_registry() -> str:
-    """Start this machine's registry, also if the engine reaches Docker Hub, and return its address."""
-    prerequisites.install(to_stderr, stand_ins=True)
-    return registry.ensure(registry.publishing_port())
-
-
 def summary(platforms: str, revision: str, place: str, seconds: float) -> str:
     """Return the closing lines: what was built, where it is, how long it took, what to try next."""
     at = f" at commit {revision[:12]}" if revision else ""
@@ -153,7 +146,9 @@ def main() -> None:
     core = [dagger(os.environ), "core"]
     revision = commit()
     words = build_words(platforms, revision)
-    registry_host = os.environ.get("REGISTRY") or (local_registry() if chosen.kind == "embedded" else "")
+    registry_host = os.environ.get("REGISTRY") or (
+        lifecycle.publishing_registry() if chosen.kind == "embedded" else ""
+    )
     if registry_host:
         place = run([str(COMMAND), "publish", *words, "--tag", f"{registry_host}/sample-app:dev"]).strip()
     else:

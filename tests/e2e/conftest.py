@@ -14,7 +14,7 @@ import quick
 from dagger import dag
 from faulty import Proxy, proxy
 
-from engine import choice, config, registry
+from engine import choice, config, lifecycle, registry
 from engine.paths import Paths
 from engine.record import BaseImages
 from pipeline import RustMultiarch
@@ -99,7 +99,7 @@ def loopback(engine: choice.Choice) -> str:
     """Return the registry on this machine, reachable from the engine."""
     if engine.kind != "embedded":
         pytest.skip("this engine does not share this machine's loopback")
-    return registry.ensure()
+    return lifecycle.publishing_registry()
 
 
 @pytest.fixture(scope="session")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import runpy
-import shutil
-import urllib.request
 from pathlib import Path
 
 import pytest
 
-from engine import build, choice, registry
+from engine import build, choice
 from pipeline.errors import EngineError
 
 EXAMPLE = Path(__file__).parents[2] / "examples/first_run.py"
@@ -55,19 +52,3 @@ def test_the_closing_lines(seconds: float, said: str) -> None:
         said,
     ]
     assert lines[3].startswith("next   ") and lines[3].endswith("rust-multiarch plan sample_app")
-
-
-@pytest.mark.skipif(
-    os.geteuid() != 0 or not shutil.which("docker-registry"), reason="needs root and docker-registry"
-)
-def test_there_is_a_registry_also_if_the_engine_reaches_docker_hub(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Regression: only an engine with stand-ins had one, and the first command failed on the other."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    address = runpy.run_path(str(EXAMPLE))["local_registry"]()
-    try:
-        with urllib.request.urlopen(f"http://{address}/v2/") as answer:
-            assert answer.status == 200
-    finally:
-        registry.stop(int(address.rpartition(":")[2]))

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from engine import oci, registry
+from engine import lifecycle, oci, registry
+from engine.paths import Paths
 
 NAME, TAG = "library/debian", "trixie-slim"
 HEADERS = {"Accept": f"{oci.INDEX}, {oci.MANIFEST}", "Content-Type": oci.INDEX}
@@ -176,3 +177,18 @@ def test_the_port_of_the_registry_to_publish_to(cache: Path, monkeypatch: pytest
     assert registry.publishing_port(cache=cache) == free
     with socket.create_server(("127.0.0.1", free)):
         assert registry.publishing_port(cache=cache) != free, "another program took it"
+
+
+def test_an_engine_that_reaches_docker_hub_has_one_too(tmp_path: Path) -> None:
+    """Regression: only an engine with stand-ins had one, and `make build` failed on the other."""
+    paths = Paths(tmp_path / "cache")
+    address = lifecycle.publishing_registry(paths=paths)
+    port = int(address.rpartition(":")[2])
+    try:
+        assert ask(port, "GET", "")[0] == 200
+        assert lifecycle.publishing_registry(paths=paths) == address
+        other = registry.free_port()
+        assert lifecycle.publishing_registry(paths=paths, port=other) == registry.address_of(other)
+        assert registry.stop(other, cache=paths.root)
+    finally:
+        registry.stop(port, cache=paths.root)
