@@ -18,7 +18,7 @@ SHOWN_LINES = 15
 
 REGISTRATION = """
 from dagger.mod import default_module
-import pipeline
+from pipeline import RustMultiarch
 module = default_module()
 for name in ("RustMultiarch", "Image", "Variant"):
     described = module.get_object(name)
