@@ -102,7 +102,7 @@ def start(
     prerequisites.install(log, stand_ins=mirror)
     with _locked(paths, log):
         old = Record.read(paths.record)
-        port = registry.publishing_port(cache=paths.root) if registry_port is None else registry_port
+        port = registry_port or _registry_port(paths, old)
         wanted = _plan(paths, old, images, port, mirror=mirror)
         if old and old.registry_port != port:
             registry.stop(old.registry_port, cache=paths.root)
@@ -128,8 +128,15 @@ def publishing_registry(log: Log = to_stderr, *, paths: Paths | None = None, por
         BaseImageUnavailable: see `registry.ensure`.
     """
     prerequisites.install(log, stand_ins=True)
-    root = (paths or Paths.default()).root
-    return registry.ensure(registry.publishing_port(cache=root) if port is None else port, cache=root)
+    paths = paths or Paths.default()
+    return registry.ensure(port or _registry_port(paths, Record.read(paths.record)), cache=paths.root)
+
+
+def _registry_port(paths: Paths, record: Record | None) -> int:
+    """Return the port of the registry to publish to; a running engine, which knows it, keeps it."""
+    if record and supervisor.running(paths):
+        return record.registry_port
+    return registry.publishing_port(cache=paths.root)
 
 
 def _plan(

@@ -127,7 +127,7 @@ def _ensure(port: int, settings: Mapping[str, Any], cache: Path | None) -> str:
             raise BaseImageUnavailable(
                 f"port {port} is in use by {_listener(port)}, which is not this project's registry",
                 where=address_of(port),
-                fix="stop that process, and run the command again",
+                fix="stop that process, or run `rust-multiarch engine stop`; a start takes another port",
             )
         config.write_text(json.dumps(settings, indent=1))
         _start(config, port, home / f"{port}.log")

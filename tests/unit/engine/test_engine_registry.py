@@ -16,6 +16,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from running_engine import record, running
 
 from engine import lifecycle, oci, registry
 from engine.paths import Paths
@@ -192,3 +193,14 @@ def test_an_engine_that_reaches_docker_hub_has_one_too(tmp_path: Path) -> None:
         assert registry.stop(other, cache=paths.root)
     finally:
         registry.stop(port, cache=paths.root)
+
+
+def test_a_running_engine_keeps_its_registry(tmp_path: Path) -> None:
+    """Another port is another configuration, and the engine would be started again for it."""
+    paths, port = Paths(tmp_path / "cache"), registry.free_port()
+    address = registry.address_of(port)
+    with running(paths, record(paths, mirror=False, registry=address, registry_port=port)):
+        try:
+            assert lifecycle.publishing_registry(paths=paths) == address
+        finally:
+            registry.stop(port, cache=paths.root)
