@@ -151,8 +151,7 @@ async def read(address: Address, registries: Registries) -> Published:
     repository = Repository(await registries.registry(address.host), address.repository, actions="pull")
     found = await merge.fetch(repository, address, address.reference)
     root = Manifest.parse(found.descriptor, found.body)
-    # By its digest: the tag may be moved in between.
-    parts, _ = await merge.parts_of(replace(address, digest=root.descriptor.digest), registries)
+    parts, _ = await merge.parts_in(found, address, repository)
     read = {}
     for part in parts:
         manifest = Manifest.parse(part.descriptor, part.body)

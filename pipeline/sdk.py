@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -32,9 +32,7 @@ else:
 
     dagger, dag = _Dagger(), _Dag()
 
-__all__ = ["dag", "dagger", "prepare", "share_converters"]
-
-_OPTIMIZE = "PYTHONOPTIMIZE"
+__all__ = ["dag", "dagger", "in_environment", "prepare", "share_converters"]
 
 
 @dataclass
@@ -56,6 +54,19 @@ class _Converter:
         return (self.shared(None) if plain else self.make(self.step)).structure(value, kind)
 
 
+@contextlib.contextmanager
+def in_environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set variables of this process while the SDK is imported or connects."""
+    before = {name: os.environ[name] for name in variables if name in os.environ}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in variables:
+            del os.environ[name]
+        os.environ.update(before)
+
+
 def prepare() -> None:
     """Import the SDK for a client, which saves it half a second in each session.
 
@@ -63,16 +74,8 @@ def prepare() -> None:
     of a second at the import, and mypy has checked our calls. beartype leaves it out where this variable is
     set at its own import.
     """
-    before = os.environ.get(_OPTIMIZE)
-    os.environ[_OPTIMIZE] = "1"
-    try:
-        with contextlib.suppress(ImportError):
-            importlib.import_module("beartype")
-    finally:
-        if before is None:
-            del os.environ[_OPTIMIZE]
-        else:
-            os.environ[_OPTIMIZE] = before
+    with contextlib.suppress(ImportError), in_environment({"PYTHONOPTIMIZE": "1"}):
+        importlib.import_module("beartype")
     share_converters()
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -124,14 +123,3 @@ def _start(environ: Mapping[str, str], raw: bool) -> EngineProcess | None:
     except OSError:
         return None  # the SDK's error says more
     return EngineProcess(process, process.stderr)
-
-
-@contextlib.contextmanager
-def in_environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set the variables of a session while the SDK connects to it."""
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name in variables:
-            del os.environ[name]

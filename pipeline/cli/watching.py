@@ -25,14 +25,13 @@ from pipeline.cli.engine_process import (
     SHOWN_BY_DAGGER,
     EngineProcess,
     EngineProcessFailed,
-    in_environment,
 )
 from pipeline.errors import EngineUnreachable
 from pipeline.progress import events, model
 from pipeline.progress.events import Ended, Event
 from pipeline.progress.model import DONE, FAILED, INTERRUPTED, Board
 from pipeline.progress.view import Mode, Painter, painter
-from pipeline.sdk import dagger
+from pipeline.sdk import dagger, in_environment
 
 REMEMBERED = 200
 """Number of lines of the engine's log kept for the details of an unexpected error."""

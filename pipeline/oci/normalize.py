@@ -511,11 +511,11 @@ def normalize_index(
     """
 
     def checked(pair: tuple[ImageReader, ImageReader | KnownBase | None]) -> tuple[Document, Document, str]:
-        (image, base), below = pair, 0
+        image, base = pair
         manifest, described = normalize(image, base, terms, layout)
         name = "/".join(described[key] for key in ("os", "architecture", "variant") if key in described)
-        if isinstance(base, KnownBase):
-            below = len(base.layers)  # the digest of a base in a registry proves the programs in it
+        # The digest of a base in a registry proves the programs in it.
+        below = len(base.layers) if isinstance(base, KnownBase) else 0
         programs = terms.programs.get(name, {})
         check_programs(layout, manifest["layers"][below:], programs, name, in_base=below > 0)
         return manifest, described, name

@@ -164,11 +164,12 @@ async def _with_directories(container: dagger.Container, runtime: Runtime, owner
     """
     made = container
     for path in runtime.directories:
-        of = owner if path in runtime.volumes else ROOT
-        if path in runtime.volumes and runtime.files is not None and await runtime.files.exists(path):
-            made = made.with_directory(path, runtime.files.directory(path), owner=of)
-        elif not await container.exists(path):
-            made = made.with_directory(path, dag.directory(), owner=of)
+        volume, given = path in runtime.volumes, dag.directory()
+        if volume and runtime.files is not None and await runtime.files.exists(path):
+            given = runtime.files.directory(path)
+        elif await container.exists(path):
+            continue
+        made = made.with_directory(path, given, owner=owner if volume else ROOT)
     return container.with_directory("/", container.rootfs().diff(made.rootfs()))
 
 

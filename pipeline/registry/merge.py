@@ -168,9 +168,18 @@ async def parts_of(
     Raises:
         NotMergeable: a source is missing, or its platform is unknown.
     """
-    registry = await registries.registry(address.host)
-    repository = Repository(registry, address.repository, actions="pull")
-    found = await fetch(repository, address, address.reference)
+    repository = Repository(await registries.registry(address.host), address.repository, actions="pull")
+    return await parts_in(await fetch(repository, address, address.reference), address, repository)
+
+
+async def parts_in(
+    found: Fetched, address: Address, repository: Repository
+) -> tuple[list[SourceImage], Mapping[str, str] | None]:
+    """Return the images in a manifest or index that was read at an address, and its annotations.
+
+    Raises:
+        NotMergeable: see `parts_of`.
+    """
     manifest = Manifest.parse(found.descriptor, found.body)
     if manifest.blobs:
         config = parsed(await repository.small_blob(manifest.blobs[0]))
