@@ -166,7 +166,7 @@ class Image:
             for variant in self.variants
             if variant.base is not None and variant.registry_base is not None
         ]
-        found, *layers = await each([self._normalized().sync, *bases], lambda made: made(), AT_ONCE)
+        found, *layers = await each([self._normalized, *bases], lambda made: made(), AT_ONCE)
         for directory in layers:
             found = found.with_directory("blobs/sha256", directory)
         return found
@@ -252,7 +252,7 @@ class Image:
         bases = {v.platform: v.registry_base for v in self.variants if v.registry_base is not None}
         direct = all(base.way == REGISTRY for base in bases.values())
         receipt = await deliver(
-            self._normalized() if direct else await self._complete(),
+            await self._normalized() if direct else await self._complete(),
             to,
             {**request.logins, **by_host(self.logins)},
             clobber=request.clobber,
@@ -263,10 +263,27 @@ class Image:
         )
         return dataclasses.replace(receipt, bases=tuple(map(_origin, filter(_has_base, self.variants))))
 
-    def _normalized(self) -> dagger.Directory:
-        """Return the normalized layout, without the layers of bases in registries."""
-        # What is packed must be what was checked.
-        terms = dataclasses.replace(normalize.terms(self.terms), programs=gate.digests(self.verified))
+    async def _normalized(self) -> dagger.Directory:
+        """Return the normalized layout, without the layers of bases in registries.
+
+        Raises:
+            VerificationError: a program in it is not the one that was checked.
+        """
+        written = self._normalizing({name: [*paths] for name, paths in gate.digests(self.verified).items()})
+        known = {variant.platform for variant in self.variants if variant.registry_base is not None}
+        gate.compare(self.verified, json.loads(await written.stdout()), known)
+        return written.directory(LAYOUT)
+
+    async def prepare_layout(self) -> None:
+        """Write the layout before the programs are checked, for `layout` and pushes.
+
+        The engine has the result then, unless a program's path in the image has links.
+        """
+        await self._normalizing({v.platform: list(v.demand.programs) for v in self.variants}).sync()
+
+    def _normalizing(self, programs: Mapping[str, Sequence[str]]) -> dagger.Container:
+        """Return a container that writes the layout, and prints the digests of programs by platform."""
+        terms = dataclasses.replace(normalize.terms(self.terms), programs=programs)
         normalizing = _normalizer().with_new_file("/terms.json", terms.as_json())
         pairs = []
         for number, variant in enumerate(self.variants):
@@ -280,7 +297,7 @@ class Image:
                 normalizing = normalizing.with_mounted_directory(base, _normalized_base(variant.base))
                 image += f"={base}"
             pairs.append(image)
-        return normalizing.with_exec([*NORMALIZE, "image", LAYOUT, "/terms.json", *pairs]).directory(LAYOUT)
+        return normalizing.with_exec([*NORMALIZE, "image", LAYOUT, "/terms.json", *pairs])
 
     def _parts(self) -> list[attest.BuiltPlatform]:
         """Return the variants for `attest.attach`."""
@@ -306,7 +323,7 @@ class Image:
     async def rows(self) -> list[ImageRow]:
         """Return platform, triple, sizes and digest of every variant."""
         events.enter("normalizing")
-        layout = await EngineLayout.open(self._normalized())
+        layout = await EngineLayout.open(await self._normalized())
         platforms = await layouts.platforms(layout, await layouts.walk(layout))
         found = {parse(one.platform).platform: one for one in platforms}
         return [
@@ -328,8 +345,8 @@ def _program(command: Sequence[str], module: ModuleType) -> dagger.Container:
 
 
 def _tarball(container: dagger.Container) -> dagger.File:
-    """Export a container with gzip layers, since Python before 3.14 cannot unpack zstd layers of a base."""
-    return container.as_tarball(forced_compression=dagger.ImageLayerCompression.Gzip)
+    """Export a container with uncompressed layers, since the normalizer compresses them anew."""
+    return container.as_tarball(forced_compression=dagger.ImageLayerCompression.Uncompressed)
 
 
 def _normalized_base(base: dagger.Container) -> dagger.Directory:
@@ -431,7 +448,7 @@ async def assemble(
     terms: normalize.Terms,
     tags: Sequence[str] = (),
     known: Mapping[str, RegistryBase] | None = None,
-    export: bool = True,
+    layout: bool = True,
 ) -> Image:
     """Assemble the image of a plan, and check every program against its runtime.
 
@@ -442,7 +459,7 @@ async def assemble(
         terms: the time and annotations of the image.
         tags: the tags for addresses without a tag.
         known: the bases that are in a registry, by platform.
-        export: export the images for `Image.layout` and pushes while the programs are checked.
+        layout: write the image's layout while the programs are checked.
 
     Raises:
         VerificationError: a program does not match the root filesystem of its image.
@@ -456,14 +473,12 @@ async def assemble(
     variants = await each(zip(plan.request.targets, plan.needs, strict=True), one, AT_ONCE)
     await _warn_of_root(variants)
     events.enter("verifying")
-    subjects = [gate.VerifyRequest(v.container, parse(v.platform), v.demand) for v in variants]
-    exported = [_tarball(variant.container) for variant in variants if export]
-    verified, _ = await together(
-        functools.partial(gate.verify, subjects),
-        functools.partial(each, exported, lambda tarball: tarball.sync(), AT_ONCE),
-    )
     made = Image(name=names[0], variants=variants, tags=list(tags))
-    made.verified, made.terms = gate.as_json(verified), terms.as_json()
+    made.terms = terms.as_json()
+    subjects = [gate.VerifyRequest(v.container, parse(v.platform), v.demand) for v in variants]
+    verify = functools.partial(gate.verify, subjects)
+    verified, _ = await together(verify, made.prepare_layout) if layout else (await verify(), None)
+    made.verified = gate.as_json(verified)
     return made
 
 

@@ -595,8 +595,8 @@ class RustMultiarch(Arguments):
                 return await attest.origin(part, output, of, own, await image.bases(part, setup))
 
             async def assembled() -> Image:
-                export = not self.development
-                return await image.assemble(part, setup, output, terms, tags, bases, export)
+                layout = not self.development
+                return await image.assemble(part, setup, output, terms, tags, bases, layout)
 
             made, of_build = await together(assembled, origin)
             made.origin = of_build

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from pipeline.abi import rootfs
@@ -179,6 +179,32 @@ def digests(report: str) -> dict[str, dict[str, str]]:
     for entry in json.loads(report)["verified"]:
         found.setdefault(entry["platform"], {})[entry["path"]] = entry["digest"]
     return found
+
+
+def compare(report: str, packed: Mapping[str, Mapping[str, str]], on_known_base: Container[str]) -> None:
+    """Fail if a program in an image is not the one that was checked.
+
+    The engine may run a step of a caller's container again, for example after it dropped its cache, and the
+    step may give other files.
+
+    Args:
+        report: the report, made by `as_json`.
+        packed: the digests of the programs in the layers of the image, by platform and path.
+        on_known_base: the platforms whose image has a base in a registry. The base's layers are not in
+            `packed`: their digests prove the programs in them.
+
+    Raises:
+        VerificationError: a program differs.
+    """
+    for platform, programs in digests(report).items():
+        for path, expected in programs.items():
+            found = packed.get(platform, {}).get(path)
+            if found != expected and not (found is None and platform in on_known_base):
+                raise VerificationError(
+                    f"{path} was checked as {expected}, and is {found or 'missing'} in the image",
+                    where=platform,
+                    fix="build again; if it fails again, a step of your container differs each time",
+                )
 
 
 def as_json(verified: Sequence[Verified]) -> str:

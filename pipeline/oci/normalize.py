@@ -10,9 +10,9 @@ added gets the given time.
 
 This file runs as a program in a container of the engine and needs only the standard library:
 
-- `normalize.py image LAYOUT TERMS.json IMAGE.tar[=BASE] …` writes a layout. BASE is a JSON document that
-  describes a base in a registry, whose layers are listed as they are and not written to the layout; or the
-  normalized layout of a base that is in no registry.
+- `normalize.py image LAYOUT TERMS.json IMAGE.tar[=BASE] …` writes a layout, and prints the digests of its
+  programs as JSON. BASE is a JSON document that describes a base in a registry, whose layers are listed as
+  they are and not written to the layout; or the normalized layout of a base that is in no registry.
 - `normalize.py base LAYOUT BASE.tar` writes the normalized layout of a base; the engine caches it.
 - `normalize.py blobs DIRECTORY BASE.json BASE.tar` writes the layers of a base in a registry that the
   engine's export has unchanged, and prints the digests of the others.
@@ -78,7 +78,7 @@ class Terms:
         config: fields added to the `config` section of every image's config, for example `StopSignal`;
             tables are merged with those of the base.
         always_index: make an index even for a single image, instead of a plain manifest.
-        programs: the digests of programs that were checked, by platform and absolute path.
+        programs: absolute paths of the programs whose digests are printed, by platform.
         layers: descriptions of the layers above the base, for the history.
     """
 
@@ -87,7 +87,7 @@ class Terms:
     manifests: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     always_index: bool = False
-    programs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    programs: Mapping[str, Sequence[str]] = field(default_factory=dict)
     layers: Sequence[str] = ()
 
     def as_json(self) -> str:
@@ -504,68 +504,43 @@ def _add_layer(
 
 def normalize_index(
     images: Iterable[tuple[ImageReader, ImageReader | KnownBase | None]], terms: Terms, layout: LayoutWriter
-) -> str:
-    """Write normalized images, each with its base, and their index; return the digest of the root.
+) -> dict[str, dict[str, str]]:
+    """Write normalized images, each with its base, and their index.
 
     A single image gets no index by default, since some services for one platform do not accept an index.
+
+    Returns:
+        For each platform the digests of the programs in `terms` that its layers have, by path. A base in a
+        registry is not searched: its digest proves the programs in it.
     """
 
-    def checked(pair: tuple[ImageReader, ImageReader | KnownBase | None]) -> tuple[Document, Document, str]:
+    def normalized(
+        pair: tuple[ImageReader, ImageReader | KnownBase | None],
+    ) -> tuple[Document, Document, str, dict[str, str]]:
         image, base = pair
         manifest, described = normalize(image, base, terms, layout)
         name = "/".join(described[key] for key in ("os", "architecture", "variant") if key in described)
-        # The digest of a base in a registry proves the programs in it.
         below = len(base.layers) if isinstance(base, KnownBase) else 0
-        programs = terms.programs.get(name, {})
-        check_programs(layout, manifest["layers"][below:], programs, name, in_base=below > 0)
-        return manifest, described, name
+        written = ImageReader.laid_out(layout.path)
+        programs = program_digests(written, manifest["layers"][below:], terms.programs.get(name, ()))
+        return manifest, described, name, programs
 
     # Most time is spent on hashing and compressing, which release Python's global lock.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        normalized = list(pool.map(checked, images))
+        made = list(pool.map(normalized, images))
     entries = []
-    for manifest, described, name in normalized:
+    for manifest, described, name, _ in made:
         if annotations := terms.manifests.get(name):
             manifest["annotations"] = dict(sorted(annotations.items()))
         entries.append(layout.add_json(MANIFEST, manifest) | {"platform": described})
-    if len(entries) == 1 and not terms.always_index:
-        layout.finish(entries[0])
-        return str(entries[0]["digest"])
-    index: Document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}
-    if terms.index:
-        index["annotations"] = dict(sorted(terms.index.items()))
-    descriptor = layout.add_json(INDEX, index)
-    layout.finish(descriptor)
-    return str(descriptor["digest"])
-
-
-def check_programs(
-    layout: LayoutWriter,
-    layers: Sequence[Document],
-    programs: Mapping[str, str],
-    platform: str,
-    in_base: bool = False,
-) -> None:
-    """End with an error if a program in some layers is not the one that was checked.
-
-    The engine may run a step of a caller's container again, for example after it dropped its cache, and the
-    step may give other files.
-
-    Args:
-        layout: the layout with the layers.
-        layers: the layers to look in.
-        programs: the digests of the programs by path.
-        platform: the platform, for the message.
-        in_base: there are other layers below, which need no check.
-    """
-    found = program_digests(ImageReader.laid_out(layout.path), layers, programs)
-    for path, expected in programs.items():
-        digest = found.get(path)
-        if digest is None and in_base:
-            continue
-        if digest != expected:
-            known = digest or "missing"
-            sys.exit(f"{platform}: {path} was checked as {expected}, and is {known} in the image")
+    top = entries[0]
+    if len(entries) > 1 or terms.always_index:
+        index: Document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}
+        if terms.index:
+            index["annotations"] = dict(sorted(terms.index.items()))
+        top = layout.add_json(INDEX, index)
+    layout.finish(top)
+    return {name: programs for _, _, name, programs in made}
 
 
 def program_digests(image: ImageReader, layers: Sequence[Document], paths: Iterable[str]) -> dict[str, str]:
@@ -647,7 +622,7 @@ def main(arguments: Sequence[str]) -> None:
         for pair in rest[1:]:
             file, _, base = pair.partition("=")
             images.append((ImageReader.archived(Path(file), opened), _base(base)))
-        print(normalize_index(images, terms(Path(rest[0]).read_text()), layout))
+        print(json.dumps(normalize_index(images, terms(Path(rest[0]).read_text()), layout)))
 
 
 if __name__ == "__main__":

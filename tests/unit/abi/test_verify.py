@@ -330,3 +330,35 @@ def test_the_digests_of_a_report_are_those_of_its_programs() -> None:
     root = Root({**GOOD, APP: app()}, digests={APP: "sha256:ab"})
     one = verify.describe(Case(APP, root, AMD64, BUSTER))
     assert verify.digests(verify.as_json([one])) == {"linux/amd64": {APP: "sha256:ab"}}
+
+
+CHECKED = '{"verified": [{"platform": "linux/amd64", "path": "/app", "digest": "sha256:ab"}]}'
+
+
+@pytest.mark.parametrize(
+    ("packed", "known"),
+    [({"/app": "sha256:ab"}, ()), ({"/app": "sha256:ab", "/b": "sha256:0"}, ()), ({}, ("linux/amd64",))],
+    ids=["as checked", "with others", "in a base that its digest proves"],
+)
+def test_what_is_packed_is_what_was_checked(packed: dict[str, str], known: tuple[str, ...]) -> None:
+    verify.compare(CHECKED, {"linux/amd64": packed}, known)
+
+
+@pytest.mark.parametrize(
+    ("packed", "known", "found"),
+    [
+        ({"linux/amd64": {"/app": "sha256:cd"}}, (), "sha256:cd"),
+        ({"linux/amd64": {"/app": "sha256:cd"}}, ("linux/amd64",), "sha256:cd"),
+        ({"linux/amd64": {"/app": ""}}, ("linux/amd64",), "missing"),
+        ({"linux/amd64": {}}, ("linux/arm64",), "missing"),
+        ({"linux/arm64": {"/app": "sha256:ab"}}, (), "missing"),
+    ],
+    ids=["another", "over that of the base", "removed", "never there", "another platform's"],
+)
+def test_a_program_that_was_not_checked_is_refused(
+    packed: dict[str, dict[str, str]], known: tuple[str, ...], found: str
+) -> None:
+    """A caller's step may give another program if the engine runs it again after the check."""
+    with pytest.raises(VerificationError, match=f"checked as sha256:ab, and is {found} in") as caught:
+        verify.compare(CHECKED, packed, known)
+    assert caught.value.where == "linux/amd64"
