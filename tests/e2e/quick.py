@@ -13,7 +13,7 @@ LATER = {
         "test_a_builder_that_cannot_be_prepared_is_not_a_failed_check": "test_options.py has such packages",
     },
     "test_access.py": {
-        "test_a_git_dependency_with_a_token": "cargo tries four times; test_a_registry_with_a_token has a token too",
+        "test_a_git_dependency_with_a_token": "cargo tries four times; a registry with a token stays",
         "test_a_git_dependency_over_ssh": "test_a_git_dependency_with_a_token fetches from git too",
     },
     "test_advice.py": {
@@ -74,7 +74,7 @@ LATER = {
         "test_ignored_files_are_uploaded_with_the_option": "tests/unit/cli has the choice of files",
     },
     "test_bases.py": {
-        "test_the_command_line_and_the_module_give_one_digest": "builds twice; the first calls of test_dagger_call.py build too",
+        "test_the_command_line_and_the_module_give_one_digest": "two builds; test_cli.py has the settings",
         "test_a_custom_container_is_packed_again": "test_composition.py hands in a container",
         "test_a_changed_container_keeps_the_bases_layers": "test_composition.py changes a container",
         "test_layers_that_the_engine_does_not_export_unchanged_are_read_in_the_registry": (
@@ -163,7 +163,7 @@ LATER = {
         "test_a_module_called_target_is_source_and_what_cargo_wrote_is_not": "tests/unit/cli has the files",
     },
     "test_secrets.py": {
-        "test_no_secret_is_anywhere": "four commands with a log of everything; the other tests build with secrets",
+        "test_no_secret_is_anywhere": "four commands; test_options.py has build secrets",
     },
     "test_bindings.py": {
         "test_the_module_type_checks_against_its_own_bindings": "tests/unit/test_bindings.py has the names",

@@ -225,7 +225,11 @@ async def test_volumes_belong_to_the_user_of_the_image(session) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [pytest.param({"libc": "musl", "volumes": ["/data"]}, marks=pytest.mark.musl), {"volumes": ["/tmp"]}, {"working_directory": "/srv/app"}],
+    [
+        pytest.param({"libc": "musl", "volumes": ["/data"]}, marks=pytest.mark.musl),
+        {"volumes": ["/tmp"]},
+        {"working_directory": "/srv/app"},
+    ],
     ids=["an empty base", "an existing directory", "a working directory"],
 )
 async def test_the_history_says_what_is_in_each_layer(session, options: dict) -> None:
