@@ -9,8 +9,8 @@ PLATFORMS ?= linux/amd64,linux/arm64
 PLAN ?= full
 SEEDS ?= 1
 STEPS ?= 12
-# Two tests at a time on one engine, each from its half of the list.
-PAIR := --numprocesses 2 --dist worksteal
+# Some tests at a time on one engine: one waits now and then.
+PAIR := --numprocesses 3 --dist worksteal
 # Tests start many processes: Python keeps its bytecode, also where the machine's environment says not to.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -40,10 +40,10 @@ build: setup ## build, publish and try sample_app for PLATFORMS
 
 ##@ Test
 .PHONY: test
-test: setup coverage cargo quick ## what shows each function, parameter and error once: minutes
+test: setup unit cargo quick ## what shows each function, parameter and error once: minutes
 
 .PHONY: test-all
-test-all: setup ## every test but the suites below that have a record, or FILES="…"; hours; writes tests/data/test-all.json
+test-all: setup coverage ## every test but the suites below that have a record, or FILES="…"; hours; writes tests/data/test-all.json
 	@PAIR='$(PAIR)' $(BIN)/python tools/record.py $(FILES)
 
 .PHONY: unit
@@ -52,10 +52,15 @@ unit: setup ## the tests that need no engine
 
 .PHONY: cargo
 cargo: setup ## compiled state, by this machine's cargo without an engine; SEEDS and STEPS of random edits
-	@$(BIN)/python -m pytest tests/cargo -m 'not later' --numprocesses auto --dist worksteal --durations=5 --seeds "$(SEEDS)" --steps $(STEPS)
+	@$(BIN)/python -m pytest tests/cargo -m 'not later' --numprocesses auto --dist worksteal --durations=5 \
+		--seeds "$(SEEDS)" --steps $(STEPS)
+
+.PHONY: cargo-later
+cargo-later: setup ## the tests of compiled state that take longer
+	@$(BIN)/python -m pytest tests/cargo -m later --numprocesses auto --dist worksteal --durations=5
 
 .PHONY: coverage
-coverage: setup ## the same, with the share of the package that they cover
+coverage: setup ## the tests that need no engine, with the share of the package that they cover
 	@rm -rf .coverage/unit*
 	@COVERAGE_FILE=.coverage/unit $(BIN)/coverage run -m pytest tests/unit tests/hostile \
 		--numprocesses auto --dist worksteal --durations=10

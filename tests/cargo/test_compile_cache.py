@@ -234,6 +234,7 @@ def test_what_a_crate_reads_is_in_its_key(
     ids=str,
 )
 @pytest.mark.parametrize("engine", ["registry"], indirect=True)
+@pytest.mark.later
 def test_what_a_crate_of_a_registry_may_read_is_in_its_key(
     engine: Engine, variables: dict[str, str], said: str
 ) -> None:
@@ -275,6 +276,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("engine", ["registry"], indirect=True)
+@pytest.mark.later
 def test_files_that_a_crate_of_a_registry_reads_are_in_its_key(reader: None, engine: Engine) -> None:
     first, second = engine.project("first"), engine.project("second")
     assert engine.build(first) == ("first: none data", cache.Statistics(0, 1))
@@ -314,6 +316,7 @@ def outside(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp
 
 
 @pytest.mark.parametrize("engine", ["registry"], indirect=True)
+@pytest.mark.later
 def test_files_elsewhere_that_a_crate_of_a_registry_reads_are_in_its_key(
     outside: Path, engine: Engine
 ) -> None:
@@ -350,6 +353,7 @@ def test_a_wrapper_of_the_user_is_kept(engine: Engine, tmp_path: Path) -> None:
     assert "--crate-name plain" in (tmp_path / "wrapped").read_text()
 
 
+@pytest.mark.later
 def test_another_compiler_is_not_replaced(engine: Engine, tmp_path: Path) -> None:
     first = engine.project("first")
     engine.build(first)
@@ -416,6 +420,7 @@ PASSWORD = (BuildSecret("password", driver.UNSET),)
 WARNING = "warning: the compile cache at redis://127.0.0.1:"
 
 
+@pytest.mark.later
 def test_engines_share_a_store(engine: Engine, redis: Redis) -> None:
     first, second = engine.project("first"), engine.project("second")
     shared = {"compile_cache": redis.kept, "store_secrets": PASSWORD}
@@ -554,6 +559,7 @@ def test_a_store_that_stops_answering(engine: Engine, redis: Redis, writes: int,
         pytest.param(PASSWORD, id="nothing there"),
     ],
 )
+@pytest.mark.later
 def test_a_store_that_cannot_be_used_is_one_warning(
     engine: Engine, redis: Redis, secrets: tuple[BuildSecret, ...]
 ) -> None:
@@ -583,6 +589,7 @@ def actions(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
         yield service
 
 
+@pytest.mark.later
 def test_runners_share_the_cache_of_github_actions(engine: Engine, actions: Service) -> None:
     first, second = engine.project("first"), engine.project("second")
     assert engine.build(first, **GHA)[1] == cache.Statistics(0, 3)
@@ -698,6 +705,7 @@ def kept(engine: Engine) -> Kept:
     return Kept(engine)
 
 
+@pytest.mark.later
 def test_a_directory_carries_dependencies_to_another_engine(engine: Engine, kept: Kept) -> None:
     first, second = engine.project("first"), engine.project("second")
     said, statistics, given = kept.build(first)
