@@ -7,7 +7,7 @@ from cargo_driver import Volume
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "later: takes long, or a faster test has its kind; `make test` leaves it out")
+    config.addinivalue_line("markers", "later: takes long, or a faster test is alike; not in `make test`")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
