@@ -9,7 +9,7 @@ PLATFORMS ?= linux/amd64,linux/arm64
 PLAN ?= full
 SEEDS ?= 1
 STEPS ?= 12
-# Some tests at a time on one engine: one waits now and then.
+# Three tests at a time, since one of them waits now and then.
 PAIR := --numprocesses 3 --dist worksteal
 # Tests start many processes: Python keeps its bytecode, also where the machine's environment says not to.
 unexport PYTHONDONTWRITEBYTECODE
@@ -52,12 +52,12 @@ unit: setup ## the tests that need no engine
 
 .PHONY: cargo
 cargo: setup ## compiled state, by this machine's cargo without an engine; SEEDS and STEPS of random edits
-	@$(BIN)/python -m pytest tests/cargo -m 'not later' --numprocesses auto --dist worksteal --durations=5 \
+	@$(BIN)/python -m pytest tests/cargo -m 'not later' $(PAIR) --durations=5 \
 		--seeds "$(SEEDS)" --steps $(STEPS)
 
 .PHONY: cargo-later
 cargo-later: setup ## the tests of compiled state that take longer
-	@$(BIN)/python -m pytest tests/cargo -m later --numprocesses auto --dist worksteal --durations=5
+	@$(BIN)/python -m pytest tests/cargo -m later $(PAIR) --durations=5
 
 .PHONY: coverage
 coverage: setup ## the tests that need no engine, with the share of the package that they cover
