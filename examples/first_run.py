@@ -16,7 +16,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from engine import build, choice, lifecycle, registry
@@ -26,6 +26,9 @@ from pipeline.errors import EngineError, RustMultiarchError
 ROOT = Path(__file__).parents[1]
 COMMAND = Path(sys.executable).with_name("rust-multiarch")
 ARCHIVE = ".oci.tar"
+REGISTRY = "registry:2"
+"""The image of a registry, for engines that cannot reach one on this machine."""
+
 ANSWER_SECONDS = 60.0
 
 
@@ -75,9 +78,9 @@ def ask(url: str) -> str:
             time.sleep(0.2)
 
 
-def start(variant: Sequence[str], port: int) -> subprocess.Popen[bytes]:
-    """Start a variant on a port of this machine."""
-    command = [*variant, "as-service", "--use-entrypoint", "up", "--ports", f"{port}:8080"]
+def start(container: Sequence[str], ports: str) -> subprocess.Popen[bytes]:
+    """Start a container in the engine; `ports` is a port of this machine and one of the container."""
+    command = [*container, "as-service", "--use-entrypoint", "up", "--ports", ports]
     show(command)
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
@@ -88,7 +91,7 @@ def serve(variants: Sequence[Sequence[str]]) -> None:
         ports = []
         for variant in variants:
             ports.append(registry.free_port())
-            stack.callback(stop, start(variant, ports[-1]))
+            stack.callback(stop, start(variant, f"{ports[-1]}:8080"))
         for port in ports:
             url = f"http://127.0.0.1:{port}/version"
             show(["curl", url])
@@ -96,9 +99,30 @@ def serve(variants: Sequence[Sequence[str]]) -> None:
 
 
 def stop(service: subprocess.Popen[bytes]) -> None:
-    """Stop a variant as Ctrl-C does."""
+    """Stop a service as Ctrl-C does."""
     service.send_signal(signal.SIGINT)
     service.wait(timeout=30)
+
+
+@contextlib.contextmanager
+def registry_in_engine(core: Sequence[str]) -> Iterator[str]:
+    """Run a registry in the engine; yield its address on this machine, or "" if it does not start."""
+    port = registry.free_port()
+    service = start([*core, "container", "from", "--address", REGISTRY], f"{port}:5000")
+    try:
+        yield f"127.0.0.1:{port}" if responds(f"http://127.0.0.1:{port}/v2/", service) else ""
+    finally:
+        stop(service)
+
+
+def responds(url: str, service: subprocess.Popen[bytes]) -> bool:
+    """Return True once a service responds; False if it ends, or takes too long."""
+    end = time.monotonic() + ANSWER_SECONDS
+    while service.poll() is None and time.monotonic() < end:
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=10):
+            return True
+        time.sleep(0.2)
+    return False
 
 
 def commit() -> str:
@@ -120,14 +144,26 @@ def variant_words(platform: str, place: str) -> list[str]:
     return ["container", "--platform", platform, *source]
 
 
-def summary(platforms: str, revision: str, place: str, seconds: float) -> str:
-    """Return the closing lines: what was built, where it is, how long it took, what to try next."""
+def summary(platforms: str, revision: str, place: str, published: str, seconds: float) -> str:
+    """Return the closing lines: what was built, where it is, how long it took, what to try next.
+
+    Args:
+        platforms: the platforms, separated by commas.
+        revision: the commit; may be empty.
+        place: the address of the image, or the path of an archive.
+        published: the address it was pushed to; differs from `place` if that registry has ended.
+        seconds: the time since the start.
+    """
     at = f" at commit {revision[:12]}" if revision else ""
     command = shlex.quote(os.path.relpath(COMMAND, Path.cwd()))
     minutes, rest = divmod(round(seconds), 60)
+    pushed = f"pushed {published}, a registry that ended; REGISTRY=host/namespace make build keeps it"
+    if not published:
+        pushed = f"pushed nowhere: {REGISTRY} did not start; set REGISTRY=host/namespace"
     return "\n".join(
         [
             f"built  sample_app{at} for {platforms.replace(',', ', ')}",
+            *([pushed] if published != place else []),
             f"where  {place}",
             f"took   {minutes} min {rest} s" if minutes else f"took   {rest} s",
             f"next   {command} plan sample_app",
@@ -146,17 +182,24 @@ def main() -> None:
     core = [dagger(os.environ), "core"]
     revision = commit()
     words = build_words(platforms, revision)
-    registry_host = os.environ.get("REGISTRY") or (
+    host = os.environ.get("REGISTRY") or (
         lifecycle.publishing_registry() if chosen.kind == "embedded" else ""
     )
-    if registry_host:
-        place = run([str(COMMAND), "publish", *words, "--tag", f"{registry_host}/sample-app:dev"]).strip()
+    if host:
+        place = published = publish(words, host)
     else:
+        # Another engine cannot pull from a registry on this machine, so it runs the images of an archive.
+        with registry_in_engine(core) as host:
+            published = publish(words, host) if host else ""
         place = str(Path(tempfile.gettempdir()) / f"sample-app{ARCHIVE}")
         run([str(COMMAND), "build", *words, "--output", f"type=oci,dest={place}"])
-        print("\nnot published: set REGISTRY=host/namespace to push with this engine")
     serve([[*core, *variant_words(platform, place)] for platform in names])
-    print("\n" + summary(platforms, revision, place, time.monotonic() - begun), flush=True)
+    print("\n" + summary(platforms, revision, place, published, time.monotonic() - begun), flush=True)
+
+
+def publish(words: Sequence[str], host: str) -> str:
+    """Publish to a registry; return the address with the digest."""
+    return run([str(COMMAND), "publish", *words, "--tag", f"{host}/sample-app:dev"]).strip()
 
 
 if __name__ == "__main__":
