@@ -124,7 +124,7 @@ async def run(image: str, onto: str, request: PublishRequest, mirrors: Mapping[s
     """
     async with connected(request.logins, request.plain_http) as registries:
         published = await read(parse_source(image), registries)
-        new = await _on_to(onto, published.platforms, registries, mirrors)
+        new = await new_base(onto, published.platforms, registries, mirrors)
         events.enter("verifying")
         with tempfile.TemporaryDirectory(prefix="rust-multiarch-") as folder:
             await check(published, new, Path(folder))
@@ -160,22 +160,36 @@ async def read(address: Address, registries: Registries) -> Published:
     return Published(repository, root, read)
 
 
-async def _on_to(
+async def new_base(
     onto: str, platforms: Sequence[str], registries: Registries, mirrors: Mapping[str, str]
 ) -> dict[str, RegistryBase]:
     """Read the new base in its registry, by the digest that its tag names now.
 
     Raises:
-        NotRebasable: it cannot be read, or it lacks a platform.
+        NotRebasable: it cannot be read, it lacks a platform, or it is `scratch`.
     """
+    where = f"--onto {onto}"
+    if onto == runtime.SCRATCH:
+        raise NotRebasable(
+            "scratch is no image, and the new base must be one in a registry",
+            where=where,
+            fix="build the image again with --runtime-base scratch",
+        )
     address = parse_source(onto)
     reference = await bases.resolve(address, registries, mirrors)
     known = await bases.read(dict.fromkeys(platforms, reference), mirrors) if reference else {}
-    if lacking := [name for name in platforms if name not in known]:
+    lacking = [name for name in platforms if name not in known]
+    if lacking and (known or not (why := await bases.why_missing(address, registries))):
         raise NotRebasable(
-            f"the base cannot be read for {', '.join(lacking)}" if known else "the base cannot be read",
-            where=f"--onto {onto}",
-            fix="check its name and the network; choose a base with all platforms of the image",
+            f"the base has no image for {', '.join(lacking)}",
+            where=where,
+            fix="choose a base with all platforms of the image",
+        )
+    if lacking:
+        raise NotRebasable(
+            f"the base cannot be read: {why}",
+            where=where,
+            fix="check its name, the network and your login at its registry",
         )
     return {name: known[name] for name in platforms}
 

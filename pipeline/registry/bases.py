@@ -192,6 +192,16 @@ async def resolve(address: Address, registries: Registries, mirrors: Mapping[str
     return ""
 
 
+async def why_missing(address: Address, registries: Registries) -> str:
+    """Return why an image cannot be read in its own registry; "" if it can."""
+    repository = Repository(await registries.registry(address.host), path_of(address), actions="pull")
+    try:
+        found = await repository.manifest(address.reference)
+    except RustMultiarchError as error:
+        return error.what
+    return "" if found else f"{address.host} has no {path_of(address)} with {address.reference}"
+
+
 async def fetched(base: RegistryBase, digests: Sequence[str], folder: Path) -> dagger.Directory:
     """Return some layers of a base as files named by their digests, for a layout.
 

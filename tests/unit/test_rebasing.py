@@ -137,3 +137,25 @@ async def test_a_tag_is_read_once(tmp_path: Path) -> None:
             found = await rebasing.read(parse_source(f"{registry.address}/me/app:1"), registries)
     assert found.platforms == list(layouts.PLATFORMS)
     assert registry.lines("manifests/1$") == ["GET /v2/me/app/manifests/1"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("onto", "platforms", "said"),
+    [
+        ("{}/me/base:2", ["linux/amd64"], "cannot be read: {} has no me/base with 2"),
+        ("{}/me/base:1", ["linux/amd64", "linux/riscv64"], "the base has no image for linux/riscv64"),
+        ("scratch", ["linux/amd64"], "scratch is no image"),
+    ],
+)
+async def test_a_base_that_cannot_be_used_says_why(
+    tmp_path: Path, onto: str, platforms: list[str], said: str
+) -> None:
+    with strict_registry.running() as registry:
+        async with dial.registries() as registries:
+            layout = await Layout.open(layouts.sample(tmp_path))
+            await pushing.push(layout, [Destination(registry.address, "me/base", ("1",))], registries)
+            with pytest.raises(NotRebasable) as raised:
+                await rebasing.new_base(onto.format(registry.address), platforms, registries, {})
+    assert said.format(registry.address) in raised.value.what
+    assert raised.value.where == f"--onto {onto.format(registry.address)}"
