@@ -49,6 +49,9 @@ from pipeline.targets import Libc, Strategy, Target, parse
 AT_ONCE = 4
 """Number of platforms assembled in parallel."""
 
+SMALL_BASE_BYTES = 64_000_000
+"""The compressed size of bases up to which an image is exported without compression."""
+
 NORMALIZE = ("python3", "/normalize.py")
 PACK = ("python3", "/docker_archive.py")
 LAYOUT = "/layout"
@@ -75,6 +78,13 @@ class Variant:
     crates: dagger.Directory = dataclasses.field(init=False)
     # The requirements of its programs, to check a replacement of the container.
     demand: gate.Requirements = dataclasses.field(init=False, default_factory=gate.Requirements)
+
+    @property
+    def base_bytes(self) -> int | None:
+        """Return the compressed size of its base; None if it is unknown."""
+        if self.base is None:
+            return 0
+        return sum(blob.size for blob in self.registry_base.blobs) if self.registry_base else None
 
     @property
     def names(self) -> list[str]:
@@ -288,7 +298,7 @@ class Image:
         pairs = []
         for number, variant in enumerate(self.variants):
             image, base = f"/images/{number}.tar", f"/bases/{number}"
-            normalizing = normalizing.with_mounted_file(image, _tarball(variant.container))
+            normalizing = normalizing.with_mounted_file(image, export(variant.container, variant.base_bytes))
             if variant.registry_base is not None:
                 base += ".json"
                 normalizing = normalizing.with_new_file(base, variant.registry_base.as_json())
@@ -344,14 +354,24 @@ def _program(command: Sequence[str], module: ModuleType) -> dagger.Container:
     return dag.container().from_(PYTHON).with_file(command[-1], program)
 
 
-def _tarball(container: dagger.Container) -> dagger.File:
-    """Export a container with uncompressed layers, since the normalizer compresses them anew."""
-    return container.as_tarball(forced_compression=dagger.ImageLayerCompression.Uncompressed)
+def export(container: dagger.Container, base_bytes: int | None = None) -> dagger.File:
+    """Export a container, with layers that Python before 3.14 can unpack, so not in zstd.
+
+    The normalizer compresses layers anew, so the engine need not. But the export has the base's layers too,
+    and the engine keeps it: those of a large base stay compressed.
+
+    Args:
+        container: the container.
+        base_bytes: the compressed size of its base; None if it is unknown.
+    """
+    small = base_bytes is not None and base_bytes <= SMALL_BASE_BYTES
+    compression = dagger.ImageLayerCompression
+    return container.as_tarball(forced_compression=compression.Uncompressed if small else compression.Gzip)
 
 
 def _normalized_base(base: dagger.Container) -> dagger.Directory:
     """Return a base's normalized layout, with the same bytes on every engine."""
-    normalizing = _normalizer().with_mounted_file("/base.tar", _tarball(base))
+    normalizing = _normalizer().with_mounted_file("/base.tar", export(base))
     return normalizing.with_exec([*NORMALIZE, "base", LAYOUT, "/base.tar"]).directory(LAYOUT)
 
 
@@ -382,7 +402,7 @@ def _origin(variant: Variant) -> BaseLayers:
 
 async def _starts_with(container: dagger.Container, base: dagger.Container) -> bool:
     """Return True if a container's first layers are those of a base."""
-    normalizing = _normalizer().with_mounted_file("/image.tar", _tarball(container))
+    normalizing = _normalizer().with_mounted_file("/image.tar", export(container))
     normalizing = normalizing.with_mounted_directory("/base", _normalized_base(base))
     return await normalizing.with_exec([*NORMALIZE, "compare", "/base", "/image.tar"]).stdout() == "same\n"
 

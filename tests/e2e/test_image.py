@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import subprocess
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from conftest import PLATFORMS, check_answers
 from elftools.elf.elffile import ELFFile
 
 from pipeline import errors
+from pipeline.image import export
+from pipeline.oci.normalize import ImageReader
 from pipeline.targets import parse
 
 pytestmark = pytest.mark.anyio
@@ -89,3 +92,22 @@ async def test_an_archive_for_docker(service_image, tmp_path: Path, platform: st
     config = ["skopeo", "inspect", "--raw", "--config", f"docker-archive:{tmp_path}/image.tar"]
     raw = subprocess.run(config, capture_output=True, check=True).stdout
     assert f"sha256:{hashlib.sha256(raw).hexdigest()}" == manifest["config"]["digest"]
+
+
+@pytest.mark.parametrize(
+    ("base_bytes", "compressed"), [(0, False), (64_000_000, False), (64_000_001, True), (None, True)]
+)
+async def test_the_layers_of_a_large_base_stay_compressed(
+    service_image, tmp_path: Path, base_bytes: int | None, compressed: bool
+) -> None:
+    tarball = export(service_image.variants[0].container, base_bytes)
+    await tarball.export(str(tmp_path / "image.tar"))
+    with ExitStack() as opened:
+        layers = ImageReader.archived(tmp_path / "image.tar", opened).manifest()["layers"]
+    assert {layer["mediaType"].endswith("+gzip") for layer in layers} == {compressed}
+
+
+async def test_a_base_in_a_registry_has_a_size(service_image) -> None:
+    for variant in service_image.variants:
+        (base,) = variant.registry_base.blobs
+        assert variant.base_bytes == base.size > 1_000_000
