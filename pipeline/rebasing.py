@@ -179,17 +179,18 @@ async def new_base(
     reference = await bases.resolve(address, registries, mirrors)
     known = await bases.read(dict.fromkeys(platforms, reference), mirrors) if reference else {}
     lacking = [name for name in platforms if name not in known]
-    if lacking and (known or not (why := await bases.why_missing(address, registries))):
-        raise NotRebasable(
-            f"the base has no image for {', '.join(lacking)}",
-            where=where,
-            fix="choose a base with all platforms of the image",
-        )
-    if lacking:
+    why = await bases.why_missing(address, registries) if lacking and not known else ""
+    if why:
         raise NotRebasable(
             f"the base cannot be read: {why}",
             where=where,
             fix="check its name, the network and your login at its registry",
+        )
+    if lacking:
+        raise NotRebasable(
+            f"the base has no image for {', '.join(lacking)}",
+            where=where,
+            fix="choose a base with all platforms of the image",
         )
     return {name: known[name] for name in platforms}
 
