@@ -248,8 +248,13 @@ beyond() {
     esac
 }
 
-# The project's configuration may name another compiler.
-if ! allowed || ! start || ! grep -qxF -e "$1" "$cache/compilers"; then
+# Return 0 if a compiler is the builder's: the project's configuration may name another one. The directory of its path
+# may be a symbolic link.
+known() {
+    grep -qxF -e "$1" "$cache/compilers" || [ "$1" -ef "$(<"$cache/rustc")" ]
+}
+
+if ! allowed || ! start || ! known "$1"; then
     exec "$@"
 fi
 search

@@ -365,6 +365,16 @@ def test_another_compiler_is_not_replaced(engine: Engine, tmp_path: Path) -> Non
     assert engine.build(first)[0] == "first: wrapped, none none none, 1"
 
 
+def test_the_builders_compiler_by_another_path(engine: Engine, tmp_path: Path) -> None:
+    """Regression: nothing was kept where the directory of rustup is a symbolic link."""
+    found = subprocess.run(["rustc", "--print", "sysroot"], check=True, capture_output=True, text=True)
+    (tmp_path / "linked").symlink_to(found.stdout.strip())
+    first = engine.project("first")
+    (first / ".cargo").mkdir()
+    (first / ".cargo/config.toml").write_text(f'[build]\nrustc = "{tmp_path}/linked/bin/rustc"\n')
+    assert engine.build(first) == ("first: none, none none none, 1", cache.Statistics(0, 3))
+
+
 def test_private_crates_are_not_in_it(engine: Engine) -> None:
     first = engine.project("first")
     access = dataclasses.replace(driver.plan().request.access, agent=driver.UNSET)
