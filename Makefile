@@ -43,7 +43,7 @@ build: setup ## build, publish and try sample_app for PLATFORMS
 test: setup unit cargo quick ## what shows each function, parameter and error once: minutes
 
 .PHONY: test-all
-test-all: setup coverage ## every test but the suites below that have a record, or FILES="…"; hours; writes tests/data/test-all.json
+test-all: setup $(if $(FILES),,coverage) ## every test but the suites below that have a record, or FILES="…"; hours; writes tests/data/test-all.json
 	@PAIR='$(PAIR)' $(BIN)/python tools/record.py $(FILES)
 
 .PHONY: unit

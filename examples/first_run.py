@@ -16,7 +16,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from engine import build, choice, lifecycle, registry
@@ -65,15 +65,19 @@ def dagger(environ: Mapping[str, str]) -> str:
     return found
 
 
-def ask(url: str) -> str:
-    """Return the response of an address, which may take a while to listen."""
+def ask(url: str, running: Callable[[], bool] = lambda: True) -> str:
+    """Return the response of an address, which may take a while to listen.
+
+    Raises:
+        OSError: there is no response in time, or what should respond is not `running`.
+    """
     end = time.monotonic() + ANSWER_SECONDS
     while True:
         try:
             with urllib.request.urlopen(url, timeout=10) as answer:
                 return str(answer.read().decode())
         except (urllib.error.URLError, ConnectionError, TimeoutError):
-            if time.monotonic() > end:
+            if time.monotonic() > end or not running():
                 raise
             time.sleep(0.2)
 
@@ -117,12 +121,11 @@ def registry_in_engine(core: Sequence[str]) -> Iterator[str]:
 
 def responds(url: str, service: subprocess.Popen[bytes]) -> bool:
     """Return True once a service responds; False if it ends, or takes too long."""
-    end = time.monotonic() + ANSWER_SECONDS
-    while service.poll() is None and time.monotonic() < end:
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=10):
-            return True
-        time.sleep(0.2)
-    return False
+    try:
+        ask(url, lambda: service.poll() is None)
+    except OSError:
+        return False
+    return True
 
 
 def commit() -> str:

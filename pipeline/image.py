@@ -279,9 +279,10 @@ class Image:
         Raises:
             VerificationError: a program in it is not the one that was checked.
         """
-        written = self._normalizing({name: [*paths] for name, paths in gate.digests(self.verified).items()})
+        checked = gate.digests(self.verified)
+        written = self._normalizing({platform: [*paths] for platform, paths in checked.items()})
         known = {v.platform for v in self.variants if v.registry_base is not None and v.registry_base.blobs}
-        gate.compare(self.verified, json.loads(await written.stdout()), known)
+        gate.compare(checked, json.loads(await written.stdout()), known)
         return written.directory(LAYOUT)
 
     async def prepare_layout(self) -> None:

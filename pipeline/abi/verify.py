@@ -181,14 +181,18 @@ def digests(report: str) -> dict[str, dict[str, str]]:
     return found
 
 
-def compare(report: str, packed: Mapping[str, Mapping[str, str]], on_known_base: Container[str]) -> None:
+def compare(
+    checked: Mapping[str, Mapping[str, str]],
+    packed: Mapping[str, Mapping[str, str]],
+    on_known_base: Container[str],
+) -> None:
     """Fail if a program in an image is not the one that was checked.
 
     The engine may run a step of a caller's container again, for example after it dropped its cache, and the
     step may give other files.
 
     Args:
-        report: the report, made by `as_json`.
+        checked: the digests of the programs that were checked, from `digests`.
         packed: the digests of the programs in the layers of the image, by platform and path.
         on_known_base: the platforms whose image has a base in a registry. The base's layers are not in
             `packed`: their digests prove the programs in them.
@@ -196,7 +200,7 @@ def compare(report: str, packed: Mapping[str, Mapping[str, str]], on_known_base:
     Raises:
         VerificationError: a program differs.
     """
-    for platform, programs in digests(report).items():
+    for platform, programs in checked.items():
         for path, expected in programs.items():
             found = packed.get(platform, {}).get(path)
             if found != expected and not (found is None and platform in on_known_base):
